@@ -1,0 +1,1 @@
+"""Code generated from `protos/almond/v1`."""

@@ -1,0 +1,89 @@
+"""`storage_objects`: which storage objects, by path prefix on whole segments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import reduce
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from almond_core.caveats.verdict import PERMITS, Denies, NotNamed, Verdict
+from almond_core.errors import CaveatError, FieldError, Reason
+from almond_core.masks import Mask, covers, describe, parse_mask, spell
+from almond_core.model import ANY, check_path
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from almond_core.canonical import Json
+    from almond_core.model import Access, Circumstances
+
+
+@dataclass(frozen=True, slots=True)
+class StorageObjects:
+    """`["storage_objects", {prefix: mask}]`: `/a` covers `/a` and `/a/b`, never `/ab`.
+
+    Several matching prefixes intersect their masks, so that adding one narrows. Empty denies every object.
+    """
+
+    NAME: ClassVar[str] = "storage_objects"
+    INSIDE: ClassVar[bool] = True
+
+    prefixes: Mapping[str, Mask]
+
+    @classmethod
+    def parse(cls, arguments: tuple[Json, ...]) -> Self:
+        """Read `{prefix: mask}`; `*` must be the only key."""
+        if len(arguments) != 1 or not isinstance(arguments[0], dict):
+            raise CaveatError(cls.NAME, "an object of path prefixes and masks")
+        prefixes = arguments[0]
+        if ANY in prefixes and len(prefixes) > 1:
+            raise CaveatError(cls.NAME, "* must be the only key")
+        for prefix in prefixes:
+            if prefix != ANY:
+                try:
+                    check_path(cls.NAME, prefix)
+                except FieldError as error:
+                    raise CaveatError(error.field, error.sentence) from None
+        return cls({prefix: parse_mask(mask) for prefix, mask in prefixes.items()})
+
+    def body(self) -> list[Json]:
+        """Return the array."""
+        return [self.NAME, {prefix: spell(mask) for prefix, mask in self.prefixes.items()}]
+
+    def check(self, access: Access, circumstances: Circumstances) -> Verdict:
+        """Permit the objects under the prefixes with the actions of their masks."""
+        del circumstances
+        allowed = ", ".join(self.prefixes) or "none"
+        path = access.storage_object
+        if path is None:
+            return NotNamed(
+                "no storage object",
+                allowed,
+                f"The token is restricted to the storage objects {allowed}; the request must name one.",
+            )
+        matching = [mask for prefix, mask in self.prefixes.items() if _covers(prefix, path)]
+        if not matching:
+            return Denies(
+                Reason.WRONG_OBJECT,
+                f"storage object {path}",
+                allowed,
+                f"The token does not reach the storage object {path}, only: {allowed}.",
+            )
+        mask = reduce(lambda left, right: Mask(left & right), matching)
+        if not covers(mask, access.actions):
+            return Denies(
+                Reason.ACTION,
+                f"{describe(access.actions)} on {path}",
+                describe(mask),
+                f"On {path} the token allows {describe(mask)}, not {describe(access.actions)}.",
+            )
+        return PERMITS
+
+    def describe(self) -> str:
+        """Say which prefixes and what under each."""
+        each = (f"{prefix} ({describe(mask)})" for prefix, mask in self.prefixes.items())
+        return f"storage objects {', '.join(each)}" if self.prefixes else "no storage object"
+
+
+def _covers(prefix: str, path: str) -> bool:
+    return prefix in {ANY, path} or path.startswith(f"{prefix}/")

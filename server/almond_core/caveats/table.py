@@ -1,0 +1,49 @@
+"""The table of caveats: from the name in the JSON to the class that knows its meaning.
+
+A name that is not in the table is not an error of the wire: it survives, and denies.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from almond_core import canonical
+from almond_core.errors import CaveatError
+
+if TYPE_CHECKING:
+    from almond_core.canonical import Json
+    from almond_core.caveats.verdict import Caveat
+
+_TABLE: Final[dict[str, type[Caveat]]] = {}
+
+
+class UnknownCaveatError(CaveatError):
+    """A caveat that this version does not know."""
+
+
+def register(*classes: type[Caveat]) -> None:
+    """Enter classes into the table; called once, by the package itself."""
+    _TABLE.update({each.NAME: each for each in classes})
+
+
+def names() -> frozenset[str]:
+    """Return the names of all known caveats."""
+    return frozenset(_TABLE)
+
+
+def parse(body: Json | tuple[Json, ...]) -> Caveat:
+    """Read a caveat's array; raises `UnknownCaveatError` or another `CaveatError`."""
+    if not isinstance(body, list | tuple) or not body or not isinstance(body[0], str):
+        raise CaveatError("caveat", 'an array that begins with a name: ["name", ...]')
+    name, *arguments = body
+    if name not in _TABLE:
+        raise UnknownCaveatError("caveat", f"no caveat is called {ascii(name)[:64]} in this version")
+    return _TABLE[str(name)].parse(tuple(arguments))
+
+
+def encode(caveat: Caveat) -> bytes:
+    """Write a caveat in its one spelling; raises `CaveatError` if it is longer or deeper than allowed."""
+    try:
+        return canonical.dumps(caveat.body())
+    except canonical.NotCanonicalError as error:
+        raise CaveatError(caveat.NAME, f"the caveat is {error}") from None

@@ -1,0 +1,78 @@
+"""`valid`: which span of time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from almond_core.caveats.verdict import PERMITS, Denies, Verdict
+from almond_core.errors import CaveatError, Reason
+
+if TYPE_CHECKING:
+    from almond_core.canonical import Json
+    from almond_core.model import Access, Circumstances
+
+_END_OF_TIME = 253_402_300_800
+"""The first second of the year 10000, which no calendar library can print."""
+
+
+@dataclass(frozen=True, slots=True)
+class Valid:
+    """`["valid", not_before, not_after]`, unix seconds or null; half open: at `not_after` it is over."""
+
+    NAME: ClassVar[str] = "valid"
+    INSIDE: ClassVar[bool] = False
+
+    not_before: int | None
+    not_after: int | None
+
+    @classmethod
+    def parse(cls, arguments: tuple[Json, ...]) -> Self:
+        """Read `not_before, not_after`."""
+        if len(arguments) != 2:  # noqa: PLR2004
+            raise CaveatError(cls.NAME, "two times in unix seconds, or null")
+        return cls(_time(arguments[0]), _time(arguments[1]))
+
+    def body(self) -> list[Json]:
+        """Return the array."""
+        return [self.NAME, self.not_before, self.not_after]
+
+    def check(self, access: Access, circumstances: Circumstances) -> Verdict:
+        """Permit `not_before - leeway <= now < not_after`."""
+        del access
+        now = circumstances.now
+        if self.not_before is not None and now < self.not_before - circumstances.leeway:
+            return Denies(
+                Reason.NOT_YET_VALID,
+                f"now, {print_time(now)}",
+                f"from {print_time(self.not_before)}",
+                f"The token is not valid before {print_time(self.not_before)}; wait, or check the clocks.",
+            )
+        if self.not_after is not None and now >= self.not_after:
+            return Denies(
+                Reason.EXPIRED,
+                f"now, {print_time(now)}",
+                f"before {print_time(self.not_after)}",
+                f"The token expired at {print_time(self.not_after)}; get a new one.",
+            )
+        return PERMITS
+
+    def describe(self) -> str:
+        """Say from when until when."""
+        start = f"from {print_time(self.not_before)} " if self.not_before is not None else ""
+        end = f"until {print_time(self.not_after)}" if self.not_after is not None else ""
+        return f"{start}{end}".strip() or "at any time"
+
+
+def print_time(seconds: int) -> str:
+    """Write unix seconds as people read them, in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _time(value: Json) -> int | None:
+    if value is None:
+        return None
+    if not isinstance(value, int) or not 0 <= value < _END_OF_TIME:
+        raise CaveatError("valid", "a time in unix seconds before the year 10000, or null")
+    return value

@@ -1,0 +1,71 @@
+"""What one caveat can say about one access, and what every caveat class offers.
+
+There is no third way: a caveat permits, denies, or is about something the request does not name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Final, Protocol, Self, TypeAlias
+
+if TYPE_CHECKING:
+    from almond_core.canonical import Json
+    from almond_core.errors import Reason
+    from almond_core.model import Access, Circumstances
+
+
+@dataclass(frozen=True, slots=True)
+class Permits:
+    """The caveat permits the access."""
+
+
+PERMITS: Final = Permits()
+
+
+@dataclass(frozen=True, slots=True)
+class Denies:
+    """The caveat denies the access: what was wanted, what it allows, and what a person can do."""
+
+    reason: Reason
+    wanted: str
+    allowed: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotNamed:
+    """The request does not mention the kind of thing that the caveat is about. Denies at top level."""
+
+    wanted: str
+    allowed: str
+    sentence: str
+
+
+Verdict: TypeAlias = Permits | Denies | NotNamed
+
+
+class Caveat(Protocol):
+    """One restriction. Pure: the same access in the same circumstances gets the same verdict."""
+
+    NAME: ClassVar[str]
+    """The first element of its JSON array."""
+
+    INSIDE: ClassVar[bool]
+    """Whether it may stand inside `if_present`."""
+
+    @classmethod
+    def parse(cls, arguments: tuple[Json, ...]) -> Self:
+        """Read the array's elements after the name; raises `CaveatError` if they have no meaning."""
+        ...
+
+    def body(self) -> list[Json]:
+        """Return the whole array; `parse` of its tail gives an equal caveat."""
+        ...
+
+    def check(self, access: Access, circumstances: Circumstances) -> Verdict:
+        """Say what it says about the access."""
+        ...
+
+    def describe(self) -> str:
+        """Say in a few words what it leaves open, for a person who has never seen a caveat."""
+        ...

@@ -1,0 +1,183 @@
+"""The one way through: bytes in, decode, verify the chain, clear the caveats, check revocations, decision out.
+
+Each step takes what only the step before can make, so none can be skipped or swapped. Nothing here waits:
+keys, caveats and revocations are in memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
+
+from almond_core import chain, header, wire
+from almond_core.caveats import PERMITS, Clearance, NotNamed, Permits, Verdict, clear
+from almond_core.errors import Reason, TokenError
+
+if TYPE_CHECKING:
+    from almond_core.chain import Keys, VerifiedToken
+    from almond_core.model import Access, Circumstances
+
+
+class Standing(Enum):
+    """How a genuine token stands when nothing about it has been withdrawn."""
+
+    LIVE = "live"
+
+
+LIVE: Final = Standing.LIVE
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """What about a genuine token has been withdrawn, in a few words: `token`, or `branch` and its generation."""
+
+    what: str
+
+
+class Revocations(Protocol):
+    """What has been withdrawn, in memory."""
+
+    def standing(self, token: VerifiedToken) -> Literal[Standing.LIVE] | Withdrawn:
+        """Tell whether the token, or any generation of its lineage, has been withdrawn.
+
+        Raises, and never answers, while it cannot know. Never blocks.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """One reason why one token was denied; `caveat_index` is None if it is about the token as a whole."""
+
+    reason: Reason
+    sentence: str
+    token_index: int = 0
+    caveat_index: int | None = None
+    caveat: str = ""
+    wanted: str = ""
+    allowed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A text that is not a genuine token: no caveat of it was looked at."""
+
+    denials: tuple[Denial, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A genuine token with its clearance and standing. It permits when `denials` is empty and nothing else."""
+
+    clearance: Clearance
+    standing: Standing | Withdrawn
+    denials: tuple[Denial, ...]
+
+    @property
+    def permits(self) -> bool:
+        """Whether every caveat permits and nothing has been withdrawn."""
+        return self.clearance.permits and self.standing is LIVE and not self.denials
+
+
+Judgement: TypeAlias = Rejected | Judged
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The answer about a header. Its truth is whether it is allowed."""
+
+    judgements: tuple[Judgement, ...]
+
+    def __bool__(self) -> bool:
+        """Whether one of the tokens alone permits the access."""
+        return self.permitting is not None
+
+    @property
+    def permitting(self) -> int | None:
+        """The index of the first token that alone permits the access."""
+        return next(
+            (i for i, each in enumerate(self.judgements) if isinstance(each, Judged) and each.permits), None
+        )
+
+    @property
+    def subject_index(self) -> int | None:
+        """The token that facts are about: the first that permits, else the first genuine one."""
+        if self.permitting is not None:
+            return self.permitting
+        return next((i for i, each in enumerate(self.judgements) if isinstance(each, Judged)), None)
+
+    @property
+    def token(self) -> VerifiedToken | None:
+        """The genuine token at `subject_index`."""
+        if self.subject_index is None:
+            return None
+        judged = self.judgements[self.subject_index]
+        return judged.clearance.token if isinstance(judged, Judged) else None
+
+    @property
+    def denials(self) -> tuple[Denial, ...]:
+        """All reasons of all tokens, in order; none if it is allowed."""
+        return () if self else tuple(denial for each in self.judgements for denial in each.denials)
+
+
+def decide(
+    text: str, access: Access, circumstances: Circumstances, keys: Keys, revocations: Revocations
+) -> Decision:
+    """Answer whether one of a header's tokens permits the access now.
+
+    Raises nothing for any text; only what `keys` and `revocations` raise when they cannot know.
+    """
+    try:
+        texts = header.split(text)
+    except TokenError as error:
+        return Decision((reject(error),))
+    judgements: list[Judgement] = []
+    for index, each in enumerate(texts):
+        judgements.append(_judge_text(each, access, circumstances, keys, revocations, index))
+        if isinstance(judgements[-1], Judged) and judgements[-1].permits:
+            break
+    return Decision(tuple(judgements))
+
+
+def _judge_text(  # noqa: PLR0913, PLR0917 - this is the path, and these are its steps' inputs
+    text: str, access: Access, circumstances: Circumstances, keys: Keys, revocations: Revocations, index: int
+) -> Judgement:
+    try:
+        token = wire.decode(text)
+        verified = chain.verify(token, keys)
+    except TokenError as error:
+        return reject(error, index)
+    clearance = clear(verified, access, circumstances)
+    return judge(clearance, revocations.standing(verified), index)
+
+
+def reject(error: TokenError, token_index: int = 0) -> Rejected:
+    """Turn what the decoder or the chain refused into a judgement."""
+    return Rejected((Denial(error.reason, error.sentence, token_index),))
+
+
+def judge(clearance: Clearance, standing: Standing | Withdrawn, token_index: int = 0) -> Judged:
+    """Put together what the caveats said and how the token stands."""
+    denials = []
+    if isinstance(standing, Withdrawn):
+        sentence = f"The token has been revoked ({standing.what}); ask whoever gave it to you for a new one."
+        denials.append(Denial(Reason.REVOKED, sentence, wanted="a live token", allowed=standing.what))
+    if clearance.bad is not None:
+        denials.append(_denial(clearance.bad))
+    for index, (caveat, verdict) in enumerate(
+        zip(clearance.token.caveats, clearance.verdicts, strict=True)
+    ):
+        if verdict is not PERMITS:
+            text = caveat.raw.decode("utf-8", "backslashreplace")
+            denials.append(replace(_denial(verdict), caveat_index=index, caveat=text))
+    return Judged(clearance, standing, tuple(replace(each, token_index=token_index) for each in denials))
+
+
+def _denial(verdict: Verdict) -> Denial:
+    if isinstance(verdict, NotNamed):
+        return Denial(Reason.NOT_NAMED, verdict.sentence, wanted=verdict.wanted, allowed=verdict.allowed)
+    if isinstance(verdict, Permits):
+        message = "a caveat that permits is no denial"
+        raise TypeError(message)
+    return Denial(verdict.reason, verdict.sentence, wanted=verdict.wanted, allowed=verdict.allowed)

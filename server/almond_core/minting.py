@@ -1,0 +1,152 @@
+"""Making tokens: a new one under a root key, and a narrower one from any token, without a key.
+
+Built with pymacaroons, which never sees bytes that the strict decoder has not passed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from pymacaroons import MACAROON_V2, Macaroon
+from pymacaroons.serializers.binary_serializer import BinarySerializer
+
+from almond_core import chain, crypto, wire
+from almond_core.caveats import Caveat, Label, Org, Orgs, Valid, encode, parse
+from almond_core.errors import CaveatError, Reason, TokenError
+from almond_core.masks import ALL
+from almond_core.model import ANY, RESERVED_ORG
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from almond_core.chain import VerifiedToken
+    from almond_core.model import Identity
+    from almond_core.wire import WireCaveat
+
+_SERIALIZER: Final = BinarySerializer()
+_EVERYTHING: Final = encode(Org(ANY, ALL))
+
+
+@dataclass(frozen=True, slots=True)
+class NewToken:
+    """A token just made: its secret text, its own branch id, and its caveats as written."""
+
+    text: str = field(repr=False)
+    branch_id: bytes
+    caveats: tuple[bytes, ...]
+
+
+def mint(prk: bytes, identity: Identity, caveats: Sequence[bytes]) -> NewToken:
+    """Make the token of `identity` with exactly `caveats`, under the extracted key `prk`.
+
+    Raises `TokenError` (too large, malformed) for what the decoder would refuse of a minted token.
+    """
+    identifier = identity.encode()
+    root = crypto.root_key(prk, identifier)
+    macaroon = Macaroon(wire.LOCATION.decode(), identifier, root, version=MACAROON_V2)
+    for caveat in caveats:
+        macaroon.add_first_party_caveat(caveat)
+    text = wire.encode(_SERIALIZER.serialize_raw(macaroon))
+    links = chain.walk(root, wire.decode(text, wire.MAX_CALLER_TEXT))
+    return NewToken(text, crypto.branch_id(links[-1]), tuple(caveats))
+
+
+def attenuate(text: str, caveats: Sequence[Caveat], label: Label | None = None) -> NewToken:
+    """Narrow a token by `caveats`, in order, then `label` unless they hold one. Needs no key.
+
+    Raises `TokenError` for a text that does not decode or becomes too large, `CaveatError` for a caveat
+    that cannot be written.
+    """
+    binary = wire.binary_of(text)
+    added = list(caveats)
+    if label is not None and not any(isinstance(each, Label) for each in added):
+        added.append(label)
+    macaroon = _SERIALIZER.deserialize_raw(binary)
+    for caveat in added:
+        macaroon.add_first_party_caveat(encode(caveat))
+    narrowed = wire.encode(_SERIALIZER.serialize_raw(macaroon))
+    token = wire.decode(narrowed)
+    return NewToken(
+        narrowed, crypto.branch_id(token.signature), tuple(each.raw for each in token.unverified_caveats)
+    )
+
+
+def inherit(caller: VerifiedToken, own: Iterable[Caveat]) -> tuple[bytes, ...]:
+    """Return the caveats of a token that `caller` mints: a copy of the caller's, then `own`.
+
+    Identical ones are not repeated; `["org","*","*"]` is left out where an org caveat follows at once; the
+    session `valid` that Mint wrote second on a `personal` token stays behind. So nobody can mint more, or
+    longer, than they hold. Raises `TokenError` for a caller with a third-party caveat.
+    """
+    inherited = [
+        caveat
+        for index, caveat in enumerate(caller.caveats)
+        if not _is_personal_session(caller.identity.kind, index, caveat)
+    ]
+    if any(caveat.body is None for caveat in inherited):
+        raise TokenError(Reason.THIRD_PARTY, "A token with a third-party caveat cannot mint; use one without.")
+    unique = list(dict.fromkeys([*(each.raw for each in inherited), *map(encode, own)]))
+    if len(unique) > 1 and unique[0] == _EVERYTHING and wire.first_party(unique[1]).body[0] in _ORG_NAMES:
+        del unique[0]
+    return tuple(unique)
+
+
+_ORG_NAMES: Final = frozenset({Org.NAME, Orgs.NAME})
+
+
+def _is_personal_session(kind: str, index: int, caveat: WireCaveat) -> bool:
+    return kind == "personal" and index == 1 and caveat.body is not None and caveat.body[0] == Valid.NAME
+
+
+def orgs_left(caveats: Iterable[bytes]) -> list[str]:
+    """Return the orgs that all org caveats together leave, sorted; `["*"]` for any.
+
+    Raises `CaveatError` if they leave none, so that no token is made that can do nothing.
+    """
+    left: set[str] | None = None
+    for raw in caveats:
+        caveat = _known(raw)
+        if isinstance(caveat, Org | Orgs) and ANY not in caveat.masks():
+            left = set(caveat.masks()) if left is None else left & set(caveat.masks())
+    if left is not None and not left:
+        raise CaveatError("org", "the org caveats, the caller's included, leave no org at all")
+    return [ANY] if left is None else sorted(left)
+
+
+def home_org(caveats: Iterable[bytes]) -> str:
+    """Return the home org of a token with these caveats: empty for several orgs, `almond` for any.
+
+    Raises `CaveatError` as `orgs_left` does.
+    """
+    orgs = orgs_left(caveats)
+    if len(orgs) > 1:
+        return ""
+    return RESERVED_ORG if orgs == [ANY] else orgs[0]
+
+
+def expires_at(caveats: Iterable[bytes]) -> int | None:
+    """Return when a token with these caveats ends, in unix seconds, or None if never."""
+    ends = [
+        caveat.not_after
+        for caveat in map(_known, caveats)
+        if isinstance(caveat, Valid) and caveat.not_after is not None
+    ]
+    return min(ends, default=None)
+
+
+def summarize(caveats: Iterable[bytes]) -> str:
+    """Say in one readable line what a token with these caveats may do."""
+    lines = []
+    for raw in caveats:
+        caveat = _known(raw)
+        lines.append("a restriction unknown here" if caveat is None else caveat.describe())
+    return "; ".join(lines)
+
+
+def _known(raw: bytes) -> Caveat | None:
+    try:
+        body = wire.first_party(raw).body
+        return parse(list(body)) if body is not None else None
+    except (CaveatError, TokenError):
+        return None

@@ -1,0 +1,197 @@
+"""Tokens as text and as bytes: the strict libmacaroons v2 form inside `alm1_..._checksum`.
+
+Knows lengths, alphabets and field order. Must not know keys. Whatever passes here has exactly one
+spelling; the form is specified in protos/FORMAT.md, "Text form" and "Binary form".
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import zlib
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final, NoReturn
+
+from almond_core import canonical
+from almond_core.errors import Reason, TokenError
+from almond_core.model import Identity
+
+PREFIX: Final = "alm1_"
+LOCATION: Final = b"almond"
+MAX_TEXT: Final = 16 * 1024
+MAX_CALLER_TEXT: Final = 4 * 1024
+MAX_CAVEATS: Final = 64
+MAX_COMMAS: Final = 1024
+SIGNATURE_BYTES: Final = 32
+
+_VERSION: Final = 2
+_END, _LOCATION, _IDENTIFIER, _VERIFICATION, _SIGNATURE = 0, 1, 2, 4, 6
+_CHECKSUM_LENGTH: Final = 6
+_MAX_REMEMBERED: Final = 512
+_SHORTEST: Final = len(PREFIX) + 1 + _CHECKSUM_LENGTH
+_ALPHABET: Final = re.compile(r"[A-Za-z0-9_-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class WireCaveat:
+    """One caveat as received. `body` is its JSON, or None for a third party's, which has a verification id."""
+
+    raw: bytes
+    body: tuple[canonical.Json, ...] | None
+    location: bytes | None = None
+    verification_id: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A well-formed token. Nobody has checked that it is genuine: every field is a claim."""
+
+    unverified_identity: Identity
+    unverified_caveats: tuple[WireCaveat, ...]
+    identifier: bytes
+    signature: bytes = field(repr=False)
+
+
+def decode(text: str, max_text: int = MAX_TEXT) -> Token:
+    """Decode one token's text.
+
+    Raises `TokenError` (missing, foreign, too large, truncated, malformed), and nothing else. Costs well
+    under a millisecond of CPU whatever the text is.
+    """
+    return _decode_binary(_decode_text(text, max_text))
+
+
+def encode(binary: bytes) -> str:
+    """Write a token's bytes as text: `alm1_`, base64url without padding, `_`, checksum."""
+    body = PREFIX + _base64(binary)
+    return f"{body}_{_checksum(body)}"
+
+
+def binary_of(text: str) -> bytes:
+    """Return the libmacaroons v2 bytes of a token's text; raises `TokenError` as `decode` does."""
+    binary = _decode_text(text, MAX_TEXT)
+    _decode_binary(binary)
+    return binary
+
+
+def _decode_text(text: str, max_text: int) -> bytes:
+    if not text:
+        raise TokenError(Reason.MISSING, "There is no token; send one that begins with alm1_.")
+    if not text.startswith(PREFIX):
+        raise TokenError(Reason.FOREIGN, "This is not an Almond token: those begin with alm1_.")
+    if len(text) > max_text:
+        raise TokenError(Reason.TOO_LARGE, f"The token is longer than {max_text} characters.")
+    body, mark, checksum = text[:-7], text[-7], text[-6:]
+    if len(text) < _SHORTEST or mark != "_" or checksum != _checksum(body):
+        raise TokenError(
+            Reason.TRUNCATED,
+            "The token was cut off or mistyped on its way (its checksum does not fit); copy it again, whole.",
+        )
+    payload = body[len(PREFIX) :]
+    if _ALPHABET.fullmatch(payload) is None or len(payload) % 4 == 1:
+        _malformed("its text is not base64url")
+    binary = base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))
+    if _base64(binary) != payload:
+        _malformed("its text has spare bits")
+    return binary
+
+
+def _decode_binary(data: bytes) -> Token:
+    if data[:1] != bytes([_VERSION]):
+        _malformed("it is not a macaroon in the libmacaroons v2 form")
+    location, at = _field(data, 1, _LOCATION)
+    if location != LOCATION:
+        _malformed("its location is not almond")
+    identifier, at = _field(data, at, _IDENTIFIER)
+    at = _end(data, at)
+    sections: list[tuple[bytes, bytes | None, bytes | None]] = []
+    while data[at : at + 1] != bytes([_END]):
+        if len(sections) == MAX_CAVEATS:
+            raise TokenError(Reason.TOO_LARGE, f"The token has more than {MAX_CAVEATS} caveats.")
+        section, at = _caveat_section(data, at)
+        sections.append(section)
+    signature, at = _field(data, at + 1, _SIGNATURE)
+    if len(signature) != SIGNATURE_BYTES or at != len(data):
+        _malformed("it does not end with its signature")
+    if sum(raw.count(b",") for raw, _, _ in sections) > MAX_COMMAS:
+        raise TokenError(Reason.TOO_LARGE, f"The token's caveats hold more than {MAX_COMMAS} commas.")
+    identity = Identity.decode(identifier)
+    return Token(identity, tuple(_caveat(*section) for section in sections), identifier, signature)
+
+
+def _caveat_section(data: bytes, at: int) -> tuple[tuple[bytes, bytes | None, bytes | None], int]:
+    location = verification_id = None
+    if data[at : at + 1] == bytes([_LOCATION]):
+        location, at = _field(data, at, _LOCATION)
+    raw, at = _field(data, at, _IDENTIFIER)
+    if data[at : at + 1] == bytes([_VERIFICATION]):
+        verification_id, at = _field(data, at, _VERIFICATION)
+    elif location is not None:
+        _malformed("a first-party caveat has a location")
+    return (raw, location, verification_id), _end(data, at)
+
+
+def _caveat(raw: bytes, location: bytes | None, verification_id: bytes | None) -> WireCaveat:
+    if verification_id is not None:
+        return WireCaveat(raw, None, location, verification_id)
+    return first_party(raw)
+
+
+def first_party(raw: bytes) -> WireCaveat:
+    """Read a first-party caveat's bytes; raises `TokenError` unless they are a canonical `["name", ...]`.
+
+    Short ones are remembered (4096 of at most 512 bytes, oldest use out first): tokens share caveats, and
+    the bytes alone decide what they read as, so nothing ever invalidates an entry.
+    """
+    return _remembered(raw) if len(raw) <= _MAX_REMEMBERED else _first_party(raw)
+
+
+def _first_party(raw: bytes) -> WireCaveat:
+    try:
+        body = canonical.loads(raw)
+    except canonical.NotCanonicalError as error:
+        _malformed(f"a caveat is {error}")
+    if not body or not isinstance(body[0], str):
+        _malformed("a caveat has no name")
+    return WireCaveat(raw, tuple(body))
+
+
+_remembered = lru_cache(maxsize=4096)(_first_party)
+
+
+def _field(data: bytes, at: int, field_type: int) -> tuple[bytes, int]:
+    # Type, length as a minimal varint of at most two bytes (a token is shorter than 2^14), then the data.
+    if data[at : at + 1] != bytes([field_type]):
+        _malformed("its fields are not in order")
+    header = data[at + 1 : at + 3]
+    if not header or header[0] == 0:
+        _malformed("a field is empty")
+    if header[0] < 0x80:  # noqa: PLR2004 - the continuation bit
+        length, start = header[0], at + 2
+    elif len(header) == 2 and 0 < header[1] < 0x80:  # noqa: PLR2004
+        length, start = header[0] & 0x7F | header[1] << 7, at + 3
+    else:
+        _malformed("a length is not a minimal varint in bounds")
+    if start + length > len(data):
+        _malformed("a field reaches past the end")
+    return data[start : start + length], start + length
+
+
+def _end(data: bytes, at: int) -> int:
+    if data[at : at + 1] != bytes([_END]):
+        _malformed("a section does not end where it should")
+    return at + 1
+
+
+def _base64(binary: bytes) -> str:
+    return base64.urlsafe_b64encode(binary).decode().rstrip("=")
+
+
+def _checksum(body: str) -> str:
+    # CRC-32 (IEEE), big-endian; surrogates cannot be encoded strictly and can never fit either.
+    return _base64(zlib.crc32(body.encode("utf-8", "surrogatepass")).to_bytes(4, "big"))
+
+
+def _malformed(what: str) -> NoReturn:
+    raise TokenError(Reason.MALFORMED, f"The token is whole but malformed: {what}. Ask its maker for a new one.")

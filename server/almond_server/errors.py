@@ -1,0 +1,88 @@
+"""What the server can refuse besides a bad token or field, and why.
+
+Three kinds exist (server/ARCHITECTURE.md, "Errors"); these are the second and third. `rpc/errors.py` is the
+one place that knows their status codes.
+"""
+
+from __future__ import annotations
+
+from almond_core.errors import AlmondError
+
+
+class RefusedError(AlmondError):
+    """A refusal with a machine-readable `reason` and a `sentence` that tells a person what to do."""
+
+    reason: str = "REFUSED"
+
+    def __init__(self, sentence: str) -> None:
+        """Keep the sentence; it holds no secret."""
+        super().__init__(sentence)
+        self.sentence = sentence
+
+
+class UnauthenticatedError(RefusedError):
+    """The caller presented no token, or none that is genuine."""
+
+    reason = "CALLER_UNAUTHENTICATED"
+
+
+class PermissionDeniedError(RefusedError):
+    """The caller's token is genuine but does not permit this call."""
+
+    reason = "CALLER_DENIED"
+
+
+class RecordNotFoundError(RefusedError):
+    """No token with that id was minted here."""
+
+    reason = "TOKEN_NOT_FOUND"
+
+
+class MinterWithdrawnError(RefusedError):
+    """The caller's token was revoked before the store could record what it minted."""
+
+    reason = "MINTER_REVOKED"
+
+
+class RequestReusedError(RefusedError):
+    """The same caller used the same `request_id` for another content within 24 hours."""
+
+    reason = "REQUEST_ID_REUSED"
+
+
+class RateLimitedError(RefusedError):
+    """Too many tokenless calls about one token or from one peer; `retry_after` is in seconds."""
+
+    reason = "RATE_LIMITED"
+
+    def __init__(self, sentence: str, retry_after: float) -> None:
+        """Keep the sentence and when to try again."""
+        super().__init__(sentence)
+        self.retry_after = retry_after
+
+
+class WrongRevisionError(RefusedError):
+    """A revision of another epoch, or above the store's own: it can never be reached."""
+
+    reason = "REVISION_UNKNOWN"
+
+
+class CannotKnowError(RefusedError):
+    """Nobody can know the answer now: never a denial, never a yes. `retry_after` is in seconds."""
+
+    reason = "CANNOT_KNOW"
+
+    def __init__(self, sentence: str, retry_after: float = 0.5) -> None:
+        """Keep the sentence and when to try again."""
+        super().__init__(sentence)
+        self.retry_after = retry_after
+
+
+class StoreUnavailableError(CannotKnowError):
+    """The durable store did not answer, or refused to write. Nothing was written."""
+
+    reason = "STORE_UNAVAILABLE"
+
+
+class StartError(AlmondError):
+    """The server cannot start; the message says what to do."""

@@ -1,0 +1,158 @@
+"""Who calls, and whether they may: the caller's token, from the `authorization` metadata.
+
+A text is decoded and verified once (cache below); it is cleared and checked for revocation on every call.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from almond_core import chain, header, wire
+from almond_core.caveats import clear
+from almond_core.decision import Denial, Judged, judge
+from almond_core.errors import Reason, TokenError
+from almond_core.masks import ALL
+from almond_core.model import RESERVED_ORG, Access, Circumstances
+from almond_server.errors import PermissionDeniedError, UnauthenticatedError
+from almond_server.ports import Actor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from almond_core.chain import VerifiedToken
+    from almond_core.decision import Revocations
+    from almond_server.ports import Clock
+    from almond_server.service.key_ring import KeyRing
+    from almond_server.service.needs import Need
+
+_OVER: Final = frozenset({Reason.REVOKED, Reason.EXPIRED, Reason.NOT_YET_VALID, Reason.NO_ORG})
+_HOW_TO: Final = "Send one as `authorization: Bearer alm1_...` (the command line: --api-token-file)."
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A caller who may make this very call, by this token."""
+
+    token: VerifiedToken
+
+    @property
+    def actor(self) -> Actor:
+        """What the store needs to know of them."""
+        identity = self.token.identity
+        return Actor(identity.token_id, identity.token_id, identity.key_id, self.token.branch_ids)
+
+
+class Callers:
+    """Finds the first token of a header that alone permits the call.
+
+    Cache: text of a genuine caller's token -> `VerifiedToken`; at most `cache_size` of at most 4 KiB,
+    least recently used out first. Holds verification only, which a key ring that never loses a key cannot
+    invalidate; clearing and revocation are never cached.
+    """
+
+    def __init__(
+        self, keys: KeyRing, revocations: Revocations, clock: Clock, leeway: int, cache_size: int = 4096
+    ) -> None:
+        """Take what verification, clearing and revocation need."""
+        self._keys = keys
+        self._revocations = revocations
+        self._clock = clock
+        self._leeway = leeway
+        self._cache_size = cache_size
+        self._cache: OrderedDict[str, VerifiedToken] = OrderedDict()
+
+    def permit(self, authorization: str | None, *needs: Need) -> Caller:
+        """Return the caller, who meets all `needs`.
+
+        Raises `UnauthenticatedError` without a genuine live token, `PermissionDeniedError` with one that
+        may not, `CannotKnowError`.
+        """
+        return self.permit_each(authorization, lambda _: needs)
+
+    def authenticate(self, authorization: str | None) -> None:
+        """Make sure that one of the caller's tokens is genuine and live, whatever it permits.
+
+        Raises `UnauthenticatedError` otherwise.
+        """
+        denials: list[Denial] = []
+        for text in _texts(authorization):
+            try:
+                token = self._verified(text)
+            except TokenError as error:
+                denials.append(Denial(error.reason, error.sentence))
+                continue
+            over = self._over(token)
+            if not over:
+                return
+            denials.extend(over)
+        raise _unauthenticated(denials)
+
+    def permit_each(
+        self, authorization: str | None, needs_of: Callable[[VerifiedToken], Sequence[Need]]
+    ) -> Caller:
+        """Like `permit`, where the needs (at least one) depend on which token of the header is tried."""
+        denials: list[Denial] = []
+        refused: list[Need] = []
+        for text in _texts(authorization):
+            try:
+                token = self._verified(text)
+            except TokenError as error:
+                denials.append(Denial(error.reason, error.sentence))
+                continue
+            over = self._over(token)
+            if over:
+                denials.extend(over)
+                continue
+            unmet = next((need for need in needs_of(token) if not self._meets(token, need)), None)
+            if unmet is None:
+                return Caller(token)
+            refused.append(unmet)
+        raise _denied(refused) if refused else _unauthenticated(denials)
+
+    def _over(self, token: VerifiedToken) -> list[Denial]:
+        """Return why the token is not, or no longer, good for anything: withdrawn, or out of its time."""
+        judged = self._judge(token, Access(org=RESERVED_ORG, actions=ALL))
+        return [denial for denial in judged.denials if denial.reason in _OVER]
+
+    def _meets(self, token: VerifiedToken, need: Need) -> bool:
+        return any(self._judge(token, access).permits for access in need.accesses())
+
+    def _judge(self, token: VerifiedToken, access: Access) -> Judged:
+        circumstances = Circumstances(self._clock.now_ms() // 1000, self._leeway)
+        return judge(clear(token, access, circumstances), self._revocations.standing(token))
+
+    def _verified(self, text: str) -> VerifiedToken:
+        cached = self._cache.get(text)
+        if cached is not None:
+            self._cache.move_to_end(text)
+            return cached
+        verified = chain.verify(wire.decode(text, wire.MAX_CALLER_TEXT), self._keys)
+        self._cache[text] = verified
+        if len(self._cache) > self._cache_size:
+            self._cache.popitem(last=False)
+        return verified
+
+
+def _texts(authorization: str | None) -> list[str]:
+    if authorization is None:
+        raise UnauthenticatedError(f"This call needs a caller's token. {_HOW_TO}")
+    if len(authorization) > header.MAX_CALLER_HEADER:
+        raise UnauthenticatedError(f"The authorization is longer than {header.MAX_CALLER_HEADER} characters.")
+    try:
+        return header.split(authorization)
+    except TokenError as error:
+        raise UnauthenticatedError(f"{error.sentence} {_HOW_TO}") from None
+
+
+def _denied(refused: list[Need]) -> PermissionDeniedError:
+    wanted = " or ".join(dict.fromkeys(map(str, refused)))
+    return PermissionDeniedError(
+        f"Your own token does not permit this call: it needs {wanted}. Use a token that has it, or ask an admin."
+    )
+
+
+def _unauthenticated(denials: list[Denial]) -> UnauthenticatedError:
+    first = next((each for each in denials if each.reason in _OVER), denials[0])
+    return UnauthenticatedError(f"Your own token is not accepted: {first.sentence}")

@@ -1,0 +1,44 @@
+"""A limit on what may be done without a caller's token: so many times a minute for each key."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from almond_server.errors import RateLimitedError
+
+if TYPE_CHECKING:
+    from almond_server.ports import Clock
+
+_WINDOW_SECONDS = 60.0
+_MAX_KEYS = 10_000
+
+
+class Limiter:
+    """Counts in fixed windows of a minute. Remembers at most 10,000 keys, the oldest out first."""
+
+    def __init__(self, per_minute: int, clock: Clock) -> None:
+        """Allow `per_minute` times for each key."""
+        self._per_minute = per_minute
+        self._clock = clock
+        self._windows: OrderedDict[str, tuple[float, int]] = OrderedDict()
+
+    def spend(self, *keys: str) -> None:
+        """Count one for every key; raises `RateLimitedError`, counting nothing, if one has none left."""
+        now = self._clock.monotonic()
+        counts = {key: self._window(key, now) for key in keys}
+        for began, count in counts.values():
+            if count >= self._per_minute:
+                wait = began + _WINDOW_SECONDS - now
+                raise RateLimitedError(
+                    f"Too many calls without a caller's token; try again in {wait:.0f} s or send one.", wait
+                )
+        for key, (began, count) in counts.items():
+            self._windows[key] = (began, count + 1)
+            self._windows.move_to_end(key)
+        while len(self._windows) > _MAX_KEYS:
+            self._windows.popitem(last=False)
+
+    def _window(self, key: str, now: float) -> tuple[float, int]:
+        began, count = self._windows.get(key, (now, 0))
+        return (began, count) if now - began < _WINDOW_SECONDS else (now, 0)

@@ -1,0 +1,136 @@
+"""Mint: a new token with at most what the caller's token may do, recorded before anybody sees it."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from almond_core import kinds, minting
+from almond_core.caveats import Valid
+from almond_core.errors import FieldError
+from almond_core.model import ANY, Identity, checked_id, token_id_at
+from almond_server.errors import CannotKnowError
+from almond_server.ports import Idempotency, Record
+from almond_server.service import needs
+
+if TYPE_CHECKING:
+    from almond_core.caveats import Caveat
+    from almond_core.chain import VerifiedToken
+    from almond_core.kinds import Kind
+    from almond_server.ports import Clock, Tokens
+    from almond_server.service.callers import Caller, Callers
+    from almond_server.service.key_ring import KeyRing
+    from almond_server.service.view import RevocationView
+
+MAX_NAME = 128
+_MAX_TTL_SECONDS = 100 * 366 * 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class MintOrder:
+    """What to mint. `org` is empty for a custom kind, whose caveats say it."""
+
+    kind: Kind
+    org: str
+    name: str
+    ttl_seconds: int
+
+    def __post_init__(self) -> None:
+        """Raise `FieldError` for what no caller could mint."""
+        if not 0 < self.ttl_seconds <= _MAX_TTL_SECONDS:
+            raise FieldError("ttl", "more than 0 s and at most 100 years")
+        if len(self.name) > MAX_NAME or not self.name.isprintable():
+            raise FieldError("name", f"at most {MAX_NAME} printable characters")
+        app = kinds.app_of(self.kind)
+        if app is not None:
+            checked_id("app", app)
+        may_be_any = isinstance(self.kind, kinds.Service) and isinstance(self.kind.role, kinds.VerifyRole)
+        if not isinstance(self.kind, kinds.Custom) and not (may_be_any and self.org == ANY):
+            checked_id("org", self.org)
+
+
+@dataclass(frozen=True, slots=True)
+class Minted:
+    """The record of a token and, this once, its secret text."""
+
+    text: str = field(repr=False)
+    branch_id: bytes
+    record: Record
+
+
+class Minter:
+    """Mints tokens."""
+
+    def __init__(
+        self, callers: Callers, keys: KeyRing, tokens: Tokens, view: RevocationView, clock: Clock
+    ) -> None:
+        """Take what minting needs."""
+        self._callers = callers
+        self._keys = keys
+        self._tokens = tokens
+        self._view = view
+        self._clock = clock
+
+    async def mint(
+        self, authorization: str | None, order: MintOrder, request: tuple[str, bytes] | None
+    ) -> Minted:
+        """Mint what is ordered; `request` is the request id and the content's fingerprint.
+
+        Raises `FieldError` or `TokenError` for an order that makes no usable token, the caller's errors,
+        `RequestReusedError`, `MinterWithdrawnError`, `CannotKnowError`.
+        """
+        self._view.must_be_fresh()
+        own = order.kind.caveats(order.org)
+        caller = self._callers.permit_each(authorization, lambda token: _needs(order, token, own))
+        record = self._draw_up(caller, order, own)
+        idempotency = None if request is None else idempotency_of("mint", caller, *request)
+        standing = await self._tokens.add(record, caller.actor, idempotency, self._clock.now_ms() // 1000)
+        token = self._derive(standing)
+        return Minted(token.text, token.branch_id, standing)
+
+    def _draw_up(self, caller: Caller, order: MintOrder, own: list[Caveat]) -> Record:
+        now_ms = self._clock.now_ms()
+        end = Valid.parse((None, now_ms // 1000 + order.ttl_seconds))
+        caveats = minting.inherit(caller.token, [*own, end])
+        record = Record(
+            token_id=token_id_at(now_ms, secrets.token_bytes(10)),
+            key_id=self._keys.minting_key_id,
+            name=order.name or order.kind.TITLE,
+            kind=order.kind.NAME,
+            org=minting.home_org(caveats),
+            app=kinds.app_of(order.kind) or "",
+            subject=kinds.subject_of(order.kind),
+            minter_token_id=caller.token.identity.token_id,
+            minter_branch_ids=caller.token.branch_ids,
+            created_at_ms=now_ms,
+            expires_at=minting.expires_at(caveats),
+            caveats=caveats,
+        )
+        self._derive(record)  # refuses, before anything is written, what would be too large
+        return record
+
+    def _derive(self, record: Record) -> minting.NewToken:
+        prk = self._keys.prk(record.key_id)
+        if prk is None:
+            raise CannotKnowError("The key that this token was minted with is not loaded here; try again.")
+        return minting.mint(prk, identity_of(record), record.caveats)
+
+
+def identity_of(record: Record) -> Identity:
+    """Return what the identifier of a record's token says."""
+    return Identity(record.key_id, record.token_id, record.kind, record.org, record.subject)
+
+
+def idempotency_of(method: str, caller: Caller, request_id: str, fingerprint: bytes) -> Idempotency:
+    """Scope a request id to its method and to exactly this caller's token."""
+    parts = (method.encode(), caller.token.branch_ids[-1], request_id.encode())
+    return Idempotency(b"\x00".join(parts), fingerprint)
+
+
+def _needs(order: MintOrder, caller: VerifiedToken, own: list[Caveat]) -> list[needs.Need]:
+    orgs = [order.org] if order.org else minting.orgs_left(minting.inherit(caller, own))
+    needed = [needs.to_mint(org, kinds.app_of(order.kind)) for org in orgs]
+    if kinds.subject_of(order.kind):
+        needed.append(needs.to_name_a_subject())
+    return needed

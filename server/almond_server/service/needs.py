@@ -1,0 +1,74 @@
+"""What each RPC needs of its caller's token: the whole policy, in one table.
+
+A call is one more access: it is permitted when the caller's token clears the feature on the org, or, if the
+call is about one app, the app's feature of the same name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from almond_core.masks import parse_actions
+from almond_core.model import ANY, RESERVED_ORG, Access
+
+if TYPE_CHECKING:
+    from almond_server.ports import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """One right: `action` on `feature`, of an org or of one app in it."""
+
+    feature: str
+    action: str
+    org: str
+    app: str | None = None
+
+    def accesses(self) -> tuple[Access, ...]:
+        """Return the accesses of which the caller's token must clear one."""
+        actions = parse_actions(self.action)
+        of_org = Access(org=self.org, feature=self.feature, actions=actions)
+        if self.app is None:
+            return (of_org,)
+        return (of_org, Access(org=self.org, app=self.app, app_feature=self.feature, actions=actions))
+
+    def __str__(self) -> str:
+        """Write it for people."""
+        place = f"org {self.org}" if self.app is None else f"app {self.app} of org {self.org}"
+        return f'"{self.action}" on {self.feature} of {place}'
+
+
+def to_ask(org: str, app: str | None) -> Need:
+    """Return what Verify and each item of BatchVerify need: of the access."""
+    return Need("decisions", "r", org, app)
+
+
+def to_mint(org: str, app: str | None) -> Need:
+    """Return what Mint needs: of the new token. A token for any org is the reserved org's business."""
+    return Need("tokens", "c", RESERVED_ORG if org == ANY else org, app)
+
+
+def to_name_a_subject() -> Need:
+    """Return what Mint needs besides, for a token that speaks for somebody."""
+    return Need("identities", "c", RESERVED_ORG)
+
+
+def to_read(record: Record) -> Need:
+    """Return what Get and Inspect need: of the target's record."""
+    return Need("tokens", "r", record.org or RESERVED_ORG, record.app or None)
+
+
+def to_list(org: str, app: str | None) -> Need:
+    """Return what List needs: of its filter."""
+    return Need("tokens", "r", org, app)
+
+
+def to_revoke(record: Record) -> Need:
+    """Return what Revoke needs: of the target's record."""
+    return Need("tokens", "d", record.org or RESERVED_ORG, record.app or None)
+
+
+def to_reflect(home_org: str) -> Need:
+    """Return what server reflection needs: whoever may ask for decisions may read the schema."""
+    return Need("decisions", "r", home_org or RESERVED_ORG)

@@ -1,0 +1,102 @@
+"""Look-ups: one record, a list of them, and what a token says of itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from almond_core import chain, wire
+from almond_core.decision import LIVE
+from almond_core.errors import FieldError, TokenError
+from almond_core.model import RESERVED_ORG, checked_id, token_id_bytes
+from almond_server.errors import PermissionDeniedError, RecordNotFoundError
+from almond_server.ports import Listing
+from almond_server.service import needs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from almond_core.chain import VerifiedToken
+    from almond_core.wire import Token
+    from almond_server.ports import Clock, Record, Tokens
+    from almond_server.service.callers import Callers
+    from almond_server.service.key_ring import KeyRing
+    from almond_server.service.view import RevocationView
+
+MAX_PAGE = 1000
+DEFAULT_PAGE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What a token says of itself; the rest only for callers who may know it."""
+
+    token: Token
+    told: bool = False
+    genuine: VerifiedToken | None = None
+    revoked: bool | None = None
+    record: Record | None = None
+
+
+class Records:
+    """Answers look-ups."""
+
+    def __init__(
+        self, callers: Callers, keys: KeyRing, tokens: Tokens, view: RevocationView, clock: Clock
+    ) -> None:
+        """Take what look-ups need."""
+        self._callers = callers
+        self._keys = keys
+        self._tokens = tokens
+        self._view = view
+        self._clock = clock
+
+    async def get(self, authorization: str | None, token_id: str) -> Record:
+        """Return one record; raises `FieldError`, the caller's errors, `RecordNotFoundError`."""
+        self._callers.authenticate(authorization)
+        token_id_bytes(token_id)
+        record = await self._tokens.get(token_id)
+        if record is None:
+            raise RecordNotFoundError("No token with this id was minted here; `almond tokens list` shows the ids.")
+        self._callers.permit(authorization, needs.to_read(record))
+        return record
+
+    async def list(  # noqa: PLR0913, PLR0917 - the request's fields
+        self,
+        authorization: str | None,
+        org: str,
+        app: str | None,
+        show_all: bool,  # noqa: FBT001 - the request's field
+        limit: int,
+        after: tuple[int, str] | None,
+    ) -> Sequence[Record]:
+        """Return up to `limit` records after `after`, newest first; raises `FieldError`, the caller's errors."""
+        checked_id("org", org)
+        if app is not None:
+            checked_id("app", app)
+        if not 0 <= limit <= MAX_PAGE:
+            raise FieldError("page_size", f"0 to {MAX_PAGE}")
+        self._callers.permit(authorization, needs.to_list(org, app))
+        listing = Listing(org, app, show_all, self._clock.now_ms() // 1000)
+        return await self._tokens.page(listing, after, limit or DEFAULT_PAGE)
+
+    async def inspect(self, authorization: str | None, text: str) -> Inspection:
+        """Say what a token is; raises `TokenError` for a text that is none, and `CannotKnowError`.
+
+        Whoever may not know more than the token itself says gets just that, without an error.
+        """
+        token = wire.decode(text)
+        if authorization is None:
+            return Inspection(token)
+        record = await self._tokens.get(token.unverified_identity.token_id)
+        try:
+            need = needs.to_read(record) if record else needs.Need("tokens", "r", RESERVED_ORG)
+            self._callers.permit(authorization, need)
+        except PermissionDeniedError:
+            return Inspection(token)
+        try:
+            verified = chain.verify(token, self._keys)
+        except TokenError:
+            return Inspection(token, told=True)
+        revoked = self._view.standing(verified) is not LIVE
+        return Inspection(token, told=True, genuine=verified, revoked=revoked, record=record)

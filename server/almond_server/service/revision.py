@@ -1,0 +1,31 @@
+"""Revisions: opaque to callers, `epoch.number` inside."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final, Self
+
+from almond_core.errors import FieldError
+
+_FORM: Final = re.compile(r"([0-9a-f]{8})\.(0|[1-9][0-9]{0,17})")
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """The state of one store after a number of changes. Epochs differ between stores and restores."""
+
+    epoch: str
+    number: int
+
+    @classmethod
+    def parse(cls, field: str, text: str) -> Self:
+        """Read what `str` wrote; raises `FieldError` that names `field` for anything else."""
+        match = _FORM.fullmatch(text)
+        if match is None:
+            raise FieldError(field, "a revision exactly as Revoke or Verify returned it")
+        return cls(match[1], int(match[2]))
+
+    def __str__(self) -> str:
+        """Write it for callers."""
+        return f"{self.epoch}.{self.number}"

@@ -1,0 +1,63 @@
+"""Verify: may this token do that? No await on this path: all it needs is in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from almond_core.decision import Decision, decide
+from almond_core.errors import FieldError
+from almond_core.model import RESERVED_ORG, Access, Circumstances
+from almond_server.service import needs
+from almond_server.service.revision import Revision
+
+if TYPE_CHECKING:
+    from almond_server.ports import Clock
+    from almond_server.service.callers import Callers
+    from almond_server.service.key_ring import KeyRing
+    from almond_server.service.view import RevocationView
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A decision with the revision it rests on and the store time (unix seconds) it is known to."""
+
+    decision: Decision
+    revision: Revision
+    store_time: int
+
+
+class Verifier:
+    """Answers questions of services, and of tokens about themselves."""
+
+    def __init__(
+        self, callers: Callers, keys: KeyRing, view: RevocationView, clock: Clock, leeway: int
+    ) -> None:
+        """Take what a decision needs."""
+        self._callers = callers
+        self._keys = keys
+        self._view = view
+        self._clock = clock
+        self._leeway = leeway
+
+    def verify(self, authorization: str | None, text: str, access: Access, min_revision: str) -> Answer:
+        """Answer whether one of the tokens in `text` permits `access` now.
+
+        Raises `FieldError` for a question without meaning, the caller's errors, `WrongRevisionError`, and
+        `CannotKnowError` when the answer could be stale.
+        """
+        if access.org == RESERVED_ORG:
+            raise FieldError("access.org", f"{RESERVED_ORG} is the service's own org; ask about one of yours")
+        if min_revision:
+            self._view.must_have(Revision.parse("min_revision", min_revision))
+        if not _asks_about_itself(authorization, text):
+            self._callers.permit(authorization, needs.to_ask(access.org, access.app))
+        circumstances = Circumstances(self._clock.now_ms() // 1000, self._leeway)
+        self._view.must_be_fresh()
+        decision = decide(text, access, circumstances, self._keys, self._view)
+        return Answer(decision, self._view.revision, self._view.store_time)
+
+
+def _asks_about_itself(authorization: str | None, text: str) -> bool:
+    """Tell whether the only token in play is the one under question: its holder learns nothing new."""
+    return "," not in text and (authorization is None or authorization == text)

@@ -1,0 +1,98 @@
+"""The revocation view: what has been withdrawn, in this process's memory, and how old that knowledge is.
+
+Fed by the follower, read on the hot path. Must not know where its changes come from.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal
+
+from almond_core.decision import LIVE, Standing, Withdrawn
+from almond_server.errors import CannotKnowError, WrongRevisionError
+from almond_server.service.revision import Revision
+
+if TYPE_CHECKING:
+    from almond_core.chain import VerifiedToken
+    from almond_server.ports import Change, Clock, Reading
+
+_WHOLE: Final = frozenset({b"whole"})
+"""The entry of a token withdrawn whole. No branch id is five bytes long."""
+
+
+class RevocationView:
+    """Token id to the branch ids withdrawn under it, or to `_WHOLE`. Implements `core.Revocations`."""
+
+    def __init__(self, epoch: str, max_staleness: float, clock: Clock) -> None:
+        """Start empty and stale: nothing is known until a reading of the store proves it."""
+        self._withdrawn: dict[str, frozenset[bytes]] = {}
+        self._clock = clock
+        self._max_staleness = max_staleness
+        self._proven_at: float | None = None
+        self.revision = Revision(epoch, 0)
+        self.store_time = 0
+
+    def standing(self, token: VerifiedToken) -> Literal[Standing.LIVE] | Withdrawn:
+        """Tell whether anything of the token's lineage is withdrawn; raises `CannotKnowError` when stale."""
+        self.must_be_fresh()
+        entry = self._withdrawn.get(token.identity.token_id)
+        if entry is None:
+            return LIVE
+        if entry is _WHOLE:
+            return Withdrawn("the token itself")
+        for generation, branch_id in enumerate(token.branch_ids):
+            if branch_id in entry:
+                return Withdrawn(f"branch, generation {generation} of {len(token.branch_ids) - 1}")
+        return LIVE
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether a reading of the store has proven this view within the bound."""
+        return self._proven_at is not None and self._clock.monotonic() - self._proven_at <= self._max_staleness
+
+    def must_be_fresh(self) -> None:
+        """Raise `CannotKnowError` unless fresh."""
+        if not self.is_fresh:
+            raise CannotKnowError(
+                "This server has lost touch with its store and cannot know what has been revoked; try again "
+                "or ask another server."
+            )
+
+    def must_have(self, revision: Revision) -> None:
+        """Raise `CannotKnowError` if this view has not seen `revision`.
+
+        `WrongRevisionError` if it is of another epoch, and so can never be seen.
+        """
+        if revision.epoch != self.revision.epoch:
+            raise WrongRevisionError(
+                "The revision is of another store, or from before a restore; drop it and revoke again to be sure."
+            )
+        if revision.number > self.revision.number:
+            raise CannotKnowError("This server has not seen that revision yet; try again in a moment.", 0.1)
+
+    def apply(self, change: Change) -> bool:
+        """Take in the next change; answers whether it was the next one. Older ones are no news."""
+        if change.number != self.revision.number + 1:
+            return False
+        for withdrawal in change.withdrawals:
+            entry = self._withdrawn.get(withdrawal.token_id, frozenset())
+            if withdrawal.branch_id is None:
+                self._withdrawn[withdrawal.token_id] = _WHOLE
+            elif entry is not _WHOLE:
+                self._withdrawn[withdrawal.token_id] = entry | {withdrawal.branch_id}
+        self.revision = Revision(self.revision.epoch, change.number)
+        return True
+
+    def prove(self, reading: Reading, read_at: float) -> bool:
+        """Take note of a reading of the store begun at `read_at` (monotonic seconds).
+
+        Answers whether it proves this view: same epoch, and no revision that the view has not seen.
+        """
+        if reading.epoch != self.revision.epoch or reading.number > self.revision.number:
+            return False
+        self._proven_at = max(read_at, self._proven_at or read_at)
+        self.store_time = max(reading.store_time, self.store_time)
+        return True
+
+    def __len__(self) -> int:
+        """Return how many tokens have an entry."""
+        return len(self._withdrawn)

@@ -1,0 +1,150 @@
+"""The direction of imports is kept by import-linter in `make check`; here it is shown to bite.
+
+And the purity of the core is looked at from two more sides: what its source names, what importing it brings.
+"""
+
+import ast
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CORE = ROOT / "server" / "almond_core"
+SOURCES = [Path("server"), Path("clients/python")]
+
+# Beyond what the contract forbids: other ways to a clock, an environment, a thread, a file or a log.
+IMPURE = {
+    *("asyncio", "concurrent", "google", "grpc", "logging", "multiprocessing", "os", "pathlib", "redis"),
+    *("select", "signal", "socket", "sqlalchemy", "sqlite3", "structlog", "subprocess", "sys", "tempfile"),
+    *("threading", "time"),
+}
+IMPURE_CALLS = {"breakpoint", "input", "open", "print"}
+CLOCK_METHODS = {"now", "today", "utcnow"}
+
+TRESPASSES = [
+    ("core-pure", "almond_core", "time"),
+    ("core-pure", "almond_core", "os.path"),
+    ("core-pure", "almond_core", "grpc"),
+    ("core-pure", "almond_core", "google.protobuf.message"),
+    ("layers", "almond_core", "almond_server.ports"),
+    ("layers", "almond_server.ports", "almond_server.service"),
+    ("layers", "almond_server.service", "almond_server.rpc"),
+    ("layers", "almond_server.rpc", "almond_server.app"),
+    ("adapters-known", "almond_server.service", "almond_server.adapters"),
+    ("adapters-known", "almond_server.rpc", "almond_server.adapters"),
+    ("adapters-known", "almond_server", "almond_server.adapters"),
+    ("adapters-know", "almond_server.adapters", "almond_server.service"),
+    ("adapters-know", "almond_server.adapters", "almond_server.rpc"),
+    ("wire-known", "almond_server.service", "almond.v1"),
+    ("wire-known", "almond_server.adapters", "almond.v1"),
+    ("wire-unknown", "almond_core", "almond_client"),
+    ("client", "almond_client", "almond_server.ports"),
+]
+
+
+def modules_of_the_core() -> Iterator[tuple[str, ast.Module]]:
+    for path in sorted(CORE.rglob("*.py")):
+        yield str(path.relative_to(CORE)), ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imported(tree: ast.Module) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+    return {name.partition(".")[0] for name in names}
+
+
+def called(tree: ast.Module) -> set[str]:
+    functions = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    names = {function.id for function in functions if isinstance(function, ast.Name)} & IMPURE_CALLS
+    methods = {function.attr for function in functions if isinstance(function, ast.Attribute)} & CLOCK_METHODS
+    return names | methods
+
+
+def awaits(tree: ast.Module) -> bool:
+    return any(isinstance(node, ast.AsyncFunctionDef | ast.Await) for node in ast.walk(tree))
+
+
+def test_the_core_names_nothing_impure() -> None:
+    trees = dict(modules_of_the_core())
+    assert trees
+    assert not {name: found for name, tree in trees.items() if (found := imported(tree) & IMPURE)}
+    assert not {name: found for name, tree in trees.items() if (found := called(tree))}
+    assert not [name for name, tree in trees.items() if awaits(tree)]
+
+
+def test_importing_the_core_brings_in_no_grpc_no_protobuf_and_no_loop() -> None:
+    names = sorted(
+        "almond_core"
+        if name == "__init__.py"
+        else "almond_core." + name.removesuffix(".py").replace("/", ".")
+        for name, _ in modules_of_the_core()
+    )
+    script = "\n".join(
+        [
+            "import importlib, sys",
+            f"for name in {names}: importlib.import_module(name.removesuffix('.__init__'))",
+            "print(*(name for name in ('grpc', 'google.protobuf', 'asyncio') if name in sys.modules))",
+        ]
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == []
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of everything that import-linter looks at."""
+    copy = tmp_path_factory.mktemp("house")
+    shutil.copy(ROOT / "pyproject.toml", copy)
+    for source in SOURCES:
+        shutil.copytree(ROOT / source, copy / source, ignore=shutil.ignore_patterns("__pycache__"))
+    return copy
+
+
+def place_of(house: Path, module: str) -> Path:
+    """The file of a module, or for a package a new file in it."""
+    for source in SOURCES:
+        path = house / source / module.replace(".", "/")
+        if path.is_dir():
+            return path / "trespass.py"
+        if path.with_suffix(".py").exists():
+            return path.with_suffix(".py")
+    raise LookupError(module)
+
+
+def lint(house: Path, *contracts: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(str(house / source) for source in SOURCES)}
+    command = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"]
+    command += [argument for contract in contracts for argument in ("--contract", contract)]
+    return subprocess.run(command, cwd=house, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_the_house_as_it_stands_keeps_every_contract(house: Path) -> None:
+    run = lint(house)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+@pytest.mark.parametrize(("contract", "importer", "imported_module"), TRESPASSES)
+def test_a_trespass_breaks_its_contract(
+    house: Path, contract: str, importer: str, imported_module: str
+) -> None:
+    module = place_of(house, importer)
+    before = module.read_text(encoding="utf-8") if module.exists() else None
+    module.write_text(f"{before or ''}\nimport {imported_module}\n", encoding="utf-8")
+    try:
+        run = lint(house, contract)
+    finally:
+        if before is None:
+            module.unlink()
+        else:
+            module.write_text(before, encoding="utf-8")
+    assert run.returncode == 1
+    assert "0 kept, 1 broken" in run.stdout, run.stdout + run.stderr
