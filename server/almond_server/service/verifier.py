@@ -40,6 +40,10 @@ class Verifier:
         self._clock = clock
         self._leeway = leeway
 
+    def authenticate(self, authorization: str | None) -> None:
+        """Make sure that the caller has a genuine live token; raises `UnauthenticatedError`."""
+        self._callers.authenticate(authorization)
+
     def verify(self, authorization: str | None, text: str, access: Access, min_revision: str) -> Answer:
         """Answer whether one of the tokens in `text` permits `access` now.
 

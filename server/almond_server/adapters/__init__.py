@@ -1,0 +1,1 @@
+"""Adapters: technology + port. Only the composition root knows them."""

@@ -1,0 +1,199 @@
+"""The ports in memory, for tests: the same obligations, kept for as long as the process lives.
+
+Every method gives way to other tasks once and then does its work without awaiting: one transaction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from almond_server.errors import MinterWithdrawnError, RequestReusedError, StoreUnavailableError
+from almond_server.ports import AuditRow, Change, Reading, Withdrawal, Withdrawn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from almond_server.ports import Actor, Idempotency, Listing, Record, SealedKey
+
+_REQUESTS_KEPT_SECONDS: Final = 24 * 3600
+
+
+@dataclass(slots=True)
+class MemoryStore:
+    """What the ports below share. Set `available` to False and every call raises `StoreUnavailableError`."""
+
+    available: bool = True
+    epoch: str = field(default_factory=lambda: secrets.token_hex(4))
+    time: int = 0
+    records: dict[str, Record] = field(default_factory=dict)
+    changes: list[Change] = field(default_factory=list)
+    entries: set[tuple[str, bytes | None]] = field(default_factory=set)
+    requests: dict[bytes, tuple[bytes, int, Any]] = field(default_factory=dict)
+    keys: list[SealedKey] = field(default_factory=list)
+    audit: list[AuditRow] = field(default_factory=list)
+
+    async def turn(self) -> None:
+        """Let others go first; raise `StoreUnavailableError` while unavailable."""
+        await asyncio.sleep(0)
+        if not self.available:
+            raise StoreUnavailableError("The store does not answer; nothing was changed.")
+
+    def answered(self, request: Idempotency | None, now: int) -> Any:
+        """Return what was answered to `request` within 24 h before `now`, or None."""
+        self.requests = {
+            key: kept for key, kept in self.requests.items() if kept[1] > now - _REQUESTS_KEPT_SECONDS
+        }
+        if request is None or request.key not in self.requests:
+            return None
+        fingerprint, _, answer = self.requests[request.key]
+        if fingerprint != request.fingerprint:
+            raise RequestReusedError("This request_id was used for another content within the last 24 hours.")
+        return answer
+
+    def remember(self, request: Idempotency | None, answer: Any, now: int) -> None:
+        """Keep the answer to a request."""
+        if request is not None:
+            self.requests[request.key] = (request.fingerprint, now, answer)
+
+    def reading(self, now: int) -> Reading:
+        """Read the store at `now`."""
+        self.time = max(self.time, now)
+        return Reading(self.epoch, len(self.changes), self.time)
+
+
+class MemoryTokens:
+    """Implements `ports.Tokens`."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        """Keep records in `store`."""
+        self._store = store
+
+    async def add(self, record: Record, actor: Actor, request: Idempotency | None, now: int) -> Record:
+        """Record a token and return the record that stands; `MinterWithdrawnError`, `RequestReusedError`."""
+        await self._store.turn()
+        lineage = {(actor.token_id, branch_id) for branch_id in (None, *actor.branch_ids)}
+        if actor.token_id and lineage & self._store.entries:
+            raise MinterWithdrawnError("The token that this was to be minted with has been revoked.")
+        earlier = self._store.answered(request, now)
+        if earlier is not None:
+            return self._store.records[earlier]
+        self._store.records[record.token_id] = record
+        self._store.remember(request, record.token_id, now)
+        self._store.audit.append(AuditRow(now, actor.name, "token.minted", record.token_id, "", 0))
+        return record
+
+    async def get(self, token_id: str) -> Record | None:
+        """Return one record, or None."""
+        await self._store.turn()
+        return self._store.records.get(token_id)
+
+    async def page(self, listing: Listing, after: tuple[int, str] | None, limit: int) -> Sequence[Record]:
+        """Return up to `limit` records after (`created_at_ms`, id), newest first."""
+        await self._store.turn()
+        found = [each for each in self._store.records.values() if _is_listed(each, listing)]
+        found.sort(key=_place, reverse=True)
+        return [each for each in found if after is None or _place(each) < after][:limit]
+
+
+class MemoryRevocations:
+    """Implements `ports.Revocations`."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        """Keep withdrawals in `store`."""
+        self._store = store
+
+    async def withdraw(
+        self,
+        withdrawals: Sequence[Withdrawal],
+        actor: Actor,
+        reason: str,
+        request: Idempotency | None,
+        now: int,
+    ) -> Withdrawn:
+        """Withdraw under one new revision; raises `RequestReusedError`."""
+        await self._store.turn()
+        earlier = self._store.answered(request, now)
+        if earlier is not None:
+            return Withdrawn(*earlier)
+        added = [each for each in withdrawals if self._enter(each)]
+        if added:
+            self._store.changes.append(Change(len(self._store.changes) + 1, tuple(added)))
+        for each in added:
+            self._fill_in(each, actor, reason, now)
+        answer = (len(added), self._store.reading(now))
+        self._store.remember(request, answer, now)
+        return Withdrawn(*answer)
+
+    async def reading(self, now: int) -> Reading:
+        """Read epoch, newest revision and time."""
+        await self._store.turn()
+        return self._store.reading(now)
+
+    async def changes_after(self, number: int, limit: int) -> Sequence[Change]:
+        """Return up to `limit` changes after revision `number`."""
+        await self._store.turn()
+        return self._store.changes[number : number + limit]
+
+    def _enter(self, withdrawal: Withdrawal) -> bool:
+        entry = (withdrawal.token_id, withdrawal.branch_id)
+        standing = {entry, (withdrawal.token_id, None)} & self._store.entries
+        self._store.entries.add(entry)
+        return not standing
+
+    def _fill_in(self, withdrawal: Withdrawal, actor: Actor, reason: str, now: int) -> None:
+        target, branch_id = withdrawal.token_id, withdrawal.branch_id
+        record = self._store.records.get(target)
+        if branch_id is not None:
+            target = f"{target}/{branch_id.hex()}"
+        elif record is not None:
+            self._store.records[target] = replace(
+                record, revoked_at=now, revoked_by=actor.name, revoke_reason=reason
+            )
+        number = len(self._store.changes)
+        self._store.audit.append(AuditRow(now, actor.name, "token.revoked", target, reason, number))
+
+
+class MemoryKeys:
+    """Implements `ports.Keys`."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        """Keep keys in `store`."""
+        self._store = store
+
+    async def add(self, key: SealedKey, actor: Actor, now: int) -> None:
+        """Add a key to the ring."""
+        await self._store.turn()
+        self._store.keys.append(key)
+        self._store.audit.append(AuditRow(now, actor.name, "key.added", key.key_id, "", 0))
+
+    async def all(self) -> Sequence[SealedKey]:
+        """Return all keys, oldest first."""
+        await self._store.turn()
+        return list(self._store.keys)
+
+
+class MemoryAudit:
+    """Implements `ports.Audit`."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        """Read from `store`."""
+        self._store = store
+
+    async def newest(self, limit: int) -> Sequence[AuditRow]:
+        """Return the newest rows."""
+        await self._store.turn()
+        return self._store.audit[::-1][:limit]
+
+
+def _is_listed(record: Record, listing: Listing) -> bool:
+    if record.org != listing.org or (listing.app is not None and record.app != listing.app):
+        return False
+    is_live = record.revoked_at is None and (record.expires_at is None or record.expires_at > listing.now)
+    return listing.show_all or is_live
+
+
+def _place(record: Record) -> tuple[int, str]:
+    return record.created_at_ms, record.token_id

@@ -1,0 +1,49 @@
+"""The audit log in SQL."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, insert, select
+
+from almond_server.adapters.sql.tables import AUDIT
+from almond_server.ports import AuditRow
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from almond_server.adapters.sql.database import Database
+
+
+class SqlAudit:
+    """Implements `ports.Audit`."""
+
+    def __init__(self, database: Database) -> None:
+        """Take the database."""
+        self._database = database
+
+    async def newest(self, limit: int) -> Sequence[AuditRow]:
+        """Return the newest rows."""
+        statement = select(AUDIT).order_by(AUDIT.c.seq.desc()).limit(limit)
+
+        def work(connection: Connection) -> list[AuditRow]:
+            return [
+                AuditRow(row.at, row.actor, row.action, row.target, row.detail, row.revision)
+                for row in connection.execute(statement)
+            ]
+
+        return await self._database.read(work)
+
+
+def write(connection: Connection, row: AuditRow) -> None:
+    """Write a row within the transaction that it is about."""
+    connection.execute(
+        insert(AUDIT).values(
+            at=row.at,
+            actor=row.actor,
+            action=row.action,
+            target=row.target,
+            detail=row.detail,
+            revision=row.revision,
+        )
+    )

@@ -1,0 +1,96 @@
+"""One SQLite file: who may write when, and what its failures mean. All that is SQLite's own is here."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from sqlalchemy import Connection, create_engine, event
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import StaticPool
+
+from almond_server.errors import StoreUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from sqlalchemy import Engine
+
+T = TypeVar("T")
+
+_BUSY_MILLISECONDS: Final = 2000
+
+
+class Database:
+    """Runs functions in transactions: writes on one connection and thread, reads on another.
+
+    A write begins IMMEDIATE, so that it never fails half-way for a lock, and once begun it finishes even if
+    the caller is cancelled. Every failure of the database becomes `StoreUnavailableError`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open the file, which must exist."""
+        self._writing = _engine(path, "BEGIN IMMEDIATE")
+        self._reading = _engine(path, "BEGIN")
+        self._writer = ThreadPoolExecutor(1, "almond-store-write")
+        self._reader = ThreadPoolExecutor(1, "almond-store-read")
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` in a transaction that is durable when this returns."""
+        return await self._run(self._writer, self._writing, work)
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` on one consistent state of the database."""
+        return await self._run(self._reader, self._reading, work)
+
+    async def close(self) -> None:
+        """Finish what has begun and close the file."""
+        for executor, engine in ((self._writer, self._writing), (self._reader, self._reading)):
+            await asyncio.get_running_loop().run_in_executor(executor, engine.dispose)
+            executor.shutdown()
+
+    async def _run(self, executor: ThreadPoolExecutor, engine: Engine, work: Callable[[Connection], T]) -> T:
+        return await asyncio.shield(
+            asyncio.get_running_loop().run_in_executor(executor, _transact, engine, work)
+        )
+
+
+def create_file(path: Path) -> None:
+    """Create an empty file that only this user can read. SQLite gives its side files the same mode."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+
+
+def _transact(engine: Engine, work: Callable[[Connection], T]) -> T:
+    try:
+        with engine.begin() as connection:
+            return work(connection)
+    except DBAPIError as error:
+        # The driver's own words name no value; SQLAlchemy's would hold the statement's parameters.
+        why = f"{type(error.orig).__name__}: {error.orig}"
+        raise StoreUnavailableError(f"The store did not take it, and nothing was changed ({why}).") from None
+
+
+def _engine(path: Path, begin: str) -> Engine:
+    engine = create_engine(
+        f"sqlite:///{path}",
+        poolclass=StaticPool,
+        hide_parameters=True,
+        connect_args={"check_same_thread": False, "timeout": _BUSY_MILLISECONDS / 1000},
+    )
+
+    @event.listens_for(engine, "connect")
+    def connected(connection: sqlite3.Connection, record: Any) -> None:
+        del record
+        connection.isolation_level = None  # the driver begins nothing by itself
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "trusted_schema=OFF"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begun(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine

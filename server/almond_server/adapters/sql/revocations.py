@@ -1,0 +1,126 @@
+"""What has been withdrawn, in SQL: one revision a transaction, given out in the order of commits."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, insert, select, update
+
+from almond_server.adapters.sql import audit, requests
+from almond_server.adapters.sql.tables import STORE, TOKENS, WITHDRAWALS
+from almond_server.ports import AuditRow, Change, Reading, Withdrawal, Withdrawn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from almond_server.adapters.sql.database import Database
+    from almond_server.ports import Actor, Idempotency
+
+_CLOCK_STEP_SECONDS = 60
+
+
+class SqlRevocations:
+    """Implements `ports.Revocations`."""
+
+    def __init__(self, database: Database) -> None:
+        """Take the database."""
+        self._database = database
+        self._clock = 0
+
+    async def withdraw(
+        self,
+        withdrawals: Sequence[Withdrawal],
+        actor: Actor,
+        reason: str,
+        request: Idempotency | None,
+        now: int,
+    ) -> Withdrawn:
+        """Withdraw under one new revision; what it may refuse and return is the port's."""
+
+        def work(connection: Connection) -> Withdrawn:
+            before = requests.answered(connection, request, now)
+            if before is not None:
+                entries, number = map(int, before.split())
+                return Withdrawn(entries, Reading(_read(connection, now).epoch, number, now))
+            added = [each for each in dict.fromkeys(withdrawals) if not _stands(connection, each)]
+            reading = _read(connection, now)
+            number = reading.number + bool(added)
+            for each in added:
+                _write(connection, each, number, actor, reason, now)
+            requests.remember(connection, request, f"{len(added)} {number}", now)
+            # Last in the transaction: commits, and so revisions, come in the order of this row's lock.
+            connection.execute(update(STORE).values(revision=number, clock=reading.store_time))
+            return Withdrawn(len(added), Reading(reading.epoch, number, reading.store_time))
+
+        return await self._database.write(work)
+
+    async def reading(self, now: int) -> Reading:
+        """Read epoch, newest revision and time of the store."""
+        reading = await self._database.read(lambda connection: _read(connection, now))
+        if reading.store_time >= self._clock + _CLOCK_STEP_SECONDS:
+            # Often enough that the store's time survives a restart, seldom enough to cost nothing.
+            await self._database.write(lambda connection: _keep_clock(connection, reading.store_time))
+            self._clock = reading.store_time
+        return reading
+
+    async def changes_after(self, number: int, limit: int) -> Sequence[Change]:
+        """Return the changes after a revision, in order."""
+
+        def work(connection: Connection) -> list[Change]:
+            newest = select(WITHDRAWALS.c.revision).where(WITHDRAWALS.c.revision > number)
+            numbers = newest.distinct().order_by(WITHDRAWALS.c.revision).limit(limit)
+            rows = connection.execute(
+                select(WITHDRAWALS)
+                .where(WITHDRAWALS.c.revision.in_(numbers))
+                .order_by(WITHDRAWALS.c.revision, WITHDRAWALS.c.token_id, WITHDRAWALS.c.branch_id)
+            )
+            return [
+                Change(
+                    revision,
+                    tuple(Withdrawal(row.token_id, row.branch_id or None, row.ends_at) for row in group),
+                )
+                for revision, group in groupby(rows, key=lambda row: int(row.revision))
+            ]
+
+        return await self._database.read(work)
+
+
+def _stands(connection: Connection, withdrawal: Withdrawal) -> bool:
+    places = {b"", withdrawal.branch_id or b""}
+    found = connection.execute(
+        select(WITHDRAWALS.c.token_id)
+        .where(WITHDRAWALS.c.token_id == withdrawal.token_id, WITHDRAWALS.c.branch_id.in_(places))
+        .limit(1)
+    ).first()
+    return found is not None
+
+
+def _write(  # noqa: PLR0913, PLR0917 - one row's columns
+    connection: Connection, withdrawal: Withdrawal, number: int, actor: Actor, reason: str, now: int
+) -> None:
+    branch_id = withdrawal.branch_id or b""
+    connection.execute(
+        insert(WITHDRAWALS).values(
+            token_id=withdrawal.token_id, branch_id=branch_id, revision=number, ends_at=withdrawal.ends_at
+        )
+    )
+    target = withdrawal.token_id
+    if withdrawal.branch_id is None:
+        connection.execute(
+            update(TOKENS)
+            .where(TOKENS.c.id == withdrawal.token_id)
+            .values(revoked_at=now, revoked_by=actor.name, revoke_reason=reason)
+        )
+    else:
+        target = f"{target}/{branch_id.hex()}"
+    audit.write(connection, AuditRow(now, actor.name, "token.revoked", target, reason, number))
+
+
+def _read(connection: Connection, now: int) -> Reading:
+    row = connection.execute(select(STORE)).one()
+    return Reading(row.epoch, row.revision, max(row.clock, now))
+
+
+def _keep_clock(connection: Connection, clock: int) -> None:
+    connection.execute(update(STORE).where(STORE.c.clock < clock).values(clock=clock))

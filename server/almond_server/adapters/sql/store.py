@@ -1,0 +1,40 @@
+"""The store: one database with all its ports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from almond_server.adapters.sql import schema
+from almond_server.adapters.sql.audit import SqlAudit
+from almond_server.adapters.sql.database import Database
+from almond_server.adapters.sql.keys import SqlKeys
+from almond_server.adapters.sql.revocations import SqlRevocations
+from almond_server.adapters.sql.tokens import SqlTokens
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """The ports of one database."""
+
+    database: Database
+    tokens: SqlTokens
+    revocations: SqlRevocations
+    keys: SqlKeys
+    audit: SqlAudit
+
+    async def close(self) -> None:
+        """Finish what has begun and close the database."""
+        await self.database.close()
+
+
+def open_store(path: Path) -> Store:
+    """Open the database at `path`; raises `StartError` unless it has exactly this program's schema."""
+    schema.check(path)
+    database = Database(path)
+    return Store(
+        database, SqlTokens(database), SqlRevocations(database), SqlKeys(database), SqlAudit(database)
+    )

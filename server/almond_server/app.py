@@ -1,0 +1,157 @@
+"""The composition root: the one place that knows both the adapters and the service."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from almond_core import crypto
+from almond_server.adapters import master_key
+from almond_server.adapters.clock import SystemClock
+from almond_server.adapters.redis_feed import RedisFeed
+from almond_server.adapters.sql.store import Store, open_store
+from almond_server.errors import StartError
+from almond_server.ports_in_use import check_free
+from almond_server.rpc.server import Health, build
+from almond_server.rpc.servicer import TokenServicer
+from almond_server.service import needs
+from almond_server.service.callers import Callers
+from almond_server.service.follower import Follower
+from almond_server.service.key_ring import KeyRing
+from almond_server.service.limiter import Limiter
+from almond_server.service.minter import Minter
+from almond_server.service.records import Records
+from almond_server.service.revoker import Revoker
+from almond_server.service.verifier import Verifier
+from almond_server.service.view import RevocationView
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import grpc
+
+    from almond_server.ports import SealedKey
+    from almond_server.settings import Settings
+
+_DRAIN_SECONDS: Final = 0.2
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """A server put together, with what runs beside it."""
+
+    server: grpc.aio.Server
+    follower: Follower
+    health: Health
+    store: Store
+    feed: RedisFeed
+
+
+async def compose(settings: Settings) -> App:
+    """Open the store and put everything together; raises `StartError` if something is missing."""
+    clock = SystemClock()
+    master = master_key.read(settings.master_key)
+    store = open_store(settings.database)
+    sealed = await store.keys.all()
+    if not sealed:
+        raise StartError("The store has no key; run `almond init`.")
+    reading = await store.revocations.reading(clock.now_ms() // 1000)
+    view = RevocationView(reading.epoch, settings.max_staleness, clock)
+    keys = KeyRing(_unsealed(sealed, master), sealed[-1].key_id, view)
+    health = Health()
+    feed = RedisFeed(settings.redis_url, master_key.feed_key(master))
+    follower = Follower(
+        store.revocations, feed, view, clock, settings.poll_interval, _health_follows(health)
+    )
+    callers = Callers(keys, view, clock, settings.leeway)
+    limiter = Limiter(settings.presented_per_minute, clock)
+    servicer = TokenServicer(
+        Verifier(callers, keys, view, clock, settings.leeway),
+        Minter(callers, keys, store.tokens, view, clock),
+        Revoker(callers, keys, store.tokens, store.revocations, view, follower, limiter, clock),
+        Records(callers, keys, store.tokens, view, clock),
+        clock,
+    )
+    server = build(servicer, health, _may_reflect(callers))
+    return App(server, follower, health, store, feed)
+
+
+async def serve(settings: Settings, ready: Callable[[int], None]) -> None:
+    """Serve until SIGTERM or SIGINT, then drain: NOT_SERVING, grace, stop.
+
+    `ready` is called once, with the port, when the first question can be answered.
+    """
+    check_free(settings.address)
+    app = await compose(settings)
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    try:
+        await app.health.start()
+        await app.follower.catch_up()
+        port = _bind(app.server, settings.address)
+        await app.server.start()
+        following = asyncio.create_task(app.follower.run())
+        following.add_done_callback(lambda _: stopping.set())
+        await app.health.set(serving=True)
+        log.info("server.started", address=settings.address, port=port)
+        ready(port)
+        await stopping.wait()
+        await _stop(app, settings.grace)
+        failed = following.done() and not following.cancelled() and following.exception() is not None
+        following.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await following
+        if failed:
+            raise StartError("The server stopped by itself: it could not go on following revocations.")
+    finally:
+        await app.feed.close()
+        await app.store.close()
+
+
+async def _stop(app: App, grace: float) -> None:
+    log.info("server.draining", grace_seconds=grace)
+    await app.health.leave()
+    await asyncio.sleep(_DRAIN_SECONDS)  # load balancers turn away before calls are refused
+    await app.server.stop(grace)
+    log.info("server.stopped")
+
+
+def _bind(server: grpc.aio.Server, address: str) -> int:
+    try:
+        return server.add_insecure_port(address)
+    except RuntimeError:
+        check_free(address)  # names who was faster
+        raise StartError(f"Cannot listen on {address}.") from None
+
+
+def _unsealed(sealed: list[SealedKey] | tuple[SealedKey, ...], master: bytes) -> dict[str, bytes]:
+    return {
+        key.key_id: crypto.extract(master_key.unseal(master, key.key_id, key.sealed)) for key in sealed
+    }
+
+
+def _may_reflect(callers: Callers) -> Callable[[str | None], None]:
+    def check(authorization: str | None) -> None:
+        callers.permit_each(authorization, lambda token: [needs.to_reflect(token.identity.home_org)])
+
+    return check
+
+
+def _health_follows(health: Health) -> Callable[[bool], None]:
+    tasks: set[asyncio.Task[None]] = set()
+
+    def turn(fresh: bool) -> None:  # noqa: FBT001 - a callback's one argument
+        log.info("server.fresh" if fresh else "server.stale")
+        task = asyncio.get_running_loop().create_task(health.set(serving=fresh))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    return turn

@@ -1,0 +1,163 @@
+"""The server's part of the command line: `init`, `migrate`, `serve`, `dev`. Composes; decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import shutil
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+from rich.console import Console
+
+from almond_server import logs, setup
+from almond_server.adapters.sql import schema
+from almond_server.adapters.valkey_child import ValkeyChild
+from almond_server.app import serve as run_server
+from almond_server.errors import RefusedError, StartError
+from almond_server.ports_in_use import check_free
+from almond_server.settings import DEFAULT_ADDRESS, Settings, is_loopback
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_USAGE: Final = 2
+_DEV_DIR: Final = Path(".almond")
+
+_out = Console(highlight=False, soft_wrap=True)
+_err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+DataDir = Annotated[Path, typer.Option(envvar="ALMOND_DATA_DIR", help="Where everything is kept.")]
+Address = Annotated[str, typer.Option(envvar="ALMOND_ADDRESS", help="host:port to listen on.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the server's commands to the command line."""
+    app.command("init")(init)
+    app.command("migrate")(migrate)
+    app.command("serve")(serve)
+    app.command("dev")(dev)
+
+
+def init(
+    data_dir: DataDir = _DEV_DIR,
+    *,
+    new_admin_token: Annotated[bool, typer.Option(help="Write a fresh admin token over the old one.")] = False,
+) -> None:
+    """Make the master key, the store with its key ring, and an admin token. Safe to run again."""
+    with _explained():
+        token_file = asyncio.run(setup.init(data_dir, new_admin_token=new_admin_token))
+    if token_file is None:
+        _out.print(f"{data_dir} is initialised already; nothing was changed.")
+    else:
+        _out.print(f"The admin token is in {token_file} (mode 0600, valid for 90 days).")
+
+
+def migrate(data_dir: DataDir = _DEV_DIR) -> None:
+    """Bring the store's schema up to this program's."""
+    with _explained():
+        before, after = schema.migrate(setup.database(data_dir))
+    _out.print(f"Schema {after}: nothing to do." if before == after else f"Schema {before or 'none'} -> {after}.")
+
+
+def serve(  # noqa: PLR0913, PLR0917 - one parameter a setting
+    data_dir: DataDir = _DEV_DIR,
+    address: Address = DEFAULT_ADDRESS,
+    workers: Annotated[int, typer.Option(envvar="ALMOND_WORKERS")] = 1,
+    max_staleness: Annotated[float, typer.Option(envvar="ALMOND_MAX_STALENESS")] = 5.0,
+    poll_interval: Annotated[float, typer.Option(envvar="ALMOND_POLL_INTERVAL")] = 0.5,
+    leeway: Annotated[int, typer.Option(envvar="ALMOND_LEEWAY")] = 5,
+    grace: Annotated[float, typer.Option(envvar="ALMOND_GRACE")] = 10.0,
+    presented_per_minute: Annotated[int, typer.Option(envvar="ALMOND_PRESENTED_PER_MINUTE")] = 10,
+    log_level: Annotated[str, typer.Option(envvar="ALMOND_LOG_LEVEL")] = "info",
+) -> None:
+    """Serve on a store that `almond init` made; Redis is at ALMOND_REDIS_URL."""
+    with _explained():
+        settings = Settings(
+            data_dir=data_dir,
+            redis_url=os.environ.get("ALMOND_REDIS_URL", ""),
+            address=address,
+            workers=workers,
+            max_staleness=max_staleness,
+            poll_interval=poll_interval,
+            leeway=leeway,
+            grace=grace,
+            presented_per_minute=presented_per_minute,
+            log_level=log_level,
+        )
+        logs.configure(settings.log_level)
+        asyncio.run(run_server(settings, lambda _: None))
+
+
+def dev(data_dir: DataDir = _DEV_DIR, address: Address = DEFAULT_ADDRESS) -> None:
+    """Run everything at once for development, on this machine alone: store, Valkey, service, admin token."""
+    with _explained():
+        if not is_loopback(address):
+            raise StartError("`almond dev` listens on loopback only; use `almond serve` for anything else.")
+        check_free(address)
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with _alone(data_dir):
+            asyncio.run(setup.init(data_dir))
+            schema.migrate(setup.database(data_dir))
+            asyncio.run(setup.renew_admin(data_dir))
+            _dev(data_dir, address)
+
+
+def _dev(data_dir: Path, address: str) -> None:
+    logs.configure(os.environ.get("ALMOND_LOG_LEVEL", "warning"))
+
+    def run(redis_url: str) -> None:
+        settings = Settings(data_dir=data_dir, redis_url=redis_url, address=address)
+        asyncio.run(run_server(settings, lambda port: _welcome(settings, port)))
+
+    given = os.environ.get("ALMOND_REDIS_URL")
+    if given:
+        run(given)
+        return
+    with ValkeyChild(data_dir) as valkey:
+        run(valkey.url)
+
+
+def _welcome(settings: Settings, port: int) -> None:
+    address = f"{settings.address.rpartition(':')[0]}:{port}"
+    almond = "almond" if shutil.which("almond") else os.path.relpath(sys.argv[0])
+    flags = "" if address == DEFAULT_ADDRESS else f" --address {address}"
+    if settings.data_dir.resolve() != _DEV_DIR.resolve():
+        flags += f" --api-token-file {settings.admin_token}"
+    _out.print(f"Almond is ready on {address}. Ctrl-C stops it; {settings.data_dir}/ keeps its data.")
+    _out.print(f"The admin token is in {settings.admin_token}.\n")
+    _out.print("Try, in a second terminal, from this directory:\n")
+    for command in (
+        f"{almond} tokens create deploy --org acme --app web{flags} > web.token",
+        f"{almond} tokens verify -t - --org acme --app web --action w{flags} < web.token",
+        f"{almond} tokens revoke --token -{flags} < web.token",
+    ):
+        _out.print(f"  {command}", markup=False)
+
+
+@contextmanager
+def _alone(data_dir: Path) -> Iterator[None]:
+    with (data_dir / "dev.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.seek(0)
+            first = lock.read().strip() or "another process"
+            raise StartError(f"`almond dev` runs on {data_dir} already: process {first}.") from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+@contextmanager
+def _explained() -> Iterator[Any]:
+    try:
+        yield
+    except (StartError, RefusedError) as error:
+        _err.print(f"error: {error}", markup=False)
+        raise typer.Exit(_USAGE) from None

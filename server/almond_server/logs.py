@@ -1,0 +1,42 @@
+"""Structured logs on standard error: for people on a terminal, JSON otherwise. Never a secret."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+if TYPE_CHECKING:
+    from structlog.typing import EventDict, WrappedLogger
+
+_TOKEN: Final = re.compile(r"alm1_[A-Za-z0-9_-]*")
+_LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+
+def configure(level: str) -> None:
+    """Set up logging once a process."""
+    terminal = sys.stderr.isatty()
+    renderer = structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            without_tokens,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+def without_tokens(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """Blot out anything that looks like a token: the last line of defence, not the first."""
+    del logger, method
+    return {
+        key: _TOKEN.sub("alm1_(secret)", value) if isinstance(value, str) else value
+        for key, value in event.items()
+    }

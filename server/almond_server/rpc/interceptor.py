@@ -1,0 +1,119 @@
+"""The one interceptor: bounds what is parsed, turns errors into statuses, and logs what went wrong.
+
+Around every unary call of `almond.v1`: raw bytes in, limit, parse, handler, serialise. Health passes
+untouched; reflection needs a caller who may read the schema.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from typing import TYPE_CHECKING, Any, Final
+
+import grpc
+import structlog
+from google.protobuf.message import DecodeError
+
+from almond_server.rpc.errors import TooLargeError, UnparsableError, fault_of
+from almond_server.rpc.servicer import authorization
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    Handler = grpc.RpcMethodHandler[Any, Any]
+    Context = grpc.aio.ServicerContext[Any, Any]
+    Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]
+
+MAX_REQUEST_BYTES: Final = 64 * 1024
+MAX_BATCH_BYTES: Final = 2 * 1024 * 1024
+OWN_PREFIX: Final = "/almond.v1."
+REFLECTION_PREFIX: Final = "/grpc.reflection."
+
+_LIMITS: Final = {"/almond.v1.TokenService/BatchVerify": MAX_BATCH_BYTES}
+
+log = structlog.get_logger()
+
+
+class Edge(grpc.aio.ServerInterceptor):  # type: ignore[misc] # grpc.aio's interceptors are untyped
+    """Wraps each method's handler once, and remembers it."""
+
+    def __init__(self, may_reflect: Callable[[str | None], None]) -> None:
+        """Take the check that raises unless an authorization may use reflection."""
+        self._may_reflect = may_reflect
+        self._wrapped: dict[str, Handler] = {}
+
+    async def intercept_service(
+        self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
+    ) -> Handler | None:
+        """Return the handler of the call, wrapped."""
+        method = handler_call_details.method
+        wrapped = self._wrapped.get(method)
+        if wrapped is not None:
+            return wrapped
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            return None
+        if method.startswith(OWN_PREFIX):
+            wrapped = _bounded(handler, method)
+        elif method.startswith(REFLECTION_PREFIX):
+            wrapped = _guarded(handler, method, self._may_reflect)
+        else:
+            return handler
+        self._wrapped[method] = wrapped
+        return wrapped
+
+
+def _bounded(handler: Handler, method: str) -> Handler:
+    limit = _LIMITS.get(method, MAX_REQUEST_BYTES)
+    parse, answer, serialize = handler.request_deserializer, handler.unary_unary, handler.response_serializer
+
+    async def call(raw: bytes, context: Context) -> bytes:
+        try:
+            if len(raw) > limit:
+                raise TooLargeError(f"The request has {len(raw)} bytes; {limit} are allowed.")
+            return bytes(serialize(await answer(_parsed(parse, raw), context)))
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the edge of the program: everything becomes a status
+            return await _abort(error, method, context)
+
+    return grpc.unary_unary_rpc_method_handler(call)
+
+
+def _guarded(handler: Handler, method: str, may_reflect: Callable[[str | None], None]) -> Handler:
+    async def call(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
+        try:
+            may_reflect(authorization(context))
+        except Exception as error:  # noqa: BLE001 - as above
+            await _abort(error, method, context)
+        async for response in handler.stream_stream(requests, context):
+            yield response
+
+    return grpc.stream_stream_rpc_method_handler(
+        call, handler.request_deserializer, handler.response_serializer
+    )
+
+
+def _parsed(parse: Callable[[bytes], Any], raw: bytes) -> Any:
+    try:
+        return parse(raw)
+    except DecodeError:
+        raise UnparsableError("The bytes are not the message of this method; generate the stubs anew.") from None
+
+
+async def _abort(error: Exception, method: str, context: Context) -> bytes:
+    request_id = secrets.token_hex(8)
+    fault = fault_of(error, request_id)
+    if fault.code is grpc.StatusCode.INTERNAL:
+        # The type and the place only: an unforeseen error's text may hold anything.
+        log.error("call.failed", method=method, request_id=request_id, **_place(error))
+    await context.abort(fault.code, fault.message, fault.trailers())
+    raise AssertionError("abort returns by raising")
+
+
+def _place(error: Exception) -> dict[str, str]:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = "" if trace is None else f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
+    return {"error": type(error).__name__, "at": place}

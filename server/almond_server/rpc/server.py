@@ -1,0 +1,84 @@
+"""The gRPC server: options, services, health, reflection. Loopback or not is the caller's business."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health_aio
+from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection_pb2 as reflection_messages
+from grpc_reflection.v1alpha.reflection import aio as reflection_aio
+
+from almond.v1 import token_service_pb2, token_service_pb2_grpc
+from almond_server.rpc.interceptor import MAX_BATCH_BYTES, Edge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from almond_server.rpc.servicer import TokenServicer
+
+SERVICE: Final = token_service_pb2.DESCRIPTOR.services_by_name["TokenService"].full_name
+LIVE: Final = "live"
+REFLECTION_V1: Final = "grpc.reflection.v1.ServerReflection"
+
+_OPTIONS: Final = (
+    ("grpc.max_receive_message_length", MAX_BATCH_BYTES),
+    ("grpc.max_metadata_size", 16 * 1024),
+    # Off: with gRPC's default, a second server on the port would silently get half of the connections.
+    ("grpc.so_reuseport", 0),
+)
+
+
+class Health:
+    """What load balancers ask. `""` and the service follow what the server knows; `live` is the process."""
+
+    def __init__(self) -> None:
+        """Start not serving."""
+        self.servicer = health_aio.HealthServicer()
+
+    async def set(self, *, serving: bool) -> None:
+        """Say whether the service can answer."""
+        status = _STATUS[serving]
+        await self.servicer.set("", status)
+        await self.servicer.set(SERVICE, status)
+
+    async def start(self) -> None:
+        """Say that the process lives and cannot answer yet."""
+        await self.servicer.set(LIVE, _STATUS[True])
+        await self.set(serving=False)
+
+    async def leave(self) -> None:
+        """Say NOT_SERVING for good."""
+        await self.servicer.enter_graceful_shutdown()
+
+
+_STATUS: Final = {
+    True: health_pb2.HealthCheckResponse.SERVING,
+    False: health_pb2.HealthCheckResponse.NOT_SERVING,
+}
+
+
+def build(
+    servicer: TokenServicer, health: Health, may_reflect: Callable[[str | None], None]
+) -> grpc.aio.Server:
+    """Put the server together, not started and on no port."""
+    server = grpc.aio.server(interceptors=[Edge(may_reflect)], options=_OPTIONS)
+    token_service_pb2_grpc.add_TokenServiceServicer_to_server(servicer, server)
+    health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
+    names = (SERVICE, "grpc.health.v1.Health", reflection.SERVICE_NAME, REFLECTION_V1)
+    reflection.enable_server_reflection(names, server)
+    server.add_generic_rpc_handlers((_reflection_v1(names),))
+    return server
+
+
+def _reflection_v1(names: tuple[str, ...]) -> grpc.GenericRpcHandler[Any, Any]:
+    # The package serves v1alpha only; v1's messages are the same on the wire.
+    servicer = reflection_aio.ReflectionServicer(names)
+    handler = grpc.stream_stream_rpc_method_handler(
+        servicer.ServerReflectionInfo,
+        reflection_messages.ServerReflectionRequest.FromString,
+        reflection_messages.ServerReflectionResponse.SerializeToString,
+    )
+    return grpc.method_handlers_generic_handler(REFLECTION_V1, {"ServerReflectionInfo": handler})

@@ -1,0 +1,175 @@
+"""The RPCs: read the message, ask the service, write the answer. No policy, and no error handling, here."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import json
+import secrets
+from typing import TYPE_CHECKING, Any, Final
+
+from almond.v1 import token_service_pb2 as pb
+from almond.v1 import token_service_pb2_grpc
+from almond_core import minting
+from almond_core.caveats import Label
+from almond_core.caveats.label import ID_BYTES
+from almond_core.errors import AlmondError, FieldError
+from almond_server.rpc import requests, responses
+from almond_server.rpc.errors import fault_of
+from almond_server.service.records import DEFAULT_PAGE
+
+if TYPE_CHECKING:
+    import grpc
+
+    from almond_server.ports import Clock
+    from almond_server.service.minter import Minter
+    from almond_server.service.records import Records
+    from almond_server.service.revoker import Revoker
+    from almond_server.service.verifier import Verifier
+
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+MAX_BATCH: Final = 500
+_SLICE: Final = 32
+
+
+class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
+    """`almond.v1.TokenService`."""
+
+    def __init__(
+        self, verifier: Verifier, minter: Minter, revoker: Revoker, records: Records, clock: Clock
+    ) -> None:
+        """Take the use cases."""
+        self._verifier = verifier
+        self._minter = minter
+        self._revoker = revoker
+        self._records = records
+        self._clock = clock
+
+    async def Verify(self, request: pb.VerifyRequest, context: Context) -> pb.VerifyResponse:  # noqa: N802
+        """Answer one question."""
+        return self._verify(request, authorization(context))
+
+    def _verify(self, request: pb.VerifyRequest, caller: str | None) -> pb.VerifyResponse:
+        access = requests.access_of(request.access)
+        answer = self._verifier.verify(caller, request.token, access, request.min_revision)
+        return responses.answer(answer, explain=request.explain)
+
+    async def BatchVerify(  # noqa: N802
+        self, request: pb.BatchVerifyRequest, context: Context
+    ) -> pb.BatchVerifyResponse:
+        """Answer each question by itself; between slices others get their turn."""
+        if not 1 <= len(request.requests) <= MAX_BATCH:
+            raise FieldError("requests", f"1 to {MAX_BATCH} questions")
+        caller = authorization(context)
+        self._verifier.authenticate(caller)
+        response = pb.BatchVerifyResponse()
+        for index, each in enumerate(request.requests):
+            if index % _SLICE == _SLICE - 1:
+                await asyncio.sleep(0)
+            response.results.append(self._batch_result(each, caller))
+        return response
+
+    def _batch_result(self, request: pb.VerifyRequest, caller: str | None) -> pb.BatchVerifyResult:
+        try:
+            return pb.BatchVerifyResult(response=self._verify(request, caller))
+        except AlmondError as error:
+            fault = fault_of(error, "")
+            code: int = fault.code.value[0]
+            problem = pb.BatchVerifyError(code=code, reason=fault.reason, message=fault.message)
+            return pb.BatchVerifyResult(error=problem)
+
+    async def Mint(self, request: pb.MintRequest, context: Context) -> pb.MintResponse:  # noqa: N802
+        """Mint a token."""
+        order = requests.order_of(request)
+        request_id = requests.request_of(request.request_id, _fingerprint(request))
+        minted = await self._minter.mint(authorization(context), order, request_id)
+        return pb.MintResponse(
+            token=minted.text,
+            record=responses.record(minted.record),
+            branch_id=responses.branch(minted.branch_id),
+        )
+
+    async def Attenuate(  # noqa: N802
+        self, request: pb.AttenuateRequest, context: Context
+    ) -> pb.AttenuateResponse:
+        """Narrow a token; no key and no right is needed for it."""
+        del context
+        for caveat in request.caveats:
+            if caveat.WhichOneof("caveat") == "label" and not caveat.label.id:
+                fresh = base64.urlsafe_b64encode(secrets.token_bytes(ID_BYTES))
+                caveat.label.id = fresh.decode().rstrip("=")
+        caveats = requests.caveats_of(request.caveats, "caveats")
+        if not caveats:
+            raise FieldError("caveats", "at least one caveat")
+        label = Label.new(secrets.token_bytes(ID_BYTES), request.label)
+        narrowed = minting.attenuate(request.token, caveats, label)
+        return pb.AttenuateResponse(token=narrowed.text, branch_id=responses.branch(narrowed.branch_id))
+
+    async def Revoke(self, request: pb.RevokeRequest, context: Context) -> pb.RevokeResponse:  # noqa: N802
+        """Withdraw tokens."""
+        target = requests.target_of(request)
+        request_id = requests.request_of(request.request_id, _fingerprint(request))
+        revoked = await self._revoker.revoke(
+            authorization(context), target, request.reason, request_id, _host(context.peer())
+        )
+        return pb.RevokeResponse(entries=revoked.entries, revision=str(revoked.revision))
+
+    async def InspectToken(  # noqa: N802
+        self, request: pb.InspectTokenRequest, context: Context
+    ) -> pb.InspectTokenResponse:
+        """Say what a token is."""
+        inspection = await self._records.inspect(authorization(context), request.token)
+        return responses.inspection(inspection, len(request.token), self._clock.now_ms())
+
+    async def GetToken(self, request: pb.GetTokenRequest, context: Context) -> pb.GetTokenResponse:  # noqa: N802
+        """Return one record."""
+        record = await self._records.get(authorization(context), request.token_id)
+        return pb.GetTokenResponse(record=responses.record(record))
+
+    async def ListTokens(  # noqa: N802
+        self, request: pb.ListTokensRequest, context: Context
+    ) -> pb.ListTokensResponse:
+        """List records, a page at a time."""
+        limit = request.page_size or DEFAULT_PAGE
+        app = request.app if request.HasField("app") else None
+        after = _page_start(request.page_token)
+        records = await self._records.list(
+            authorization(context), request.org, app, request.show_all, limit, after
+        )
+        response = pb.ListTokensResponse(records=[responses.record(each) for each in records])
+        if len(records) == limit:
+            last = records[-1]
+            response.next_page_token = _page_token(last.created_at_ms, last.token_id)
+        return response
+
+
+def authorization(context: Context) -> str | None:
+    """Return the one `authorization` entry of the call's metadata; raises `FieldError` for several."""
+    values = [value for key, value in context.invocation_metadata() or () if key == "authorization"]
+    if len(values) > 1:
+        raise FieldError("authorization", "send exactly one entry; several tokens go into it, with commas")
+    return str(values[0]) if values else None
+
+
+def _fingerprint(request: pb.MintRequest | pb.RevokeRequest) -> bytes:
+    return hashlib.sha256(request.SerializeToString(deterministic=True)).digest()
+
+
+def _host(peer: str) -> str:
+    return peer.rpartition(":")[0] or peer
+
+
+def _page_token(created_at_ms: int, token_id: str) -> str:
+    return base64.urlsafe_b64encode(json.dumps([created_at_ms, token_id]).encode()).decode()
+
+
+def _page_start(page_token: str) -> tuple[int, str] | None:
+    if not page_token:
+        return None
+    try:
+        created_at_ms, token_id = json.loads(base64.urlsafe_b64decode(page_token))
+        return int(created_at_ms), str(token_id)
+    except (ValueError, TypeError):
+        raise FieldError("page_token", "the next_page_token of the page before, unchanged") from None

@@ -1,0 +1,91 @@
+"""Settings: one frozen value, validated when it is built. Half-configured security refuses to start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Final
+
+from almond_server.errors import StartError
+
+DEFAULT_ADDRESS: Final = "127.0.0.1:50051"
+_MAX_PORT: Final = 65_535
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What `almond serve` takes, from flags or `ALMOND_*` variables of the same names."""
+
+    data_dir: Path = field(metadata={"help": "where the store, the master key and the admin token are"})
+    redis_url: str = field(
+        repr=False,
+        metadata={"help": "redis://, rediss:// or unix:// of Redis or Valkey; variable only, it may be secret"},
+    )
+    address: str = field(default=DEFAULT_ADDRESS, metadata={"help": "host:port to listen on; port 0 picks one"})
+    workers: int = field(default=1, metadata={"help": "processes; only 1 for now"})
+    max_staleness: float = field(
+        default=5.0, metadata={"help": "seconds without a reading of the store after which nobody says yes"}
+    )
+    poll_interval: float = field(default=0.5, metadata={"help": "seconds between readings of the store"})
+    leeway: int = field(
+        default=5, metadata={"help": "seconds that a token's start may lie ahead of this machine's clock"}
+    )
+    grace: float = field(default=10.0, metadata={"help": "seconds that calls get to finish after SIGTERM"})
+    presented_per_minute: int = field(
+        default=10, metadata={"help": "revocations by possession a minute, for each token and each peer"}
+    )
+    log_level: str = field(default="info", metadata={"help": "debug, info, warning or error"})
+
+    def __post_init__(self) -> None:
+        """Raise `StartError` for the first setting that makes no sense."""
+        host_and_port(self.address)
+        if self.workers != 1:
+            raise StartError("--workers: only 1 for now; more processes on one port come with a later version.")
+        if not 0 < self.poll_interval < self.max_staleness:
+            raise StartError("--poll-interval must be above 0 and below --max-staleness.")
+        if self.max_staleness > 60:  # noqa: PLR2004
+            raise StartError("--max-staleness: at most 60 seconds; a revocation must not be ignored for longer.")
+        if not 0 <= self.leeway <= 60:  # noqa: PLR2004
+            raise StartError("--leeway: 0 to 60 seconds.")
+        if self.grace < 0 or self.presented_per_minute < 1:
+            raise StartError("--grace must not be negative, --presented-per-minute must be at least 1.")
+        if self.log_level not in {"debug", "info", "warning", "error"}:
+            raise StartError("--log-level: debug, info, warning or error.")
+        if not self.redis_url.startswith(("redis://", "rediss://", "unix://")):
+            raise StartError(
+                "ALMOND_REDIS_URL must be set to a redis://, rediss:// or unix:// URL "
+                "(`almond dev` brings its own)."
+            )
+
+    @property
+    def database(self) -> Path:
+        """Where the SQLite store is."""
+        return self.data_dir / "almond.db"
+
+    @property
+    def master_key(self) -> Path:
+        """Where the master key is."""
+        return self.data_dir / "master.key"
+
+    @property
+    def admin_token(self) -> Path:
+        """Where `almond init` writes the admin token."""
+        return self.data_dir / "admin.token"
+
+
+def host_and_port(address: str) -> tuple[str, int]:
+    """Split `host:port` (IPv6 in brackets); raises `StartError` for anything else."""
+    host, colon, port = address.rpartition(":")
+    if not colon or not host or not port.isdecimal() or int(port) > _MAX_PORT:
+        raise StartError(f"--address: host:port, such as {DEFAULT_ADDRESS} or [::1]:50051.")
+    return host.strip("[]"), int(port)
+
+
+def is_loopback(address: str) -> bool:
+    """Tell whether an address is of this machine alone."""
+    host, _ = host_and_port(address)
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

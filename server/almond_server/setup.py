@@ -1,0 +1,112 @@
+"""What the operator does beside the running service: the master key, the key ring, the admin token."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Final
+
+from almond_core import crypto, minting, wire
+from almond_core.caveats import Org, Valid, encode
+from almond_core.errors import TokenError
+from almond_core.masks import ALL
+from almond_core.model import ANY, RESERVED_ORG, Identity, token_id_at
+from almond_server.adapters import master_key
+from almond_server.adapters.clock import SystemClock
+from almond_server.adapters.sql import schema
+from almond_server.adapters.sql.store import open_store
+from almond_server.ports import Actor, Record, SealedKey
+from almond_server.secret_file import write_secret
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from almond_server.adapters.sql.store import Store
+    from almond_server.ports import Clock, Tokens
+
+OPERATOR: Final = Actor("operator")
+ADMIN_DAYS: Final = 90
+
+
+_RENEWED_DAYS: Final = 7
+
+
+def database(data_dir: Path) -> Path:
+    """Where the store is."""
+    return data_dir / "almond.db"
+
+
+async def init(data_dir: Path, *, new_admin_token: bool = False) -> Path | None:
+    """Make what is missing: master key, store, key ring, admin token.
+
+    Returns where a new admin token was written, or None if nothing was to do. Raises `StartError` if what
+    is there does not belong together.
+    """
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    master_path, token_path = data_dir / "master.key", data_dir / "admin.token"
+    if database(data_dir).exists():
+        master = master_key.read(master_path)
+    else:
+        # A crash may have left the key without the store; never the store without the key.
+        master = master_key.read(master_path) if master_path.exists() else master_key.create(master_path)
+        schema.migrate(database(data_dir))
+    store = open_store(database(data_dir))
+    try:
+        keys = await store.keys.all()
+        if not keys:
+            await _add_key(store, master)
+        if keys and not new_admin_token:
+            return None
+        await _write_admin(store, master, token_path)
+        return token_path
+    finally:
+        await store.close()
+
+
+async def renew_admin(data_dir: Path) -> None:
+    """Write a fresh admin token if the old one is missing, foreign or ends within a week."""
+    path = data_dir / "admin.token"
+    try:
+        token = wire.decode(path.read_text().strip())
+        end = minting.expires_at(caveat.raw for caveat in token.unverified_caveats) or 0
+    except (OSError, TokenError):
+        end = 0
+    if end < SystemClock().now_ms() // 1000 + _RENEWED_DAYS * 86_400:
+        await init(data_dir, new_admin_token=True)
+
+
+async def _add_key(store: Store, master: bytes) -> None:
+    now = SystemClock().now_ms() // 1000
+    key_id, key = f"k{secrets.token_hex(4)}", secrets.token_bytes(crypto.KEY_BYTES)
+    await store.keys.add(SealedKey(key_id, master_key.seal(master, key_id, key), now), OPERATOR, now)
+
+
+async def _write_admin(store: Store, master: bytes, path: Path) -> None:
+    newest = (await store.keys.all())[-1]
+    prk = crypto.extract(master_key.unseal(master, newest.key_id, newest.sealed))
+    write_secret(path, await _mint_admin(store.tokens, newest.key_id, prk, SystemClock()) + "\n")
+
+
+async def _mint_admin(tokens: Tokens, key_id: str, prk: bytes, clock: Clock) -> str:
+    """Mint and record a token that may do everything for 90 days; returns its secret text."""
+    now_ms = clock.now_ms()
+    expires_at = now_ms // 1000 + ADMIN_DAYS * 86_400
+    caveats = (encode(Org(ANY, ALL)), encode(Valid(None, expires_at)))
+    identity = Identity(key_id, token_id_at(now_ms, secrets.token_bytes(10)), "org", RESERVED_ORG, "")
+    token = minting.mint(prk, identity, caveats)
+    record = Record(
+        token_id=identity.token_id,
+        key_id=key_id,
+        name="Admin token",
+        kind=identity.kind,
+        org=RESERVED_ORG,
+        app="",
+        subject="",
+        minter_token_id="",
+        minter_branch_ids=(),
+        created_at_ms=now_ms,
+        expires_at=expires_at,
+        caveats=caveats,
+    )
+    await tokens.add(record, OPERATOR, None, now_ms // 1000)
+    return token.text
+
