@@ -31,7 +31,7 @@ from almond_server.service.verifier import Verifier
 from almond_server.service.view import RevocationView
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import grpc
 
@@ -132,7 +132,7 @@ def _bind(server: grpc.aio.Server, address: str) -> int:
         raise StartError(f"Cannot listen on {address}.") from None
 
 
-def _unsealed(sealed: list[SealedKey] | tuple[SealedKey, ...], master: bytes) -> dict[str, bytes]:
+def _unsealed(sealed: Sequence[SealedKey], master: master_key.MasterKey) -> dict[str, bytes]:
     return {
         key.key_id: crypto.extract(master_key.unseal(master, key.key_id, key.sealed)) for key in sealed
     }

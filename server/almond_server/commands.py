@@ -118,8 +118,11 @@ def _dev(data_dir: Path, address: str) -> None:
     if given:
         run(given)
         return
-    with ValkeyChild(data_dir) as valkey:
+    valkey = ValkeyChild(data_dir)
+    try:
         run(valkey.url)
+    finally:
+        valkey.stop()
 
 
 def _welcome(settings: Settings, port: int) -> None:

@@ -1,4 +1,4 @@
-"""One entry of the feed as bytes, with its proof. Anybody may be able to write to Redis; only servers know the key.
+"""One entry of the feed as bytes, with its proof: anybody may write to Redis, only servers know the key.
 
 The proof covers epoch, number and withdrawals, so that no entry can be made up or moved. An old one can be
 repeated; readers know its number already.

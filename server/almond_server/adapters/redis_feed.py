@@ -95,7 +95,7 @@ class RedisFeed:
 
 def _client(url: str) -> Redis:
     try:
-        pool: ConnectionPool[Any] = ConnectionPool.from_url(url)
+        pool = ConnectionPool.from_url(url)
     except ValueError:  # its text may hold part of the password
         raise StartError("ALMOND_REDIS_URL: redis://, rediss:// or unix:// and what belongs to it.") from None
     pool.connection_kwargs.update(  # above what the URL's query may say
