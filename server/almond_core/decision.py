@@ -1,4 +1,4 @@
-"""The one way through: bytes in, decode, verify the chain, clear the caveats, check revocations, decision out.
+"""The one way through: bytes, decode, verify the chain, clear the caveats, check revocations, decision.
 
 Each step takes what only the step before can make, so none can be skipped or swapped. Nothing here waits:
 keys, caveats and revocations are in memory.
@@ -30,7 +30,7 @@ LIVE: Final = Standing.LIVE
 
 @dataclass(frozen=True, slots=True)
 class Withdrawn:
-    """What about a genuine token has been withdrawn, in a few words: `token`, or `branch` and its generation."""
+    """What about a genuine token has been withdrawn, in a few words."""
 
     what: str
 
@@ -68,7 +68,7 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A genuine token with its clearance and standing. It permits when `denials` is empty and nothing else."""
+    """A genuine token with its clearance and standing."""
 
     clearance: Clearance
     standing: Standing | Withdrawn
@@ -140,7 +140,7 @@ def decide(
     return Decision(tuple(judgements))
 
 
-def _judge_text(  # noqa: PLR0913, PLR0917 - this is the path, and these are its steps' inputs
+def _judge_text(
     text: str, access: Access, circumstances: Circumstances, keys: Keys, revocations: Revocations, index: int
 ) -> Judgement:
     try:
@@ -165,9 +165,7 @@ def judge(clearance: Clearance, standing: Standing | Withdrawn, token_index: int
         denials.append(Denial(Reason.REVOKED, sentence, wanted="a live token", allowed=standing.what))
     if clearance.bad is not None:
         denials.append(_denial(clearance.bad))
-    for index, (caveat, verdict) in enumerate(
-        zip(clearance.token.caveats, clearance.verdicts, strict=True)
-    ):
+    for index, (caveat, verdict) in enumerate(zip(clearance.token.caveats, clearance.verdicts, strict=True)):
         if verdict is not PERMITS:
             text = caveat.raw.decode("utf-8", "backslashreplace")
             denials.append(replace(_denial(verdict), caveat_index=index, caveat=text))

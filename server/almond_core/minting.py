@@ -85,14 +85,13 @@ def inherit(caller: VerifiedToken, own: Iterable[Caveat]) -> tuple[bytes, ...]:
         if not _is_personal_session(caller.identity.kind, index, caveat)
     ]
     if any(caveat.body is None for caveat in inherited):
-        raise TokenError(Reason.THIRD_PARTY, "A token with a third-party caveat cannot mint; use one without.")
+        raise TokenError(
+            Reason.THIRD_PARTY, "A token with a third-party caveat cannot mint; use one without."
+        )
     unique = list(dict.fromkeys([*(each.raw for each in inherited), *map(encode, own)]))
-    if len(unique) > 1 and unique[0] == _EVERYTHING and wire.first_party(unique[1]).body[0] in _ORG_NAMES:
+    if len(unique) > 1 and unique[0] == _EVERYTHING and isinstance(_known(unique[1]), Org | Orgs):
         del unique[0]
     return tuple(unique)
-
-
-_ORG_NAMES: Final = frozenset({Org.NAME, Orgs.NAME})
 
 
 def _is_personal_session(kind: str, index: int, caveat: WireCaveat) -> bool:

@@ -110,13 +110,14 @@ class Identity:
         """Read an identifier; raises `TokenError` (malformed) for anything that `encode` does not write."""
         try:
             version, *parts = canonical.loads(identifier)
-            if version != _FORMAT_VERSION or not all(isinstance(part, str) for part in parts):
-                raise FieldError("version", "unknown")
-            return cls(*parts)  # type: ignore[arg-type]
-        except (canonical.NotCanonicalError, FieldError, TypeError, ValueError):
-            raise TokenError(
-                Reason.MALFORMED, "The token's identifier is not one that this service writes; mint a new token."
-            ) from None
+            texts = [part for part in parts if isinstance(part, str)]
+            if version == _FORMAT_VERSION and len(texts) == len(parts) == len(fields(cls)):
+                return cls(*texts)
+        except (FieldError, ValueError):  # NotCanonicalError is a ValueError
+            pass
+        raise TokenError(
+            Reason.MALFORMED, "The token's identifier is not one that this service writes; mint a new token."
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,14 +218,19 @@ def _check_command(argv: tuple[str, ...]) -> None:
 
 
 def check_path(name: str, path: str) -> None:
-    """Raise `FieldError` unless `path` is a plain one: no empty, `.` or `..` segment, `%`, `\\`, control.
+    """Raise `FieldError` unless `path` is plain: no empty, `.` or `..` segment, `%`, backslash, control.
 
     One leading slash is part of the path: `/a` and `a` are different objects.
     """
     segments = path.removeprefix("/").split("/")
     if any(segment in {"", ".", ".."} for segment in segments):
         raise FieldError(name, "no empty, . or .. segment")
-    if "%" in path or "\\" in path or _CONTROL.search(path) or len(path.encode("utf-8", "surrogatepass")) > _MAX_PATH_BYTES:
+    if (
+        "%" in path
+        or "\\" in path
+        or _CONTROL.search(path)
+        or len(path.encode("utf-8", "surrogatepass")) > _MAX_PATH_BYTES
+    ):
         raise FieldError(name, f"no %, backslash or control character; at most {_MAX_PATH_BYTES} bytes")
 
 

@@ -35,7 +35,7 @@ _ALPHABET: Final = re.compile(r"[A-Za-z0-9_-]*")
 
 @dataclass(frozen=True, slots=True)
 class WireCaveat:
-    """One caveat as received. `body` is its JSON, or None for a third party's, which has a verification id."""
+    """One caveat as received. `body` is its JSON; None for a third party's, which has a verification id."""
 
     raw: bytes
     body: tuple[canonical.Json, ...] | None
@@ -194,4 +194,6 @@ def _checksum(body: str) -> str:
 
 
 def _malformed(what: str) -> NoReturn:
-    raise TokenError(Reason.MALFORMED, f"The token is whole but malformed: {what}. Ask its maker for a new one.")
+    raise TokenError(
+        Reason.MALFORMED, f"The token is whole but malformed: {what}. Ask its maker for a new one."
+    )

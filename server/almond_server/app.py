@@ -67,9 +67,7 @@ async def compose(settings: Settings) -> App:
     keys = KeyRing(_unsealed(sealed, master), sealed[-1].key_id, view)
     health = Health()
     feed = RedisFeed(settings.redis_url, master_key.feed_key(master))
-    follower = Follower(
-        store.revocations, feed, view, clock, settings.poll_interval, _health_follows(health)
-    )
+    follower = Follower(store.revocations, feed, view, clock, settings.poll_interval, _health_follows(health))
     callers = Callers(keys, view, clock, settings.leeway)
     limiter = Limiter(settings.presented_per_minute, clock)
     servicer = TokenServicer(
@@ -132,10 +130,8 @@ def _bind(server: grpc.aio.Server, address: str) -> int:
         raise StartError(f"Cannot listen on {address}.") from None
 
 
-def _unsealed(sealed: Sequence[SealedKey], master: master_key.MasterKey) -> dict[str, bytes]:
-    return {
-        key.key_id: crypto.extract(master_key.unseal(master, key.key_id, key.sealed)) for key in sealed
-    }
+def _unsealed(sealed: Sequence[SealedKey], master: bytes) -> dict[str, bytes]:
+    return {key.key_id: crypto.extract(master_key.unseal(master, key.key_id, key.sealed)) for key in sealed}
 
 
 def _may_reflect(callers: Callers) -> Callable[[str | None], None]:

@@ -46,7 +46,9 @@ def register(app: typer.Typer) -> None:
 def init(
     data_dir: DataDir = _DEV_DIR,
     *,
-    new_admin_token: Annotated[bool, typer.Option(help="Write a fresh admin token over the old one.")] = False,
+    new_admin_token: Annotated[
+        bool, typer.Option(help="Write a fresh admin token over the old one.")
+    ] = False,
 ) -> None:
     """Make the master key, the store with its key ring, and an admin token. Safe to run again."""
     with _explained():
@@ -61,7 +63,9 @@ def migrate(data_dir: DataDir = _DEV_DIR) -> None:
     """Bring the store's schema up to this program's."""
     with _explained():
         before, after = schema.migrate(setup.database(data_dir))
-    _out.print(f"Schema {after}: nothing to do." if before == after else f"Schema {before or 'none'} -> {after}.")
+    _out.print(
+        f"Schema {after}: nothing to do." if before == after else f"Schema {before or 'none'} -> {after}."
+    )
 
 
 def serve(  # noqa: PLR0913, PLR0917 - one parameter a setting

@@ -13,7 +13,12 @@ if TYPE_CHECKING:
     from structlog.typing import EventDict, WrappedLogger
 
 _TOKEN: Final = re.compile(r"alm1_[A-Za-z0-9_-]*")
-_LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+_LEVELS: Final = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
 
 
 def configure(level: str) -> None:

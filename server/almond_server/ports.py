@@ -64,7 +64,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Withdrawal:
-    """A token withdrawn whole (`branch_id` is None), or one branch of it with all that was derived from it."""
+    """A token withdrawn whole (`branch_id` is None), or one branch of it with all derived from it."""
 
     token_id: str
     branch_id: bytes | None

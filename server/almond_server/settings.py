@@ -20,9 +20,13 @@ class Settings:
     data_dir: Path = field(metadata={"help": "where the store, the master key and the admin token are"})
     redis_url: str = field(
         repr=False,
-        metadata={"help": "redis://, rediss:// or unix:// of Redis or Valkey; variable only, it may be secret"},
+        metadata={
+            "help": "redis://, rediss:// or unix:// of Redis or Valkey; variable only, it may be secret"
+        },
     )
-    address: str = field(default=DEFAULT_ADDRESS, metadata={"help": "host:port to listen on; port 0 picks one"})
+    address: str = field(
+        default=DEFAULT_ADDRESS, metadata={"help": "host:port to listen on; port 0 picks one"}
+    )
     workers: int = field(default=1, metadata={"help": "processes; only 1 for now"})
     max_staleness: float = field(
         default=5.0, metadata={"help": "seconds without a reading of the store after which nobody says yes"}
@@ -41,11 +45,15 @@ class Settings:
         """Raise `StartError` for the first setting that makes no sense."""
         host_and_port(self.address)
         if self.workers != 1:
-            raise StartError("--workers: only 1 for now; more processes on one port come with a later version.")
+            raise StartError(
+                "--workers: only 1 for now; more processes on one port come with a later version."
+            )
         if not 0 < self.poll_interval < self.max_staleness:
             raise StartError("--poll-interval must be above 0 and below --max-staleness.")
         if self.max_staleness > 60:  # noqa: PLR2004
-            raise StartError("--max-staleness: at most 60 seconds; a revocation must not be ignored for longer.")
+            raise StartError(
+                "--max-staleness: at most 60 seconds; a revocation must not be ignored for longer."
+            )
         if not 0 <= self.leeway <= 60:  # noqa: PLR2004
             raise StartError("--leeway: 0 to 60 seconds.")
         if self.grace < 0 or self.presented_per_minute < 1:

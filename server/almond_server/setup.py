@@ -74,13 +74,13 @@ async def renew_admin(data_dir: Path) -> None:
         await init(data_dir, new_admin_token=True)
 
 
-async def _add_key(store: Store, master: master_key.MasterKey) -> None:
+async def _add_key(store: Store, master: bytes) -> None:
     now = SystemClock().now_ms() // 1000
     key_id, key = f"k{secrets.token_hex(4)}", secrets.token_bytes(crypto.KEY_BYTES)
     await store.keys.add(SealedKey(key_id, master_key.seal(master, key_id, key), now), OPERATOR, now)
 
 
-async def _write_admin(store: Store, master: master_key.MasterKey, path: Path) -> None:
+async def _write_admin(store: Store, master: bytes, path: Path) -> None:
     newest = (await store.keys.all())[-1]
     prk = crypto.extract(master_key.unseal(master, newest.key_id, newest.sealed))
     write_secret(path, await _mint_admin(store.tokens, newest.key_id, prk, SystemClock()) + "\n")
@@ -109,4 +109,3 @@ async def _mint_admin(tokens: Tokens, key_id: str, prk: bytes, clock: Clock) -> 
     )
     await tokens.add(record, OPERATOR, None, now_ms // 1000)
     return token.text
-

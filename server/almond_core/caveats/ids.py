@@ -78,9 +78,7 @@ class IdSet:
     def describe(self) -> str:
         """Say which ids and what on each."""
         noun = self.FIELD.replace("_", " ")
-        each = (
-            f"{'any' if key == ANY else key} ({describe(mask)})" for key, mask in self.masks.items()
-        )
+        each = (f"{'any' if key == ANY else key} ({describe(mask)})" for key, mask in self.masks.items())
         return f"{noun} {', '.join(each)}" if self.masks else f"no {noun}"
 
 

@@ -9,6 +9,7 @@ import base64
 import os
 import secrets
 import stat
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from nacl.exceptions import CryptoError
@@ -26,14 +27,27 @@ _FEED: Final = b"almond/v1/feed"
 _MAX_FILE_BYTES: Final = 1024
 
 
-def create(path: Path) -> bytes:
+@dataclass(frozen=True, slots=True)
+class MasterKey:
+    """32 secret bytes."""
+
+    raw: bytes = field(repr=False)
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` for another length."""
+        if len(self.raw) != crypto.KEY_BYTES:
+            message = f"a master key has {crypto.KEY_BYTES} bytes"
+            raise ValueError(message)
+
+
+def create(path: Path) -> MasterKey:
     """Make a key and its file, which only this user can read; raises `StartError`, also if there is one."""
-    master = secrets.token_bytes(crypto.KEY_BYTES)
+    master = MasterKey(secrets.token_bytes(crypto.KEY_BYTES))
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             os.fchmod(file.fileno(), 0o600)
-            file.write(base64.b64encode(master) + b"\n")
+            file.write(base64.b64encode(master.raw) + b"\n")
             file.flush()
             os.fsync(file.fileno())
     except FileExistsError:
@@ -43,8 +57,8 @@ def create(path: Path) -> bytes:
     return master
 
 
-def read(path: Path) -> bytes:
-    """Read the key's 32 bytes from its file; raises `StartError` if it is missing, open to others, or no key."""
+def read(path: Path) -> MasterKey:
+    """Read the key's file; raises `StartError` if it is missing, open to others, or no key."""
     try:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
@@ -54,17 +68,14 @@ def read(path: Path) -> bytes:
     if stat.S_IMODE(mode) & 0o077:
         raise StartError(f"Others may read or write the master key {path}: run `chmod 600 {path}`.")
     try:
-        master = base64.b64decode(content.strip(), validate=True)
-    except ValueError:
-        master = b""
-    if len(master) != crypto.KEY_BYTES:
+        return MasterKey(base64.b64decode(content.strip(), validate=True))
+    except ValueError:  # not base64, or another length
         raise StartError(
             f"{path} is no master key: one line, {crypto.KEY_BYTES} bytes in base64, is what it should hold."
-        )
-    return master
+        ) from None
 
 
-def seal(master: bytes, key_id: str, key: bytes) -> bytes:
+def seal(master: MasterKey, key_id: str, key: bytes) -> bytes:
     """Seal a ring key of 32 bytes, bound to its id."""
     if len(key) != crypto.KEY_BYTES:
         message = f"a ring key has {crypto.KEY_BYTES} bytes"
@@ -72,7 +83,7 @@ def seal(master: bytes, key_id: str, key: bytes) -> bytes:
     return bytes(_box(master).encrypt(key, _RING_KEY + key_id.encode()))
 
 
-def unseal(master: bytes, key_id: str, sealed: bytes) -> bytes:
+def unseal(master: MasterKey, key_id: str, sealed: bytes) -> bytes:
     """Open what `seal` made; raises `StartError` under another master key or id."""
     try:
         return bytes(_box(master).decrypt(sealed, _RING_KEY + key_id.encode()))
@@ -83,11 +94,11 @@ def unseal(master: bytes, key_id: str, sealed: bytes) -> bytes:
         ) from None
 
 
-def feed_key(master: bytes) -> bytes:
+def feed_key(master: MasterKey) -> bytes:
     """Derive the key of the feed's proofs."""
-    return crypto.expand(crypto.extract(master), _FEED)
+    return crypto.expand(crypto.extract(master.raw), _FEED)
 
 
-def _box(master: bytes) -> Aead:
+def _box(master: MasterKey) -> Aead:
     # XChaCha20-Poly1305 with a random nonce, under a key of its own.
-    return Aead(crypto.expand(crypto.extract(master), _SEALING))
+    return Aead(crypto.expand(crypto.extract(master.raw), _SEALING))

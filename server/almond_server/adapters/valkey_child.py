@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from almond_server.errors import StartError
@@ -34,18 +34,10 @@ _PR_SET_PDEATHSIG: Final = 1
 
 
 class ValkeyChild:
-    """A Valkey that runs from `start` to `stop`, or within a `with`; `url` is where."""
+    """A running Valkey; `url` is where."""
 
     def __init__(self, data_dir: Path) -> None:
-        """Name the directory of its socket and log, which must exist. Nothing is started yet."""
-        self._data_dir = data_dir.absolute()
-        self._log = self._data_dir / "valkey.log"
-        self._private_dir: Path | None = None
-        self._socket = self._data_dir / "valkey.sock"
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> Self:
-        """Start it and wait until it answers.
+        """Start it and wait until it answers. Its socket and log are in `data_dir`, which must exist.
 
         Only the main thread may: the kernel ends the child with the very thread that started it. Raises
         `StartError` if there is no binary, it does not answer within 5 s, or another one runs there.
@@ -53,14 +45,14 @@ class ValkeyChild:
         if threading.current_thread() is not threading.main_thread():
             message = "start Valkey from the main thread"
             raise RuntimeError(message)
+        self._private_dir: Path | None = None
+        self._socket = self._place(data_dir)
+        self._log = data_dir / "valkey.log"
         binary = _binary()
-        if len(os.fsencode(self._socket)) > _MAX_SOCKET_PATH:
-            self._private_dir = Path(tempfile.mkdtemp(prefix="almond-"))  # mode 0700
-            self._socket = self._private_dir / "valkey.sock"
         if _answers(self._socket):
-            raise StartError(f"A Valkey runs in {self._data_dir} already: is another `almond dev` using it?")
+            raise StartError(f"A Valkey runs in {data_dir} already: is another `almond dev` using it?")
         self._process = subprocess.Popen(
-            [binary, *self._options()],
+            [binary, *self._options(data_dir)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -69,8 +61,7 @@ class ValkeyChild:
             start_new_session=True,  # Ctrl-C is for the parent, which then stops this
         )
         atexit.register(self.stop)
-        self._wait(self._process)
-        return self
+        self._wait()
 
     @property
     def url(self) -> str:
@@ -79,49 +70,47 @@ class ValkeyChild:
 
     @property
     def pid(self) -> int:
-        """The child's process id; 0 while it does not run."""
-        return 0 if self._process is None else self._process.pid
+        """The child's process id."""
+        return self._process.pid
 
     def stop(self) -> None:
         """End it and remove what it left; may be called again."""
         atexit.unregister(self.stop)
-        if self._process is None:
-            return
         self._process.terminate()
         try:
             self._process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._process = None
         self._socket.unlink(missing_ok=True)
         if self._private_dir is not None:
             shutil.rmtree(self._private_dir, ignore_errors=True)
 
-    def __enter__(self) -> Self:
-        return self.start()
+    def _place(self, data_dir: Path) -> Path:
+        path = data_dir.absolute() / "valkey.sock"
+        if len(os.fsencode(path)) <= _MAX_SOCKET_PATH:
+            return path
+        self._private_dir = Path(tempfile.mkdtemp(prefix="almond-"))  # mode 0700
+        return self._private_dir / "valkey.sock"
 
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def _options(self) -> list[str]:
+    def _options(self, data_dir: Path) -> list[str]:
         options = {
             "port": "0",
             "unixsocket": str(self._socket),
             "unixsocketperm": "600",
-            "dir": str(self._data_dir),
+            "dir": str(data_dir.absolute()),
             "save": "",
             "appendonly": "no",
             "maxmemory-policy": "noeviction",
             "loglevel": "warning",
-            "logfile": str(self._log),
+            "logfile": str(self._log.absolute()),
         }
         return [word for name, value in options.items() for word in (f"--{name}", value)]
 
-    def _wait(self, process: subprocess.Popen[bytes]) -> None:
+    def _wait(self) -> None:
         deadline = time.monotonic() + _START_SECONDS
         while not _answers(self._socket):
-            if process.poll() is not None or time.monotonic() > deadline:
+            if self._process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
                 raise StartError(f"The Valkey that comes with Almond did not start; {self._log} may say why.")
             time.sleep(0.01)

@@ -68,7 +68,9 @@ class Fault:
     def _status(self) -> bytes:
         details: list[Message] = [error_details_pb2.ErrorInfo(reason=self.reason, domain=DOMAIN)]
         if self.field is not None:
-            violation = error_details_pb2.BadRequest.FieldViolation(field=self.field, description=self.message)
+            violation = error_details_pb2.BadRequest.FieldViolation(
+                field=self.field, description=self.message
+            )
             details.append(error_details_pb2.BadRequest(field_violations=[violation]))
         if self.retry_after is not None:
             delay = duration_pb2.Duration()

@@ -20,7 +20,7 @@ from almond_server.rpc.servicer import authorization
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    Handler = grpc.RpcMethodHandler[Any, Any]
+    Handler = Any  # grpc's types know the handlers of its synchronous servers only
     Context = grpc.aio.ServicerContext[Any, Any]
     Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]
 
@@ -34,7 +34,7 @@ _LIMITS: Final = {"/almond.v1.TokenService/BatchVerify": MAX_BATCH_BYTES}
 log = structlog.get_logger()
 
 
-class Edge(grpc.aio.ServerInterceptor):  # type: ignore[misc] # grpc.aio's interceptors are untyped
+class Edge(grpc.aio.ServerInterceptor):
     """Wraps each method's handler once, and remembers it."""
 
     def __init__(self, may_reflect: Callable[[str | None], None]) -> None:
@@ -69,9 +69,7 @@ def _bounded(handler: Handler, method: str) -> Handler:
 
     async def call(raw: bytes, context: Context) -> bytes:
         try:
-            if len(raw) > limit:
-                raise TooLargeError(f"The request has {len(raw)} bytes; {limit} are allowed.")
-            return bytes(serialize(await answer(_parsed(parse, raw), context)))
+            return bytes(serialize(await answer(_parsed(parse, raw, limit), context)))
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 - the edge of the program: everything becomes a status
@@ -94,11 +92,15 @@ def _guarded(handler: Handler, method: str, may_reflect: Callable[[str | None], 
     )
 
 
-def _parsed(parse: Callable[[bytes], Any], raw: bytes) -> Any:
+def _parsed(parse: Callable[[bytes], Any], raw: bytes, limit: int) -> Any:
+    if len(raw) > limit:
+        raise TooLargeError(f"The request has {len(raw)} bytes; {limit} are allowed.")
     try:
         return parse(raw)
     except DecodeError:
-        raise UnparsableError("The bytes are not the message of this method; generate the stubs anew.") from None
+        raise UnparsableError(
+            "The bytes are not the message of this method; generate the stubs anew."
+        ) from None
 
 
 async def _abort(error: Exception, method: str, context: Context) -> bytes:

@@ -37,7 +37,8 @@ _ACCESS_FIELDS = (
 
 def access_of(message: access_pb2.Access) -> Access:
     """Read an access; every `FieldError` names its field below `access`."""
-    given = {name: getattr(message, name) for name in _ACCESS_FIELDS if message.HasField(name)}
+    present = {field.name for field, _ in message.ListFields()}
+    given = {name: getattr(message, name) for name in _ACCESS_FIELDS if name in present}
     try:
         return Access(
             org=message.org,

@@ -81,9 +81,7 @@ def _denial(denial: Denial) -> decision_pb2.Denial:
     return message
 
 
-def facts(
-    identity: Identity, branch_ids: Iterable[bytes], expires_at: int | None
-) -> decision_pb2.TokenFacts:
+def facts(identity: Identity, branch_ids: Iterable[bytes], expires_at: int | None) -> decision_pb2.TokenFacts:
     """Write what an identifier says, with branch ids in base64url."""
     issued = Timestamp()
     issued.FromMilliseconds(identity.issued_at_ms)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -73,7 +73,7 @@ def build(
     return server
 
 
-def _reflection_v1(names: tuple[str, ...]) -> grpc.GenericRpcHandler[Any, Any]:
+def _reflection_v1(names: tuple[str, ...]) -> grpc.GenericRpcHandler:
     # The package serves v1alpha only; v1's messages are the same on the wire.
     servicer = reflection_aio.ReflectionServicer(names)
     handler = grpc.stream_stream_rpc_method_handler(

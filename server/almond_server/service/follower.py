@@ -31,7 +31,7 @@ log = structlog.get_logger()
 class Follower:
     """Applies changes to the view, in order and without gaps, and passes on what it saw first."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - one parameter a collaborator, passed once
+    def __init__(
         self,
         revocations: Revocations,
         feed: Feed,
@@ -102,7 +102,9 @@ class Follower:
         if epoch != self._view.revision.epoch or change.number <= self._view.revision.number:
             return
         if not self._take(change, publish=False):
-            with contextlib.suppress(CannotKnowError):  # a gap: the store has what is missing, now or at a poll
+            with contextlib.suppress(
+                CannotKnowError
+            ):  # a gap: the store has what is missing, now or at a poll
                 await self.catch_up()
 
     def _take(self, change: Change, *, publish: bool) -> bool:

@@ -57,11 +57,13 @@ class Records:
         token_id_bytes(token_id)
         record = await self._tokens.get(token_id)
         if record is None:
-            raise RecordNotFoundError("No token with this id was minted here; `almond tokens list` shows the ids.")
+            raise RecordNotFoundError(
+                "No token with this id was minted here; `almond tokens list` shows the ids."
+            )
         self._callers.permit(authorization, needs.to_read(record))
         return record
 
-    async def list(  # noqa: PLR0913, PLR0917 - the request's fields
+    async def list(
         self,
         authorization: str | None,
         org: str,

@@ -115,7 +115,9 @@ class Revoker:
         token_id_bytes(token_id)
         record = await self._tokens.get(token_id)
         if record is None:
-            raise RecordNotFoundError("No token with this id was minted here; `almond tokens list` shows the ids.")
+            raise RecordNotFoundError(
+                "No token with this id was minted here; `almond tokens list` shows the ids."
+            )
         return record
 
     async def _revoke_presented(

@@ -47,7 +47,9 @@ class RevocationView:
     @property
     def is_fresh(self) -> bool:
         """Whether a reading of the store has proven this view within the bound."""
-        return self._proven_at is not None and self._clock.monotonic() - self._proven_at <= self._max_staleness
+        return (
+            self._proven_at is not None and self._clock.monotonic() - self._proven_at <= self._max_staleness
+        )
 
     def must_be_fresh(self) -> None:
         """Raise `CannotKnowError` unless fresh."""
@@ -64,7 +66,7 @@ class RevocationView:
         """
         if revision.epoch != self.revision.epoch:
             raise WrongRevisionError(
-                "The revision is of another store, or from before a restore; drop it and revoke again to be sure."
+                "The revision is of another store, or from before a restore; drop it, or revoke again."
             )
         if revision.number > self.revision.number:
             raise CannotKnowError("This server has not seen that revision yet; try again in a moment.", 0.1)

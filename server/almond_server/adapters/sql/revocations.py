@@ -96,7 +96,7 @@ def _stands(connection: Connection, withdrawal: Withdrawal) -> bool:
     return found is not None
 
 
-def _write(  # noqa: PLR0913, PLR0917 - one row's columns
+def _write(
     connection: Connection, withdrawal: Withdrawal, number: int, actor: Actor, reason: str, now: int
 ) -> None:
     branch_id = withdrawal.branch_id or b""
