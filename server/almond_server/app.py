@@ -130,7 +130,7 @@ def _bind(server: grpc.aio.Server, address: str) -> int:
         raise StartError(f"Cannot listen on {address}.") from None
 
 
-def _unsealed(sealed: Sequence[SealedKey], master: bytes) -> dict[str, bytes]:
+def _unsealed(sealed: Sequence[SealedKey], master: master_key.MasterKey) -> dict[str, bytes]:
     return {key.key_id: crypto.extract(master_key.unseal(master, key.key_id, key.sealed)) for key in sealed}
 
 

@@ -41,7 +41,7 @@ async def init(data_dir: Path, *, new_admin_token: bool = False) -> Path | None:
     Returns where a new admin token was written, or None if nothing was to do. Raises `StartError` if what
     is there does not belong together.
     """
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make(data_dir)
     master_path, token_path = data_dir / "master.key", data_dir / "admin.token"
     if database(data_dir).exists():
         master = master_key.read(master_path)
@@ -74,13 +74,17 @@ async def renew_admin(data_dir: Path) -> None:
         await init(data_dir, new_admin_token=True)
 
 
-async def _add_key(store: Store, master: bytes) -> None:
+def _make(data_dir: Path) -> None:
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+async def _add_key(store: Store, master: master_key.MasterKey) -> None:
     now = SystemClock().now_ms() // 1000
     key_id, key = f"k{secrets.token_hex(4)}", secrets.token_bytes(crypto.KEY_BYTES)
     await store.keys.add(SealedKey(key_id, master_key.seal(master, key_id, key), now), OPERATOR, now)
 
 
-async def _write_admin(store: Store, master: bytes, path: Path) -> None:
+async def _write_admin(store: Store, master: master_key.MasterKey, path: Path) -> None:
     newest = (await store.keys.all())[-1]
     prk = crypto.extract(master_key.unseal(master, newest.key_id, newest.sealed))
     write_secret(path, await _mint_admin(store.tokens, newest.key_id, prk, SystemClock()) + "\n")

@@ -149,7 +149,7 @@ def _texts(authorization: str | None) -> list[str]:
 def _denied(refused: list[Need]) -> PermissionDeniedError:
     wanted = " or ".join(dict.fromkeys(map(str, refused)))
     return PermissionDeniedError(
-        f"Your own token does not permit this call: it needs {wanted}. Use a token that has it, or ask an admin."
+        f"Your own token does not permit this call: it needs {wanted}. Use a token that has it."
     )
 
 

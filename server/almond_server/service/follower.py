@@ -68,8 +68,8 @@ class Follower:
             if reading.epoch != self._view.revision.epoch or reading.number < before:
                 log.error("store.went_backwards", view=str(self._view.revision), store=reading.number)
                 raise CannotKnowError(
-                    "The store is not the one this server started with, or went backwards; restart the server "
-                    "once an operator has looked at it."
+                    "The store is not the one this server started with, or went backwards; "
+                    "restart the server once an operator has looked at it."
                 )
             while not self._view.prove(reading, began):
                 changes = await self._revocations.changes_after(self._view.revision.number, _BATCH)

@@ -72,7 +72,10 @@ class Records:
         limit: int,
         after: tuple[int, str] | None,
     ) -> Sequence[Record]:
-        """Return up to `limit` records after `after`, newest first; raises `FieldError`, the caller's errors."""
+        """Return up to `limit` records after `after`, newest first.
+
+        Raises `FieldError` and the caller's errors.
+        """
         checked_id("org", org)
         if app is not None:
             checked_id("app", app)

@@ -57,8 +57,8 @@ def _must_be_known(version: str | None, scripts: ScriptDirectory) -> None:
     known = {script.revision for script in scripts.walk_revisions()}
     if version is not None and version not in known:
         raise StartError(
-            f"The store has schema {version}, which this version of Almond does not know: it was written by a "
-            "newer one. Upgrade Almond; it never changes a schema that it does not know."
+            f"The store has schema {version}, which this version of Almond does not know: "
+            "it was written by a newer one. Upgrade Almond; it never changes a schema that it does not know."
         )
 
 
