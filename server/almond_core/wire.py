@@ -22,7 +22,7 @@ LOCATION: Final = b"almond"
 MAX_TEXT: Final = 16 * 1024
 MAX_CALLER_TEXT: Final = 4 * 1024
 MAX_CAVEATS: Final = 64
-MAX_COMMAS: Final = 1024
+MAX_COMMAS: Final = 512
 SIGNATURE_BYTES: Final = 32
 
 _VERSION: Final = 2

@@ -9,8 +9,7 @@ import base64
 import os
 import secrets
 import stat
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from nacl.exceptions import CryptoError
 from nacl.secret import Aead
@@ -21,33 +20,23 @@ from almond_server.errors import StartError
 if TYPE_CHECKING:
     from pathlib import Path
 
+MasterKey: TypeAlias = bytes
+"""32 secret bytes."""
+
 _SEALING: Final = b"almond/v1/ring-seal"
 _RING_KEY: Final = b"almond/v1/ring-key"
 _FEED: Final = b"almond/v1/feed"
 _MAX_FILE_BYTES: Final = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class MasterKey:
-    """32 secret bytes."""
-
-    raw: bytes = field(repr=False)
-
-    def __post_init__(self) -> None:
-        """Raise `ValueError` for another length."""
-        if len(self.raw) != crypto.KEY_BYTES:
-            message = f"a master key has {crypto.KEY_BYTES} bytes"
-            raise ValueError(message)
-
-
 def create(path: Path) -> MasterKey:
     """Make a key and its file, which only this user can read; raises `StartError`, also if there is one."""
-    master = MasterKey(secrets.token_bytes(crypto.KEY_BYTES))
+    master = secrets.token_bytes(crypto.KEY_BYTES)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             os.fchmod(file.fileno(), 0o600)
-            file.write(base64.b64encode(master.raw) + b"\n")
+            file.write(base64.b64encode(master) + b"\n")
             file.flush()
             os.fsync(file.fileno())
     except FileExistsError:
@@ -58,7 +47,7 @@ def create(path: Path) -> MasterKey:
 
 
 def read(path: Path) -> MasterKey:
-    """Read the key's file; raises `StartError` if it is missing, open to others, or no key."""
+    """Read the 32 bytes; raises `StartError` if the file is missing, open to others, or holds no key."""
     try:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
@@ -68,11 +57,14 @@ def read(path: Path) -> MasterKey:
     if stat.S_IMODE(mode) & 0o077:
         raise StartError(f"Others may read or write the master key {path}: run `chmod 600 {path}`.")
     try:
-        return MasterKey(base64.b64decode(content.strip(), validate=True))
-    except ValueError:  # not base64, or another length
+        master = base64.b64decode(content.strip(), validate=True)
+    except ValueError:
+        master = b""
+    if len(master) != crypto.KEY_BYTES:
         raise StartError(
             f"{path} is no master key: one line, {crypto.KEY_BYTES} bytes in base64, is what it should hold."
-        ) from None
+        )
+    return master
 
 
 def seal(master: MasterKey, key_id: str, key: bytes) -> bytes:
@@ -96,9 +88,9 @@ def unseal(master: MasterKey, key_id: str, sealed: bytes) -> bytes:
 
 def feed_key(master: MasterKey) -> bytes:
     """Derive the key of the feed's proofs."""
-    return crypto.expand(crypto.extract(master.raw), _FEED)
+    return crypto.expand(crypto.extract(master), _FEED)
 
 
 def _box(master: MasterKey) -> Aead:
     # XChaCha20-Poly1305 with a random nonce, under a key of its own.
-    return Aead(crypto.expand(crypto.extract(master.raw), _SEALING))
+    return Aead(crypto.expand(crypto.extract(master), _SEALING))

@@ -10,6 +10,7 @@ import secrets
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from almond_core.model import RESERVED_ORG
 from almond_server.errors import MinterWithdrawnError, RequestReusedError, StoreUnavailableError
 from almond_server.ports import AuditRow, Change, Reading, Withdrawal, Withdrawn
 
@@ -82,7 +83,7 @@ class MemoryTokens:
             return self._store.records[earlier]
         self._store.records[record.token_id] = record
         self._store.remember(request, record.token_id, now)
-        self._store.audit.append(AuditRow(now, actor.name, "token.minted", record.token_id, "", 0))
+        self._store.audit.append(AuditRow(now, actor.name, "token.minted", record.token_id, record.kind, 0))
         return record
 
     async def get(self, token_id: str) -> Record | None:
@@ -189,7 +190,9 @@ class MemoryAudit:
 
 
 def _is_listed(record: Record, listing: Listing) -> bool:
-    if record.org != listing.org or (listing.app is not None and record.app != listing.app):
+    # Tokens of several orgs have no home org; they are listed with those of any org.
+    orgs = {listing.org, ""} if listing.org == RESERVED_ORG else {listing.org}
+    if record.org not in orgs or (listing.app is not None and record.app != listing.app):
         return False
     is_live = record.revoked_at is None and (record.expires_at is None or record.expires_at > listing.now)
     return listing.show_all or is_live

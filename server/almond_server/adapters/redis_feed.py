@@ -105,7 +105,7 @@ def _client(url: str) -> Redis:
         socket_connect_timeout=_CONNECT_SECONDS,
         socket_timeout=_ANSWER_SECONDS,
     )
-    return Redis(connection_pool=pool)
+    return Redis.from_pool(pool)  # closes the pool with it
 
 
 async def _answer(command: Awaitable[Any]) -> Any:

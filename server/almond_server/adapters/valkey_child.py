@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import quote
 
 from almond_server.errors import StartError
@@ -34,7 +34,7 @@ _PR_SET_PDEATHSIG: Final = 1
 
 
 class ValkeyChild:
-    """A running Valkey; `url` is where."""
+    """A running Valkey; `url` is where. Ends with `stop`, or with the `with` block it is used in."""
 
     def __init__(self, data_dir: Path) -> None:
         """Start it and wait until it answers. Its socket and log are in `data_dir`, which must exist.
@@ -85,6 +85,12 @@ class ValkeyChild:
         self._socket.unlink(missing_ok=True)
         if self._private_dir is not None:
             shutil.rmtree(self._private_dir, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     def _place(self, data_dir: Path) -> Path:
         path = data_dir.absolute() / "valkey.sock"

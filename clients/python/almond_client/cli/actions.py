@@ -1,0 +1,26 @@
+"""Actions on the command line: letters as in a mask, or words."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from almond_client.cli.failures import Failure
+from almond_core.errors import FieldError
+from almond_core.masks import Mask, parse_actions
+
+_LETTERS: Final = {"read": "r", "write": "w", "create": "c", "delete": "d", "control": "C", "all": "*"}
+
+
+def mask_of(text: str) -> Mask:
+    """Read `rw`, `read,write` or `*`; raises `Failure` (usage) for anything else, `R` and `x` included."""
+    mask = 0
+    for part in text.split(","):
+        word = part.strip()
+        try:
+            mask |= parse_actions(_LETTERS.get(word, word))
+        except FieldError:
+            raise Failure.usage(
+                f"{ascii(word[:32])} is no action",
+                "letters: r w c d C, or * for all; words: read, write, create, delete, control, with commas",
+            ) from None
+    return Mask(mask)

@@ -1,0 +1,63 @@
+"""Caveats from a file: a JSON list of caveat arrays, as people write it, with any white space."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+from almond_client.cli import token_text
+from almond_client.cli.failures import Failure
+from almond_core import caveats
+from almond_core.caveats import Caveat
+from almond_core.errors import CaveatError
+
+_EXAMPLE: Final = 'it should look like [["org","acme","r"],["apps",{"web":"*"}]]'
+
+
+def read(source: str) -> list[Caveat]:
+    """Read the caveats of a file, or of standard input for `-`; at least one.
+
+    Raises `Failure` (usage) that says which caveat is wrong and why.
+    """
+    name = "standard input" if source == token_text.STDIN else source
+    bodies = _json(name, _text(source))
+    if not isinstance(bodies, list) or not bodies:
+        raise Failure.usage(f"{name}: not a list of caveats", _EXAMPLE)
+    return [_caveat(f"{name}: caveat {number}", body) for number, body in enumerate(bodies, start=1)]
+
+
+def _text(source: str) -> str:
+    if source == token_text.STDIN:
+        return token_text.standard_input("Caveats: ")
+    try:
+        return Path(source).read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise Failure.usage(f"{source}: not UTF-8") from None
+    except OSError as error:
+        raise Failure.usage(f"{source}: {error.strerror}") from None
+
+
+def _json(name: str, text: str) -> Any:
+    try:
+        return json.loads(text, object_pairs_hook=_object)
+    except json.JSONDecodeError as error:
+        raise Failure.usage(f"{name}, line {error.lineno}: {error.msg}", _EXAMPLE) from None
+    except (ValueError, RecursionError) as error:
+        raise Failure.usage(f"{name}: {error}", _EXAMPLE) from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    # Python would keep the last of two equal keys, and nobody would see what became of the first.
+    if len(dict(pairs)) != len(pairs):
+        raise ValueError("a key is there twice")
+    return dict(pairs)
+
+
+def _caveat(name: str, body: Any) -> Caveat:
+    try:
+        caveat = caveats.parse(body)
+        caveats.encode(caveat)
+    except CaveatError as error:
+        raise Failure.usage(f"{name}: {error}", "protos/FORMAT.md describes the caveats") from None
+    return caveat

@@ -1,0 +1,101 @@
+"""How commands fail: one line that says what, perhaps a hint what to do, and an exit code. No tracebacks.
+
+The one place that maps errors to exit codes.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final, Self
+
+import typer
+
+from almond_client.cli import screen
+from almond_client.errors import (
+    AlmondRpcError,
+    CannotKnowError,
+    InvalidArgumentError,
+    PermissionDeniedError,
+    UnauthenticatedError,
+)
+from almond_core.errors import AlmondError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FAILED: Final = 1
+USAGE: Final = 2
+CANNOT_KNOW: Final = 3
+
+
+class Failure(Exception):
+    """A command's end: `sentence`, `hint` (may be empty), `exit_code`. Never holds a secret."""
+
+    def __init__(self, sentence: str, hint: str = "", exit_code: int = FAILED) -> None:
+        """Keep the three."""
+        super().__init__(sentence)
+        self.sentence = sentence
+        self.hint = hint
+        self.exit_code = exit_code
+
+    @classmethod
+    def usage(cls, sentence: str, hint: str = "") -> Self:
+        """Build one about how the command was called."""
+        return cls(sentence, hint, USAGE)
+
+    @classmethod
+    def unreachable(cls, address: str, error: AlmondRpcError) -> Self:
+        """Build one about a service that did not answer in time, or at all."""
+        return cls(
+            f"no answer from {address}: {error.message}",
+            "is the service running there? `almond dev` starts one; --address or ALMOND_ADDRESS says where",
+            CANNOT_KNOW,
+        )
+
+    @classmethod
+    def of(cls, error: AlmondRpcError | AlmondError) -> Self:
+        """Look up how an error of the service, or of the core, ends a command."""
+        if isinstance(error, AlmondError):
+            return cls(str(error), "", USAGE)
+        code = FAILED
+        if isinstance(error, InvalidArgumentError):
+            code = USAGE
+        elif isinstance(error, CannotKnowError):
+            code = CANNOT_KNOW
+        return cls(error.message or error.code.name.lower().replace("_", " "), _hint(error), code)
+
+
+def _hint(error: AlmondRpcError) -> str:
+    if isinstance(error, UnauthenticatedError):
+        return "say who you are with --api-token-file FILE, or put your token into ALMOND_API_TOKEN"
+    if isinstance(error, PermissionDeniedError):
+        return "`almond tokens inspect` shows what your own token may do"
+    if error.retry_after is not None:
+        return f"try again in {error.retry_after:g} s"
+    return ""
+
+
+@contextmanager
+def explained(*, failed: int = FAILED) -> Iterator[None]:
+    """Turn expected errors into their lines on standard error and `typer.Exit`.
+
+    `failed` takes the place of exit code 1, where 1 means something else.
+    """
+    try:
+        yield
+    except Failure as failure:
+        raise _exit(failure, failed) from None
+    except (AlmondRpcError, AlmondError) as error:
+        raise _exit(Failure.of(error), failed) from None
+
+
+def _exit(failure: Failure, failed: int) -> typer.Exit:
+    report(failure)
+    return typer.Exit(failed if failure.exit_code == FAILED else failure.exit_code)
+
+
+def report(failure: Failure) -> None:
+    """Write a failure's one or two lines to standard error."""
+    screen.err().print(f"error: {screen.clean(failure.sentence)}", style="red")
+    if failure.hint:
+        screen.err().print(f"hint: {screen.clean(failure.hint)}")

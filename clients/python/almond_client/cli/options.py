@@ -1,0 +1,54 @@
+"""The options that several commands share, each declared once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+DEFAULT_ADDRESS: Final = "127.0.0.1:50051"
+
+Address = Annotated[
+    str,
+    typer.Option("--address", envvar="ALMOND_ADDRESS", help="Where the service is: host:port or unix:/path."),
+]
+ApiTokenFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--api-token-file",
+        metavar="FILE",
+        help="File with your own token, with which you call the service. Without it: the variable"
+        " ALMOND_API_TOKEN, then .almond/admin.token here if the address is this machine's.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+App = Annotated[str | None, typer.Option("--app", "-a", envvar="ALMOND_APP", help="The app's id.")]
+RequiredApp = Annotated[str, typer.Option("--app", "-a", envvar="ALMOND_APP", help="The app's id.")]
+Org = Annotated[str | None, typer.Option("--org", "-o", envvar="ALMOND_ORG", help="The org's id.")]
+RequiredOrg = Annotated[str, typer.Option("--org", "-o", envvar="ALMOND_ORG", help="The org's id.")]
+Name = Annotated[str, typer.Option("--name", "-n", help="A name, to find the token by. [default: the kind's]")]
+Expiry = Annotated[
+    str | None,
+    typer.Option(
+        "--expiry", "-x", metavar="DURATION", help="How long it is valid, such as 48h. [default: 175200h]"
+    ),
+]
+TokenText = Annotated[
+    str,
+    typer.Option(
+        "--token",
+        "-t",
+        metavar="TOKEN|-",
+        help="The token it is about. `-` reads it from standard input, which is better: anything else on"
+        " the command line is visible in the process list and stays in the shell's history.",
+    ),
+]
+CaveatFile = Annotated[
+    str | None,
+    typer.Option(
+        "--caveats",
+        metavar="FILE|-",
+        help='JSON list of caveats, such as [["org","acme","r"],["apps",{"web":"*"}]].',
+    ),
+]

@@ -1,0 +1,57 @@
+"""What is printed, and how: plain text that others wrote is cleaned, never interpreted.
+
+Colours are off when the stream is not a terminal, or NO_COLOR is set.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from rich.console import Console
+
+_ENDLESS: Final = 10_000
+
+
+def out() -> Console:
+    """Return standard output; tables are as wide as they need be unless it is a terminal."""
+    return _console(to_error=False)
+
+
+def err() -> Console:
+    """Return standard error."""
+    return _console(to_error=True)
+
+
+def _console(*, to_error: bool) -> Console:
+    stream = sys.stderr if to_error else sys.stdout
+    width = None if stream.isatty() else _ENDLESS
+    # Without markup, a name such as "[red]" is only a name; soft wrapping keeps lines whole for `grep`.
+    return Console(stderr=to_error, width=width, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
+def clean(text: str) -> str:
+    """Return `text` with everything unprintable (controls, escapes, direction marks) as `?`."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def print_json(value: Any) -> None:
+    """Write JSON to standard output, in ASCII, so that no terminal acts on what is in it."""
+    print(json.dumps(value, indent=2))
+
+
+def print_secret(text: str) -> None:
+    """Write a token to standard output, alone on its line: the one place that does."""
+    print(text)
+
+
+def moment(seconds: float) -> str:
+    """Write unix seconds for machines: RFC 3339 in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def day_and_time(seconds: float) -> str:
+    """Write unix seconds for people, in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -1,0 +1,39 @@
+"""The token that a command is about: from the command line, or better from standard input."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from typing import Final
+
+from almond_client.cli.failures import Failure
+from almond_core import wire
+
+STDIN: Final = "-"
+_MAX_CHARACTERS: Final = 1024 * 1024
+
+
+def read(given: str) -> str:
+    """Return the token's text without surrounding white space; `-` reads standard input.
+
+    Raises `Failure` (usage) if there is none.
+    """
+    text = standard_input("Token: ") if given == STDIN else given
+    if not text.strip():
+        raise Failure.usage("there is no token", "pipe it in: almond ... -t - < token.file")
+    return text.strip()
+
+
+def standard_input(prompt: str) -> str:
+    """Read all of standard input; from a terminal one line, without showing it. Raises `Failure` (usage)."""
+    if sys.stdin.isatty():
+        return getpass.getpass(prompt)
+    text = sys.stdin.read(_MAX_CHARACTERS + 1)
+    if len(text) > _MAX_CHARACTERS:
+        raise Failure.usage(f"standard input has more than {_MAX_CHARACTERS} characters")
+    return text
+
+
+def looks_secret(text: str) -> bool:
+    """Tell whether a text that should be something else is, or holds, a token: it must not be repeated."""
+    return wire.PREFIX in text

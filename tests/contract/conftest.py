@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from contract.samples import Ports
+
+from almond_server.adapters.memory import (
+    MemoryAudit,
+    MemoryKeys,
+    MemoryRevocations,
+    MemoryStore,
+    MemoryTokens,
+)
+from almond_server.adapters.sql.schema import migrate
+from almond_server.adapters.sql.store import Store, open_store
+from almond_server.adapters.valkey_child import ValkeyChild
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    path = tmp_path / "almond.db"
+    migrate(path)
+    return path
+
+
+@pytest.fixture
+async def store(database: Path) -> AsyncIterator[Store]:
+    opened = open_store(database)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def ports(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Ports]:
+    if request.param == "memory":
+        memory = MemoryStore()
+        yield Ports(
+            MemoryTokens(memory), MemoryRevocations(memory), MemoryKeys(memory), MemoryAudit(memory)
+        )
+        return
+    path = tmp_path / "almond.db"
+    migrate(path)
+    opened = open_store(path)
+    yield Ports(opened.tokens, opened.revocations, opened.keys, opened.audit)
+    await opened.close()
+
+
+@pytest.fixture
+def valkey(tmp_path: Path) -> Iterator[ValkeyChild]:
+    with ValkeyChild(tmp_path) as child:
+        yield child

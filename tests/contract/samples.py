@@ -1,0 +1,65 @@
+"""Values that the contract tests are about, and what gives the adapters a common shape."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from almond_server.ports import Actor, Listing, Record, Withdrawal
+
+if TYPE_CHECKING:
+    from almond_server.ports import Audit, Keys, Revocations, Tokens
+
+NOW = 1_800_000_000
+DAY = 24 * 3600
+OPERATOR = Actor("operator")
+EVERYTHING = Listing("acme", None, show_all=True, now=NOW)
+
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Ports:
+    tokens: Tokens
+    revocations: Revocations
+    keys: Keys
+    audit: Audit
+
+
+def token_id() -> str:
+    return f"token-{next(_numbers):016}"
+
+
+def record(**changes: Any) -> Record:
+    plain = Record(
+        token_id=token_id(),
+        key_id="k1",
+        name="deploy",
+        kind="deploy",
+        org="acme",
+        app="web",
+        subject="",
+        minter_token_id="minter",
+        minter_branch_ids=(branch(1), branch(2)),
+        created_at_ms=NOW * 1000,
+        expires_at=NOW + DAY,
+        caveats=(b'["org","acme","*"]', '["label","\u00e9"]'.encode()),
+    )
+    return replace(plain, **changes)
+
+
+def branch(number: int) -> bytes:
+    return bytes([number]) * 16
+
+
+def whole(of: str) -> Withdrawal:
+    return Withdrawal(of, None, NOW + DAY)
+
+
+def part(of: str, number: int) -> Withdrawal:
+    return Withdrawal(of, branch(number), NOW + DAY)
+
+
+def holder(of: str, *branches: int) -> Actor:
+    return Actor(of, of, "k1", tuple(branch(each) for each in branches))

@@ -1,0 +1,173 @@
+"""What every store owes as `ports.Revocations`, `ports.Keys` and `ports.Audit`."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+import pytest
+from contract.samples import DAY, NOW, OPERATOR, Ports, branch, holder, part, record, whole
+
+from almond_server.errors import RequestReusedError
+from almond_server.ports import Idempotency, SealedKey, Withdrawal, Withdrawn
+
+REQUEST = Idempotency(b"revoke\x00caller\x00one", b"content")
+
+
+async def withdrawn(ports: Ports, *entries: Withdrawal, request: Idempotency | None = None) -> Withdrawn:
+    return await ports.revocations.withdraw(entries, OPERATOR, "leaked", request, NOW)
+
+
+async def test_a_new_store_is_at_revision_zero_of_an_epoch_of_its_own(ports: Ports) -> None:
+    reading = await ports.revocations.reading(NOW)
+    assert (reading.number, reading.store_time) == (0, NOW)
+    assert re.fullmatch("[0-9a-f]{8}", reading.epoch)
+    assert await ports.revocations.changes_after(0, 9) == []
+
+
+async def test_one_call_is_one_revision_however_many_entries(ports: Ports) -> None:
+    done = await withdrawn(ports, whole("a"), part("b", 1), Withdrawal("c", None, None))
+    assert (done.entries, done.reading.number) == (3, 1)
+    (change,) = await ports.revocations.changes_after(0, 9)
+    assert change.number == 1
+    assert set(change.withdrawals) == {whole("a"), part("b", 1), Withdrawal("c", None, None)}
+
+
+async def test_concurrent_withdrawals_are_numbered_without_gaps(ports: Ports) -> None:
+    done = await asyncio.gather(*(withdrawn(ports, whole(f"t{each}")) for each in range(50)))
+    assert sorted(each.reading.number for each in done) == list(range(1, 51))
+    changes = await ports.revocations.changes_after(0, 100)
+    assert [each.number for each in changes] == list(range(1, 51))
+    by_number = {each.number: each.withdrawals for each in changes}
+    assert all(by_number[each.reading.number] == (whole(f"t{index}"),) for index, each in enumerate(done))
+
+
+@pytest.mark.parametrize("again", [whole("a"), part("a", 1), Withdrawal("a", None, NOW)])
+async def test_what_stands_already_uses_up_no_revision(ports: Ports, again: Withdrawal) -> None:
+    await withdrawn(ports, whole("a"))
+    done = await withdrawn(ports, again)
+    assert (done.entries, done.reading.number) == (0, 1)
+    assert len(await ports.audit.newest(9)) == 1
+    assert len(await ports.revocations.changes_after(0, 9)) == 1
+
+
+async def test_only_what_is_new_is_added(ports: Ports) -> None:
+    await withdrawn(ports, part("a", 1))
+    done = await withdrawn(ports, part("a", 1), part("a", 2), part("b", 1))
+    assert done.entries == 2
+    assert set((await ports.revocations.changes_after(1, 9))[0].withdrawals) == {part("a", 2), part("b", 1)}
+
+
+async def test_an_entry_named_twice_in_a_call_is_added_once(ports: Ports) -> None:
+    done = await withdrawn(ports, part("a", 1), Withdrawal("a", branch(1), None), whole("b"), part("b", 1))
+    assert done.entries == 2
+
+
+async def test_a_whole_token_can_be_withdrawn_after_its_branches(ports: Ports) -> None:
+    await withdrawn(ports, part("a", 1))
+    assert (await withdrawn(ports, whole("a"))).entries == 1
+
+
+async def test_withdrawing_nothing_changes_nothing(ports: Ports) -> None:
+    done = await withdrawn(ports)
+    assert (done.entries, done.reading.number) == (0, 0)
+
+
+async def test_changes_come_in_order_and_no_more_than_asked_for(ports: Ports) -> None:
+    for each in range(7):
+        await withdrawn(ports, whole(f"t{each}"), part(f"u{each}", 1))
+    changes = await ports.revocations.changes_after(2, 3)
+    assert [each.number for each in changes] == [3, 4, 5]
+    assert all(len(each.withdrawals) == 2 for each in changes)
+    assert await ports.revocations.changes_after(7, 3) == []
+
+
+async def test_a_whole_withdrawal_is_written_on_the_record_once(ports: Ports) -> None:
+    minted = await ports.tokens.add(record(), OPERATOR, None, NOW)
+    await ports.revocations.withdraw([whole(minted.token_id)], holder("m"), "leaked", None, NOW + 1)
+    await ports.revocations.withdraw([whole(minted.token_id)], OPERATOR, "again", None, NOW + 2)
+    found = await ports.tokens.get(minted.token_id)
+    assert found is not None
+    assert (found.revoked_at, found.revoked_by, found.revoke_reason) == (NOW + 1, "m", "leaked")
+
+
+async def test_a_withdrawn_branch_leaves_the_record_alone(ports: Ports) -> None:
+    minted = await ports.tokens.add(record(), OPERATOR, None, NOW)
+    await withdrawn(ports, part(minted.token_id, 1))
+    assert await ports.tokens.get(minted.token_id) == minted
+
+
+async def test_every_entry_is_audited_under_its_revision(ports: Ports) -> None:
+    await withdrawn(ports, whole("a"), part("b", 1))
+    rows = await ports.audit.newest(9)
+    assert {row.target for row in rows} == {"a", f"b/{branch(1).hex()}"}
+    assert {(row.at, row.actor, row.action, row.detail, row.revision) for row in rows} == {
+        (NOW, "operator", "token.revoked", "leaked", 1)
+    }
+
+
+async def test_the_same_request_gives_the_answer_of_the_first_time(ports: Ports) -> None:
+    first = await withdrawn(ports, whole("a"), request=REQUEST)
+    await withdrawn(ports, whole("b"))
+    again = await withdrawn(ports, whole("a"), request=REQUEST)
+    assert (again.entries, again.reading.number) == (1, 1)
+    assert again.reading.epoch == first.reading.epoch
+
+
+async def test_a_request_id_used_for_another_content_is_refused(ports: Ports) -> None:
+    await withdrawn(ports, whole("a"), request=REQUEST)
+    with pytest.raises(RequestReusedError):
+        await withdrawn(ports, whole("b"), request=Idempotency(REQUEST.key, b"else"))
+    assert (await ports.revocations.reading(NOW)).number == 1
+    assert len(await ports.audit.newest(9)) == 1
+
+
+async def test_a_request_is_forgotten_after_a_day(ports: Ports) -> None:
+    await withdrawn(ports, whole("a"), request=REQUEST)
+    other = Idempotency(REQUEST.key, b"else")
+    done = await ports.revocations.withdraw([whole("b")], OPERATOR, "", other, NOW + DAY)
+    assert done.entries == 1
+
+
+async def test_the_stores_time_never_goes_back(ports: Ports) -> None:
+    times = [NOW, NOW + 3, NOW - 500, NOW + 2, NOW + 90, NOW + 60, 0]
+    readings = [(await ports.revocations.reading(each)).store_time for each in times]
+    assert readings == [NOW, NOW + 3, NOW + 3, NOW + 3, NOW + 90, NOW + 90, NOW + 90]
+
+
+async def test_a_withdrawal_moves_the_stores_time_too(ports: Ports) -> None:
+    await ports.revocations.withdraw([whole("a")], OPERATOR, "", None, NOW + 9)
+    assert (await ports.revocations.reading(NOW)).store_time == NOW + 9
+    done = await withdrawn(ports, whole("b"))
+    assert done.reading.store_time == NOW + 9
+
+
+async def test_a_cancelled_caller_leaves_a_whole_transaction(ports: Ports) -> None:
+    for each in range(20):
+        task = asyncio.create_task(withdrawn(ports, whole(f"t{each}"), part(f"u{each}", 1)))
+        await asyncio.sleep(0.0005 * (each % 5))
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    await withdrawn(ports, whole("last"))
+    *changes, last = await ports.revocations.changes_after(0, 99)
+    assert [each.number for each in changes] == list(range(1, len(changes) + 1))
+    assert all(len(each.withdrawals) == 2 for each in changes)
+    assert last.withdrawals == (whole("last"),)
+    assert len(await ports.audit.newest(99)) == 2 * len(changes) + 1
+
+
+async def test_keys_come_back_oldest_first_and_audited(ports: Ports) -> None:
+    added = [SealedKey("k2", b"\x00\xff", NOW), SealedKey("k1", b"sealed", NOW)]
+    for key in added:
+        await ports.keys.add(key, OPERATOR, NOW)
+    assert list(await ports.keys.all()) == added
+    assert [(row.action, row.target) for row in await ports.audit.newest(9)] == [
+        ("key.added", "k1"),
+        ("key.added", "k2"),
+    ]
+
+
+async def test_the_newest_audit_rows_come_first(ports: Ports) -> None:
+    for each in range(5):
+        await withdrawn(ports, whole(f"t{each}"))
+    assert [row.target for row in await ports.audit.newest(3)] == ["t4", "t3", "t2"]
