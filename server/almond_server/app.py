@@ -29,6 +29,7 @@ from almond_server.service.records import Records
 from almond_server.service.revoker import Revoker
 from almond_server.service.verifier import Verifier
 from almond_server.service.view import RevocationView
+from almond_server.settings import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -99,6 +100,8 @@ async def serve(settings: Settings, ready: Callable[[int], None]) -> None:
         following = asyncio.create_task(app.follower.run())
         following.add_done_callback(lambda _: stopping.set())
         await app.health.set(serving=True)
+        if not is_loopback(settings.address):
+            log.warning("server.plaintext", advice="put a proxy that speaks TLS in front: tokens are secrets")
         log.info("server.started", address=settings.address, port=port)
         ready(port)
         await stopping.wait()

@@ -39,9 +39,7 @@ async def store(database: Path) -> AsyncIterator[Store]:
 async def ports(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Ports]:
     if request.param == "memory":
         memory = MemoryStore()
-        yield Ports(
-            MemoryTokens(memory), MemoryRevocations(memory), MemoryKeys(memory), MemoryAudit(memory)
-        )
+        yield Ports(MemoryTokens(memory), MemoryRevocations(memory), MemoryKeys(memory), MemoryAudit(memory))
         return
     path = tmp_path / "almond.db"
     migrate(path)

@@ -85,9 +85,9 @@ def _first_id(listed: str) -> str:
 
 def main() -> None:
     """Run the demo."""
-    with tempfile.TemporaryDirectory(prefix="almond-demo-") as directory:
-        with DevService(Path(directory) / "data") as service:
-            wrong = tell(service)
+    temporary = tempfile.TemporaryDirectory(prefix="almond-demo-")
+    with temporary as directory, DevService(Path(directory) / "data") as service:
+        wrong = tell(service)
     if wrong:
         console.print(f"\n[bold red]{wrong} steps came out wrong.[/bold red]")
         sys.exit(1)

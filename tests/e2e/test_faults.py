@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 import redis
+
 from e2e.service import DevService, clean_environment, run
 
 
@@ -137,4 +138,3 @@ def test_serve_refuses_a_store_it_does_not_know_and_more_than_one_worker(tmp_pat
     assert (ran.code, "workers" in ran.err) == (2, True), ran.err
     ran = run(*words)
     assert (ran.code, "ALMOND_REDIS_URL" in ran.err) == (2, True), ran.err
-

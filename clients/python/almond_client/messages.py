@@ -61,9 +61,7 @@ def caveat_message(caveat: Caveat) -> caveat_pb2.Caveat:  # noqa: C901 - one arm
             return caveat_pb2.Caveat(valid=_valid(caveat))
         case IfPresent(inner, mask):
             written = [caveat_message(each) for each in inner]
-            return caveat_pb2.Caveat(
-                if_present=caveat_pb2.IfPresentCaveat(caveats=written, mask=spell(mask))
-            )
+            return caveat_pb2.Caveat(if_present=caveat_pb2.IfPresentCaveat(caveats=written, mask=spell(mask)))
         case Label(label_id, text):
             return caveat_pb2.Caveat(label=caveat_pb2.LabelCaveat(id=label_id, text=text))
         case _:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from almond_core import header
 from almond_core.decision import Decision, decide
-from almond_core.errors import FieldError
+from almond_core.errors import FieldError, TokenError
 from almond_core.model import RESERVED_ORG, Access, Circumstances
 from almond_server.service import needs
 from almond_server.service.revision import Revision
@@ -64,4 +65,8 @@ class Verifier:
 
 def _asks_about_itself(authorization: str | None, text: str) -> bool:
     """Tell whether the only token in play is the one under question: its holder learns nothing new."""
-    return "," not in text and (authorization is None or authorization == text)
+    try:
+        asked = header.split(text)
+        return len(asked) == 1 and (authorization is None or header.split(authorization) == asked)
+    except TokenError:
+        return False

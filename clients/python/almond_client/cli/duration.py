@@ -50,9 +50,7 @@ def _nanoseconds(text: str) -> int | None:
         if term is None or not (term["whole"] or term["part"]):
             return None
         part = term["part"] or ""
-        value, rest = divmod(
-            int((term["whole"] or "0") + part) * _NANOSECONDS[term["unit"]], 10 ** len(part)
-        )
+        value, rest = divmod(int((term["whole"] or "0") + part) * _NANOSECONDS[term["unit"]], 10 ** len(part))
         if rest:
             return None
         total, at = total + value, term.end()

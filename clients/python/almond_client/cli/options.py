@@ -27,7 +27,9 @@ App = Annotated[str | None, typer.Option("--app", "-a", envvar="ALMOND_APP", hel
 RequiredApp = Annotated[str, typer.Option("--app", "-a", envvar="ALMOND_APP", help="The app's id.")]
 Org = Annotated[str | None, typer.Option("--org", "-o", envvar="ALMOND_ORG", help="The org's id.")]
 RequiredOrg = Annotated[str, typer.Option("--org", "-o", envvar="ALMOND_ORG", help="The org's id.")]
-Name = Annotated[str, typer.Option("--name", "-n", help="A name, to find the token by. [default: the kind's]")]
+Name = Annotated[
+    str, typer.Option("--name", "-n", help="A name, to find the token by. [default: the kind's]")
+]
 Expiry = Annotated[
     str | None,
     typer.Option(

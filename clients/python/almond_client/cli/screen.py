@@ -49,9 +49,16 @@ def print_secret(text: str) -> None:
 
 def moment(seconds: float) -> str:
     """Write unix seconds for machines: RFC 3339 in UTC."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _written(seconds, "%Y-%m-%dT%H:%M:%SZ")
 
 
 def day_and_time(seconds: float) -> str:
     """Write unix seconds for people, in UTC."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return _written(seconds, "%Y-%m-%d %H:%M:%S UTC")
+
+
+def _written(seconds: float, form: str) -> str:
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime(form)
+    except (ValueError, OverflowError, OSError):  # a forged token can name the year 10889
+        return f"{seconds:.0f} seconds after 1970"

