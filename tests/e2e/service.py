@@ -40,13 +40,14 @@ class DevService:
         return self._process.pid
 
     def __enter__(self) -> Self:
-        self._process = subprocess.Popen(
-            [ALMOND, "dev", "--data-dir", str(self.data_dir), "--address", "127.0.0.1:0"],
-            stdout=subprocess.PIPE,
-            stderr=(self.data_dir.parent / f"{self.data_dir.name}.log").open("a"),
-            text=True,
-            env=clean_environment() | self._environment,
-        )
+        with (self.data_dir.parent / f"{self.data_dir.name}.log").open("a") as log:
+            self._process = subprocess.Popen(
+                [ALMOND, "dev", "--data-dir", str(self.data_dir), "--address", "127.0.0.1:0"],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env=clean_environment() | self._environment,
+            )
         assert self._process.stdout is not None
         for line in self._process.stdout:
             self.screen += line

@@ -1,6 +1,6 @@
-"""Almond's Python client: `AsyncClient`, typed errors, and (with the extra `cli`) the command line."""
+"""The Python client of Almond: `AsyncClient`, and the errors it raises."""
 
-from almond_client.client import AsyncClient
+from almond_client.client import AsyncClient, Deadlines
 from almond_client.errors import (
     AlmondRpcError,
     CannotKnowError,
@@ -12,11 +12,13 @@ from almond_client.errors import (
     ResourceExhaustedError,
     UnauthenticatedError,
 )
+from almond_client.messages import access_message, caveat_message
 
 __all__ = [
     "AlmondRpcError",
     "AsyncClient",
     "CannotKnowError",
+    "Deadlines",
     "FailedPreconditionError",
     "InternalError",
     "InvalidArgumentError",
@@ -24,4 +26,6 @@ __all__ = [
     "PermissionDeniedError",
     "ResourceExhaustedError",
     "UnauthenticatedError",
+    "access_message",
+    "caveat_message",
 ]

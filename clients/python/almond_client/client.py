@@ -1,148 +1,190 @@
-"""The asynchronous client: thin, one method an RPC, generated messages in and out."""
+"""`AsyncClient`: the RPCs of `TokenService` as methods, messages in and messages out, typed errors.
+
+Decides nothing, and keeps nothing between calls but the channel.
+"""
 
 from __future__ import annotations
 
-import json
 import uuid
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self, TypeAlias, TypeVar
 
 import grpc
 
 from almond.v1 import access_pb2, decision_pb2, token_pb2, token_service_pb2_grpc
 from almond.v1 import token_service_pb2 as pb
+from almond_client.channel import open_channel
 from almond_client.errors import error_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
     from types import TracebackType
 
-R = TypeVar("R")
+CallerToken: TypeAlias = str | Callable[[], str | None] | None
 
-VERIFY_SECONDS: Final = 1.0
-CALL_SECONDS: Final = 5.0
+_Repeated = TypeVar("_Repeated", pb.MintRequest, pb.RevokeRequest)
+_Q = TypeVar("_Q")
+_R = TypeVar("_R")
 
-# UNAVAILABLE only: nothing was done, or the request id makes doing it again the same thing.
-_RETRIES: Final = {
-    "methodConfig": [
-        {
-            "name": [{"service": "almond.v1.TokenService"}],
-            "retryPolicy": {
-                "maxAttempts": 4,
-                "initialBackoff": "0.05s",
-                "maxBackoff": "0.5s",
-                "backoffMultiplier": 2,
-                "retryableStatusCodes": ["UNAVAILABLE"],
-            },
-        }
-    ]
-}
-_OPTIONS: Final = (
-    ("grpc.service_config", json.dumps(_RETRIES)),
-    ("grpc.enable_http_proxy", 0),
-    ("grpc.max_receive_message_length", 16 * 1024 * 1024),
-)
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """How long calls may take, retries included, in seconds. `verify` is for Verify alone."""
+
+    verify: float = 1.0
+    others: float = 5.0
 
 
 class AsyncClient:
-    """Talks to one Almond service. Use it as an async context manager, and share it: it is one channel.
+    """A client of one Almond service, for use as `async with AsyncClient(address, token) as client`.
 
-    Every method takes `timeout` in seconds and raises a subclass of `AlmondRpcError`.
+    `address` is `host:port` or `unix:/path`; `token` the caller's own token text, or a function that returns
+    it, asked before each call (so that a renewed file is picked up), or None. Every method takes
+    `timeout_seconds` in place of its default deadline, raises an `AlmondRpcError` when there is no answer,
+    and lets `asyncio.CancelledError` pass. Share one among tasks: it is one channel.
     """
 
-    def __init__(self, address: str, token: str | Callable[[], str] | None = None) -> None:
-        """Take `host:port` and the caller's own token (or what returns it); None for what needs none."""
+    def __init__(
+        self,
+        address: str,
+        token: CallerToken = None,
+        *,
+        deadlines: Deadlines | None = None,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
+        """Keep the settings; nothing is opened before `async with`. Plain text without `credentials`."""
+        self._address = address
         self._token = token
-        self._channel = grpc.aio.insecure_channel(address, options=_OPTIONS)
-        self._stub = token_service_pb2_grpc.TokenServiceStub(self._channel)
+        self._deadlines = deadlines or Deadlines()
+        self._credentials = credentials
+        self._channel: grpc.aio.Channel | None = None
+        self._opened: token_service_pb2_grpc.TokenServiceAsyncStub | None = None
+
+    def __repr__(self) -> str:
+        return f"AsyncClient({self._address!r})"
 
     async def __aenter__(self) -> Self:
-        """Return itself; the channel connects with the first call."""
+        self._channel = open_channel(self._address, self._credentials)
+        self._opened = token_service_pb2_grpc.TokenServiceStub(self._channel)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close the channel."""
         await self.close()
 
     async def close(self) -> None:
-        """Close the channel."""
-        await self._channel.close()
+        """Close the channel; calls under way are cancelled. Closing twice does nothing."""
+        channel, self._channel, self._opened = self._channel, None, None
+        if channel is not None:
+            await channel.close()
 
     async def is_allowed(
-        self, token: str, access: access_pb2.Access, min_revision: str = "", timeout: float = VERIFY_SECONDS
+        self,
+        token: str,
+        access: access_pb2.Access,
+        *,
+        min_revision: str = "",
+        timeout_seconds: float | None = None,
     ) -> bool:
-        """Answer whether `token` permits `access` now; raises when nobody can know."""
+        """Return whether `token` permits `access` now: True for ALLOWED, and for nothing else.
+
+        (A response message is always truthy: never test one.) Raises when nobody can know.
+        """
         request = pb.VerifyRequest(token=token, access=access, min_revision=min_revision)
-        response = await self.verify(request, timeout)
+        response = await self.verify(request, timeout_seconds=timeout_seconds)
         return response.outcome == decision_pb2.OUTCOME_ALLOWED
 
-    async def verify(self, request: pb.VerifyRequest, timeout: float = VERIFY_SECONDS) -> pb.VerifyResponse:
-        """Ask for a decision. The response is a message and so always true: look at `outcome`."""
+    async def verify(
+        self, request: pb.VerifyRequest, *, timeout_seconds: float | None = None
+    ) -> pb.VerifyResponse:
+        """Answer one question; a denial is an answer."""
+        timeout = self._deadlines.verify if timeout_seconds is None else timeout_seconds
         return await self._call(self._stub.Verify, request, timeout)
 
     async def batch_verify(
-        self, request: pb.BatchVerifyRequest, timeout: float = CALL_SECONDS
+        self, request: pb.BatchVerifyRequest, *, timeout_seconds: float | None = None
     ) -> pb.BatchVerifyResponse:
-        """Ask for up to 500 decisions."""
-        return await self._call(self._stub.BatchVerify, request, timeout)
+        """Answer up to 500 questions, in order. A result that is an error never means allowed."""
+        return await self._call(self._stub.BatchVerify, request, timeout_seconds)
 
-    async def mint(self, request: pb.MintRequest, timeout: float = CALL_SECONDS) -> pb.MintResponse:
-        """Mint a token; a request id is filled in so that a retry mints nothing twice."""
-        return await self._call(self._stub.Mint, _with_id(request), timeout)
+    async def mint(self, request: pb.MintRequest, *, timeout_seconds: float | None = None) -> pb.MintResponse:
+        """Make a token. An empty `request_id` is filled in, so that retries make one token, not two."""
+        return await self._call(self._stub.Mint, _with_request_id(request), timeout_seconds)
 
     async def attenuate(
-        self, request: pb.AttenuateRequest, timeout: float = CALL_SECONDS
+        self, request: pb.AttenuateRequest, *, timeout_seconds: float | None = None
     ) -> pb.AttenuateResponse:
-        """Narrow a token. `almond_core.minting.attenuate` does the same without a server."""
-        return await self._call(self._stub.Attenuate, request, timeout)
+        """Narrow a token. `almond_core.minting.attenuate` does the same without the service."""
+        return await self._call(self._stub.Attenuate, request, timeout_seconds)
 
-    async def revoke(self, request: pb.RevokeRequest, timeout: float = CALL_SECONDS) -> pb.RevokeResponse:
-        """Withdraw tokens; when it returns, the revocation is durable. A request id is filled in."""
-        return await self._call(self._stub.Revoke, _with_id(request), timeout)
+    async def revoke(
+        self, request: pb.RevokeRequest, *, timeout_seconds: float | None = None
+    ) -> pb.RevokeResponse:
+        """Withdraw a token or a branch, durably. An empty `request_id` is filled in."""
+        return await self._call(self._stub.Revoke, _with_request_id(request), timeout_seconds)
 
     async def inspect_token(
-        self, request: pb.InspectTokenRequest, timeout: float = CALL_SECONDS
+        self, request: pb.InspectTokenRequest, *, timeout_seconds: float | None = None
     ) -> pb.InspectTokenResponse:
         """Say what a token is."""
-        return await self._call(self._stub.InspectToken, request, timeout)
+        return await self._call(self._stub.InspectToken, request, timeout_seconds)
 
-    async def get_token(self, token_id: str, timeout: float = CALL_SECONDS) -> token_pb2.TokenRecord:
+    async def get_token(
+        self, request: pb.GetTokenRequest, *, timeout_seconds: float | None = None
+    ) -> pb.GetTokenResponse:
         """Return one record."""
-        request = pb.GetTokenRequest(token_id=token_id)
-        return (await self._call(self._stub.GetToken, request, timeout)).record
+        return await self._call(self._stub.GetToken, request, timeout_seconds)
 
     async def list_tokens(
-        self, request: pb.ListTokensRequest, timeout: float = CALL_SECONDS
+        self, request: pb.ListTokensRequest, *, timeout_seconds: float | None = None
     ) -> pb.ListTokensResponse:
-        """Return one page of records."""
-        return await self._call(self._stub.ListTokens, request, timeout)
+        """Return one page of records, newest first."""
+        return await self._call(self._stub.ListTokens, request, timeout_seconds)
 
-    async def records(self, request: pb.ListTokensRequest) -> AsyncIterator[token_pb2.TokenRecord]:
-        """Yield the records of all pages, newest first."""
+    async def records(
+        self, request: pb.ListTokensRequest, *, timeout_seconds: float | None = None
+    ) -> AsyncIterator[token_pb2.TokenRecord]:
+        """Yield the records of all pages from `request` on; `timeout_seconds` is for each page."""
         page = pb.ListTokensRequest()
         page.CopyFrom(request)
         while True:
-            response = await self.list_tokens(page)
+            response = await self.list_tokens(page, timeout_seconds=timeout_seconds)
             for record in response.records:
                 yield record
             if not response.next_page_token:
                 return
             page.page_token = response.next_page_token
 
-    async def _call(self, method: Callable[..., Awaitable[R]], request: Any, timeout: float) -> R:
-        token = self._token() if callable(self._token) else self._token
-        metadata = () if token is None else (("authorization", f"Bearer {token}"),)
+    @property
+    def _stub(self) -> token_service_pb2_grpc.TokenServiceAsyncStub:
+        if self._opened is None:
+            raise RuntimeError("an AsyncClient is open only inside `async with`")
+        return self._opened
+
+    async def _call(
+        self, method: grpc.aio.UnaryUnaryMultiCallable[_Q, _R], request: _Q, timeout_seconds: float | None
+    ) -> _R:
+        timeout = self._deadlines.others if timeout_seconds is None else timeout_seconds
         try:
-            return await method(request, timeout=timeout, metadata=metadata)
-        except grpc.aio.AioRpcError as error:
-            raise error_of(error) from None
+            return await method(request, timeout=timeout, metadata=self._metadata())
+        except grpc.aio.AioRpcError as failure:
+            raise error_of(failure) from None
+
+    def _metadata(self) -> tuple[tuple[str, str], ...]:
+        token = self._token() if callable(self._token) else self._token
+        if token is None:
+            return ()
+        # gRPC would quote an unsendable value, which is a secret, in its own error.
+        if not (token.isascii() and token.isprintable()):
+            raise ValueError("the caller's token holds characters that no token has")
+        return (("authorization", f"Bearer {token}"),)
 
 
-def _with_id(request: R) -> R:
-    if getattr(request, "request_id", None):
+def _with_request_id(request: _Repeated) -> _Repeated:
+    if request.request_id:
         return request
-    copy: Any = type(request)()
-    copy.CopyFrom(request)
-    copy.request_id = str(uuid.uuid4())
-    return copy  # type: ignore[no-any-return]
+    filled = type(request)()
+    filled.CopyFrom(request)
+    filled.request_id = str(uuid.uuid4())
+    return filled

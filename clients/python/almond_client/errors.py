@@ -1,40 +1,48 @@
-"""What a call can fail with: one class a case, with what machines and people need to go on."""
+"""What a call can raise: one class a kind of failure, read from the status and its google.rpc details.
+
+A denied token is an answer, never an error. No error holds a token, or anything else the caller sent.
+"""
 
 from __future__ import annotations
 
-from typing import Final, TypeVar
+from typing import Final
 
 import grpc
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
 DOMAIN: Final = "almond"
-
-M = TypeVar("M", bound=Message)
+DETAILS_KEY: Final = "grpc-status-details-bin"
 
 
 class AlmondRpcError(Exception):
-    """A call that failed. Its text is the server's sentence for people; it holds no secret."""
+    """A call that has no answer.
+
+    `code` is the canonical status. `reason` is for machines and empty when the failure is not the service's
+    own word (a dead connection, a proxy). `field` names the field at fault, if one is. `retry_after` is in
+    seconds, None if the service did not say.
+    """
 
     def __init__(
         self,
         code: grpc.StatusCode,
-        reason: str,
         message: str,
+        *,
+        reason: str = "",
         field: str | None = None,
         retry_after: float | None = None,
     ) -> None:
-        """Keep the status code, the machine-readable reason, the field at fault, and seconds to wait."""
+        """Keep what is known; `message` is one sentence for a person."""
         super().__init__(message)
         self.code = code
-        self.reason = reason
         self.message = message
+        self.reason = reason
         self.field = field
         self.retry_after = retry_after
 
 
 class UnauthenticatedError(AlmondRpcError):
-    """The caller's own token is missing, not genuine, expired or revoked."""
+    """The caller presented no token, or none that is genuine, live and unrevoked."""
 
 
 class PermissionDeniedError(AlmondRpcError):
@@ -42,30 +50,30 @@ class PermissionDeniedError(AlmondRpcError):
 
 
 class InvalidArgumentError(AlmondRpcError):
-    """The request has no meaning; `field` names what is wrong."""
+    """The request has no meaning; `field` says where."""
 
 
 class NotFoundError(AlmondRpcError):
-    """There is no such token."""
+    """There is no such record."""
 
 
 class FailedPreconditionError(AlmondRpcError):
-    """The revision can never be reached: another store, or from before a restore."""
+    """The request can never be met as things stand, such as a revision of another store."""
 
 
 class ResourceExhaustedError(AlmondRpcError):
-    """Too many calls without a caller's token, or too large a request."""
+    """Too many calls, or a message over its limit."""
 
 
 class CannotKnowError(AlmondRpcError):
-    """Nobody could answer in time: never a denial, never a yes. Try again."""
+    """Nobody can know the answer now, or it did not come in time. Neither a denial nor a yes."""
 
 
 class InternalError(AlmondRpcError):
-    """The server failed; its log has the request id that the text names."""
+    """Something went wrong inside the service; the message holds the request id of its log."""
 
 
-_CLASSES: Final = {
+_KINDS: Final[dict[grpc.StatusCode, type[AlmondRpcError]]] = {
     grpc.StatusCode.UNAUTHENTICATED: UnauthenticatedError,
     grpc.StatusCode.PERMISSION_DENIED: PermissionDeniedError,
     grpc.StatusCode.INVALID_ARGUMENT: InvalidArgumentError,
@@ -74,35 +82,35 @@ _CLASSES: Final = {
     grpc.StatusCode.RESOURCE_EXHAUSTED: ResourceExhaustedError,
     grpc.StatusCode.UNAVAILABLE: CannotKnowError,
     grpc.StatusCode.DEADLINE_EXCEEDED: CannotKnowError,
+    grpc.StatusCode.INTERNAL: InternalError,
+    grpc.StatusCode.UNKNOWN: InternalError,
+    grpc.StatusCode.DATA_LOSS: InternalError,
 }
 
 
-def error_of(error: grpc.aio.AioRpcError) -> AlmondRpcError:
-    """Read a failed call; a code of its own class, anything else `InternalError`."""
-    status = _status(error)
-    info = _detail(status, error_details_pb2.ErrorInfo())
-    request = _detail(status, error_details_pb2.BadRequest())
-    retry = _detail(status, error_details_pb2.RetryInfo())
-    code = error.code()
-    return _CLASSES.get(code, InternalError)(
-        code,
-        info.reason if info is not None and info.domain == DOMAIN else code.name,
-        error.details() or code.name,
-        request.field_violations[0].field if request is not None and request.field_violations else None,
-        retry.retry_delay.ToMilliseconds() / 1000 if retry is not None else None,
-    )
+def error_of(failure: grpc.aio.AioRpcError) -> AlmondRpcError:
+    """Return the typed error of a failed call, not raised.
+
+    Details that are missing, unreadable or of another domain leave their attributes empty.
+    """
+    error = _KINDS.get(failure.code(), AlmondRpcError)(failure.code(), failure.details() or "")
+    for key, value in failure.trailing_metadata() or ():
+        if key == DETAILS_KEY and isinstance(value, bytes):
+            _read_details(error, value)
+    return error
 
 
-def _status(error: grpc.aio.AioRpcError) -> status_pb2.Status:
-    status = status_pb2.Status()
-    for key, value in error.trailing_metadata() or ():
-        if key == "grpc-status-details-bin" and isinstance(value, bytes):
-            try:
-                status.ParseFromString(value)
-            except DecodeError:
-                return status_pb2.Status()
-    return status
-
-
-def _detail(status: status_pb2.Status, into: M) -> M | None:
-    return next((into for each in status.details if each.Unpack(into)), None)
+def _read_details(error: AlmondRpcError, raw: bytes) -> None:
+    info = error_details_pb2.ErrorInfo()
+    request = error_details_pb2.BadRequest()
+    retry = error_details_pb2.RetryInfo()
+    try:
+        for detail in status_pb2.Status.FromString(raw).details:
+            if detail.Unpack(info) and info.domain == DOMAIN:
+                error.reason = info.reason
+            elif detail.Unpack(request) and request.field_violations:
+                error.field = request.field_violations[0].field
+            elif detail.Unpack(retry):
+                error.retry_after = retry.retry_delay.ToNanoseconds() / 1e9
+    except DecodeError:
+        return

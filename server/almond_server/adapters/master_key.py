@@ -52,6 +52,8 @@ def read(path: Path) -> MasterKey:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
             content = file.read(_MAX_FILE_BYTES)
+    except FileNotFoundError:
+        raise StartError(f"There is no master key at {path}; run `almond init` first.") from None
     except OSError as error:
         raise StartError(f"The master key {path} cannot be read: {error.strerror}.") from None
     if stat.S_IMODE(mode) & 0o077:

@@ -20,7 +20,7 @@ def mask_of(text: str) -> Mask:
             mask |= parse_actions(_LETTERS.get(word, word))
         except FieldError:
             raise Failure.usage(
-                f"{ascii(word[:32])} is no action",
+                f"{word[:32]!a} is no action",
                 "letters: r w c d C, or * for all; words: read, write, create, delete, control, with commas",
             ) from None
     return Mask(mask)

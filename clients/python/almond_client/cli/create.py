@@ -79,7 +79,7 @@ def service(
     ] = False,
     revoke: Annotated[bool, typer.Option("--revoke", help="It reads records and revokes tokens.")] = False,
     org: Annotated[
-        str | None, typer.Option("--org", "-o", help="The org's id. [default for --verify: *, any org]")
+        str | None, typer.Option("--org", "-o", help="The org's id. (default with --verify: any org)")
     ] = None,
     app_id: Annotated[str | None, typer.Option("--app", "-a", help="With --mint: this app only.")] = None,
     expiry: options.Expiry = None,

@@ -32,7 +32,7 @@ def seconds(text: str) -> int:
     total = _nanoseconds(text)
     if total is None:
         raise Failure.usage(
-            f"{ascii(text[:_MAX_LENGTH])} is not a duration",
+            f"{text[:_MAX_LENGTH]!a} is not a duration",
             "write it as 30m, 48h or 1h30m; the units are h, m and s (a week is 168h)",
         )
     if total % _SECOND or not 0 < total <= _MAX_NANOSECONDS:

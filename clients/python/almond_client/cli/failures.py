@@ -28,7 +28,7 @@ USAGE: Final = 2
 CANNOT_KNOW: Final = 3
 
 
-class Failure(Exception):
+class Failure(Exception):  # noqa: N818 - it ends a command; errors end calls
     """A command's end: `sentence`, `hint` (may be empty), `exit_code`. Never holds a secret."""
 
     def __init__(self, sentence: str, hint: str = "", exit_code: int = FAILED) -> None:

@@ -6,7 +6,6 @@ import asyncio
 from typing import Final
 
 import grpc
-import typer
 
 from almond_client.channel import open_channel
 from almond_client.cli import options, screen

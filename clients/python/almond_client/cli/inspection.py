@@ -117,9 +117,7 @@ def _print(said: dict[str, Any], token: Token, answer: pb.InspectTokenResponse |
     if answer is not None:
         _print_told(answer)
     elif note:
-        screen.err().print(
-            f"The service was not asked whether this is true: {screen.clean(note)}", style="yellow"
-        )
+        screen.err().print(f"Nobody has checked whether this is true: {screen.clean(note)}", style="yellow")
 
 
 def _expiry(token: Token) -> str:

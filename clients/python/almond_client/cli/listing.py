@@ -44,7 +44,7 @@ def list_tokens(
         request = pb.ListTokensRequest(org=org, app=app, show_all=show_all, page_size=_PAGE)
 
         async def all_pages(client: AsyncClient) -> list[token_pb2.TokenRecord]:
-            return [each async for each in client.token_records(request)]
+            return [each async for each in client.records(request)]
 
         records = connect(address, api_token_file).ask(all_pages)
     now = time.time()

@@ -28,12 +28,12 @@ RequiredApp = Annotated[str, typer.Option("--app", "-a", envvar="ALMOND_APP", he
 Org = Annotated[str | None, typer.Option("--org", "-o", envvar="ALMOND_ORG", help="The org's id.")]
 RequiredOrg = Annotated[str, typer.Option("--org", "-o", envvar="ALMOND_ORG", help="The org's id.")]
 Name = Annotated[
-    str, typer.Option("--name", "-n", help="A name, to find the token by. [default: the kind's]")
+    str, typer.Option("--name", "-n", help="A name, to find the token by. (default: the kind's)")
 ]
 Expiry = Annotated[
     str | None,
     typer.Option(
-        "--expiry", "-x", metavar="DURATION", help="How long it is valid, such as 48h. [default: 175200h]"
+        "--expiry", "-x", metavar="DURATION", help="How long it is valid, such as 48h. (default: 175200h)"
     ),
 ]
 TokenText = Annotated[

@@ -58,14 +58,19 @@ def _tokens() -> typer.Typer:
     return tokens
 
 
-def _root(
-    show_version: Annotated[
-        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)
-    ] = False,
-) -> None:
-    if show_version:
+def _show_version(wanted: bool) -> None:
+    if wanted:
         screen.out().print(f"almond {_version()}")
         raise typer.Exit
+
+
+def _root(
+    _: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version and exit.", callback=_show_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Hold the options that stand before any command."""
 
 
 def _version() -> str:
@@ -91,8 +96,8 @@ def run(arguments: list[str] | None = None) -> NoReturn:
 
 def _usage(error: Any) -> int:
     sentence = str(error.format_message())
-    if "\n" in sentence or not sentence:  # the help itself, for a command without arguments
-        error.show()
+    if not sentence or "\n" in sentence:  # the help, which a group without a command has for an error
+        print(sentence, end="", file=sys.stderr)
     elif token_text.looks_secret(sentence):
         report(Failure.usage("a token stands where none should", "give it as --token -, on standard input"))
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -29,8 +28,8 @@ def revoke(
             "--token",
             "-t",
             metavar="TOKEN|-",
-            help="A token itself, for leaks: it and what was derived from it, nothing above it. Needs no token of"
-            " your own. `-` reads it from standard input; anything else is visible in the process list.",
+            help="A token itself, for leaks: it and what derives from it, nothing above it. Needs no token"
+            " of your own. `-` reads it from standard input; anything else is visible in the process list.",
         ),
     ] = None,
     branch: Annotated[

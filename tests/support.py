@@ -1,0 +1,233 @@
+"""A whole service in this process, on a free port, with a store and a Valkey of its own: for tests over a channel."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import grpc
+from google.rpc import error_details_pb2, status_pb2
+
+from almond.v1 import access_pb2, kind_pb2, token_service_pb2_grpc
+from almond.v1 import token_service_pb2 as pb
+from almond_core import crypto, minting
+from almond_core.caveats import Caveat, encode
+from almond_core.model import Identity, token_id_at
+from almond_server import setup
+from almond_server.adapters import master_key
+from almond_server.adapters.sql.store import open_store
+from almond_server.adapters.valkey_child import ValkeyChild
+from almond_server.app import App, compose
+from almond_server.settings import Settings
+
+Metadata = tuple[tuple[str, str], ...]
+_T = TypeVar("_T")
+_SERIAL = itertools.count()
+_ROOMY = (("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1))
+
+
+@dataclass(frozen=True)
+class Almond:
+    """A running service and a channel to it."""
+
+    app: App
+    settings: Settings
+    address: str
+    admin: str
+    channel: grpc.aio.Channel
+    stub: token_service_pb2_grpc.TokenServiceAsyncStub
+    following: asyncio.Task[None]
+    valkey: ValkeyChild
+
+    @property
+    def data_dir(self) -> Path:
+        return self.settings.data_dir
+
+    async def mint(self, order: pb.MintRequest, caller: str | None = None) -> pb.MintResponse:
+        return await self.stub.Mint(order, metadata=bearer(caller or self.admin))
+
+    async def verify(
+        self, token: str, access: access_pb2.Access, caller: str | None = None, **more: Any
+    ) -> pb.VerifyResponse:
+        request = pb.VerifyRequest(token=token, access=access, **more)
+        return await self.stub.Verify(request, metadata=bearer(caller or self.admin))
+
+    async def revoke(self, caller: str | None = None, **target: Any) -> pb.RevokeResponse:
+        return await self.stub.Revoke(pb.RevokeRequest(**target), metadata=bearer(caller or self.admin))
+
+    async def stop_following(self) -> None:
+        """Make the view grow old, as when the store has gone."""
+        self.following.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self.following
+
+    async def signed_here(self, *caveats: Caveat, home_org: str = "acme", kind: str = "org") -> str:
+        """Return a genuine token that no Mint would write: signed with the ring's key, never recorded."""
+        store = open_store(self.settings.database)
+        try:
+            sealed = (await store.keys.all())[-1]
+        finally:
+            await store.close()
+        master = master_key.read(self.settings.master_key)
+        prk = crypto.extract(master_key.unseal(master, sealed.key_id, sealed.sealed))
+        return signed(prk, sealed.key_id, caveats, home_org, kind)
+
+
+@contextlib.asynccontextmanager
+async def almond(data_dir: Path, **changed: Any) -> AsyncIterator[Almond]:
+    """Run a service on `data_dir`, made if it is not there; `changed` are settings."""
+    await setup.init(data_dir)
+    valkey = ValkeyChild(data_dir)
+    try:
+        settings = Settings(**{"data_dir": data_dir, "redis_url": valkey.url, "poll_interval": 0.1} | changed)
+        app = await compose(settings)
+        async with _served(app, settings, valkey) as running:
+            yield running
+    finally:
+        valkey.stop()
+
+
+@contextlib.asynccontextmanager
+async def _served(app: App, settings: Settings, valkey: ValkeyChild) -> AsyncIterator[Almond]:
+    await app.health.start()
+    await app.follower.catch_up()
+    address = f"127.0.0.1:{app.server.add_insecure_port('127.0.0.1:0')}"
+    await app.server.start()
+    following = asyncio.create_task(app.follower.run())
+    await app.health.set(serving=True)
+    try:
+        async with channel_to(address) as channel:
+            yield Almond(
+                app,
+                settings,
+                address,
+                settings.admin_token.read_text().strip(),
+                channel,
+                token_service_pb2_grpc.TokenServiceStub(channel),
+                following,
+                valkey,
+            )
+    finally:
+        await app.health.leave()
+        await app.server.stop(None)
+        following.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await following
+        await app.feed.close()
+        await app.store.close()
+
+
+def channel_to(address: str) -> grpc.aio.Channel:
+    """Connect; without the client's own limits and retries, so that the server's answers are seen."""
+    return grpc.aio.insecure_channel(address, options=(*_ROOMY, ("grpc.enable_retries", 0)))
+
+
+def signed(
+    prk: bytes, key_id: str, caveats: tuple[Caveat, ...], home_org: str = "acme", kind: str = "org"
+) -> str:
+    """Sign a token with an extracted key."""
+    token_id = token_id_at(1_700_000_000_000, next(_SERIAL).to_bytes(10, "big"))
+    identity = Identity(key_id, token_id, kind, home_org, "")
+    return minting.mint(prk, identity, tuple(map(encode, caveats))).text
+
+
+def bearer(*tokens: str) -> Metadata:
+    """Return the metadata of a caller with these tokens."""
+    return (("authorization", f"Bearer {','.join(tokens)}"),)
+
+
+def on(org: str, actions: str = "r", **named: Any) -> access_pb2.Access:
+    """Return an access on an org."""
+    return access_pb2.Access(org=org, actions=actions, **named)
+
+
+def deploy(app: str = "shop", org: str = "acme", **more: Any) -> pb.MintRequest:
+    return pb.MintRequest(kind=kind_pb2.Kind(deploy=kind_pb2.DeployKind(app=app)), org=org, **more)
+
+
+def org_wide(org: str = "acme", **more: Any) -> pb.MintRequest:
+    return pb.MintRequest(kind=kind_pb2.Kind(org=kind_pb2.OrgKind()), org=org, **more)
+
+
+def readonly(org: str = "acme", **more: Any) -> pb.MintRequest:
+    return pb.MintRequest(kind=kind_pb2.Kind(readonly=kind_pb2.ReadonlyKind()), org=org, **more)
+
+
+def verifier(org: str = "acme", name: str = "gate", **more: Any) -> pb.MintRequest:
+    return _service(kind_pb2.ServiceKind(name=name, verify=kind_pb2.VerifyRole()), org, **more)
+
+
+def revoker(org: str = "acme", name: str = "sweeper", **more: Any) -> pb.MintRequest:
+    return _service(kind_pb2.ServiceKind(name=name, revoke=kind_pb2.RevokeRole()), org, **more)
+
+
+def minter(app: str | None = None, org: str = "acme", name: str = "ci", **more: Any) -> pb.MintRequest:
+    return _service(kind_pb2.ServiceKind(name=name, mint=kind_pb2.MintRole(app=app)), org, **more)
+
+
+def _service(kind: kind_pb2.ServiceKind, org: str, **more: Any) -> pb.MintRequest:
+    return pb.MintRequest(kind=kind_pb2.Kind(service=kind), org=org, **more)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A refusal as a client gets it."""
+
+    code: grpc.StatusCode
+    message: str
+    reason: str = ""
+    domain: str = ""
+    field: str | None = None
+    retry_ms: int | None = None
+    pushback_ms: int | None = None
+
+
+async def refusal(call: Awaitable[Any]) -> Refusal:
+    """Await a call that must be refused and read everything it says."""
+    try:
+        answer = await call
+    except grpc.aio.AioRpcError as error:
+        return read_refusal(error)
+    raise AssertionError(f"the call was not refused; it answered {answer!r}")
+
+
+def read_refusal(error: grpc.aio.AioRpcError) -> Refusal:
+    """Read code, details and trailers."""
+    trailers = dict(error.trailing_metadata())
+    status = status_pb2.Status.FromString(bytes(trailers.get("grpc-status-details-bin", b"")))  # type: ignore[arg-type]
+    info, bad, retry = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest(), error_details_pb2.RetryInfo()
+    unpacked = {
+        type(message): True
+        for detail in status.details
+        for message in (info, bad, retry)
+        if detail.Unpack(message)
+    }
+    pushback = trailers.get("grpc-retry-pushback-ms")
+    return Refusal(
+        error.code(),
+        error.details() or "",
+        info.reason,
+        info.domain,
+        bad.field_violations[0].field if type(bad) in unpacked else None,
+        retry.retry_delay.ToMilliseconds() if type(retry) in unpacked else None,
+        int(pushback) if pushback is not None else None,
+    )
+
+
+async def eventually(
+    look: Callable[[], Awaitable[_T]], good: Callable[[_T], bool], seconds: float = 5.0
+) -> _T:
+    """Look until it is good; fails with what was seen last."""
+    async with asyncio.timeout(seconds + 5):
+        deadline = asyncio.get_running_loop().time() + seconds
+        while True:
+            seen = await look()
+            if good(seen):
+                return seen
+            assert asyncio.get_running_loop().time() < deadline, f"it stayed {seen!r}"
+            await asyncio.sleep(0.02)
