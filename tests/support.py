@@ -86,14 +86,14 @@ async def almond(data_dir: Path, **changed: Any) -> AsyncIterator[Almond]:
     try:
         settings = Settings(**{"data_dir": data_dir, "redis_url": valkey.url, "poll_interval": 0.1} | changed)
         app = await compose(settings)
-        async with _served(app, settings, valkey) as running:
+        async with served(app, settings, valkey) as running:
             yield running
     finally:
         valkey.stop()
 
 
 @contextlib.asynccontextmanager
-async def _served(app: App, settings: Settings, valkey: ValkeyChild) -> AsyncIterator[Almond]:
+async def served(app: App, settings: Settings, valkey: ValkeyChild) -> AsyncIterator[Almond]:
     await app.health.start()
     await app.follower.catch_up()
     address = f"127.0.0.1:{app.server.add_insecure_port('127.0.0.1:0')}"
@@ -198,7 +198,7 @@ async def refusal(call: Awaitable[Any]) -> Refusal:
 
 def read_refusal(error: grpc.aio.AioRpcError) -> Refusal:
     """Read code, details and trailers."""
-    trailers = dict(error.trailing_metadata())
+    trailers = dict(tuple(error.trailing_metadata()))
     status = status_pb2.Status.FromString(bytes(trailers.get("grpc-status-details-bin", b"")))  # type: ignore[arg-type]
     info, bad, retry = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest(), error_details_pb2.RetryInfo()
     unpacked = {

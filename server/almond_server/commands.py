@@ -1,4 +1,9 @@
-"""The server's part of the command line: `init`, `migrate`, `serve`, `dev`. Composes; decides nothing."""
+"""The server's part of the command line: `init`, `migrate`, `serve`, `dev`. Composes; decides nothing.
+
+Each command imports what it runs when it runs: `almond tokens ...` loads this module too, and should not
+wait for a database driver.
+"""
+# ruff: noqa: PLC0415 - see above
 
 from __future__ import annotations
 
@@ -14,10 +19,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 from rich.console import Console
 
-from almond_server import logs, setup
-from almond_server.adapters.sql import schema
-from almond_server.adapters.valkey_child import ValkeyChild
-from almond_server.app import serve as run_server
 from almond_server.errors import RefusedError, StartError
 from almond_server.ports_in_use import check_free
 from almond_server.settings import DEFAULT_ADDRESS, Settings, is_loopback
@@ -51,6 +52,8 @@ def init(
     ] = False,
 ) -> None:
     """Make the master key, the store with its key ring, and an admin token. Safe to run again."""
+    from almond_server import setup
+
     with _explained():
         token_file = asyncio.run(setup.init(data_dir, new_admin_token=new_admin_token))
     if token_file is None:
@@ -61,6 +64,9 @@ def init(
 
 def migrate(data_dir: DataDir = _DEV_DIR) -> None:
     """Bring the store's schema up to this program's."""
+    from almond_server import setup
+    from almond_server.adapters.sql import schema
+
     with _explained():
         before, after = schema.migrate(setup.database(data_dir))
     _out.print(
@@ -80,6 +86,8 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter a setting
     log_level: Annotated[str, typer.Option(envvar="ALMOND_LOG_LEVEL")] = "info",
 ) -> None:
     """Serve on a store that `almond init` made; Redis is at ALMOND_REDIS_URL."""
+    from almond_server import app, logs
+
     with _explained():
         settings = Settings(
             data_dir=data_dir,
@@ -94,11 +102,14 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter a setting
             log_level=log_level,
         )
         logs.configure(settings.log_level)
-        asyncio.run(run_server(settings, lambda _: None))
+        asyncio.run(app.serve(settings, lambda _: None))
 
 
 def dev(data_dir: DataDir = _DEV_DIR, address: Address = DEFAULT_ADDRESS) -> None:
     """Run everything at once for development, on this machine alone: store, Valkey, service, admin token."""
+    from almond_server import setup
+    from almond_server.adapters.sql import schema
+
     with _explained():
         if not is_loopback(address):
             raise StartError("`almond dev` listens on loopback only; use `almond serve` for anything else.")
@@ -112,11 +123,14 @@ def dev(data_dir: DataDir = _DEV_DIR, address: Address = DEFAULT_ADDRESS) -> Non
 
 
 def _dev(data_dir: Path, address: str) -> None:
+    from almond_server import app, logs
+    from almond_server.adapters.valkey_child import ValkeyChild
+
     logs.configure(os.environ.get("ALMOND_LOG_LEVEL", "warning"))
 
     def run(redis_url: str) -> None:
         settings = Settings(data_dir=data_dir, redis_url=redis_url, address=address)
-        asyncio.run(run_server(settings, lambda port: _welcome(settings, port)))
+        asyncio.run(app.serve(settings, lambda port: _welcome(settings, port)))
 
     given = os.environ.get("ALMOND_REDIS_URL")
     if given:

@@ -3,7 +3,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from contract.samples import Ports
 
 from almond_server.adapters.memory import (
     MemoryAudit,
@@ -15,6 +14,7 @@ from almond_server.adapters.memory import (
 from almond_server.adapters.sql.schema import migrate
 from almond_server.adapters.sql.store import Store, open_store
 from almond_server.adapters.valkey_child import ValkeyChild
+from contract.samples import Ports
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 import pytest
-from contract.samples import part, whole
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
@@ -21,6 +20,7 @@ from almond_server.adapters.redis_feed import STREAM, RedisFeed
 from almond_server.adapters.valkey_child import ValkeyChild
 from almond_server.errors import StartError
 from almond_server.ports import Change, FeedUnavailableError
+from contract.samples import part, whole
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -189,7 +189,7 @@ async def test_a_stream_that_starts_over_with_lower_ids_is_read(feed: RedisFeed,
 async def test_the_stream_stays_short(feed: RedisFeed, redis: Redis) -> None:
     async with redis.pipeline(transaction=False) as filling:
         for _ in range(15_000):
-            filling.xadd(STREAM, {"x": "y"})
+            _ = filling.xadd(STREAM, {"x": "y"})
         await filling.execute()
     await feed.publish(EPOCH, change(1))
     assert await redis.xlen(STREAM) <= 10_200
@@ -226,6 +226,17 @@ async def test_a_silent_server_is_noticed_within_two_and_a_half_seconds(
         await feed.publish(EPOCH, change(2))
         heard = await listener.next()
         assert heard in {(EPOCH, change(1)), (EPOCH, change(2))}
+
+
+@pytest.mark.parametrize("delay_seconds", [0, 0.0002, 0.001, 0.3])
+async def test_a_reader_can_be_cancelled_at_any_time(feed: RedisFeed, delay_seconds: float) -> None:
+    for number in range(5):
+        async with Listener(feed, feed) as listener:
+            await feed.publish(EPOCH, change(number))
+            await asyncio.sleep(delay_seconds)  # the answer may just be arriving
+            listener.task.cancel()
+            done, _ = await asyncio.wait([listener.task], timeout=0.5)
+            assert done
 
 
 async def test_no_server_at_all_is_unavailable_and_betrays_no_password() -> None:

@@ -6,10 +6,10 @@ import asyncio
 import re
 
 import pytest
-from contract.samples import DAY, NOW, OPERATOR, Ports, branch, holder, part, record, whole
 
 from almond_server.errors import RequestReusedError
 from almond_server.ports import Idempotency, SealedKey, Withdrawal, Withdrawn
+from contract.samples import DAY, NOW, OPERATOR, Ports, branch, holder, part, record, whole
 
 REQUEST = Idempotency(b"revoke\x00caller\x00one", b"content")
 

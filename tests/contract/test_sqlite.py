@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from contract.samples import EVERYTHING, NOW, OPERATOR, record, whole
 from sqlalchemy import create_engine
 
 from almond_server.adapters.sql.schema import check, migrate
@@ -20,6 +19,7 @@ from almond_server.adapters.sql.store import Store, open_store
 from almond_server.adapters.sql.tables import METADATA
 from almond_server.errors import StartError, StoreUnavailableError
 from almond_server.ports import SealedKey
+from contract.samples import EVERYTHING, NOW, OPERATOR, record, whole
 
 SERVER = Path(__file__).resolve().parents[2] / "server"
 
@@ -44,6 +44,16 @@ asyncio.run(main())
 
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
+
+
+def start_writer(database: Path) -> subprocess.Popen[str]:
+    env = {**os.environ, "PYTHONPATH": str(SERVER)}
+    command = [sys.executable, "-c", WRITER, str(database)]
+    return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True)
+
+
+def modes(directory: Path) -> dict[str, int]:
+    return {path.name: mode(path) for path in directory.iterdir()}
 
 
 def set_version(path: Path, version: str) -> None:
@@ -82,10 +92,7 @@ async def test_two_databases_have_two_epochs(database: Path, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("turn", range(3))
 async def test_an_acknowledged_withdrawal_survives_kill_9(database: Path, turn: int) -> None:
-    env = {**os.environ, "PYTHONPATH": str(SERVER)}
-    with subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(database)], env=env, stdout=subprocess.PIPE, text=True
-    ) as writer:
+    with start_writer(database) as writer:
         assert writer.stdout is not None
         acknowledged = 0
         for _ in range(5 + turn):
@@ -101,10 +108,7 @@ async def test_an_acknowledged_withdrawal_survives_kill_9(database: Path, turn: 
 
 
 async def test_two_processes_number_their_withdrawals_together(store: Store, database: Path) -> None:
-    env = {**os.environ, "PYTHONPATH": str(SERVER)}
-    with subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(database)], env=env, stdout=subprocess.PIPE, text=True
-    ) as writer:
+    with start_writer(database) as writer:
         assert writer.stdout is not None
         writer.stdout.readline()
         for each in range(20):
@@ -122,7 +126,7 @@ async def test_nobody_else_can_read_the_files(tmp_path: Path, umask: int) -> Non
         migrate(tmp_path / "almond.db")
         store = open_store(tmp_path / "almond.db")
         await store.revocations.withdraw([whole("t")], OPERATOR, "", None, NOW)
-        files = {path.name: mode(path) for path in tmp_path.iterdir()}
+        files = modes(tmp_path)
         await store.close()
     finally:
         os.umask(before)
@@ -150,15 +154,10 @@ async def test_a_full_disk_changes_nothing_and_is_told(store: Store) -> None:
     await store.tokens.add(record(), OPERATOR, None, NOW)
     before = await store.audit.newest(1000)
     await store.database.write(lambda connection: connection.exec_driver_sql("PRAGMA max_page_count=1"))
-    for each in range(1000):
-        try:
-            await store.revocations.withdraw([whole(f"t{each}")], OPERATOR, "x" * 256, None, NOW)
-        except StoreUnavailableError as error:
-            refused = each
-            assert "full" in error.sentence
-            break
-    else:
-        pytest.fail("the disk never was full")
+    refused = 0
+    with pytest.raises(StoreUnavailableError, match="full"):
+        for refused in range(1000):
+            await store.revocations.withdraw([whole(f"t{refused}")], OPERATOR, "x" * 256, None, NOW)
     with pytest.raises(StoreUnavailableError):
         await store.tokens.add(record(name="x" * 10_000), OPERATOR, None, NOW)
     assert (await store.revocations.reading(NOW + 1000)).number == refused

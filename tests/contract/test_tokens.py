@@ -5,6 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from almond_server.adapters.memory import MemoryStore, MemoryTokens
+from almond_server.errors import MinterWithdrawnError, RequestReusedError
+from almond_server.ports import Idempotency, Listing, Record
 from contract.samples import (
     DAY,
     EVERYTHING,
@@ -17,12 +23,6 @@ from contract.samples import (
     record,
     whole,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from almond_server.adapters.memory import MemoryStore, MemoryTokens
-from almond_server.errors import MinterWithdrawnError, RequestReusedError
-from almond_server.ports import Idempotency, Listing, Record
 
 REQUEST = Idempotency(b"mint\x00caller\x00one", b"content")
 

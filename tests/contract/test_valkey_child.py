@@ -60,7 +60,7 @@ def test_it_answers_on_a_socket_for_its_owner_only_and_on_no_port(tmp_path: Path
         with Redis.from_url(child.url, protocol=2) as client:
             assert client.ping()
             names = ("port", "save", "appendonly", "maxmemory-policy")
-            values = [client.config_get(name)[name] for name in names]  # type: ignore[index]
+            values = [client.config_get(name)[name] for name in names]
         assert values == ["0", "", "no", "noeviction"]
         assert not psutil.Process(child.pid).net_connections("inet")
     assert not socket_of(child).exists()

@@ -103,7 +103,9 @@ def _client(url: str) -> Redis:
         protocol=2,  # the same answers from every server and every version of the driver
         retry=Retry(NoBackoff(), 0),
         socket_connect_timeout=_CONNECT_SECONDS,
-        socket_timeout=_ANSWER_SECONDS,
+        # `_answer` has the time limit. The driver's own is kept with `asyncio.wait_for`, which up to Python
+        # 3.11 may swallow a cancellation: the reading task could then not be stopped.
+        socket_timeout=None,
     )
     return Redis.from_pool(pool)  # closes the pool with it
 

@@ -6,9 +6,10 @@ import asyncio
 import os
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from sqlalchemy import Connection, create_engine, event
+from sqlalchemy import URL, Connection, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
 
@@ -54,14 +55,24 @@ class Database:
             executor.shutdown()
 
     async def _run(self, executor: ThreadPoolExecutor, engine: Engine, work: Callable[[Connection], T]) -> T:
-        return await asyncio.shield(
-            asyncio.get_running_loop().run_in_executor(executor, _transact, engine, work)
-        )
+        loop = asyncio.get_running_loop()
+        try:
+            running = loop.run_in_executor(executor, _transact, engine, work)
+        except RuntimeError:  # what an executor answers after `close`
+            raise StoreUnavailableError("The store is closed: this server is stopping.") from None
+        return await asyncio.shield(running)
 
 
 def create_file(path: Path) -> None:
     """Create an empty file that only this user can read. SQLite gives its side files the same mode."""
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")  # kept in the file; later it would need the file alone
+
+
+def location(path: Path) -> URL:
+    """Name the file to SQLAlchemy, whatever characters its path has."""
+    return URL.create("sqlite", database=str(path))
 
 
 def _transact(engine: Engine, work: Callable[[Connection], T]) -> T:
@@ -76,7 +87,7 @@ def _transact(engine: Engine, work: Callable[[Connection], T]) -> T:
 
 def _engine(path: Path, begin: str) -> Engine:
     engine = create_engine(
-        f"sqlite:///{path}",
+        location(path),
         poolclass=StaticPool,
         hide_parameters=True,
         connect_args={"check_same_thread": False, "timeout": _BUSY_MILLISECONDS / 1000},

@@ -40,7 +40,6 @@ class SqlRevocations:
         now: int,
     ) -> Withdrawn:
         """Withdraw under one new revision; what it may refuse and return is the port's."""
-
         at = self._store_time(now)
 
         def work(connection: Connection) -> Withdrawn:
@@ -68,8 +67,8 @@ class SqlRevocations:
         kept = await self._database.read(lambda connection: _read(connection, 0))
         at = self._store_time(max(now, kept.store_time))
         if at - kept.store_time >= _CLOCK_STEP_SECONDS:
-            # Often enough that the store's time survives a restart, seldom enough to cost nothing. What a full
-            # disk refuses to keep is true all the same.
+            # Often enough that the store's time survives a restart, seldom enough to cost nothing.
+            # What a full disk refuses to keep is true all the same.
             with contextlib.suppress(StoreUnavailableError):
                 await self._database.write(lambda connection: _keep_clock(connection, at))
         return replace(kept, store_time=at)

@@ -12,7 +12,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import NullPool, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
-from almond_server.adapters.sql.database import create_file
+from almond_server.adapters.sql.database import create_file, location
 from almond_server.errors import StartError
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def _version(path: Path) -> str | None:
 
 
 def _engine(path: Path) -> Engine:
-    engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
+    engine = create_engine(location(path), poolclass=NullPool)
 
     # The driver would begin late and commit before DDL: a migration must be one transaction.
     @event.listens_for(engine, "connect")
