@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 from rich.console import Console
 
+from almond_server import places
 from almond_server.errors import RefusedError, StartError
 from almond_server.ports_in_use import check_free
 from almond_server.settings import DEFAULT_ADDRESS, Settings, is_loopback
@@ -58,17 +59,17 @@ def init(
         token_file = asyncio.run(setup.init(data_dir, new_admin_token=new_admin_token))
     if token_file is None:
         _out.print(f"{data_dir} is initialised already; nothing was changed.")
+        _out.print("If the admin token is lost or over: almond init --new-admin-token", markup=False)
     else:
         _out.print(f"The admin token is in {token_file} (mode 0600, valid for 90 days).")
 
 
 def migrate(data_dir: DataDir = _DEV_DIR) -> None:
     """Bring the store's schema up to this program's."""
-    from almond_server import setup
     from almond_server.adapters.sql import schema
 
     with _explained():
-        before, after = schema.migrate(setup.database(data_dir))
+        before, after = schema.migrate(places.database(data_dir))
     _out.print(
         f"Schema {after}: nothing to do." if before == after else f"Schema {before or 'none'} -> {after}."
     )
@@ -116,8 +117,9 @@ def dev(data_dir: DataDir = _DEV_DIR, address: Address = DEFAULT_ADDRESS) -> Non
         check_free(address)
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _alone(data_dir):
+            if places.database(data_dir).exists():
+                schema.migrate(places.database(data_dir))
             asyncio.run(setup.init(data_dir))
-            schema.migrate(setup.database(data_dir))
             asyncio.run(setup.renew_admin(data_dir))
             _dev(data_dir, address)
 

@@ -7,6 +7,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
+from almond_server import places
 from almond_server.errors import StartError
 
 DEFAULT_ADDRESS: Final = "127.0.0.1:50051"
@@ -69,17 +70,17 @@ class Settings:
     @property
     def database(self) -> Path:
         """Where the SQLite store is."""
-        return self.data_dir / "almond.db"
+        return places.database(self.data_dir)
 
     @property
     def master_key(self) -> Path:
         """Where the master key is."""
-        return self.data_dir / "master.key"
+        return places.master_key(self.data_dir)
 
     @property
     def admin_token(self) -> Path:
         """Where `almond init` writes the admin token."""
-        return self.data_dir / "admin.token"
+        return places.admin_token(self.data_dir)
 
 
 def host_and_port(address: str) -> tuple[str, int]:

@@ -10,6 +10,7 @@ from almond_core.caveats import Org, Valid, encode
 from almond_core.errors import TokenError
 from almond_core.masks import ALL
 from almond_core.model import ANY, RESERVED_ORG, Identity, token_id_at
+from almond_server import places
 from almond_server.adapters import master_key
 from almond_server.adapters.clock import SystemClock
 from almond_server.adapters.sql import schema
@@ -25,14 +26,7 @@ if TYPE_CHECKING:
 
 OPERATOR: Final = Actor("operator")
 ADMIN_DAYS: Final = 90
-
-
 _RENEWED_DAYS: Final = 7
-
-
-def database(data_dir: Path) -> Path:
-    """Where the store is."""
-    return data_dir / "almond.db"
 
 
 async def init(data_dir: Path, *, new_admin_token: bool = False) -> Path | None:
@@ -42,29 +36,29 @@ async def init(data_dir: Path, *, new_admin_token: bool = False) -> Path | None:
     is there does not belong together.
     """
     _make(data_dir)
-    master_path, token_path = data_dir / "master.key", data_dir / "admin.token"
-    if database(data_dir).exists():
+    master_path, database = places.master_key(data_dir), places.database(data_dir)
+    if database.exists():
         master = master_key.read(master_path)
     else:
         # A crash may have left the key without the store; never the store without the key.
         master = master_key.read(master_path) if master_path.exists() else master_key.create(master_path)
-        schema.migrate(database(data_dir))
-    store = open_store(database(data_dir))
+        schema.migrate(database)
+    store = open_store(database)
     try:
         keys = await store.keys.all()
         if not keys:
             await _add_key(store, master)
         if keys and not new_admin_token:
             return None
-        await _write_admin(store, master, token_path)
-        return token_path
+        await _write_admin(store, master, places.admin_token(data_dir))
+        return places.admin_token(data_dir)
     finally:
         await store.close()
 
 
 async def renew_admin(data_dir: Path) -> None:
     """Write a fresh admin token if the old one is missing, foreign or ends within a week."""
-    path = data_dir / "admin.token"
+    path = places.admin_token(data_dir)
     try:
         token = wire.decode(path.read_text().strip())
         end = minting.expires_at(caveat.raw for caveat in token.unverified_caveats) or 0

@@ -150,14 +150,19 @@ async def test_a_commit_waits_for_the_disk(store: Store) -> None:
     assert await store.database.write(settings) == ["wal", 2, 1]
 
 
+async def withdraw_on_and_on(store: Store) -> None:
+    for each in range(1000):
+        await store.revocations.withdraw([whole(f"t{each}")], OPERATOR, "x" * 256, None, NOW)
+
+
 async def test_a_full_disk_changes_nothing_and_is_told(store: Store) -> None:
     await store.tokens.add(record(), OPERATOR, None, NOW)
     before = await store.audit.newest(1000)
     await store.database.write(lambda connection: connection.exec_driver_sql("PRAGMA max_page_count=1"))
-    refused = 0
     with pytest.raises(StoreUnavailableError, match="full"):
-        for refused in range(1000):
-            await store.revocations.withdraw([whole(f"t{refused}")], OPERATOR, "x" * 256, None, NOW)
+        await withdraw_on_and_on(store)
+    refused = (await store.revocations.reading(NOW)).number
+    assert 0 < refused < 1000
     with pytest.raises(StoreUnavailableError):
         await store.tokens.add(record(name="x" * 10_000), OPERATOR, None, NOW)
     assert (await store.revocations.reading(NOW + 1000)).number == refused

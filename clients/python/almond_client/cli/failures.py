@@ -47,7 +47,7 @@ class Failure(Exception):  # noqa: N818 - it ends a command; errors end calls
     def unreachable(cls, address: str, error: AlmondRpcError) -> Self:
         """Build one about a service that did not answer in time, or at all."""
         return cls(
-            f"no answer from {address}: {error.message}",
+            f"no answer from {address}: {_last(error)}",
             "is the service running there? `almond dev` starts one; --address or ALMOND_ADDRESS says where",
             CANNOT_KNOW,
         )
@@ -62,7 +62,13 @@ class Failure(Exception):  # noqa: N818 - it ends a command; errors end calls
             code = USAGE
         elif isinstance(error, CannotKnowError):
             code = CANNOT_KNOW
-        return cls(error.message or error.code.name.lower().replace("_", " "), _hint(error), code)
+        return cls(_last(error), _hint(error), code)
+
+
+def _last(error: AlmondRpcError) -> str:
+    # gRPC's own texts end with the cause: "failed to connect to all addresses; last error: ..."
+    last = error.message.rpartition("last error: ")[2]
+    return last or error.code.name.lower().replace("_", " ")
 
 
 def _hint(error: AlmondRpcError) -> str:

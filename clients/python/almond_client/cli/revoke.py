@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def revoke(
     token_ids: Annotated[
-        list[str] | None, typer.Argument(metavar="[ID]...", help="Ids, as `list` shows them.")
+        list[str] | None, typer.Argument(metavar="ID", help="Ids, as `list` shows them.")
     ] = None,
     token: Annotated[
         str | None,
