@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import sqlite3
+import tempfile
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +25,16 @@ from support import (
     on,
     org_wide,
     refusal,
+    served,
     verifier,
 )
 
 from almond.v1 import caveat_pb2, kind_pb2, token_service_pb2_grpc
 from almond.v1 import token_service_pb2 as pb
 from almond_core.model import token_id_at
+from almond_server import errors
+from almond_server.adapters.valkey_child import ValkeyChild
+from almond_server.app import compose
 from almond_server.rpc import errors as table
 from almond_server.rpc.interceptor import MAX_BATCH_BYTES, MAX_REQUEST_BYTES
 from almond_server.rpc.server import Health, build
@@ -65,7 +72,7 @@ _BROKEN = caveat_pb2.Caveat(action=caveat_pb2.ActionCaveat(mask="q"))
 _ID = token_id_at(1_700_000_000_000, bytes(10))
 
 BROKEN_REQUESTS: list[tuple[str, Any, str]] = [
-    ("Verify", pb.VerifyRequest(token="x"), "access.org"),
+    ("Verify", pb.VerifyRequest(token="x"), "access.actions"),
     ("Verify", pb.VerifyRequest(token="x", access=on("", "r")), "access.org"),
     ("Verify", pb.VerifyRequest(token="x", access=on("*", "r")), "access.org"),
     ("Verify", pb.VerifyRequest(token="x", access=on("almond", "r")), "access.org"),
@@ -225,10 +232,6 @@ async def test_a_minter_revoked_elsewhere_is_unauthenticated_before_the_view_kno
 @contextlib.asynccontextmanager
 async def other_server_without_feed(service: Almond) -> AsyncIterator[Almond]:
     """Run a second server on the same store, on a Valkey of its own, so that it hears of nothing."""
-    import tempfile
-
-    from almond_server.adapters.valkey_child import ValkeyChild
-
     with tempfile.TemporaryDirectory() as aside, ValkeyChild(Path(aside)) as valkey:
         async with almond_on(service, redis_url=valkey.url) as other:
             yield other
@@ -237,12 +240,6 @@ async def other_server_without_feed(service: Almond) -> AsyncIterator[Almond]:
 @contextlib.asynccontextmanager
 async def almond_on(service: Almond, redis_url: str) -> AsyncIterator[Almond]:
     """Run a second server with the settings of the first and another feed."""
-    from dataclasses import replace
-
-    from support import served
-
-    from almond_server.app import compose
-
     settings = replace(service.settings, redis_url=redis_url)
     async with served(await compose(settings), settings, service.valkey) as other:
         yield other
@@ -252,8 +249,6 @@ async def test_a_stale_view_makes_every_answer_unavailable(tmp_path: Path) -> No
     async with almond(tmp_path / "data", max_staleness=0.3, poll_interval=0.05) as service:
         target = await service.mint(org_wide())
         await service.stop_following()
-        import asyncio
-
         await asyncio.sleep(0.4)
         metadata = bearer(service.admin)
         question = pb.VerifyRequest(token=target.token, access=on("acme"))
@@ -385,8 +380,6 @@ def raw_call(service: Almond, method: str, raw: bytes) -> Any:
 
 
 def test_every_error_of_the_service_has_a_status_of_its_own_choosing() -> None:
-    from almond_server import errors
-
     refusals = [each for each in vars(errors).values() if _is_refusal(each, errors.RefusedError)]
     refusals += [each for each in vars(table).values() if _is_refusal(each, errors.RefusedError)]
     assert len(refusals) >= 10
