@@ -1,4 +1,4 @@
-"""A whole service in this process, on a free port, with a store and a Valkey of its own: for tests over a channel."""
+"""A whole service in this process, on a free port, with a store and a Valkey of its own."""
 
 from __future__ import annotations
 
@@ -84,7 +84,8 @@ async def almond(data_dir: Path, **changed: Any) -> AsyncIterator[Almond]:
     await setup.init(data_dir)
     valkey = ValkeyChild(data_dir)
     try:
-        settings = Settings(**{"data_dir": data_dir, "redis_url": valkey.url, "poll_interval": 0.1} | changed)
+        chosen: dict[str, Any] = {"data_dir": data_dir, "redis_url": valkey.url, "poll_interval": 0.1}
+        settings = Settings(**chosen | changed)
         app = await compose(settings)
         async with served(app, settings, valkey) as running:
             yield running
@@ -134,6 +135,24 @@ def signed(
     token_id = token_id_at(1_700_000_000_000, next(_SERIAL).to_bytes(10, "big"))
     identity = Identity(key_id, token_id, kind, home_org, "")
     return minting.mint(prk, identity, tuple(map(encode, caveats))).text
+
+
+class SetClock:
+    """A clock that stands still until it is told to go on."""
+
+    def __init__(self) -> None:
+        self.wall_ms = 1_800_000_000_000
+        self.seconds = 1000.0
+
+    def now_ms(self) -> int:
+        return self.wall_ms
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def advance(self, seconds: float) -> None:
+        self.seconds += seconds
+        self.wall_ms += round(seconds * 1000)
 
 
 def bearer(*tokens: str) -> Metadata:
@@ -199,8 +218,12 @@ async def refusal(call: Awaitable[Any]) -> Refusal:
 def read_refusal(error: grpc.aio.AioRpcError) -> Refusal:
     """Read code, details and trailers."""
     trailers = dict(tuple(error.trailing_metadata()))
-    status = status_pb2.Status.FromString(bytes(trailers.get("grpc-status-details-bin", b"")))  # type: ignore[arg-type]
-    info, bad, retry = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest(), error_details_pb2.RetryInfo()
+    status = status_pb2.Status.FromString(bytes(trailers.get("grpc-status-details-bin", b"")))
+    info, bad, retry = (
+        error_details_pb2.ErrorInfo(),
+        error_details_pb2.BadRequest(),
+        error_details_pb2.RetryInfo(),
+    )
     unpacked = {
         type(message): True
         for detail in status.details

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 if TYPE_CHECKING:
-    from structlog.typing import EventDict, WrappedLogger
+    from structlog.typing import WrappedLogger
 
 _TOKEN: Final = re.compile(r"alm1_[A-Za-z0-9_-]*")
 _LEVELS: Final = {
@@ -29,8 +29,8 @@ def configure(level: str) -> None:
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            without_tokens,
             renderer,
+            without_tokens,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
@@ -38,10 +38,10 @@ def configure(level: str) -> None:
     )
 
 
-def without_tokens(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    """Blot out anything that looks like a token: the last line of defence, not the first."""
+def without_tokens(logger: WrappedLogger, method: str, line: str) -> str:
+    """Blot out anything that looks like a token: the last line of defence, not the first.
+
+    It sees the finished line, so that a token inside a list or an error's text does not slip through.
+    """
     del logger, method
-    return {
-        key: _TOKEN.sub("alm1_(secret)", value) if isinstance(value, str) else value
-        for key, value in event.items()
-    }
+    return _TOKEN.sub("alm1_(secret)", line)

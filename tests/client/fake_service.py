@@ -105,7 +105,7 @@ def serving() -> Iterator[FakeService]:
     service = FakeService()
     server = grpc.server(ThreadPoolExecutor(4), options=(("grpc.so_reuseport", 0),))
     token_service_pb2_grpc.add_TokenServiceServicer_to_server(_servicer(service), server)
-    check = grpc.unary_unary_rpc_method_handler(lambda _, __: service.health)
+    check: Any = grpc.unary_unary_rpc_method_handler(lambda _, __: service.health)
     package, _, method = HEALTH.strip("/").partition("/")
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(package, {method: check}),))
     service.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"

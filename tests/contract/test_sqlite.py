@@ -249,3 +249,20 @@ def test_queries_and_migrations_agree_on_the_tables(database: Path) -> None:
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
     engine.dispose()
+
+
+@pytest.mark.parametrize("exchange", [True, False])
+async def test_a_file_that_was_deleted_or_exchanged_takes_nothing_more(
+    database: Path, tmp_path: Path, exchange: bool
+) -> None:
+    store = open_store(database)
+    await store.revocations.withdraw([whole("first")], OPERATOR, "", None, NOW)
+    kept = tmp_path / "kept.db"
+    database.rename(kept)  # noqa: ASYNC240 - a test may wait for the disk
+    if exchange:
+        migrate(database)
+    with pytest.raises(StoreUnavailableError):
+        await store.revocations.withdraw([whole("second")], OPERATOR, "", None, NOW)
+    with pytest.raises(StoreUnavailableError):
+        await store.revocations.reading(NOW)
+    await store.close()

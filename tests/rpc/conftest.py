@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import pytest_asyncio
+
 from support import Almond, almond
 
 if TYPE_CHECKING:

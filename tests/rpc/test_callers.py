@@ -13,6 +13,13 @@ import pytest
 import pytest_asyncio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
+
+from almond.v1 import caveat_pb2, decision_pb2, kind_pb2, token_service_pb2
+from almond.v1 import token_service_pb2 as pb
+from almond_core.caveats import Org, Valid
+from almond_core.masks import ALL
+from almond_core.model import ANY
+from almond_server.rpc.server import REFLECTION_V1, SERVICE
 from support import (
     Almond,
     bearer,
@@ -28,13 +35,6 @@ from support import (
     verifier,
 )
 
-from almond.v1 import caveat_pb2, decision_pb2, kind_pb2, token_service_pb2
-from almond.v1 import token_service_pb2 as pb
-from almond_core.caveats import Org, Valid
-from almond_core.masks import ALL
-from almond_core.model import ANY
-from almond_server.rpc.server import REFLECTION_V1, SERVICE
-
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 OK = grpc.StatusCode.OK
@@ -42,7 +42,17 @@ UNAUTHENTICATED = grpc.StatusCode.UNAUTHENTICATED
 PERMISSION_DENIED = grpc.StatusCode.PERMISSION_DENIED
 INVALID_ARGUMENT = grpc.StatusCode.INVALID_ARGUMENT
 
-NOT_ACCEPTED = ("garbage", "empty", "truncated", "foreign", "forged", "unknown key", "expired", "early", "revoked")
+NOT_ACCEPTED = (
+    "garbage",
+    "empty",
+    "truncated",
+    "foreign",
+    "forged",
+    "unknown key",
+    "expired",
+    "early",
+    "revoked",
+)
 NOT_PERMITTED = ("of another org", "without the right")
 READ_ONLY = caveat_pb2.Caveat(action=caveat_pb2.ActionCaveat(mask="r"))
 
@@ -67,7 +77,13 @@ class Row:
 _QUESTION = on("acme")
 ROWS = (
     Row("Mint", lambda _: org_wide(), UNAUTHENTICATED, PERMISSION_DENIED),
-    Row("Attenuate", lambda its: pb.AttenuateRequest(token=its.token, caveats=[READ_ONLY]), OK, OK, ignores_caller=True),
+    Row(
+        "Attenuate",
+        lambda its: pb.AttenuateRequest(token=its.token, caveats=[READ_ONLY]),
+        OK,
+        OK,
+        ignores_caller=True,
+    ),
     Row("Verify", lambda its: pb.VerifyRequest(token=its.token, access=_QUESTION), OK, PERMISSION_DENIED),
     Row(
         "Verify",
@@ -84,15 +100,15 @@ ROWS = (
     Row("Revoke", lambda its: pb.RevokeRequest(token_id=its.record.id), UNAUTHENTICATED, PERMISSION_DENIED),
     Row(
         "Revoke",
-        lambda its: pb.RevokeRequest(
-            branch=pb.BranchTarget(token_id=its.record.id, branch_id=its.branch_id)
-        ),
+        lambda its: pb.RevokeRequest(branch=pb.BranchTarget(token_id=its.record.id, branch_id=its.branch_id)),
         UNAUTHENTICATED,
         PERMISSION_DENIED,
     ),
     Row("Revoke", lambda its: pb.RevokeRequest(token=its.token), OK, OK),
     Row("InspectToken", lambda its: pb.InspectTokenRequest(token=its.token), OK, OK),
-    Row("GetToken", lambda its: pb.GetTokenRequest(token_id=its.record.id), UNAUTHENTICATED, PERMISSION_DENIED),
+    Row(
+        "GetToken", lambda its: pb.GetTokenRequest(token_id=its.record.id), UNAUTHENTICATED, PERMISSION_DENIED
+    ),
     Row("ListTokens", lambda _: pb.ListTokensRequest(org="acme"), UNAUTHENTICATED, PERMISSION_DENIED),
 )
 
@@ -312,7 +328,9 @@ async def test_only_the_reserved_orgs_own_name_subjects(cast: Cast) -> None:
 
 async def test_a_minted_token_starts_with_its_callers_caveats(cast: Cast) -> None:
     made = await cast.service.mint(org_wide(ttl={"seconds": 3600}))
-    request = pb.AttenuateRequest(token=made.token, caveats=[caveat_pb2.Caveat(action=_mask("rc"))], label="ci")
+    request = pb.AttenuateRequest(
+        token=made.token, caveats=[caveat_pb2.Caveat(action=_mask("rc"))], label="ci"
+    )
     caller = (await cast.service.stub.Attenuate(request)).token
     inherited = list((await cast.service.stub.InspectToken(pb.InspectTokenRequest(token=caller))).caveats)
     child = await cast.service.mint(deploy(), caller)
@@ -330,7 +348,9 @@ async def test_a_revoker_gets_lists_and_revokes_and_does_not_mint(cast: Cast) ->
     sweeper = (await cast.service.mint(revoker())).token
     target = (await cast.service.mint(org_wide())).record.id
     metadata = bearer(sweeper)
-    assert (await cast.service.stub.GetToken(pb.GetTokenRequest(token_id=target), metadata=metadata)).record
+    assert (
+        await cast.service.stub.GetToken(pb.GetTokenRequest(token_id=target), metadata=metadata)
+    ).record.id
     assert (await cast.service.stub.ListTokens(pb.ListTokensRequest(org="acme"), metadata=metadata)).records
     assert (await cast.service.revoke(sweeper, token_id=target)).entries == 1
     assert (await refusal(cast.service.mint(org_wide(), sweeper))).code is PERMISSION_DENIED
@@ -365,8 +385,14 @@ async def test_inspect_tells_a_stranger_no_more_than_the_text_says(cast: Cast) -
 @pytest.mark.parametrize("service", [REFLECTION_V1, "grpc.reflection.v1alpha.ServerReflection"])
 async def test_reflection_needs_a_caller_and_lists_the_services(cast: Cast, service: str) -> None:
     assert SERVICE in await reflected(cast.service, service, bearer(cast.service.admin))
-    assert SERVICE in await reflected(cast.service, service, bearer((await cast.service.mint(verifier())).token))
-    for sort, code in [("forged", UNAUTHENTICATED), ("revoked", UNAUTHENTICATED), ("without the right", PERMISSION_DENIED)]:
+    assert SERVICE in await reflected(
+        cast.service, service, bearer((await cast.service.mint(verifier())).token)
+    )
+    for sort, code in [
+        ("forged", UNAUTHENTICATED),
+        ("revoked", UNAUTHENTICATED),
+        ("without the right", PERMISSION_DENIED),
+    ]:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await reflected(cast.service, service, bearer(cast.texts[sort]))
         assert caught.value.code() is code
@@ -389,7 +415,7 @@ async def reflected(service: Almond, name: str, metadata: tuple[tuple[str, str],
 
 @pytest.mark.parametrize("name", ["", SERVICE, "live"])
 async def test_health_is_open_to_everybody(cast: Cast, name: str) -> None:
-    stub = health_pb2_grpc.HealthStub(cast.service.channel)
+    stub: Any = health_pb2_grpc.HealthStub(cast.service.channel)
     for metadata in ((), bearer("hello")):
         answer = await stub.Check(health_pb2.HealthCheckRequest(service=name), metadata=metadata)
         assert answer.status == health_pb2.HealthCheckResponse.SERVING

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import sqlite3
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,17 @@ import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from structlog.testing import capture_logs
+
+from almond.v1 import caveat_pb2, kind_pb2, token_service_pb2_grpc
+from almond.v1 import token_service_pb2 as pb
+from almond_core.model import token_id_at
+from almond_server import errors
+from almond_server.adapters.valkey_child import ValkeyChild
+from almond_server.app import compose
+from almond_server.rpc import errors as table
+from almond_server.rpc.interceptor import MAX_BATCH_BYTES, MAX_REQUEST_BYTES
+from almond_server.rpc.server import Health, build
+from almond_server.rpc.servicer import TokenServicer
 from support import (
     Almond,
     Refusal,
@@ -28,17 +39,6 @@ from support import (
     served,
     verifier,
 )
-
-from almond.v1 import caveat_pb2, kind_pb2, token_service_pb2_grpc
-from almond.v1 import token_service_pb2 as pb
-from almond_core.model import token_id_at
-from almond_server import errors
-from almond_server.adapters.valkey_child import ValkeyChild
-from almond_server.app import compose
-from almond_server.rpc import errors as table
-from almond_server.rpc.interceptor import MAX_BATCH_BYTES, MAX_REQUEST_BYTES
-from almond_server.rpc.server import Health, build
-from almond_server.rpc.servicer import TokenServicer
 
 Code = grpc.StatusCode
 
@@ -80,13 +80,21 @@ BROKEN_REQUESTS: list[tuple[str, Any, str]] = [
     ("Verify", pb.VerifyRequest(token="x", access=on("acme", "rx")), "access.actions"),
     ("Verify", pb.VerifyRequest(token="x", access=on("acme", app="")), "access.app"),
     ("Verify", pb.VerifyRequest(token="x", access=on("acme", machine="m")), "access.machine"),
-    ("Verify", pb.VerifyRequest(token="x", access=on("acme", storage_object="/a/../b")), "access.storage_object"),
+    (
+        "Verify",
+        pb.VerifyRequest(token="x", access=on("acme", storage_object="/a/../b")),
+        "access.storage_object",
+    ),
     ("Verify", pb.VerifyRequest(token="x", access=on("acme", source={"app": ""})), "access.source.app"),
     ("Verify", pb.VerifyRequest(token="x", access=on("acme"), min_revision="7"), "min_revision"),
     ("BatchVerify", pb.BatchVerifyRequest(), "requests"),
     ("BatchVerify", pb.BatchVerifyRequest(requests=[pb.VerifyRequest()] * 501), "requests"),
     ("Mint", pb.MintRequest(org="acme"), "kind"),
-    ("Mint", pb.MintRequest(kind=kind_pb2.Kind(service=kind_pb2.ServiceKind(name="s")), org="acme"), "kind.service.role"),
+    (
+        "Mint",
+        pb.MintRequest(kind=kind_pb2.Kind(service=kind_pb2.ServiceKind(name="s")), org="acme"),
+        "kind.service.role",
+    ),
     ("Mint", deploy(app=""), "app"),
     ("Mint", org_wide(""), "org"),
     ("Mint", org_wide("*"), "org"),
@@ -126,7 +134,7 @@ async def test_a_broken_field_is_named(shared: Almond, method: str, request_: An
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
-        (lambda text: "", "TOKEN_MISSING"),
+        (lambda _: "", "TOKEN_MISSING"),
         (lambda text: text[:-8], "TOKEN_TRUNCATED"),
         (lambda text: "fm2_" + text[5:], "TOKEN_FOREIGN"),
         (lambda text: text + "A" * 20_000, "TOKEN_TOO_LARGE"),
@@ -189,7 +197,9 @@ async def test_a_revision_of_another_store_is_a_failed_precondition(shared: Almo
 async def test_a_revision_not_seen_yet_is_unavailable_for_a_moment(shared: Almond) -> None:
     revision = (await shared.verify(shared.admin, on("acme"))).revision
     epoch, _, number = revision.partition(".")
-    refused = await refusal(shared.verify(shared.admin, on("acme"), min_revision=f"{epoch}.{int(number) + 1}"))
+    refused = await refusal(
+        shared.verify(shared.admin, on("acme"), min_revision=f"{epoch}.{int(number) + 1}")
+    )
     has_retry(refused, Code.UNAVAILABLE, "CANNOT_KNOW")
 
 
@@ -252,7 +262,7 @@ async def test_a_stale_view_makes_every_answer_unavailable(tmp_path: Path) -> No
         await asyncio.sleep(0.4)
         metadata = bearer(service.admin)
         question = pb.VerifyRequest(token=target.token, access=on("acme"))
-        calls = [
+        calls: list[Awaitable[Any]] = [
             service.stub.Verify(question, metadata=metadata),
             service.stub.Verify(question),
             service.stub.BatchVerify(pb.BatchVerifyRequest(requests=[question]), metadata=metadata),
@@ -295,7 +305,7 @@ class Bursting(TokenServicer):
     def __init__(self) -> None:
         """Take nothing."""
 
-    async def Verify(self, request: pb.VerifyRequest, context: Any) -> pb.VerifyResponse:
+    async def Verify(self, request: pb.VerifyRequest, context: Any) -> pb.VerifyResponse:  # noqa: N802
         raise ValueError(SECRET + request.token)
 
 
@@ -323,7 +333,9 @@ async def test_what_nobody_foresaw_is_internal_with_a_fixed_text_and_nothing_lea
 
 
 @pytest.mark.asyncio(loop_scope="module")
-@pytest.mark.parametrize("method", ["Mint", "Attenuate", "Verify", "Revoke", "InspectToken", "GetToken", "ListTokens"])
+@pytest.mark.parametrize(
+    "method", ["Mint", "Attenuate", "Verify", "Revoke", "InspectToken", "GetToken", "ListTokens"]
+)
 async def test_more_than_64_kib_is_refused_before_it_is_parsed(shared: Almond, method: str) -> None:
     refused = await refusal(raw_call(shared, method, b"\xff" * (MAX_REQUEST_BYTES + 1)))
     has_details(refused, Code.RESOURCE_EXHAUSTED, "REQUEST_TOO_LARGE")
@@ -336,7 +348,9 @@ async def test_more_than_64_kib_is_refused_before_it_is_parsed(shared: Almond, m
     "method",
     ["Mint", "Attenuate", "Verify", "BatchVerify", "Revoke", "InspectToken", "GetToken", "ListTokens"],
 )
-@pytest.mark.parametrize("raw", [b"\xff", b"\x0a\x05ab", b"\x0a\x02\xc3\x28"], ids=["tag", "cut", "not utf-8"])
+@pytest.mark.parametrize(
+    "raw", [b"\xff", b"\x0a\x05ab", b"\x0a\x02\xc3\x28"], ids=["tag", "cut", "not utf-8"]
+)
 async def test_bytes_that_are_no_message_are_an_invalid_argument(
     shared: Almond, method: str, raw: bytes
 ) -> None:

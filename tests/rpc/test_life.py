@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import random
 import secrets
 from typing import Any
@@ -11,12 +12,12 @@ import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
-from support import Almond, bearer, channel_to, deploy, on, org_wide, readonly, refusal, signed, verifier
 
-from almond.v1 import caveat_pb2, decision_pb2, token_service_pb2_grpc
+from almond.v1 import caveat_pb2, decision_pb2, token_pb2, token_service_pb2_grpc
 from almond.v1 import token_service_pb2 as pb
 from almond_core.caveats import Org, Valid
 from almond_core.masks import ALL
+from support import Almond, bearer, channel_to, deploy, on, org_wide, readonly, refusal, signed, verifier
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -55,7 +56,11 @@ async def test_what_mint_returns_and_what_verify_says_agree(shared: Almond) -> N
     assert (answer.outcome, answer.authentic, answer.token_index) == (ALLOWED, True, 0)
     assert answer.facts.token_id == made.record.id
     assert answer.facts.branch_ids[-1] == made.branch_id
-    assert (answer.facts.kind, answer.facts.home_org) == (made.record.kind, made.record.org) == ("deploy", "acme")
+    assert (
+        (answer.facts.kind, answer.facts.home_org)
+        == (made.record.kind, made.record.org)
+        == ("deploy", "acme")
+    )
     assert answer.facts.issue_time == made.record.create_time
     assert answer.facts.expire_time == made.record.expire_time
     assert list(answer.caveats) == list(made.record.caveats)
@@ -109,7 +114,9 @@ async def test_denials_name_the_caveat_and_the_explanation_has_all(shared: Almon
     assert denial.sentence
     assert [each.caveat for each in answer.explanation] == list(answer.caveats)
     said = {each.caveat_index: each.verdict for each in answer.explanation}
-    assert [index for index, each in said.items() if each != decision_pb2.VERDICT_PERMITS] == [denial.caveat_index]
+    assert [index for index, each in said.items() if each != decision_pb2.VERDICT_PERMITS] == [
+        denial.caveat_index
+    ]
     assert not (await shared.verify(token, on("acme", "w"))).explanation
 
 
@@ -333,7 +340,8 @@ async def test_known_time_never_goes_back(shared: Almond) -> None:
 async def test_paging_lists_every_record_once_newest_first(shared: Almond) -> None:
     made = [(await shared.mint(org_wide("paged"))).record.id for _ in range(7)]
     for size in (1, 2, 3, 7, 8, 100):
-        listed, token = [], ""
+        listed: list[token_pb2.TokenRecord] = []
+        token = ""
         while True:
             request = pb.ListTokensRequest(org="paged", page_size=size, page_token=token)
             page = await shared.stub.ListTokens(request, metadata=bearer(shared.admin))
@@ -439,6 +447,42 @@ async def test_a_batch_answers_in_order_and_puts_errors_in_their_place(shared: A
     assert all(each.error.message for each in answer.results if each.HasField("error"))
 
 
+@pytest.mark.parametrize(
+    "place",
+    [
+        '[1e400, "x"]',
+        '[Infinity, "x"]',
+        '[123456789012345678901234567890, "x"]',
+        '[1.5, "x"]',
+        '[1, "\\ud800"]',
+        '[1, "x"]',
+        "[1, 2, 3]",
+        "[" * 20_000,
+        "{}",
+    ],
+    ids=lambda text: text[:12],
+)
+async def test_a_page_token_of_ones_own_making_is_an_invalid_argument(shared: Almond, place: str) -> None:
+    request = pb.ListTokensRequest(org="acme", page_token=base64.urlsafe_b64encode(place.encode()).decode())
+    refused = await refusal(shared.stub.ListTokens(request, metadata=bearer(shared.admin)))
+    assert (refused.code, refused.field) == (grpc.StatusCode.INVALID_ARGUMENT, "page_token")
+
+
+@pytest.mark.parametrize("seconds", [-(2**63), -1, 0, 2**53, 2**62, 2**63 - 1])
+async def test_a_time_out_of_bounds_is_refused_and_never_an_accident(shared: Almond, seconds: int) -> None:
+    made = await shared.mint(org_wide())
+    for valid in (
+        caveat_pb2.ValidCaveat(not_after=Timestamp(seconds=seconds)),
+        caveat_pb2.ValidCaveat(not_before=Timestamp(seconds=seconds)),
+    ):
+        caveat = caveat_pb2.Caveat(valid=valid)
+        call = shared.stub.Attenuate(pb.AttenuateRequest(token=made.token, caveats=[caveat]))
+        if await call.code() is grpc.StatusCode.OK:
+            assert await reasons(shared, (await call).token) in ([], ["EXPIRED"], ["NOT_YET_VALID"])
+        else:
+            assert (await refusal(call)).field == "caveats[0]"
+
+
 @pytest.mark.parametrize("size", [1, 31, 32, 33, 64, 499, 500])
 async def test_a_batch_has_an_answer_for_every_question(shared: Almond, size: int) -> None:
     gate = (await shared.mint(verifier())).token
@@ -479,5 +523,5 @@ async def test_answers_never_cross_among_200_calls_at_once(shared: Almond) -> No
 
     calls = [(batch if number % 4 == 0 else single)(stubs[number % len(stubs)]) for number in range(200)]
     await asyncio.gather(*calls)
-    for each in channels:
-        await each.close()
+    for channel in channels:
+        await channel.close()

@@ -60,8 +60,10 @@ def list_tokens(
 
 def _print(rows: Iterable[list[str]]) -> None:
     out = screen.out()
-    table = Table(*_COLUMNS, box=box.SIMPLE_HEAD if out.is_terminal else None, pad_edge=False)
-    table.columns[0].no_wrap = True  # an id that is cut cannot be revoked
+    table = Table(box=box.SIMPLE_HEAD if out.is_terminal else None, pad_edge=False)
+    for name in _COLUMNS:
+        # On a narrow terminal cells break over lines. Nothing is cut, and an id stays in one piece to copy.
+        table.add_column(name, overflow="fold", no_wrap=name == "ID")
     for row in rows:
         table.add_row(*row)
     out.print(table, soft_wrap=False)

@@ -35,6 +35,7 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         """Open the file, which must exist."""
+        self._file = _File(path)
         self._writing = _engine(path, "BEGIN IMMEDIATE")
         self._reading = _engine(path, "BEGIN")
         self._writer = ThreadPoolExecutor(1, "almond-store-write")
@@ -57,7 +58,7 @@ class Database:
     async def _run(self, executor: ThreadPoolExecutor, engine: Engine, work: Callable[[Connection], T]) -> T:
         loop = asyncio.get_running_loop()
         try:
-            running = loop.run_in_executor(executor, _transact, engine, work)
+            running = loop.run_in_executor(executor, _transact, engine, work, self._file)
         except RuntimeError:  # what an executor answers after `close`
             raise StoreUnavailableError("The store is closed: this server is stopping.") from None
         return await asyncio.shield(running)
@@ -75,10 +76,33 @@ def location(path: Path) -> URL:
     return URL.create("sqlite", database=str(path))
 
 
-def _transact(engine: Engine, work: Callable[[Connection], T]) -> T:
+class _File:
+    """The file as it was opened. One that was deleted or exchanged since would take writes into nowhere."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._opened = self._look()
+
+    def must_be_the_same(self) -> None:
+        if self._look() != self._opened:
+            raise StoreUnavailableError(
+                "The store's file was deleted or exchanged while this server ran; put it back and restart."
+            )
+
+    def _look(self) -> tuple[int, int] | None:
+        try:
+            status = self._path.stat()
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
+
+
+def _transact(engine: Engine, work: Callable[[Connection], T], file: _File) -> T:
     try:
         with engine.begin() as connection:
-            return work(connection)
+            result = work(connection)
+            file.must_be_the_same()  # before the commit: what cannot last is not acknowledged
+            return result
     except DBAPIError as error:
         # The driver's own words name no value; SQLAlchemy's would hold the statement's parameters.
         why = f"{type(error.orig).__name__}: {error.orig}"

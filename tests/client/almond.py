@@ -1,0 +1,16 @@
+"""Runs the command line inside the test's process."""
+
+import re
+
+from typer.testing import CliRunner, Result
+
+from almond_client.cli.program import build
+
+TOKEN_LINE = re.compile(r"alm1_[A-Za-z0-9_-]+\n")
+
+
+def almond(*words: str, stdin: str = "", address: str = "127.0.0.1:1") -> Result:
+    """Run `almond WORDS`; the address is nobody's unless given."""
+    return CliRunner().invoke(
+        build(extended=False), list(words), input=stdin, env={"ALMOND_ADDRESS": address}
+    )

@@ -1,0 +1,266 @@
+"""Following the store and the feed: every fault heals, or ends in nobody saying yes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+from support import SetClock, eventually
+
+from almond_server.adapters.memory import MemoryRevocations, MemoryStore
+from almond_server.adapters.memory_feed import MemoryFeed
+from almond_server.errors import CannotKnowError, StoreUnavailableError
+from almond_server.ports import Actor, Change, Reading, Withdrawal
+from almond_server.service.follower import Follower
+from almond_server.service.view import RevocationView
+
+SELDOM, OFTEN = 60.0, 0.01
+OPERATOR = Actor("operator")
+
+
+class Server:
+    """One server's follower and view, on a store and a feed that others may share."""
+
+    def __init__(
+        self,
+        store: MemoryStore,
+        feed: MemoryFeed,
+        clock: SetClock,
+        poll_seconds: float = SELDOM,
+        revocations: MemoryRevocations | None = None,
+    ) -> None:
+        self.feed = feed
+        self.revocations = revocations or MemoryRevocations(store)
+        self.view = RevocationView(store.epoch, 5.0, clock)
+        self.turns: list[bool] = []
+        self.follower = Follower(self.revocations, feed, self.view, clock, poll_seconds, self.turns.append)
+
+    @property
+    def number(self) -> int:
+        return self.view.revision.number
+
+    async def withdraw(self, *token_ids: str) -> None:
+        for token_id in token_ids:
+            await self.revocations.withdraw([Withdrawal(token_id, None, None)], OPERATOR, "", None, 0)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Run until the first poll is over and the feed is read, and until the block ends."""
+        readers = len(self.feed._readers)
+        task = asyncio.create_task(self.follower.run())
+        await self.until(lambda: bool(self.turns) and len(self.feed._readers) > readers)
+        try:
+            yield
+        finally:
+            assert not task.done(), "the follower ended by itself"
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def until(self, good: object) -> None:
+        async def look() -> bool:
+            return bool(good()) if callable(good) else bool(good)
+
+        await eventually(look, bool)
+
+    async def reaches(self, number: int) -> None:
+        await self.until(lambda: self.number == number)
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.fixture
+def feed() -> MemoryFeed:
+    return MemoryFeed()
+
+
+async def test_catching_up_takes_every_change_and_proves_the_view(
+    store: MemoryStore, feed: MemoryFeed, clock: SetClock
+) -> None:
+    server = Server(store, feed, clock)
+    await server.withdraw(*(f"t{number}" for number in range(2500)))
+    await server.follower.catch_up()
+    assert (server.number, len(server.view), server.view.is_fresh) == (2500, 2500, True)
+
+
+async def test_what_one_server_saw_first_reaches_the_other_by_the_feed(
+    store: MemoryStore, feed: MemoryFeed, clock: SetClock
+) -> None:
+    here, there = Server(store, feed, clock), Server(store, feed, clock)
+    async with here.running(), there.running():
+        await here.withdraw("t1", "t2")
+        await here.follower.catch_up()
+        await there.reaches(2)
+
+
+async def test_a_gap_in_the_feed_heals_from_the_store(
+    store: MemoryStore, feed: MemoryFeed, clock: SetClock
+) -> None:
+    server = Server(store, feed, clock)
+    async with server.running():
+        await server.withdraw("t1", "t2", "t3")
+        assert server.number == 0
+        await feed.publish(store.epoch, store.changes[2])
+        await server.reaches(3)
+
+
+async def test_what_the_feed_repeats_or_says_of_another_store_is_not_taken(
+    store: MemoryStore, feed: MemoryFeed, clock: SetClock
+) -> None:
+    server = Server(store, feed, clock)
+    async with server.running():
+        await server.withdraw("t1", "t2")
+        other = Change(1, (Withdrawal("of another store", None, None),))
+        await feed.publish("ffffffff", other)
+        await feed.publish(store.epoch, store.changes[0])
+        await feed.publish(store.epoch, other)  # as if forged: number 1 was taken already
+        await feed.publish(store.epoch, store.changes[1])
+        await server.reaches(2)
+    assert set(server.view._withdrawn) == {"t1", "t2"}
+
+
+async def test_the_feed_alone_never_proves_the_view(
+    store: MemoryStore, feed: MemoryFeed, clock: SetClock
+) -> None:
+    server = Server(store, feed, clock)
+    async with server.running():
+        store.available = False
+        clock.advance(6.0)
+        await feed.publish(store.epoch, Change(1, (Withdrawal("t1", None, None),)))
+        await server.reaches(1)
+        with pytest.raises(CannotKnowError):
+            server.view.must_be_fresh()
+
+
+async def test_a_poll_heals_what_a_cut_feed_lost(
+    store: MemoryStore, feed: MemoryFeed, clock: SetClock
+) -> None:
+    server = Server(store, feed, clock, OFTEN)
+    async with server.running():
+        feed.cut()
+        await server.withdraw("t1")
+        await server.reaches(1)
+        feed.mend()
+        await server.until(lambda: bool(feed._readers))
+    assert server.turns == [True]
+
+
+async def test_a_gap_with_the_store_away_heals_at_a_later_poll(
+    store: MemoryStore, feed: MemoryFeed, clock: SetClock
+) -> None:
+    server = Server(store, feed, clock, OFTEN)
+    async with server.running():
+        await server.withdraw("t1", "t2")
+        store.available = False
+        number = server.number
+        await feed.publish(store.epoch, Change(number + 5, ()))
+        await asyncio.sleep(0.05)
+        assert server.number <= 2
+        store.available = True
+        await server.reaches(2)
+
+
+async def test_a_store_that_does_not_answer_makes_the_view_stale_until_it_does(
+    store: MemoryStore, feed: MemoryFeed, clock: SetClock
+) -> None:
+    server = Server(store, feed, clock, OFTEN)
+    async with server.running():
+        store.available = False
+        with pytest.raises(StoreUnavailableError):
+            await server.follower.catch_up()
+        server.view.must_be_fresh()
+        clock.advance(5.1)
+        with pytest.raises(CannotKnowError):
+            server.view.must_be_fresh()
+        await server.until(lambda: server.turns == [True, False])
+        store.available = True
+        await server.until(lambda: server.turns == [True, False, True])
+        server.view.must_be_fresh()
+
+
+async def test_a_store_that_went_backwards_never_proves_the_view(
+    store: MemoryStore, feed: MemoryFeed, clock: SetClock
+) -> None:
+    server = Server(store, feed, clock, OFTEN)
+    await server.withdraw("t1", "t2")
+    async with server.running():
+        store.changes.pop()
+        with pytest.raises(CannotKnowError, match="backwards"):
+            await server.follower.catch_up()
+        clock.advance(5.1)
+        await server.until(lambda: server.turns == [True, False])
+        await asyncio.sleep(0.05)
+        assert server.turns == [True, False]
+        assert server.number == 2
+
+
+async def test_an_exchanged_store_never_proves_the_view(
+    store: MemoryStore, feed: MemoryFeed, clock: SetClock
+) -> None:
+    server = Server(store, feed, clock)
+    await server.withdraw("t1")
+    await server.follower.catch_up()
+    store.epoch = "ffffffff"
+    await server.withdraw("t2", "t3")
+    clock.advance(5.1)
+    with pytest.raises(CannotKnowError):
+        await server.follower.catch_up()
+    assert not server.view.is_fresh
+    assert server.number == 1
+
+
+async def test_a_gap_in_the_store_itself_never_proves_the_view(
+    store: MemoryStore, feed: MemoryFeed, clock: SetClock
+) -> None:
+    server = Server(store, feed, clock)
+    await server.withdraw("t1", "t2", "t3")
+    store.changes[1] = store.changes[2]
+    with pytest.raises(CannotKnowError, match="gap"):
+        await server.follower.catch_up()
+    assert (server.number, server.view.is_fresh) == (1, False)
+
+
+async def test_a_slow_store_counts_from_when_it_was_asked(
+    store: MemoryStore, feed: MemoryFeed, clock: SetClock
+) -> None:
+    class Slow(MemoryRevocations):
+        async def reading(self, now: int) -> Reading:
+            read = await super().reading(now)
+            clock.advance(5.1)
+            return read
+
+    server = Server(store, feed, clock, revocations=Slow(store))
+    await server.follower.catch_up()
+    assert not server.view.is_fresh
+
+
+async def test_catching_up_twice_at_once_takes_every_change_once(
+    store: MemoryStore, feed: MemoryFeed, clock: SetClock
+) -> None:
+    asked: list[int] = []
+
+    class Counting(MemoryRevocations):
+        async def changes_after(self, number: int, limit: int) -> Sequence[Change]:
+            asked.append(number)
+            return await super().changes_after(number, limit)
+
+    server = Server(store, feed, clock, revocations=Counting(store))
+    await server.withdraw("t1", "t2")
+    await asyncio.gather(*(server.follower.catch_up() for _ in range(5)))
+    assert (server.number, asked) == (2, [0])
+
+
+async def test_a_feed_that_cannot_be_written_costs_nothing_but_time(
+    store: MemoryStore, feed: MemoryFeed, clock: SetClock
+) -> None:
+    here, there = Server(store, feed, clock), Server(store, feed, clock, OFTEN)
+    async with here.running(), there.running():
+        feed.cut()
+        await here.withdraw("t1")
+        await here.follower.catch_up()
+        await there.reaches(1)

@@ -1,0 +1,154 @@
+"""What is known to be withdrawn, and when nothing is known."""
+
+from __future__ import annotations
+
+import pytest
+from support import SetClock
+
+from almond_core import chain, crypto, minting, wire
+from almond_core.caveats import Label, Org, encode
+from almond_core.chain import VerifiedToken
+from almond_core.decision import LIVE, Withdrawn
+from almond_core.masks import ALL
+from almond_core.model import Identity, token_id_at
+from almond_server.errors import CannotKnowError, WrongRevisionError
+from almond_server.ports import Change, Reading, Withdrawal
+from almond_server.service.key_ring import KeyRing
+from almond_server.service.revision import Revision
+from almond_server.service.view import RevocationView
+
+EPOCH = "0a1b2c3d"
+TOKEN_ID = token_id_at(1_700_000_000_000, bytes(10))
+
+
+@pytest.fixture
+def view(clock: SetClock) -> RevocationView:
+    return RevocationView(EPOCH, 5.0, clock)
+
+
+@pytest.fixture
+def fresh(view: RevocationView, clock: SetClock) -> RevocationView:
+    assert view.prove(Reading(EPOCH, 0, 100), clock.monotonic())
+    return view
+
+
+@pytest.fixture
+def token(view: RevocationView) -> VerifiedToken:
+    """A token of four generations: the identifier, the org, and two labels."""
+    prk = crypto.extract(bytes(32))
+    labels = [Label.new(bytes([number]) * 16, "") for number in (1, 2)]
+    made = minting.mint(prk, Identity("k1", TOKEN_ID, "org", "acme", ""), [encode(Org("acme", ALL))])
+    return chain.verify(wire.decode(minting.attenuate(made.text, labels).text), KeyRing({"k1": prk}, "k1", view))
+
+
+def change(number: int, *branch_ids: bytes | None, token_id: str = TOKEN_ID) -> Change:
+    return Change(number, tuple(Withdrawal(token_id, each, None) for each in branch_ids))
+
+
+def test_a_new_view_knows_nothing(view: RevocationView, token: VerifiedToken) -> None:
+    assert not view.is_fresh
+    with pytest.raises(CannotKnowError):
+        view.standing(token)
+    with pytest.raises(CannotKnowError):
+        view.must_be_fresh()
+
+
+def test_a_reading_makes_it_fresh_for_as_long_as_may_be(
+    fresh: RevocationView, clock: SetClock, token: VerifiedToken
+) -> None:
+    clock.advance(5.0)
+    assert fresh.standing(token) is LIVE
+    clock.advance(0.001)
+    with pytest.raises(CannotKnowError):
+        fresh.standing(token)
+
+
+def test_age_counts_from_when_the_reading_began(view: RevocationView, clock: SetClock) -> None:
+    began = clock.monotonic()
+    clock.advance(6.0)
+    view.prove(Reading(EPOCH, 0, 100), began)
+    assert not view.is_fresh
+
+
+def test_a_late_reading_does_not_make_it_older(fresh: RevocationView, clock: SetClock) -> None:
+    began = clock.monotonic()
+    clock.advance(4.0)
+    fresh.prove(Reading(EPOCH, 0, 104), clock.monotonic())
+    fresh.prove(Reading(EPOCH, 0, 100), began)
+    assert fresh.store_time == 104
+    clock.advance(4.0)
+    assert fresh.is_fresh
+
+
+@pytest.mark.parametrize("reading", [Reading("ffffffff", 0, 100), Reading(EPOCH, 1, 100)])
+def test_a_reading_of_another_store_or_beyond_the_view_proves_nothing(
+    view: RevocationView, clock: SetClock, reading: Reading
+) -> None:
+    assert not view.prove(reading, clock.monotonic())
+    assert not view.is_fresh
+    assert view.store_time == 0
+
+
+def test_only_the_next_change_is_taken(fresh: RevocationView) -> None:
+    assert not fresh.apply(change(2, None))
+    assert not fresh.apply(change(0, None))
+    assert len(fresh) == 0
+    assert fresh.apply(change(1, None))
+    assert not fresh.apply(change(1, None, token_id="another"))
+    assert fresh.revision == Revision(EPOCH, 1)
+    assert len(fresh) == 1
+
+
+def test_a_token_withdrawn_whole_is_withdrawn_whatever_was_before_or_comes_after(
+    fresh: RevocationView, token: VerifiedToken
+) -> None:
+    other = bytes(16)
+    for number, branch_id in enumerate([other, None, other], start=1):
+        assert fresh.standing(token) is LIVE or number == 3
+        fresh.apply(change(number, branch_id))
+    assert fresh.standing(token) == Withdrawn("the token itself")
+
+
+@pytest.mark.parametrize("generation", range(4))
+def test_a_branch_withdrawn_at_any_generation_withdraws_what_is_derived(
+    fresh: RevocationView, token: VerifiedToken, generation: int
+) -> None:
+    fresh.apply(change(1, token.branch_ids[generation]))
+    assert len(token.branch_ids) == 4
+    assert fresh.standing(token) == Withdrawn(f"branch, generation {generation} of 3")
+
+
+def test_entries_of_other_tokens_and_branches_do_not_matter(
+    fresh: RevocationView, token: VerifiedToken
+) -> None:
+    fresh.apply(change(1, bytes(16)))
+    fresh.apply(change(2, None, token.branch_ids[0], token_id="another"))
+    assert fresh.standing(token) is LIVE
+
+
+def test_several_branches_of_one_token_all_count(fresh: RevocationView, token: VerifiedToken) -> None:
+    fresh.apply(change(1, bytes(16), token.branch_ids[3]))
+    fresh.apply(change(2, b"\x01" * 16))
+    assert fresh.standing(token) == Withdrawn("branch, generation 3 of 3")
+    assert len(fresh) == 1
+
+
+def test_a_revision_is_seen_not_seen_yet_or_never_to_be_seen(fresh: RevocationView) -> None:
+    fresh.apply(change(1, None))
+    for number in (0, 1):
+        fresh.must_have(Revision(EPOCH, number))
+    with pytest.raises(CannotKnowError):
+        fresh.must_have(Revision(EPOCH, 2))
+    with pytest.raises(WrongRevisionError):
+        fresh.must_have(Revision("ffffffff", 0))
+
+
+def test_an_unknown_key_is_unknown_only_while_the_view_is_fresh(
+    fresh: RevocationView, clock: SetClock
+) -> None:
+    ring = KeyRing({"k1": bytes(32)}, "k1", fresh)
+    assert ring.prk("k2") is None
+    clock.advance(6.0)
+    assert ring.prk("k1") == bytes(32)
+    with pytest.raises(CannotKnowError):
+        ring.prk("k2")
