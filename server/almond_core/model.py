@@ -28,6 +28,7 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _FORMAT_VERSION: Final = 1
 _MAX_SUBJECT_BYTES: Final = 64
 _MAX_KEY_ID: Final = 32
+_END_OF_TIME_MS: Final = 253_402_300_800_000
 _MAX_ARGV: Final = 64
 _MAX_ATTRIBUTES: Final = 32
 _MAX_ELEMENT_BYTES: Final = 4096
@@ -84,7 +85,8 @@ class Identity:
         """Raise `FieldError` for the first part that is not well formed."""
         if len(checked_id("key_id", self.key_id)) > _MAX_KEY_ID:
             raise FieldError("key_id", f"at most {_MAX_KEY_ID} characters")
-        token_id_bytes(self.token_id)
+        if int.from_bytes(token_id_bytes(self.token_id)[:6], "big") >= _END_OF_TIME_MS:
+            raise FieldError("token_id", "its time lies before the year 10000")
         if _KIND.fullmatch(self.kind) is None:
             raise FieldError("kind", "lower-case letters and -, at most 32")
         if self.home_org:

@@ -82,7 +82,7 @@ def _decode_text(text: str, max_text: int) -> bytes:
         raise TokenError(Reason.FOREIGN, "This is not an Almond token: those begin with alm1_.")
     if len(text) > max_text:
         raise TokenError(Reason.TOO_LARGE, f"The token is longer than {max_text} characters.")
-    body, mark, checksum = text[:-7], text[-7], text[-6:]
+    body, mark, checksum = text[:-7], text[-7:-6], text[-6:]
     if len(text) < _SHORTEST or mark != "_" or checksum != _checksum(body):
         raise TokenError(
             Reason.TRUNCATED,

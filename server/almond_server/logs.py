@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
@@ -38,7 +38,7 @@ def configure(level: str) -> None:
     )
 
 
-def without_tokens(logger: WrappedLogger, method: str, line: str) -> str:
+def without_tokens(logger: WrappedLogger, method: str, line: Any) -> str:
     """Blot out anything that looks like a token: the last line of defence, not the first.
 
     It sees the finished line, so that a token inside a list or an error's text does not slip through.

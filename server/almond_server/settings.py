@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
@@ -57,8 +58,10 @@ class Settings:
             )
         if not 0 <= self.leeway <= 60:  # noqa: PLR2004
             raise StartError("--leeway: 0 to 60 seconds.")
-        if self.grace < 0 or self.presented_per_minute < 1:
-            raise StartError("--grace must not be negative, --presented-per-minute must be at least 1.")
+        if not 0 <= self.grace < math.inf or self.presented_per_minute < 1:
+            raise StartError(
+                "--grace must be finite and not negative, --presented-per-minute must be at least 1."
+            )
         if self.log_level not in {"debug", "info", "warning", "error"}:
             raise StartError("--log-level: debug, info, warning or error.")
         if not self.redis_url.startswith(("redis://", "rediss://", "unix://")):

@@ -265,6 +265,7 @@ async def test_a_stale_view_makes_every_answer_unavailable(tmp_path: Path) -> No
         calls: list[Awaitable[Any]] = [
             service.stub.Verify(question, metadata=metadata),
             service.stub.Verify(question),
+            service.stub.Verify(pb.VerifyRequest(token="hello", access=on("acme"))),
             service.stub.BatchVerify(pb.BatchVerifyRequest(requests=[question]), metadata=metadata),
             service.mint(org_wide()),
             service.revoke(token_id=target.record.id),

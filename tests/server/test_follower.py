@@ -7,7 +7,6 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
-from support import SetClock, eventually
 
 from almond_server.adapters.memory import MemoryRevocations, MemoryStore
 from almond_server.adapters.memory_feed import MemoryFeed
@@ -15,6 +14,7 @@ from almond_server.errors import CannotKnowError, StoreUnavailableError
 from almond_server.ports import Actor, Change, Reading, Withdrawal
 from almond_server.service.follower import Follower
 from almond_server.service.view import RevocationView
+from support import SetClock, eventually
 
 SELDOM, OFTEN = 60.0, 0.01
 OPERATOR = Actor("operator")

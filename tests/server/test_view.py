@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from support import SetClock
 
 from almond_core import chain, crypto, minting, wire
 from almond_core.caveats import Label, Org, encode
@@ -16,6 +15,7 @@ from almond_server.ports import Change, Reading, Withdrawal
 from almond_server.service.key_ring import KeyRing
 from almond_server.service.revision import Revision
 from almond_server.service.view import RevocationView
+from support import SetClock
 
 EPOCH = "0a1b2c3d"
 TOKEN_ID = token_id_at(1_700_000_000_000, bytes(10))
@@ -38,7 +38,9 @@ def token(view: RevocationView) -> VerifiedToken:
     prk = crypto.extract(bytes(32))
     labels = [Label.new(bytes([number]) * 16, "") for number in (1, 2)]
     made = minting.mint(prk, Identity("k1", TOKEN_ID, "org", "acme", ""), [encode(Org("acme", ALL))])
-    return chain.verify(wire.decode(minting.attenuate(made.text, labels).text), KeyRing({"k1": prk}, "k1", view))
+    return chain.verify(
+        wire.decode(minting.attenuate(made.text, labels).text), KeyRing({"k1": prk}, "k1", view)
+    )
 
 
 def change(number: int, *branch_ids: bytes | None, token_id: str = TOKEN_ID) -> Change:

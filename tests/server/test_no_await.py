@@ -1,0 +1,74 @@
+"""Nothing on the path of Verify waits: what it needs is in memory, so an answer is of one moment."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import almond_core
+import almond_server
+
+CORE, SERVER = (Path(str(each.__file__)).parent for each in (almond_core, almond_server))
+PATH = sorted(CORE.rglob("*.py")) + [
+    SERVER / "service" / name
+    for name in (
+        "verifier.py",
+        "callers.py",
+        "view.py",
+        "key_ring.py",
+        "needs.py",
+        "limiter.py",
+        "revision.py",
+    )
+]
+PATH += [SERVER / "rpc" / name for name in ("requests.py", "responses.py", "errors.py")]
+WAITING = (ast.AsyncFunctionDef, ast.Await, ast.AsyncFor, ast.AsyncWith)
+IDLE = {"asyncio", "threading", "time", "socket", "subprocess", "sqlalchemy", "sqlite3", "redis"}
+
+
+def waits(tree: ast.AST) -> list[int]:
+    """Return the lines that wait or define what may."""
+    return [node.lineno for node in ast.walk(tree) if isinstance(node, WAITING)]
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    """Yield the top-level packages imported."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (each.name.partition(".")[0] for each in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield (node.module or "").partition(".")[0]
+
+
+def method(name: str) -> ast.AsyncFunctionDef | ast.FunctionDef:
+    tree = ast.parse((SERVER / "rpc" / "servicer.py").read_text())
+    (found,) = (
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.AsyncFunctionDef | ast.FunctionDef) and node.name == name
+    )
+    return found
+
+
+@pytest.mark.parametrize("path", PATH, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_nothing_on_the_path_of_verify_waits(path: Path) -> None:
+    assert waits(ast.parse(path.read_text())) == []
+
+
+@pytest.mark.parametrize("path", PATH, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_nothing_on_the_path_of_verify_imports_what_waits(path: Path) -> None:
+    assert IDLE.isdisjoint(imports(ast.parse(path.read_text())))
+
+
+@pytest.mark.parametrize("name", ["Verify", "_verify", "_batch_result", "authorization"])
+def test_the_rpc_itself_does_not_wait(name: str) -> None:
+    assert [node for node in ast.walk(method(name)) if isinstance(node, WAITING[1:])] == []
+
+
+def test_the_test_would_see_one_that_waits() -> None:
+    assert waits(method("BatchVerify"))
+    assert waits(ast.parse((SERVER / "service" / "revoker.py").read_text()))
+    assert "asyncio" in imports(ast.parse((SERVER / "service" / "follower.py").read_text()))

@@ -1,0 +1,406 @@
+"""Makes tokens.json: tokens with exactly one fault each, by an encoder that shares no line with the core.
+
+Run it to write the file; a test holds the checked-in one against it. All keys are for tests only.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import zlib
+from pathlib import Path
+from typing import Any
+
+FILE = Path(__file__).with_name("tokens.json")
+
+KEY = bytes(range(32))
+KEY_ID = "k-test"
+NOW = 1_800_000_000
+ORG = '["org","acme","*"]'
+VALID = f'["valid",null,{NOW + 3600}]'
+DEPLOY = (
+    ORG,
+    '["if_present",[["apps",{"web":"*"}],["features",{"builder":"*","wg":"*"}],["storage_objects",{}]],"r"]',
+    '["if_present",[["app_features",{"images":"*"}]],"*"]',
+    VALID,
+)
+WEB = {"org": "acme", "app": "web", "actions": "w"}
+
+
+def _mac(key: bytes, data: bytes) -> bytes:
+    return hmac.new(key, data, hashlib.sha256).digest()
+
+
+def _b64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+def _varint(number: int) -> bytes:
+    out = b""
+    while number > 0x7F:
+        out += bytes([number & 0x7F | 0x80])
+        number >>= 7
+    return out + bytes([number])
+
+
+def _packet(kind: int, data: bytes) -> bytes:
+    return bytes([kind]) + _varint(len(data)) + data
+
+
+def _token_id() -> str:
+    milliseconds = (NOW - 60) * 1000
+    raw = milliseconds.to_bytes(6, "big") + bytes([0x70, 0, 0x80, 0, 0, 0, 0, 0, 0, 1])
+    return _b64(raw)
+
+
+def identifier(*, key_id: str = KEY_ID, version: int = 1, token_id: str = "", org: str = "acme") -> bytes:
+    parts = [version, key_id, token_id or _token_id(), "deploy", org, ""]
+    return json.dumps(parts, separators=(",", ":")).encode()
+
+
+def root(ident: bytes, key: bytes = KEY) -> bytes:
+    prk = _mac(bytes(32), key)
+    return _mac(prk, b"almond/v1/root" + ident + b"\x01")
+
+
+def sign(ident: bytes, caveats: list[bytes], key: bytes = KEY) -> bytes:
+    link = _mac(_mac(b"macaroons-key-generator", root(ident, key)), ident)
+    for caveat in caveats:
+        link = _mac(link, caveat)
+    return link
+
+
+def binary(
+    caveats: list[bytes],
+    *,
+    ident: bytes | None = None,
+    signature: bytes | None = None,
+    location: bytes = b"almond",
+    key: bytes = KEY,
+) -> bytes:
+    ident = identifier() if ident is None else ident
+    out = b"\x02" + _packet(1, location) + _packet(2, ident) + b"\x00"
+    for caveat in caveats:
+        out += _packet(2, caveat) + b"\x00"
+    return out + b"\x00" + _packet(6, sign(ident, caveats, key) if signature is None else signature)
+
+
+def text(data: bytes) -> str:
+    return checked(f"alm1_{_b64(data)}")
+
+
+def checked(body: str) -> str:
+    return f"{body}_{_b64(zlib.crc32(body.encode()).to_bytes(4, 'big'))}"
+
+
+def token(*caveats: str, **changes: Any) -> str:
+    return text(binary([caveat.encode() for caveat in caveats], **changes))
+
+
+def case(
+    name: str, token: str, stage: str, result: str, access: dict[str, Any] | None = None, **more: Any
+) -> dict[str, Any]:
+    return {
+        "name": name,
+        "key_id": KEY_ID,
+        "key": KEY.hex(),
+        "now": NOW,
+        "token": token,
+        "access": WEB if access is None else access,
+        "stage": stage,
+        "result": result,
+    } | more
+
+
+def allowed(name: str, *caveats: str, access: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    return case(name, token(*caveats), "allowed", "ALLOWED", access, **more)
+
+
+def refused(
+    name: str, result: str, index: int, *caveats: str, access: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    return case(name, token(*caveats), "clear", result, access, caveat_index=index)
+
+
+def text_cases() -> list[dict[str, Any]]:
+    good = token(*DEPLOY)
+    data = binary([caveat.encode() for caveat in DEPLOY])
+    body = f"alm1_{_b64(data)}"
+    spare = _b64(data)
+    while len(spare) % 4 == 0:  # a body with spare bits is needed to set one
+        data = binary([*(caveat.encode() for caveat in DEPLOY), b'["label","' + b"A" * 22 + b'","x"]'])
+        spare = _b64(data)
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    flipped = spare[:-1] + alphabet[alphabet.index(spare[-1]) + 1]
+    return [
+        case("no text", "", "decode", "MISSING"),
+        case("another service's token", "fm2_lJPECAAAAAAAAAAB", "decode", "FOREIGN"),
+        case("no prefix", good.removeprefix("alm1_"), "decode", "FOREIGN"),
+        case("prefix in upper case", "ALM1_" + good[5:], "decode", "FOREIGN"),
+        case("prefix alone", "alm1_", "decode", "TRUNCATED"),
+        case("last character cut off", good[:-1], "decode", "TRUNCATED"),
+        case("half of it cut off", good[: len(good) // 2], "decode", "TRUNCATED"),
+        case(
+            "one character mistyped",
+            good[:40] + ("A" if good[40] != "A" else "B") + good[41:],
+            "decode",
+            "TRUNCATED",
+        ),
+        case("checksum mistyped", good[:-6] + "AAAAAA", "decode", "TRUNCATED"),
+        case("checksum without its mark", body + good[-6:], "decode", "TRUNCATED"),
+        case("one character more", good + "A", "decode", "TRUNCATED"),
+        case("padding", checked(body + "="), "decode", "MALFORMED"),
+        case("standard base64 alphabet", checked("alm1_" + "+/" * 40), "decode", "MALFORMED"),
+        case("spare bits", checked("alm1_" + flipped), "decode", "MALFORMED"),
+        case("an impossible length of base64", checked("alm1_AAAAA"), "decode", "MALFORMED"),
+        case("nothing inside", checked("alm1_"), "decode", "MALFORMED"),
+        case("too long", "alm1_" + "A" * 16_400, "decode", "TOO_LARGE"),
+    ]
+
+
+def binary_cases() -> list[dict[str, Any]]:
+    caveats = [caveat.encode() for caveat in DEPLOY]
+    data = binary(caveats)
+    ident = identifier()
+    head = b"\x02" + _packet(1, b"almond")
+    tail = data[data.index(_packet(2, ident)) + len(_packet(2, ident)) :]
+    long_ident = b"\x02" + bytes([len(ident) | 0x80, 0]) + ident
+    third = _packet(1, b"elsewhere") + _packet(2, b"an id") + _packet(4, b"v" * 72) + b"\x00"
+    with_third = data[: -len(_packet(6, b"x" * 32)) - 1] + third
+    link = sign(ident, caveats)
+    third_signature = _mac(link, _mac(link, b"v" * 72) + _mac(link, b"an id"))
+    located = _packet(1, b"almond") + _packet(2, ORG.encode()) + b"\x00"
+    return [
+        case("macaroon version 1", text(b"0021location almond\n" + data), "decode", "MALFORMED"),
+        case("version byte 3", text(b"\x03" + data[1:]), "decode", "MALFORMED"),
+        case("another location", token(*DEPLOY, location=b"Almond"), "decode", "MALFORMED"),
+        case("no location", text(b"\x02" + data[len(head) :]), "decode", "MALFORMED"),
+        case("no identifier", text(head + b"\x00" + tail[1:]), "decode", "MALFORMED"),
+        case("a length that is not minimal", text(head + long_ident + tail), "decode", "MALFORMED"),
+        case("a length past the end", text(data[:-34] + b"\x06\x7f" + data[-32:]), "decode", "MALFORMED"),
+        case("a varint without end", text(head + b"\x02" + b"\xff" * 600), "decode", "MALFORMED"),
+        case("an empty caveat", text(binary([*caveats, b""])), "decode", "MALFORMED"),
+        case("a byte after the signature", text(data + b"\x00"), "decode", "MALFORMED"),
+        case("a signature of 31 bytes", token(*DEPLOY, signature=b"s" * 31), "decode", "MALFORMED"),
+        case("no signature", text(data[:-34]), "decode", "MALFORMED"),
+        case(
+            "a first-party caveat with a location",
+            text(
+                head
+                + _packet(2, ident)
+                + b"\x00"
+                + located
+                + b"\x00"
+                + _packet(6, sign(ident, [ORG.encode()]))
+            ),
+            "decode",
+            "MALFORMED",
+        ),
+        case("65 caveats", token(ORG, *['["action","*"]'] * 64), "decode", "TOO_LARGE"),
+        case("513 commas", token(ORG, "[" + json.dumps("x") + ",1" * 511 + "]"), "decode", "TOO_LARGE"),
+        case(
+            "identifier of another version",
+            token(*DEPLOY, ident=identifier(version=2)),
+            "decode",
+            "MALFORMED",
+        ),
+        case(
+            "token id that is no UUIDv7",
+            token(*DEPLOY, ident=identifier(token_id="A" * 22)),
+            "decode",
+            "MALFORMED",
+        ),
+        case("home org that is no id", token(*DEPLOY, ident=identifier(org="*")), "decode", "MALFORMED"),
+        case(
+            "identifier with white space",
+            token(*DEPLOY, ident=ident.replace(b",", b", ", 1)),
+            "decode",
+            "MALFORMED",
+        ),
+        case(
+            "a third-party caveat",
+            text(with_third + b"\x00" + _packet(6, third_signature)),
+            "clear",
+            "THIRD_PARTY",
+            caveat_index=4,
+        ),
+    ]
+
+
+def canonical_cases() -> list[dict[str, Any]]:
+    bad = {
+        "a caveat with white space": '["action", "*"]',
+        "a caveat that is an object": '{"action":"*"}',
+        "a caveat without a name": "[]",
+        "a caveat whose name is a number": "[1]",
+        "keys out of order": '["apps",{"web":"*","api":"*"}]',
+        "a key twice": '["apps",{"web":"*","web":"r"}]',
+        "an integer above 2^53-1": '["x",9007199254740992]',
+        "a negative integer": '["x",-1]',
+        "minus zero": '["x",-0]',
+        "a leading zero": '["x",01]',
+        "a fraction": '["x",1.0]',
+        "true": '["x",true]',
+        "seven brackets deep": '["x",[[[[[[]]]]]]]',
+        "an escape for a plain letter": '["x","\\u0061"]',
+        "an escape in upper case": '["x","\\u001F"]',
+        "a slash escaped": '["x","\\/"]',
+        "what Go escapes": '["x","\\u003c\\u003e\\u0026\\u2028"]',
+        "what Gson escapes": '["x","\\u0027\\u003d\\u003c\\u003e"]',
+        "a control character raw": '["x","\t"]',
+        "a lone surrogate": '["x","\\ud800"]',
+        "a key outside ASCII": '["x",{"é":1}]',
+        "trailing comma": '["x",1,]',
+    }
+    cases = [case(name, token(ORG, caveat), "decode", "MALFORMED") for name, caveat in bad.items()]
+    overlong = b'["x","' + b"\xc0\xaf" + b'"]'
+    cases.append(case("overlong UTF-8", text(binary([ORG.encode(), overlong])), "decode", "MALFORMED"))
+    label = '["label","AAAAAAAAAAAAAAAAAAAAAA","<>&\'= é"]'
+    cases.append(allowed("what Go and Gson escape, raw", ORG, label))
+    return cases
+
+
+def chain_cases() -> list[dict[str, Any]]:
+    caveats = [caveat.encode() for caveat in DEPLOY]
+    whole = sign(identifier(), caveats)
+    wider = [caveats[0], caveats[1].replace(b'"r"]', b'"*"]'), *caveats[2:]]
+    flipped = bytes([whole[0] ^ 1]) + whole[1:]
+    return [
+        case(
+            "another installation's key id",
+            token(*DEPLOY, ident=identifier(key_id="k-else")),
+            "verify",
+            "UNKNOWN_KEY",
+        ),
+        case("signed with another key", token(*DEPLOY, key=bytes(32)), "verify", "BROKEN_CHAIN"),
+        case("one bit of the signature", text(binary(caveats, signature=flipped)), "verify", "BROKEN_CHAIN"),
+        case(
+            "the last caveat removed", text(binary(caveats[:-1], signature=whole)), "verify", "BROKEN_CHAIN"
+        ),
+        case(
+            "a middle caveat removed",
+            text(binary([caveats[0], *caveats[2:]], signature=whole)),
+            "verify",
+            "BROKEN_CHAIN",
+        ),
+        case("a caveat widened", text(binary(wider, signature=whole)), "verify", "BROKEN_CHAIN"),
+        case(
+            "two caveats swapped",
+            text(binary([caveats[0], caveats[2], caveats[1], caveats[3]], signature=whole)),
+            "verify",
+            "BROKEN_CHAIN",
+        ),
+        case(
+            "a caveat added without its link",
+            text(binary([*caveats, b'["action","*"]'], signature=whole)),
+            "verify",
+            "BROKEN_CHAIN",
+        ),
+        case(
+            "the home org changed",
+            text(binary(caveats, ident=identifier(org="other"), signature=whole)),
+            "verify",
+            "BROKEN_CHAIN",
+        ),
+    ]
+
+
+def clear_cases() -> list[dict[str, Any]]:
+    def app(app: str, actions: str = "r") -> dict[str, Any]:
+        return {"org": "acme", "app": app, "actions": actions}
+
+    def stored(path: str, actions: str = "r") -> dict[str, Any]:
+        return {"org": "acme", "storage_object": path, "actions": actions}
+
+    bare = {"org": "acme", "actions": "r"}
+    soon, gone = f'["valid",{NOW + 6},null]', f'["valid",null,{NOW}]'
+    return [
+        allowed("a deploy token writes its app", *DEPLOY),
+        allowed("a deploy token reads the bare org", *DEPLOY, access=bare),
+        refused("a deploy token writes the bare org", "ACTION", 1, *DEPLOY, access=bare | {"actions": "w"}),
+        refused("a deploy token at another app", "WRONG_OBJECT", 1, *DEPLOY, access=app("api")),
+        refused("a deploy token at storage", "WRONG_OBJECT", 1, *DEPLOY, access=stored("a")),
+        refused(
+            "a deploy token mints",
+            "WRONG_OBJECT",
+            2,
+            *DEPLOY,
+            access=app("web", "c") | {"app_feature": "tokens"},
+        ),
+        case("no caveat at all", token(), "clear", "NO_ORG"),
+        case("the first caveat is not an org", token('["action","*"]', ORG), "clear", "NO_ORG"),
+        refused("another org", "WRONG_ORG", 0, ORG, access={"org": "other", "actions": "r"}),
+        allowed("any org", '["org","*","*"]'),
+        refused("org mask", "ACTION", 0, '["org","acme","r"]'),
+        allowed("one of several orgs", '["orgs",{"acme":"w","other":"*"}]'),
+        refused("several orgs, other mask", "ACTION", 0, '["orgs",{"acme":"r","other":"*"}]'),
+        refused("no org is left", "WRONG_ORG", 0, '["orgs",{}]'),
+        refused("apps names another", "WRONG_OBJECT", 1, ORG, '["apps",{"webb":"*"}]'),
+        refused("apps and no app named", "NOT_NAMED", 1, ORG, '["apps",{"web":"*"}]', access=bare),
+        refused("an empty set of apps", "WRONG_OBJECT", 1, ORG, '["apps",{}]'),
+        allowed("any app", ORG, '["apps",{"*":"w"}]'),
+        refused("star beside another app", "BROKEN_CAVEAT", 1, ORG, '["apps",{"*":"w","web":"*"}]'),
+        refused(
+            "features at another feature",
+            "WRONG_OBJECT",
+            1,
+            ORG,
+            '["features",{"wg":"*"}]',
+            access={"org": "acme", "feature": "builder", "actions": "r"},
+        ),
+        allowed("storage under the prefix", ORG, '["storage_objects",{"/a":"r"}]', access=stored("/a/b")),
+        refused(
+            "storage beside the prefix",
+            "WRONG_OBJECT",
+            1,
+            ORG,
+            '["storage_objects",{"/a":"r"}]',
+            access=stored("/ab"),
+        ),
+        refused(
+            "two prefixes intersect",
+            "ACTION",
+            1,
+            ORG,
+            '["storage_objects",{"/a":"*","/a/b":"r"}]',
+            access=stored("/a/b/c", "w"),
+        ),
+        refused("action", "ACTION", 1, ORG, '["action","r"]'),
+        refused("an empty mask", "ACTION", 1, ORG, '["action",""]'),
+        refused("an unknown action letter", "BROKEN_CAVEAT", 1, ORG, '["action","rx"]'),
+        refused("a mask out of order", "BROKEN_CAVEAT", 1, ORG, '["action","wr"]'),
+        refused("expired, at the very second", "EXPIRED", 1, ORG, gone),
+        allowed("the last second", ORG, f'["valid",null,{NOW + 1}]'),
+        refused("not valid yet, beyond the leeway", "NOT_YET_VALID", 1, ORG, soon),
+        allowed("not valid yet, within the leeway", ORG, f'["valid",{NOW + 5},null]'),
+        refused("an unknown caveat survives and denies", "UNKNOWN_CAVEAT", 1, ORG, '["moon_phase","full"]'),
+        refused("a known caveat of another shape", "BROKEN_CAVEAT", 1, ORG, '["action"]'),
+        refused(
+            "if_present with what may not stand inside",
+            "BROKEN_CAVEAT",
+            1,
+            ORG,
+            '["if_present",[["org","acme","*"]],"*"]',
+        ),
+        refused(
+            "if_present in if_present", "BROKEN_CAVEAT", 1, ORG, '["if_present",[["if_present",[],"*"]],"*"]'
+        ),
+        allowed("if_present and nothing named", ORG, '["if_present",[["features",{}]],"w"]'),
+        allowed("a label", ORG, '["label","AAAAAAAAAAAAAAAAAAAAAA","ci"]'),
+        refused("a label without an id", "BROKEN_CAVEAT", 1, ORG, '["label","","ci"]'),
+    ]
+
+
+def render() -> str:
+    """Return the whole file."""
+    cases = [*text_cases(), *binary_cases(), *canonical_cases(), *chain_cases(), *clear_cases()]
+    about = (
+        "One fault a case. Keys are for tests only. stage: decode, verify, clear or allowed. Leeway is 5 s."
+    )
+    return json.dumps({"about": about, "leeway": 5, "cases": cases}, indent=1, ensure_ascii=True) + "\n"
+
+
+if __name__ == "__main__":
+    FILE.write_text(render())
