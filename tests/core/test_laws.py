@@ -117,7 +117,8 @@ def test_any_text_decodes_or_raises_a_token_error(text: str) -> None:
     try:
         wire.decode(text)
     except TokenError as error:
-        assert text == "" or text not in error.sentence
+        if len(text) > 8 and text in error.sentence:
+            raise AssertionError("it echoes the text") from error
 
 
 @given(st.binary(max_size=300))
@@ -125,7 +126,8 @@ def test_any_bytes_under_a_right_checksum_decode_or_raise_a_token_error(data: by
     try:
         wire.decode(wire.encode(b"\x02" + data))
     except TokenError as error:
-        assert error.reason in {Reason.MALFORMED, Reason.TOO_LARGE}
+        if error.reason not in {Reason.MALFORMED, Reason.TOO_LARGE}:
+            raise
 
 
 @given(org_caveats, more, more)
