@@ -89,7 +89,8 @@ class Settings:
 def host_and_port(address: str) -> tuple[str, int]:
     """Split `host:port` (IPv6 in brackets); raises `StartError` for anything else."""
     host, colon, port = address.rpartition(":")
-    if not colon or not host or not port.isdecimal() or int(port) > _MAX_PORT:
+    bare_v6 = ":" in host and not (host.startswith("[") and host.endswith("]"))
+    if not colon or not host or bare_v6 or not port.isdecimal() or int(port) > _MAX_PORT:
         raise StartError(f"--address: host:port, such as {DEFAULT_ADDRESS} or [::1]:50051.")
     return host.strip("[]"), int(port)
 

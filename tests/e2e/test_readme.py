@@ -1,0 +1,52 @@
+"""Every command of the README's console block is run, in order, and prints what the README says."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from e2e.service import DevService, clean_environment
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+def _console() -> list[tuple[str, str]]:
+    block = re.search(r"```console\n(.*?)```", README, re.DOTALL)
+    assert block is not None
+    steps = block[1].split("$ ")[1:]
+    return [(step.partition("\n")[0], step.partition("\n")[2].strip()) for step in steps]
+
+
+def _run(command: str, directory: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    words = ["/bin/sh", "-c", command]
+    return subprocess.run(words, cwd=directory, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_the_first_decision_goes_as_the_readme_says(tmp_path: Path) -> None:
+    steps = _console()
+    assert len(steps) >= 7
+    with DevService(tmp_path / ".almond") as service:
+        (tmp_path / ".venv").symlink_to(Path(sys.executable).parents[1])
+        environment = clean_environment() | {"ALMOND_ADDRESS": service.address}
+        for command, expected in steps:
+            ran = _run(command, tmp_path, environment)
+            assert ran.returncode in {0, 1}, (command, ran.stderr)
+            assert ran.stdout.startswith(expected), (command, ran.stdout, ran.stderr)
+
+
+def test_the_screen_of_make_run_names_three_commands_that_work(tmp_path: Path) -> None:
+    with DevService(tmp_path / "data") as service:
+        commands = [line.strip() for line in service.screen.splitlines() if " tokens " in line]
+        assert len(commands) == 3
+        (tmp_path / ".venv").symlink_to(Path(sys.executable).parents[1])
+        outputs = [_run(command, tmp_path, clean_environment()) for command in commands]
+        assert [ran.returncode for ran in outputs] == [0, 0, 0], [ran.stderr for ran in outputs]
+        assert outputs[1].stdout.startswith("ALLOWED")
+
+
+def test_every_make_target_the_readme_names_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"`?make ([a-z-]+)`?", README)) <= targets
