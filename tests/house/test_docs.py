@@ -1,0 +1,54 @@
+"""The documents do not rot: the settings table, the links, the length of decision records."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from dataclasses import MISSING, fields
+from pathlib import Path
+
+from almond_server.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+
+
+def settings_table() -> str:
+    """Print the table of settings as server/ARCHITECTURE.md has it."""
+    rows = ["| variable | flag | default | what |", "| --- | --- | --- | --- |"]
+    for each in fields(Settings):
+        flag = "none" if each.name == "redis_url" else f"`--{each.name.replace('_', '-')}`"
+        default = "`.almond`" if each.name == "data_dir" else f"`{each.default}`"
+        default = "required" if each.default is MISSING and each.name != "data_dir" else default
+        rows.append(f"| `ALMOND_{each.name.upper()}` | {flag} | {default} | {each.metadata['help']} |")
+    return "\n".join(rows) + "\n"
+
+
+def _documents() -> list[Path]:
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "*.md"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [ROOT / line for line in listed.stdout.splitlines()]
+
+
+def test_the_settings_table_is_that_of_the_settings() -> None:
+    assert settings_table() in (ROOT / "server/ARCHITECTURE.md").read_text()
+
+
+def test_every_relative_link_leads_somewhere() -> None:
+    assert len(_documents()) >= 10
+    for document in _documents():
+        for link in re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text()):
+            assert "://" in link or (document.parent / link).exists(), f"{document.name}: {link}"
+
+
+def test_decision_records_fit_on_a_page() -> None:
+    records = sorted((ROOT / "server/adr").glob("*.md"))
+    assert [int(record.name[:4]) for record in records] == list(range(1, len(records) + 1))
+    for record in records:
+        lines = record.read_text().splitlines()
+        assert len(lines) <= 40, record.name
+        assert max(map(len, lines)) <= 110, record.name
