@@ -52,8 +52,8 @@ format: $(STAMP) ## Let ruff repair and format what it can
 	$(BIN)/ruff format
 
 .PHONY: bench
-bench: $(STAMP) ## Measure: cost of the core's steps, calls a second, time until a revocation is known everywhere
-	$(BIN)/python tests/bench/run.py
+bench: $(STAMP) ## Measure what it costs to reject the worst token texts
+	$(BIN)/python tests/bench/worst_inputs.py
 
 .PHONY: protos
 protos: $(STAMP) ## Generate the Python stubs from protos/almond/v1
