@@ -212,6 +212,12 @@ def binary_cases() -> list[dict[str, Any]]:
             "decode",
             "MALFORMED",
         ),
+        case(
+            "issued after the year 9999",
+            token(*DEPLOY, ident=identifier(token_id="____" + _token_id()[4:])),
+            "decode",
+            "MALFORMED",
+        ),
         case("home org that is no id", token(*DEPLOY, ident=identifier(org="*")), "decode", "MALFORMED"),
         case(
             "identifier with white space",
