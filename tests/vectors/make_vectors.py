@@ -374,6 +374,8 @@ def clear_cases() -> list[dict[str, Any]]:
             access=stored("/a/b/c", "w"),
         ),
         refused("action", "ACTION", 1, ORG, '["action","r"]'),
+        refused("one of two actions covered", "ACTION", 1, ORG, '["action","r"]', access=app("web", "rw")),
+        allowed("both of two actions covered", ORG, '["action","rw"]', access=app("web", "rw")),
         refused("an empty mask", "ACTION", 1, ORG, '["action",""]'),
         refused("an unknown action letter", "BROKEN_CAVEAT", 1, ORG, '["action","rx"]'),
         refused("a mask out of order", "BROKEN_CAVEAT", 1, ORG, '["action","wr"]'),

@@ -1,0 +1,109 @@
+"""Decisions: their truth, and what revocation and ignorance do to them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from almond_core import caveats
+from almond_core.chain import VerifiedToken
+from almond_core.decision import LIVE, Decision, Judged, Withdrawn, decide, judge
+from almond_core.errors import Reason
+from almond_core.masks import parse_actions
+from almond_core.model import Access, Circumstances
+from core.worlds import NOW, Keys, NothingWithdrawn, genuine, minted
+
+ACCESS = Access(org="acme", app="web", actions=parse_actions("r"))
+WHEN = Circumstances(NOW)
+GOOD = minted(caveats.parse(["org", "acme", "*"]))
+WRONG = minted(caveats.parse(["org", "other", "*"]))
+
+
+class Everything:
+    """Answers the same for every token."""
+
+    def __init__(self, answer: Any) -> None:
+        self._answer = answer
+
+    def standing(self, token: VerifiedToken) -> Any:
+        return self._answer
+
+
+class NobodyKnowsError(Exception):
+    """Nobody can know."""
+
+
+class Ignorance:
+    """Cannot know anything."""
+
+    def standing(self, token: VerifiedToken) -> Any:
+        raise NobodyKnowsError
+
+    def prk(self, key_id: str) -> bytes | None:
+        raise NobodyKnowsError
+
+
+def test_a_decision_without_any_judgement_is_a_no() -> None:
+    assert not Decision(())
+
+
+def test_a_withdrawn_token_is_denied_whatever_its_caveats_permit() -> None:
+    assert decide(GOOD, ACCESS, WHEN, Keys(), NothingWithdrawn())
+    decision = decide(GOOD, ACCESS, WHEN, Keys(), Everything(Withdrawn("the token itself")))
+    assert not decision
+    assert [denial.reason for denial in decision.denials] == [Reason.REVOKED]
+
+
+def test_a_withdrawn_token_is_told_its_other_refusals_too() -> None:
+    decision = decide(WRONG, ACCESS, WHEN, Keys(), Everything(Withdrawn("branch")))
+    assert [denial.reason for denial in decision.denials] == [Reason.REVOKED, Reason.WRONG_ORG]
+
+
+@pytest.mark.parametrize("answer", [None, False, True, "", "live", 0])
+def test_an_answer_that_is_not_live_never_allows(answer: Any) -> None:
+    assert not decide(GOOD, ACCESS, WHEN, Keys(), Everything(answer))
+
+
+def test_who_cannot_know_gives_no_decision() -> None:
+    with pytest.raises(NobodyKnowsError):
+        decide(GOOD, ACCESS, WHEN, Keys(), Ignorance())
+    with pytest.raises(NobodyKnowsError):
+        decide(GOOD, ACCESS, WHEN, Ignorance(), NothingWithdrawn())
+
+
+def test_a_clearance_that_refuses_never_permits_as_a_live_token() -> None:
+    clearance = caveats.clear(genuine(WRONG), ACCESS, WHEN)
+    assert not Judged(clearance, LIVE, ()).permits
+    assert not judge(clearance, LIVE).permits
+
+
+def test_the_first_that_permits_is_the_one_whose_facts_count() -> None:
+    decision = decide(f"{WRONG},{GOOD}", ACCESS, WHEN, Keys(), NothingWithdrawn())
+    assert decision
+    assert (decision.permitting, decision.subject_index, decision.denials) == (1, 1, ())
+    assert decision.token == genuine(GOOD)
+
+
+def test_denied_alternatives_name_their_index_and_the_first_genuine_one() -> None:
+    decision = decide(f"Bearer alm1_x, {WRONG}", ACCESS, WHEN, Keys(), NothingWithdrawn())
+    found = [(denial.token_index, denial.reason) for denial in decision.denials]
+    assert found == [(0, Reason.TRUNCATED), (1, Reason.WRONG_ORG)]
+    assert (decision.permitting, decision.subject_index) == (None, 1)
+
+
+@pytest.mark.parametrize("text", ["", " ", "Bearer", "bearer ", ",", "Bearer ,"])
+def test_no_token_at_all_is_missing(text: str) -> None:
+    decision = decide(text, ACCESS, WHEN, Keys(), NothingWithdrawn())
+    assert {denial.reason for denial in decision.denials} == {Reason.MISSING}
+
+
+@pytest.mark.parametrize("scheme", ["", "Bearer ", "bearer ", "MACAROON ", "Macaroon  "])
+def test_the_scheme_is_optional_and_of_any_case(scheme: str) -> None:
+    assert decide(scheme + GOOD, ACCESS, WHEN, Keys(), NothingWithdrawn())
+
+
+def test_nine_tokens_are_too_many() -> None:
+    decision = decide(",".join([GOOD] * 9), ACCESS, WHEN, Keys(), NothingWithdrawn())
+    assert [denial.reason for denial in decision.denials] == [Reason.TOO_LARGE]
+    assert decide(",".join([WRONG] * 7 + [GOOD]), ACCESS, WHEN, Keys(), NothingWithdrawn())
