@@ -61,6 +61,11 @@ class DevService:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
+    def send(self, number: int) -> None:
+        """Send a signal and do not wait."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send the signal and wait for the end; answers the exit code."""
         assert self._process is not None

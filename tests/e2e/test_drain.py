@@ -1,0 +1,37 @@
+"""SIGTERM: NOT_SERVING first, then grace for what is under way, then the end."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from e2e.service import DevService
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+def test_watchers_of_health_hear_not_serving_before_the_server_goes(tmp_path: Path) -> None:
+    with DevService(tmp_path / "data") as service, grpc.insecure_channel(service.address) as channel:
+        stub: Any = health_pb2_grpc.HealthStub(channel)
+        requests = [health_pb2.HealthCheckRequest(service=name) for name in ("", "almond.v1.TokenService")]
+        watches = [iter(stub.Watch(request, timeout=20)) for request in requests]
+        assert [next(watch).status for watch in watches] == [SERVING, SERVING]
+        began = time.monotonic()
+        service.send(signal.SIGTERM)
+        assert [next(watch).status for watch in watches] == [NOT_SERVING, NOT_SERVING]
+        assert service.stop() == 0
+        assert time.monotonic() - began < 15
+    log = (tmp_path / "data.log").read_text()
+    assert "Traceback" not in log, log
+
+
+def test_ctrl_c_ends_it_just_as_well(tmp_path: Path) -> None:
+    with DevService(tmp_path / "data") as service:
+        assert service.stop(signal.SIGINT) == 0
+    assert "Traceback" not in (tmp_path / "data.log").read_text()

@@ -1,0 +1,86 @@
+"""A caller's token is decoded and verified once; clearing and revocation are asked every time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from almond_core import caveats, crypto, minting
+from almond_core.decision import LIVE, Withdrawn
+from almond_core.model import Identity, token_id_at
+from almond_server.adapters.clock import SystemClock
+from almond_server.errors import PermissionDeniedError, UnauthenticatedError
+from almond_server.service.callers import Callers
+from almond_server.service.needs import to_ask
+
+PRK = crypto.extract(bytes(32))
+
+
+class CountingKeys:
+    """A ring of one key that counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def prk(self, key_id: str) -> bytes | None:
+        self.asked += 1
+        return PRK
+
+
+class Switch:
+    """Revocations that can be turned."""
+
+    def __init__(self) -> None:
+        self.answer: Any = LIVE
+
+    def standing(self, token: object) -> Any:
+        return self.answer
+
+
+def _token(number: int, *bodies: list[Any]) -> str:
+    identity = Identity("k1", token_id_at(number, bytes(10)), "org", "acme", "")
+    written = [caveats.encode(caveats.parse(body)) for body in (["org", "acme", "*"], *bodies)]
+    return minting.mint(PRK, identity, written).text
+
+
+def _callers(cache_size: int = 2) -> tuple[Callers, CountingKeys, Switch]:
+    keys, switch = CountingKeys(), Switch()
+    return Callers(keys, switch, SystemClock(), 5, cache_size), keys, switch  # type: ignore[arg-type]
+
+
+def test_a_token_is_verified_once() -> None:
+    callers, keys, _ = _callers()
+    for _ in range(5):
+        callers.permit(_token(1), to_ask("acme", None))
+    assert keys.asked == 1
+
+
+def test_the_least_recently_used_goes_out_first() -> None:
+    callers, keys, _ = _callers()
+    for number in (1, 2, 1, 3, 1):
+        callers.permit(_token(number), to_ask("acme", None))
+    assert keys.asked == 3
+    callers.permit(_token(2), to_ask("acme", None))
+    assert keys.asked == 4
+
+
+def test_a_remembered_token_is_cleared_and_checked_anew() -> None:
+    callers, _, switch = _callers()
+    callers.permit(_token(1), to_ask("acme", None))
+    with pytest.raises(PermissionDeniedError):
+        callers.permit(_token(1), to_ask("other", None))
+    switch.answer = Withdrawn("the token itself")
+    with pytest.raises(UnauthenticatedError):
+        callers.permit(_token(1), to_ask("acme", None))
+
+
+def test_what_is_not_genuine_is_never_remembered() -> None:
+    callers, keys, _ = _callers()
+    forged = minting.mint(
+        crypto.extract(b"x" * 32), Identity("k1", token_id_at(1, bytes(10)), "org", "", ""), []
+    )
+    for _ in range(2):
+        with pytest.raises(UnauthenticatedError):
+            callers.permit(forged.text, to_ask("acme", None))
+    assert keys.asked == 2
