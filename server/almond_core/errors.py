@@ -30,6 +30,12 @@ class Reason(Enum):
     EXPIRED = "EXPIRED"
     NOT_YET_VALID = "NOT_YET_VALID"
     REVOKED = "REVOKED"
+    NO_ALTERNATIVE = "NO_ALTERNATIVE"
+    WRONG_SOURCE = "WRONG_SOURCE"
+    ROLE = "ROLE"
+    ATTRIBUTE = "ATTRIBUTE"
+    AUDIENCE = "AUDIENCE"
+    IP = "IP"
 
 
 class AlmondError(Exception):

@@ -5,7 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final, TypeAlias
 
-from almond_core.caveats import AppFeatures, Apps, Caveat, Features, IfPresent, Org, StorageObjects
+from almond_core.caveats import (
+    Action,
+    AnyOf,
+    AppFeatures,
+    Apps,
+    Caveat,
+    Clusters,
+    Commands,
+    Features,
+    IfPresent,
+    Mutations,
+    Org,
+    Orgs,
+    Pattern,
+    Roles,
+    StorageObjects,
+)
+from almond_core.caveats.roles import ROLES
 from almond_core.errors import FieldError
 from almond_core.masks import ALL, Mask, parse_mask
 from almond_core.model import ANY, checked_id
@@ -15,6 +32,13 @@ if TYPE_CHECKING:
 
 DEFAULT_TTL_SECONDS: Final = 175_200 * 3600
 """20 years, the reference's own default."""
+
+SESSION_TTL_SECONDS: Final = 3600
+MAX_SESSION_SECONDS: Final = 24 * 3600
+"""How long a personal token lives by default and at most: it can do whatever its user can."""
+
+ISSUE_CERTIFICATE: Final = "issue_certificate"
+ADD_WIREGUARD_PEER: Final = "add_wireguard_peer"
 
 _READ: Final = parse_mask("r")
 _CREATE: Final = parse_mask("c")
@@ -32,6 +56,44 @@ class Deploy:
     def caveats(self, org: str) -> list[Caveat]:
         """Return what Mint writes."""
         return _deploy(org, self.app, {"images": ALL})
+
+
+@dataclass(frozen=True, slots=True)
+class Ssh:
+    """Exactly two things: an SSH certificate for one app, and a WireGuard peer in its org."""
+
+    NAME: ClassVar[str] = "ssh"
+    TITLE: ClassVar[str] = "almond ssh token"
+
+    app: str
+
+    def caveats(self, org: str) -> list[Caveat]:
+        """Return what Mint writes."""
+        certificate = (Apps({checked_id("app", self.app): _CREATE}), Mutations((ISSUE_CERTIFICATE,)))
+        peer = (Features({"wg": _CREATE}), Mutations((ADD_WIREGUARD_PEER,)))
+        return [Org(checked_id("org", org), ALL), AnyOf((certificate, peer))]
+
+
+@dataclass(frozen=True, slots=True)
+class MachineExec:
+    """Runs some commands on one app's machines (any command if none is given), and reads what deploy may."""
+
+    NAME: ClassVar[str] = "machine-exec"
+    TITLE: ClassVar[str] = "almond machine-exec token"
+
+    app: str
+    commands: tuple[Pattern, ...] = ()
+
+    def caveats(self, org: str) -> list[Caveat]:
+        """Return what Mint writes."""
+        if len(set(self.commands)) != len(self.commands):
+            raise FieldError("kind.machine_exec.commands", "a command is there twice")
+        patterns = self.commands or (Pattern((), is_prefix=True),)
+        return [
+            *_deploy(org, self.app, {"images": ALL}),
+            IfPresent((Commands(patterns),), _READ),
+            Action(parse_mask("rC")),
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +118,56 @@ class Readonly:
     def caveats(self, org: str) -> list[Caveat]:
         """Return what Mint writes."""
         return [Org(checked_id("org", org), _READ)]
+
+
+@dataclass(frozen=True, slots=True)
+class LitefsCloud:
+    """One LiteFS cluster."""
+
+    NAME: ClassVar[str] = "litefs-cloud"
+    TITLE: ClassVar[str] = "LiteFS Cloud token"
+
+    cluster: str
+
+    def caveats(self, org: str) -> list[Caveat]:
+        """Return what Mint writes."""
+        cluster = checked_id("kind.litefs_cloud.cluster", self.cluster)
+        return [Org(checked_id("org", org), ALL), Features({"litefs-cloud": ALL}), Clusters({cluster: ALL})]
+
+
+@dataclass(frozen=True, slots=True)
+class Wireguard:
+    """WireGuard of one org."""
+
+    NAME: ClassVar[str] = "wireguard"
+    TITLE: ClassVar[str] = "WireGuard token"
+
+    def caveats(self, org: str) -> list[Caveat]:
+        """Return what Mint writes."""
+        return [Org(checked_id("org", org), ALL), Features({"wg": ALL})]
+
+
+@dataclass(frozen=True, slots=True)
+class Personal:
+    """Everything that a user may do in some orgs, for one session. Its subject is `user:U`."""
+
+    NAME: ClassVar[str] = "personal"
+    TITLE: ClassVar[str] = "Personal token"
+
+    user: str
+    orgs: tuple[str, ...]
+    role: str
+
+    def caveats(self, org: str) -> list[Caveat]:
+        """Return what Mint writes, without the session's `valid`; its orgs say the org, so `org` is empty."""
+        if org:
+            raise FieldError("org", "leave it empty for a personal token; kind.personal.orgs has its orgs")
+        if not self.orgs or len(set(self.orgs)) != len(self.orgs):
+            raise FieldError("kind.personal.orgs", "one or more orgs, each once")
+        if self.role not in ROLES:
+            raise FieldError("kind.personal.role", f"one of {', '.join(ROLES)}")
+        orgs = {checked_id("kind.personal.orgs", each): ALL for each in self.orgs}
+        return [Orgs(orgs), Roles((self.role,))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,17 +234,38 @@ class Custom:
         return list(self.given)
 
 
-Kind: TypeAlias = Deploy | OrgWide | Readonly | Service | Custom
+Kind: TypeAlias = (
+    Deploy | Ssh | MachineExec | OrgWide | Readonly | LitefsCloud | Wireguard | Personal | Service | Custom
+)
+
+NAMES: Final = frozenset(
+    kind.NAME
+    for kind in (
+        Deploy,
+        Ssh,
+        MachineExec,
+        OrgWide,
+        Readonly,
+        LitefsCloud,
+        Wireguard,
+        Personal,
+        Service,
+        Custom,
+    )
+)
+"""The names of all kinds, as they stand in identifiers."""
 
 
 def subject_of(kind: Kind) -> str:
-    """Return who a token of this kind speaks for: `service:NAME`, or empty."""
+    """Return who a token of this kind speaks for: `user:U`, `service:NAME`, or empty."""
+    if isinstance(kind, Personal):
+        return f"user:{checked_id('kind.personal.user', kind.user)}"
     return f"service:{checked_id('kind.service.name', kind.name)}" if isinstance(kind, Service) else ""
 
 
 def app_of(kind: Kind) -> str | None:
     """Return the one app that a token of this kind is for, if it is for one."""
-    if isinstance(kind, Deploy):
+    if isinstance(kind, Deploy | Ssh | MachineExec):
         return kind.app
     if isinstance(kind, Service) and isinstance(kind.role, MintRole):
         return kind.role.app

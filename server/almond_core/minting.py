@@ -14,6 +14,7 @@ from pymacaroons.serializers.binary_serializer import BinarySerializer
 from almond_core import chain, crypto, wire
 from almond_core.caveats import Caveat, Label, Org, Orgs, Valid, encode, parse
 from almond_core.errors import CaveatError, Reason, TokenError
+from almond_core.kinds import Personal
 from almond_core.masks import ALL
 from almond_core.model import ANY, RESERVED_ORG
 
@@ -22,10 +23,10 @@ if TYPE_CHECKING:
 
     from almond_core.chain import VerifiedToken
     from almond_core.model import Identity
-    from almond_core.wire import WireCaveat
 
 _SERIALIZER: Final = BinarySerializer()
 _EVERYTHING: Final = encode(Org(ANY, ALL))
+_SESSION_PLACE: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,30 +73,34 @@ def attenuate(text: str, caveats: Sequence[Caveat], label: Label | None = None) 
     )
 
 
-def inherit(caller: VerifiedToken, own: Iterable[Caveat]) -> tuple[bytes, ...]:
+def inherit(caller: VerifiedToken, own: Sequence[Caveat], session: Valid | None = None) -> tuple[bytes, ...]:
     """Return the caveats of a token that `caller` mints: a copy of the caller's, then `own`.
 
-    Identical ones are not repeated; `["org","*","*"]` is left out where an org caveat follows at once; the
-    session `valid` that Mint wrote second on a `personal` token stays behind. So nobody can mint more, or
-    longer, than they hold. Raises `TokenError` for a caller with a third-party caveat.
+    Identical ones are not repeated; `["org","*","*"]` is left out where an org caveat follows at once. So
+    nobody can mint more, or longer, than they hold. With a `session` it is a personal token: what Mint writes
+    comes first, `session` second, and then the caller's, so that its place tells it from every other `valid`.
+    That one stays behind when the personal token mints in its turn, so that a short login can leave a
+    long-lived token: the one exception. Raises `TokenError` for a caller with a third-party caveat.
     """
-    inherited = [
-        caveat
-        for index, caveat in enumerate(caller.caveats)
-        if not _is_personal_session(caller.identity.kind, index, caveat)
-    ]
-    if any(caveat.body is None for caveat in inherited):
+    if any(caveat.body is None for caveat in caller.caveats):
         raise TokenError(
             Reason.THIRD_PARTY, "A token with a third-party caveat cannot mint; use one without."
         )
-    unique = list(dict.fromkeys([*(each.raw for each in inherited), *map(encode, own)]))
+    inherited = [caveat.raw for place, caveat in enumerate(caller.caveats) if not _is_session(caller, place)]
+    written = list(map(encode, own))
+    if session is not None:
+        others = dict.fromkeys([*written[1:], *(raw for raw in inherited if raw != _EVERYTHING)])
+        others.pop(written[0], None)
+        return (written[0], encode(session), *others)
+    unique = list(dict.fromkeys([*inherited, *written]))
     if len(unique) > 1 and unique[0] == _EVERYTHING and isinstance(_known(unique[1]), Org | Orgs):
         del unique[0]
     return tuple(unique)
 
 
-def _is_personal_session(kind: str, index: int, caveat: WireCaveat) -> bool:
-    return kind == "personal" and index == 1 and caveat.body is not None and caveat.body[0] == Valid.NAME
+def _is_session(caller: VerifiedToken, place: int) -> bool:
+    # Holders only add at the end, and only Mint writes the kind: what is second was written by Mint.
+    return caller.identity.kind == Personal.NAME and place == _SESSION_PLACE
 
 
 def orgs_left(caveats: Iterable[bytes]) -> list[str]:

@@ -137,6 +137,11 @@ class Source:
             if value is not None:
                 checked_id(f"source.{each.name}", value)
 
+    def given(self) -> dict[str, str]:
+        """Return the fields that are there."""
+        pairs = (("org", self.org), ("app", self.app), ("machine", self.machine))
+        return {key: value for key, value in pairs if value is not None}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
@@ -246,9 +251,11 @@ def _check_attributes(attributes: Mapping[str, str]) -> None:
             raise FieldError(f"attributes.{key}", f"at most {_MAX_ELEMENT_BYTES} bytes")
     if "ip" in attributes:
         try:
-            ip_address(attributes["ip"])
+            has_zone = "%" in str(ip_address(attributes["ip"]))
         except ValueError:
-            raise FieldError("attributes.ip", "an IPv4 or IPv6 address") from None
+            has_zone = True
+        if has_zone:
+            raise FieldError("attributes.ip", "an IPv4 or IPv6 address, without a zone")
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,8 +263,10 @@ class Circumstances:
     """What is true about the question besides the access itself.
 
     `now` is in whole seconds since the epoch and is taken once a question; `leeway` (seconds) is
-    allowed on the early side only.
+    allowed on the early side only. `asker` is the verified subject of the caller that asks, `almond` on this
+    service's own RPCs, and empty if nobody vouches for one.
     """
 
     now: int
     leeway: int = 5
+    asker: str = ""

@@ -17,16 +17,20 @@ from almond_server.adapters.redis_feed import RedisFeed
 from almond_server.adapters.sql.store import Store, open_store
 from almond_server.errors import StartError
 from almond_server.ports_in_use import check_free
+from almond_server.rpc.admin_servicer import AdminServicer
 from almond_server.rpc.server import Health, build
 from almond_server.rpc.servicer import TokenServicer
 from almond_server.service import needs
+from almond_server.service.attenuator import Attenuator
 from almond_server.service.callers import Callers
 from almond_server.service.follower import Follower
 from almond_server.service.key_ring import KeyRing
 from almond_server.service.limiter import Limiter
 from almond_server.service.minter import Minter
+from almond_server.service.policy import Policy
 from almond_server.service.records import Records
 from almond_server.service.revoker import Revoker
+from almond_server.service.uses import Uses
 from almond_server.service.verifier import Verifier
 from almond_server.service.view import RevocationView
 from almond_server.settings import is_loopback
@@ -37,6 +41,7 @@ if TYPE_CHECKING:
     import grpc
 
     from almond_server.ports import SealedKey
+    from almond_server.service.call import Call
     from almond_server.settings import Settings
 
 _DRAIN_SECONDS: Final = 0.2
@@ -50,9 +55,22 @@ class App:
 
     server: grpc.aio.Server
     follower: Follower
+    uses: Uses
     health: Health
     store: Store
     feed: RedisFeed
+
+    async def run(self) -> None:
+        """Do what is done in the background, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.follower.run())
+            tasks.create_task(self.uses.run())
+
+    async def close(self) -> None:
+        """Write what is not written yet, and let go of everything."""
+        await self.uses.write()
+        await self.feed.close()
+        await self.store.close()
 
 
 async def compose(settings: Settings) -> App:
@@ -69,17 +87,20 @@ async def compose(settings: Settings) -> App:
     health = Health()
     feed = RedisFeed(settings.redis_url, master_key.feed_key(master))
     follower = Follower(store.revocations, feed, view, clock, settings.poll_interval, _health_follows(health))
-    callers = Callers(keys, view, clock, settings.leeway)
+    uses = Uses(store.tokens)
+    callers = Callers(keys, view, uses, clock, settings.leeway)
     limiter = Limiter(settings.presented_per_minute, clock)
+    policy = Policy(callers, store.policies, clock)
     servicer = TokenServicer(
-        Verifier(callers, keys, view, clock, settings.leeway),
-        Minter(callers, keys, store.tokens, view, clock),
+        Verifier(callers, keys, view, uses, clock, settings.leeway),
+        Minter(callers, keys, store.tokens, policy, view, clock),
+        Attenuator(callers, keys, store.tokens, view, clock),
         Revoker(callers, keys, store.tokens, store.revocations, view, follower, limiter, clock),
         Records(callers, keys, store.tokens, view, clock),
         clock,
     )
-    server = build(servicer, health, _may_reflect(callers))
-    return App(server, follower, health, store, feed)
+    server = build(servicer, AdminServicer(policy), health, _may_reflect(callers))
+    return App(server, follower, uses, health, store, feed)
 
 
 async def serve(settings: Settings, ready: Callable[[int], None]) -> None:
@@ -97,7 +118,7 @@ async def serve(settings: Settings, ready: Callable[[int], None]) -> None:
         await app.follower.catch_up()
         port = _bind(app.server, settings.address)
         await app.server.start()
-        following = asyncio.create_task(app.follower.run())
+        following = asyncio.create_task(app.run())
         following.add_done_callback(lambda _: stopping.set())
         await app.health.set(serving=True)
         if not is_loopback(settings.address):
@@ -113,8 +134,7 @@ async def serve(settings: Settings, ready: Callable[[int], None]) -> None:
         if failed:
             raise StartError("The server stopped by itself: it could not go on following revocations.")
     finally:
-        await app.feed.close()
-        await app.store.close()
+        await app.close()
 
 
 async def _stop(app: App, grace: float) -> None:
@@ -137,9 +157,9 @@ def _unsealed(sealed: Sequence[SealedKey], master: master_key.MasterKey) -> dict
     return {key.key_id: crypto.extract(master_key.unseal(master, key.key_id, key.sealed)) for key in sealed}
 
 
-def _may_reflect(callers: Callers) -> Callable[[str | None], None]:
-    def check(authorization: str | None) -> None:
-        callers.permit_each(authorization, lambda token: [needs.to_reflect(token.identity.home_org)])
+def _may_reflect(callers: Callers) -> Callable[[Call], None]:
+    def check(call: Call) -> None:
+        callers.permit_each(call, lambda token: [needs.to_reflect(token.identity.home_org)])
 
     return check
 

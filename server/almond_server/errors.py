@@ -38,6 +38,18 @@ class RecordNotFoundError(RefusedError):
     reason = "TOKEN_NOT_FOUND"
 
 
+class PolicyNotFoundError(RefusedError):
+    """No rule is set for that org and kind."""
+
+    reason = "POLICY_NOT_FOUND"
+
+
+class TooManyDerivedError(RefusedError):
+    """The minted token has as many registered derived tokens as it can have."""
+
+    reason = "TOO_MANY_DERIVED"
+
+
 class MinterWithdrawnError(RefusedError):
     """The caller's token was revoked before the store could record what it minted."""
 
@@ -82,6 +94,12 @@ class StoreUnavailableError(CannotKnowError):
     """The durable store did not answer, or refused to write. Nothing was written."""
 
     reason = "STORE_UNAVAILABLE"
+
+
+class SelectionChangedError(CannotKnowError):
+    """While a selection was looked at, something joined it that the caller was not checked for."""
+
+    reason = "SELECTION_CHANGED"
 
 
 class StartError(AlmondError):

@@ -10,11 +10,15 @@ One contract suite (tests/contract) runs over all adapters. Obligations common t
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
+
+MAX_DERIVED: Final = 1000
+"""How many derived tokens of one minted token can have records."""
 
 
 class FeedUnavailableError(Exception):
@@ -43,7 +47,7 @@ class Idempotency:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What is kept of a minted token: everything but its secret text."""
+    """What is kept of a minted token, or of a registered derived one: everything but its secret text."""
 
     token_id: str
     key_id: str
@@ -60,6 +64,94 @@ class Record:
     revoked_at: int | None = None
     revoked_by: str = ""
     revoke_reason: str = ""
+    last_used_at: int | None = None
+    lineage: tuple[bytes, ...] = ()
+    """Of a derived token: the branch ids of all its generations, its own last. Empty for a minted one."""
+
+    parent: str = ""
+    """Of a derived token: the id of its nearest ancestor that has a record. Empty for a minted one."""
+
+    @property
+    def branch_id(self) -> bytes | None:
+        """The branch id of a derived token; None for a minted one."""
+        return self.lineage[-1] if self.lineage else None
+
+    @property
+    def id(self) -> str:
+        """What it is listed by: the token id, of a derived token with its branch id."""
+        return record_id(self.token_id, self.branch_id)
+
+
+def record_id(token_id: str, branch_id: bytes | None) -> str:
+    """Write the id of a record: `TOKEN_ID`, or `TOKEN_ID/BRANCH_ID` in base64url."""
+    if branch_id is None:
+        return token_id
+    return f"{token_id}/{base64.urlsafe_b64encode(branch_id).decode().rstrip('=')}"
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """That a token was used at `at`, a whole minute. `branch_ids` are those of its whole lineage."""
+
+    token_id: str
+    branch_ids: tuple[bytes, ...]
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExpiryRule:
+    """How long tokens of `kind` (`*` for every kind) of `org` may live, in seconds; None is not set."""
+
+    org: str
+    kind: str
+    default_ttl: int | None
+    max_ttl: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class MintedBy:
+    """What a token minted (only its branch `branch_id` and what derives from that, unless None)."""
+
+    token_id: str
+    branch_id: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OfSubject:
+    """The tokens that speak for a subject."""
+
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
+class OfApp:
+    """The tokens whose record names an app."""
+
+    org: str
+    app: str
+
+
+@dataclass(frozen=True, slots=True)
+class OfOrg:
+    """The tokens whose home org it is."""
+
+    org: str
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Minted tokens that go together. Of `MintedBy` and `OfSubject`, what they minted goes too, recursively.
+
+    `issued_before_ms` (None: no bound) is about the first level only.
+    """
+
+    of: MintedBy | OfSubject | OfApp | OfOrg
+    issued_before_ms: int | None = None
+
+    @property
+    def is_recursive(self) -> bool:
+        """Whether what the selected tokens minted is selected with them."""
+        return isinstance(self.of, MintedBy | OfSubject)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +233,30 @@ class Tokens(Protocol):
         """
         ...
 
-    async def get(self, token_id: str) -> Record | None:
-        """Return one record, or None if no such token was minted here."""
+    async def add_derived(self, record: Record, actor: Actor, now: int) -> Record:
+        """Record a derived token, under its nearest recorded ancestor, and return the record that stands.
+
+        In the same transaction, first: if anything of the actor's lineage or of the derived token's own has
+        been withdrawn, raise `MinterWithdrawnError`; if the token it derives from has no record,
+        `RecordNotFoundError`; if that has `MAX_DERIVED` derived records, `TooManyDerivedError`. One that is
+        recorded already is returned as it stands. `record.parent` is filled in. Audited as
+        `token.registered`, target its id.
+        """
+        ...
+
+    async def get(self, record_id: str) -> Record | None:
+        """Return one record by its id, or None if there is none."""
+        ...
+
+    async def select(self, selection: Selection, now: int) -> Sequence[Record]:
+        """Return the records of a selection that are neither revoked nor expired, newest first."""
+        ...
+
+    async def note_uses(self, uses: Sequence[Use]) -> None:
+        """Keep when tokens were last used: on the minted token's record and those of its lineage.
+
+        The greatest time wins. Not audited.
+        """
         ...
 
     async def page(self, listing: Listing, after: tuple[int, str] | None, limit: int) -> Sequence[Record]:
@@ -164,10 +278,26 @@ class Revocations(Protocol):
         """Withdraw, durably, under one new revision.
 
         An entry that stands already, or whose token is withdrawn whole, is not added again; if nothing is
-        left, no revision is used up and the newest reading is returned. A token withdrawn whole gets its
-        record's `revoked_*` filled, once. If `request` was used by this method within 24 h, the answer of
-        that time is returned (`RequestReusedError` if its fingerprint differs). Audited as `token.revoked`,
-        target the token id (and `/branch` in hex), detail the reason.
+        left, no revision is used up and the newest reading is returned. The records of what is withdrawn, and
+        of what was derived from it, get their `revoked_*` filled, once. If `request` was used by this method
+        within 24 h, the answer of that time is returned (`RequestReusedError` if its fingerprint differs).
+        Audited as `token.revoked`, target the token id (and `/branch` in hex), detail the reason.
+        """
+        ...
+
+    async def withdraw_selection(
+        self,
+        selection: Selection,
+        within: frozenset[tuple[str, str]] | None,
+        actor: Actor,
+        reason: str,
+        request: Idempotency | None,
+        now: int,
+    ) -> Withdrawn:
+        """Withdraw whole all that `Tokens.select` returns at the time of this very transaction.
+
+        If a record's (org, app) is not `within` (None: no bound), raise `SelectionChangedError`. Otherwise as
+        `withdraw`.
         """
         ...
 
@@ -189,6 +319,22 @@ class Keys(Protocol):
 
     async def all(self) -> Sequence[SealedKey]:
         """Return all keys, oldest first."""
+        ...
+
+
+class Policies(Protocol):
+    """How long tokens may live, by org and kind."""
+
+    async def put(self, rule: ExpiryRule, actor: Actor, now: int) -> None:
+        """Set a rule in place of that for its org and kind. Audited as `policy.set`, target `ORG/KIND`."""
+        ...
+
+    async def delete(self, org: str, kind: str, actor: Actor, now: int) -> bool:
+        """Take back a rule; answers whether there was one. Audited as `policy.deleted` if so."""
+        ...
+
+    async def rules(self, orgs: Sequence[str]) -> Sequence[ExpiryRule]:
+        """Return the rules of these orgs, or of all if none is given, by org and kind."""
         ...
 
 

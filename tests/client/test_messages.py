@@ -7,7 +7,8 @@ from almond_core import caveats
 from almond_core.canonical import Json
 from almond_core.masks import ALL
 from almond_core.model import Access, Source
-from almond_server.rpc.requests import access_of, caveats_of
+from almond_server.rpc.caveat_messages import caveats_of
+from almond_server.rpc.requests import access_of
 
 BODIES: list[list[Json]] = [
     ["org", "acme", "rw"],
@@ -29,6 +30,22 @@ BODIES: list[list[Json]] = [
     ["if_present", [], ""],
     ["label", "AAAAAAAAAAAAAAAAAAAAAA", "ci"],
     ["label", "AAAAAAAAAAAAAAAAAAAAAA", ""],
+    ["machines", {"m1": "C"}],
+    ["volumes", {"v1": "r"}],
+    ["machine_features", {"metadata": "*"}],
+    ["clusters", {"*": "*"}],
+    ["mutations", ["issue_certificate"]],
+    ["mutations", []],
+    ["commands", [["exact", "ls", ""], ["prefix", "cat", "a b"], ["prefix"]]],
+    ["commands", []],
+    ["any_of", [[["apps", {"web": "c"}], ["mutations", ["x"]]], [["action", "r"]]]],
+    ["any_of", []],
+    ["source", {"org": "acme", "machine": "m1"}],
+    ["source", {"app": "web"}],
+    ["roles", ["member", "admin"]],
+    ["attribute", "method", ["GET", ""]],
+    ["audience", ["service:gate", "almond"]],
+    ["ip", ["10.0.0.0/8", "2001:db8::/32", "::ffff:192.0.2.0/120"]],
 ]
 
 

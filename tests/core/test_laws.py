@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from dataclasses import replace
 
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -10,10 +12,25 @@ from pymacaroons import Macaroon, Verifier
 from pymacaroons.serializers.binary_serializer import BinarySerializer
 
 from almond_core import caveats, minting, wire
-from almond_core.caveats import Caveat
+from almond_core.caveats import Caveat, Pattern, Valid
 from almond_core.decision import decide
 from almond_core.errors import Reason, TokenError
-from almond_core.kinds import Deploy, Kind, MintRole, OrgWide, Readonly, RevokeRole, Service, VerifyRole
+from almond_core.kinds import (
+    Custom,
+    Deploy,
+    Kind,
+    LitefsCloud,
+    MachineExec,
+    MintRole,
+    OrgWide,
+    Personal,
+    Readonly,
+    RevokeRole,
+    Service,
+    Ssh,
+    VerifyRole,
+    Wireguard,
+)
 from almond_core.model import Access, Circumstances
 from core import worlds
 from core.worlds import accesses, any_caveats, circumstances, genuine, minted, org_caveats, permits
@@ -166,16 +183,25 @@ def worlds_access() -> Access:
     return Access(org="acme", app="web", actions=parse_actions("r"))
 
 
-kinds: st.SearchStrategy[tuple[Kind, str]] = st.sampled_from(
-    [
-        *((Deploy(app), org) for app in worlds.APPS for org in worlds.ORGS),
-        *((OrgWide(), org) for org in worlds.ORGS),
-        *((Readonly(), org) for org in worlds.ORGS),
-        (Service("s", VerifyRole()), "*"),
-        (Service("s", MintRole("web")), "acme"),
-        (Service("s", MintRole()), "acme"),
-        (Service("s", RevokeRole()), "acme"),
-    ]
+def _kinds() -> Iterator[tuple[Kind, str]]:
+    for org in worlds.ORGS:
+        for app in worlds.APPS:
+            yield from ((Deploy(app), org), (Ssh(app), org), (MachineExec(app), org))
+            yield MachineExec(app, (Pattern(("ls",)), Pattern(("cat",), is_prefix=True))), org
+            yield Service("s", MintRole(app)), org
+        yield from ((OrgWide(), org), (Readonly(), org), (LitefsCloud("c1"), org), (Wireguard(), org))
+        yield from ((Service("s", MintRole()), org), (Service("s", RevokeRole()), org))
+    yield Service("s", VerifyRole()), "*"
+
+
+kinds = st.sampled_from(list(_kinds())) | st.lists(any_caveats, min_size=1, max_size=3).map(
+    lambda given: (Custom(tuple(given)), "")
+)
+personals = st.builds(
+    Personal,
+    st.just("ann"),
+    st.lists(st.sampled_from(worlds.ORGS), min_size=1, unique=True).map(tuple),
+    st.sampled_from(("member", "billing_manager", "admin")),
 )
 
 
@@ -189,6 +215,31 @@ def test_a_minted_token_never_permits_what_its_minter_denies(
     assert permits(caller, access, when) or not permits(child, access, when)
     assert len(set(inherited)) == len(inherited)
     assert caveats.parse(wire.first_party(inherited[0]).body).NAME in {"org", "orgs"}
+
+
+@given(org_caveats, more, personals, kinds, more, st.integers(worlds.NOW - 20, worlds.NOW + 20), st.data())
+def test_only_its_session_keeps_a_personal_token_s_child_from_permitting_more(
+    org: Caveat,
+    written: list[Caveat],
+    personal: Personal,
+    kind: tuple[Kind, str],
+    added: list[Caveat],
+    end: int,
+    data: st.DataObject,
+) -> None:
+    caller = minted(org, *written)
+    session = Valid(None, end)
+    of_login = minting.inherit(genuine(caller), personal.caveats(""), session)
+    assert of_login[1] == caveats.encode(session)
+    login = minting.mint(worlds.PRK, replace(worlds.IDENTITY, kind="personal"), of_login).text
+    held = minting.attenuate(login, added).text
+    inherited = minting.inherit(genuine(held), kind[0].caveats(kind[1]))
+    child = minting.mint(worlds.PRK, worlds.IDENTITY, inherited).text
+    access, when = data.draw(accesses()), data.draw(circumstances)
+    assert permits(caller, access, when) or not permits(login, access, when)
+    assert permits(caller, access, when) or not permits(child, access, when)
+    without_session = minted(*(caveats.parse(c.body) for i, c in enumerate(genuine(held).caveats) if i != 1))
+    assert permits(without_session, access, when) or not permits(child, access, when)
 
 
 @given(org_caveats, st.lists(any_caveats, max_size=3), accesses(), circumstances)

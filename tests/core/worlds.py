@@ -11,7 +11,7 @@ from almond_core.caveats import Caveat
 from almond_core.chain import VerifiedToken
 from almond_core.decision import LIVE, Standing
 from almond_core.masks import Mask
-from almond_core.model import Access, Circumstances, Identity, token_id_at
+from almond_core.model import Access, Circumstances, Identity, Source, token_id_at
 
 NOW = 1_800_000_000
 KEY = bytes(range(32))
@@ -20,6 +20,11 @@ IDENTITY = Identity("k1", token_id_at(NOW * 1000, bytes(10)), "deploy", "acme", 
 
 ORGS, APPS, FEATURES = ("acme", "other"), ("web", "api"), ("wg", "builder", "tokens")
 APP_FEATURES, PATHS = ("images", "tokens"), ("/a", "/a/b", "/ab", "a")
+MACHINES, VOLUMES, MACHINE_FEATURES, CLUSTERS = ("m1", "m2"), ("v1", "v2"), ("metadata", "oidc"), ("c1", "c2")
+MUTATIONS, WORDS = ("issue_certificate", "add_wireguard_peer"), ("ls", "-l", "cat")
+METHODS, SERVICES = ("GET", "PUT"), ("service:gate", "service:api", "almond")
+CIDRS = ("10.0.0.0/8", "10.0.0.1", "::ffff:10.0.0.0/112", "2001:db8::/32")
+ADDRESSES = ("10.0.0.1", "10.1.0.1", "::ffff:10.0.0.1", "2001:db8::1")
 
 
 class Keys:
@@ -46,11 +51,36 @@ def _sets(ids: tuple[str, ...]) -> st.SearchStrategy[dict[str, str]]:
     return named | mask_texts.map(lambda mask: {"*": mask})
 
 
+def _some(values: tuple[str, ...]) -> st.SearchStrategy[list[str]]:
+    return st.lists(st.sampled_from(values), max_size=2)
+
+
+argvs = st.lists(st.sampled_from(WORDS), min_size=1, max_size=3)
+_patterns = argvs.map(lambda argv: ["exact", *argv]) | st.lists(st.sampled_from(WORDS), max_size=2).map(
+    lambda argv: ["prefix", *argv]
+)
 inside: st.SearchStrategy[list[Any]] = st.one_of(
     _sets(APPS).map(lambda masks: ["apps", masks]),
     _sets(FEATURES).map(lambda masks: ["features", masks]),
     _sets(APP_FEATURES).map(lambda masks: ["app_features", masks]),
     _sets(PATHS).map(lambda masks: ["storage_objects", masks]),
+    _sets(MACHINES).map(lambda masks: ["machines", masks]),
+    _sets(VOLUMES).map(lambda masks: ["volumes", masks]),
+    _sets(MACHINE_FEATURES).map(lambda masks: ["machine_features", masks]),
+    _sets(CLUSTERS).map(lambda masks: ["clusters", masks]),
+    _some(MUTATIONS).map(lambda names: ["mutations", names]),
+    st.lists(_patterns, max_size=3).map(lambda patterns: ["commands", patterns]),
+)
+alternatives: st.SearchStrategy[list[Any]] = st.lists(
+    inside | mask_texts.map(lambda mask: ["action", mask]), min_size=1, max_size=2
+)
+sources = st.fixed_dictionaries(
+    {},
+    optional={
+        "org": st.sampled_from(ORGS),
+        "app": st.sampled_from(APPS),
+        "machine": st.sampled_from(MACHINES),
+    },
 )
 org_bodies: st.SearchStrategy[list[Any]] = st.one_of(
     st.tuples(st.sampled_from((*ORGS, "*")), mask_texts).map(lambda pair: ["org", *pair]),
@@ -63,6 +93,14 @@ bodies: st.SearchStrategy[list[Any]] = st.one_of(
     mask_texts.map(lambda mask: ["action", mask]),
     st.tuples(times, times).map(lambda pair: ["valid", *pair]),
     st.tuples(st.lists(inside, max_size=3), mask_texts).map(lambda pair: ["if_present", *pair]),
+    st.lists(alternatives, max_size=3).map(lambda lists: ["any_of", lists]),
+    sources.filter(bool).map(lambda given: ["source", given]),
+    _some(("member", "billing_manager", "admin")).map(lambda roles: ["roles", roles]),
+    _some(METHODS).map(lambda values: ["attribute", "method", values]),
+    _some(SERVICES).map(lambda services: ["audience", services]),
+    _some(("10.0.0.0/8", "10.0.0.1", "::ffff:10.0.0.0/112", "2001:db8::/32")).map(
+        lambda cidrs: ["ip", cidrs]
+    ),
     st.text("xyz", max_size=5).map(lambda text: ["label", "A" * 22, text]),
 )
 org_caveats = org_bodies.map(caveats.parse)
@@ -70,23 +108,46 @@ any_caveats = bodies.map(caveats.parse)
 
 
 @st.composite
-def accesses(draw: st.DrawFn) -> Access:
+def accesses(draw: st.DrawFn) -> Access:  # noqa: C901 - one branch a kind of thing
     """A valid access."""
-    given: dict[str, Any] = {"org": draw(st.sampled_from(ORGS))}
+
+    def one(*ids: str) -> str:
+        return draw(st.sampled_from(ids))
+
+    given: dict[str, Any] = {"org": one(*ORGS)}
     letters = draw(st.lists(st.sampled_from(masks.LETTERS), unique=True, min_size=1))
-    kind = draw(st.sampled_from(("bare", "app", "app_feature", "feature", "storage_object")))
-    if kind in {"app", "app_feature"}:
-        given["app"] = draw(st.sampled_from(APPS))
+    kind = one("bare", "app", "app_feature", "machine", "volume", "feature", "cluster", "storage_object")
+    if kind in {"app", "app_feature", "machine", "volume"}:
+        given["app"] = one(*APPS)
     if kind == "app_feature":
-        given["app_feature"] = draw(st.sampled_from(APP_FEATURES))
+        given["app_feature"] = one(*APP_FEATURES)
+    if kind == "volume":
+        given["volume"] = one(*VOLUMES)
+    if kind == "machine":
+        given["machine"] = one(*MACHINES)
+        part = one("whole", "command", "machine_feature")
+        if part == "command":
+            given["command"] = tuple(draw(argvs))
+        if part == "machine_feature":
+            given["machine_feature"] = one(*MACHINE_FEATURES)
     if kind == "feature":
-        given["feature"] = draw(st.sampled_from(FEATURES))
+        given["feature"] = one(*FEATURES, "billing")
+    if kind == "cluster":
+        given |= {"feature": "litefs-cloud", "cluster": one(*CLUSTERS)}
     if kind == "storage_object":
-        given["storage_object"] = draw(st.sampled_from((*PATHS, "/a/b/c")))
+        given["storage_object"] = one(*PATHS, "/a/b/c")
+    if ("app" in given or "feature" in given) and draw(st.booleans()):
+        given["mutation"] = one(*MUTATIONS)
+    if draw(st.booleans()):
+        given["source"] = Source(**draw(sources))
+    if draw(st.booleans()):
+        given["attributes"] = {"method": one(*METHODS), "ip": one(*ADDRESSES)}
     return Access(actions=masks.parse_actions("".join(letters)), **given)
 
 
-circumstances = st.integers(NOW - 30, NOW + 30).map(Circumstances)
+circumstances = st.builds(
+    Circumstances, st.integers(NOW - 30, NOW + 30), st.just(5), st.sampled_from(("", *SERVICES))
+)
 
 
 def minted(*written: Caveat) -> str:

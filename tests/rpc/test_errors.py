@@ -23,6 +23,7 @@ from almond_server import errors
 from almond_server.adapters.valkey_child import ValkeyChild
 from almond_server.app import compose
 from almond_server.rpc import errors as table
+from almond_server.rpc.admin_servicer import AdminServicer
 from almond_server.rpc.interceptor import MAX_BATCH_BYTES, MAX_REQUEST_BYTES
 from almond_server.rpc.server import Health, build
 from almond_server.rpc.servicer import TokenServicer
@@ -311,7 +312,8 @@ class Bursting(TokenServicer):
 
 
 async def test_what_nobody_foresaw_is_internal_with_a_fixed_text_and_nothing_leaks() -> None:
-    server = build(Bursting(), Health(), lambda _: None)
+    policy: Any = None  # never asked
+    server = build(Bursting(), AdminServicer(policy), Health(), lambda _: None)
     address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     await server.start()
     with capture_logs() as logged:

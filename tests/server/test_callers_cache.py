@@ -10,9 +10,12 @@ from almond_core import caveats, crypto, minting
 from almond_core.decision import LIVE, Withdrawn
 from almond_core.model import Identity, token_id_at
 from almond_server.adapters.clock import SystemClock
+from almond_server.adapters.memory import MemoryStore, MemoryTokens
 from almond_server.errors import PermissionDeniedError, UnauthenticatedError
+from almond_server.service.call import Call
 from almond_server.service.callers import Callers
 from almond_server.service.needs import to_ask
+from almond_server.service.uses import Uses
 
 PRK = crypto.extract(bytes(32))
 
@@ -46,33 +49,35 @@ def _token(number: int, *bodies: list[Any]) -> str:
 
 def _callers(cache_size: int = 2) -> tuple[Callers, CountingKeys, Switch]:
     keys, switch = CountingKeys(), Switch()
-    return Callers(keys, switch, SystemClock(), 5, cache_size), keys, switch  # type: ignore[arg-type]
+    uses = Uses(MemoryTokens(MemoryStore()))
+    callers = Callers(keys, switch, uses, SystemClock(), 5, cache_size)  # type: ignore[arg-type]
+    return callers, keys, switch
 
 
 def test_a_token_is_verified_once() -> None:
     callers, keys, _ = _callers()
     for _ in range(5):
-        callers.permit(_token(1), to_ask("acme", None))
+        callers.permit(Call(_token(1)), to_ask("acme", None))
     assert keys.asked == 1
 
 
 def test_the_least_recently_used_goes_out_first() -> None:
     callers, keys, _ = _callers()
     for number in (1, 2, 1, 3, 1):
-        callers.permit(_token(number), to_ask("acme", None))
+        callers.permit(Call(_token(number)), to_ask("acme", None))
     assert keys.asked == 3
-    callers.permit(_token(2), to_ask("acme", None))
+    callers.permit(Call(_token(2)), to_ask("acme", None))
     assert keys.asked == 4
 
 
 def test_a_remembered_token_is_cleared_and_checked_anew() -> None:
     callers, _, switch = _callers()
-    callers.permit(_token(1), to_ask("acme", None))
+    callers.permit(Call(_token(1)), to_ask("acme", None))
     with pytest.raises(PermissionDeniedError):
-        callers.permit(_token(1), to_ask("other", None))
+        callers.permit(Call(_token(1)), to_ask("other", None))
     switch.answer = Withdrawn("the token itself")
     with pytest.raises(UnauthenticatedError):
-        callers.permit(_token(1), to_ask("acme", None))
+        callers.permit(Call(_token(1)), to_ask("acme", None))
 
 
 def test_what_is_not_genuine_is_never_remembered() -> None:
@@ -82,5 +87,5 @@ def test_what_is_not_genuine_is_never_remembered() -> None:
     )
     for _ in range(2):
         with pytest.raises(UnauthenticatedError):
-            callers.permit(forged.text, to_ask("acme", None))
+            callers.permit(Call(forged.text), to_ask("acme", None))
     assert keys.asked == 2

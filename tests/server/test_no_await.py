@@ -63,7 +63,7 @@ def test_nothing_on_the_path_of_verify_imports_what_waits(path: Path) -> None:
     assert IDLE.isdisjoint(imports(ast.parse(path.read_text())))
 
 
-@pytest.mark.parametrize("name", ["Verify", "_verify", "_batch_result", "authorization"])
+@pytest.mark.parametrize("name", ["Verify", "_verify", "_batch_result"])
 def test_the_rpc_itself_does_not_wait(name: str) -> None:
     assert [node for node in ast.walk(method(name)) if isinstance(node, WAITING[1:])] == []
 

@@ -119,9 +119,9 @@ def allowed(name: str, *caveats: str, access: dict[str, Any] | None = None, **mo
 
 
 def refused(
-    name: str, result: str, index: int, *caveats: str, access: dict[str, Any] | None = None
+    name: str, result: str, index: int, *caveats: str, access: dict[str, Any] | None = None, **more: Any
 ) -> dict[str, Any]:
-    return case(name, token(*caveats), "clear", result, access, caveat_index=index)
+    return case(name, token(*caveats), "clear", result, access, caveat_index=index, **more)
 
 
 def text_cases() -> list[dict[str, Any]]:
@@ -401,11 +401,186 @@ def clear_cases() -> list[dict[str, Any]]:
     ]
 
 
+def catalogue_cases() -> list[dict[str, Any]]:
+    """The caveats about further kinds of things, and about who asks from where."""
+    machine = WEB | {"machine": "m1"}
+    runs = machine | {"actions": "C", "command": ["cat", "a b"]}
+    certificate = {"org": "acme", "app": "web", "actions": "c", "mutation": "issue_certificate"}
+    ssh = (
+        '["any_of",[[["apps",{"web":"c"}],["mutations",["issue_certificate"]]],'
+        '[["features",{"wg":"c"}],["mutations",["add_wireguard_peer"]]]]]'
+    )
+    cluster = {"org": "acme", "feature": "litefs-cloud", "cluster": "c1", "actions": "w"}
+    billing = {"org": "acme", "feature": "billing", "actions": "w"}
+    known = WEB | {"source": {"org": "acme", "app": "web"}, "attributes": {"method": "GET", "ip": "10.1.2.3"}}
+
+    def at(address: str) -> dict[str, Any]:
+        return WEB | {"attributes": {"ip": address}}
+
+    def runs_as(*argv: str) -> dict[str, Any]:
+        return runs | {"command": list(argv)}
+
+    return [
+        allowed("a machine of the set", ORG, '["machines",{"m1":"w"}]', access=machine),
+        refused("another machine", "WRONG_OBJECT", 1, ORG, '["machines",{"m2":"w"}]', access=machine),
+        refused("machines and no machine named", "NOT_NAMED", 1, ORG, '["machines",{"m1":"w"}]'),
+        allowed("a volume", ORG, '["volumes",{"*":"w"}]', access=WEB | {"volume": "v1"}),
+        refused(
+            "a volume, other mask", "ACTION", 1, ORG, '["volumes",{"v1":"r"}]', access=WEB | {"volume": "v1"}
+        ),
+        allowed(
+            "a machine feature",
+            ORG,
+            '["machine_features",{"metadata":"*"}]',
+            access=machine | {"machine_feature": "metadata"},
+        ),
+        refused("no machine feature named", "NOT_NAMED", 1, ORG, '["machine_features",{}]', access=machine),
+        allowed("a cluster", ORG, '["clusters",{"c1":"*"}]', access=cluster),
+        refused("another cluster", "WRONG_OBJECT", 1, ORG, '["clusters",{"c2":"*"}]', access=cluster),
+        allowed("a listed mutation", ORG, '["mutations",["issue_certificate"]]', access=certificate),
+        refused("another mutation", "WRONG_OBJECT", 1, ORG, '["mutations",["x"]]', access=certificate),
+        refused("no mutation is listed", "WRONG_OBJECT", 1, ORG, '["mutations",[]]', access=certificate),
+        refused("mutations and no mutation named", "NOT_NAMED", 1, ORG, '["mutations",["x"]]'),
+        refused("a star among mutations", "BROKEN_CAVEAT", 1, ORG, '["mutations",["*"]]', access=certificate),
+        allowed("the exact command", ORG, '["commands",[["exact","cat","a b"]]]', access=runs),
+        refused(
+            "one word more than the exact command",
+            "WRONG_OBJECT",
+            1,
+            ORG,
+            '["commands",[["exact","cat","a b"]]]',
+            access=runs_as("cat", "a b", "c"),
+        ),
+        refused(
+            "one word less",
+            "WRONG_OBJECT",
+            1,
+            ORG,
+            '["commands",[["exact","cat","a b"]]]',
+            access=runs_as("cat"),
+        ),
+        refused(
+            "the same words, split elsewhere",
+            "WRONG_OBJECT",
+            1,
+            ORG,
+            '["commands",[["exact","cat","a b"]]]',
+            access=runs_as("cat", "a", "b"),
+        ),
+        allowed("a command with the prefix", ORG, '["commands",[["prefix","cat"]]]', access=runs),
+        refused(
+            "a word that only begins like the prefix",
+            "WRONG_OBJECT",
+            1,
+            ORG,
+            '["commands",[["prefix","ca"]]]',
+            access=runs,
+        ),
+        allowed("any command", ORG, '["commands",[["prefix"]]]', access=runs),
+        refused("no command is listed", "WRONG_OBJECT", 1, ORG, '["commands",[]]', access=runs),
+        refused("commands and no command named", "NOT_NAMED", 1, ORG, '["commands",[["prefix"]]]'),
+        refused(
+            "an exact command of no word", "BROKEN_CAVEAT", 1, ORG, '["commands",[["exact"]]]', access=runs
+        ),
+        refused("an unknown mode", "BROKEN_CAVEAT", 1, ORG, '["commands",[["suffix","a"]]]', access=runs),
+        allowed("the first alternative", ORG, ssh, access=certificate),
+        allowed(
+            "the second alternative",
+            ORG,
+            ssh,
+            access={"org": "acme", "feature": "wg", "actions": "c", "mutation": "add_wireguard_peer"},
+        ),
+        refused(
+            "half of each alternative",
+            "NO_ALTERNATIVE",
+            1,
+            ORG,
+            ssh,
+            access=certificate | {"mutation": "add_wireguard_peer"},
+        ),
+        refused(
+            "not named counts as denied in any_of",
+            "NO_ALTERNATIVE",
+            1,
+            ORG,
+            ssh,
+            access={"org": "acme", "app": "web", "actions": "c"},
+        ),
+        allowed("an action among alternatives", ORG, '["any_of",[[["action","w"]]]]'),
+        refused("no alternative at all", "NO_ALTERNATIVE", 1, ORG, '["any_of",[]]'),
+        refused("an alternative without caveats", "BROKEN_CAVEAT", 1, ORG, '["any_of",[[]]]'),
+        refused("any_of in any_of", "BROKEN_CAVEAT", 1, ORG, '["any_of",[[["any_of",[]]]]]'),
+        refused("any_of in if_present", "BROKEN_CAVEAT", 1, ORG, '["if_present",[["any_of",[]]],"*"]'),
+        refused("an action in if_present", "BROKEN_CAVEAT", 1, ORG, '["if_present",[["action","*"]],"*"]'),
+        allowed("the source", ORG, '["source",{"app":"web"}]', access=known),
+        refused("another source", "WRONG_SOURCE", 1, ORG, '["source",{"app":"api"}]', access=known),
+        refused("half of the source", "WRONG_SOURCE", 1, ORG, '["source",{"machine":"m1"}]', access=known),
+        refused("no source", "WRONG_SOURCE", 1, ORG, '["source",{"app":"web"}]'),
+        refused("a source of nothing", "BROKEN_CAVEAT", 1, ORG, '["source",{}]', access=known),
+        allowed("a member writes an app", ORG, '["roles",["member"]]'),
+        refused("a member writes billing", "ROLE", 1, ORG, '["roles",["member"]]', access=billing),
+        allowed("a member reads billing", ORG, '["roles",["member"]]', access=billing | {"actions": "r"}),
+        allowed("a billing manager writes billing", ORG, '["roles",["billing_manager"]]', access=billing),
+        refused(
+            "a member at an unknown feature",
+            "ROLE",
+            1,
+            ORG,
+            '["roles",["member"]]',
+            access={"org": "acme", "feature": "news", "actions": "r"},
+        ),
+        allowed(
+            "an admin at an unknown feature",
+            ORG,
+            '["roles",["admin"]]',
+            access={"org": "acme", "feature": "news", "actions": "*"},
+        ),
+        refused("no role", "ROLE", 1, ORG, '["roles",[]]'),
+        refused("an unknown role", "BROKEN_CAVEAT", 1, ORG, '["roles",["member","owner"]]'),
+        allowed("the attribute", ORG, '["attribute","method",["GET","HEAD"]]', access=known),
+        refused("another value", "ATTRIBUTE", 1, ORG, '["attribute","method",["get"]]', access=known),
+        refused("the attribute is missing", "ATTRIBUTE", 1, ORG, '["attribute","method",["GET"]]'),
+        refused(
+            "an attribute without values", "ATTRIBUTE", 1, ORG, '["attribute","method",[]]', access=known
+        ),
+        allowed("the audience", ORG, '["audience",["service:gate"]]', asker="service:gate"),
+        refused("another audience", "AUDIENCE", 1, ORG, '["audience",["service:gate"]]', asker="service:api"),
+        refused("nobody known asks", "AUDIENCE", 1, ORG, '["audience",["service:gate"]]'),
+        refused("nobody is an audience", "AUDIENCE", 1, ORG, '["audience",[]]', asker="service:gate"),
+        refused(
+            "an audience without service:", "BROKEN_CAVEAT", 1, ORG, '["audience",["gate"]]', asker="gate"
+        ),
+        allowed("an address in the block", ORG, '["ip",["10.0.0.0/8"]]', access=at("10.1.2.3")),
+        refused("an address beside the block", "IP", 1, ORG, '["ip",["10.0.0.0/16"]]', access=at("10.1.2.3")),
+        allowed(
+            "an IPv4 address mapped into IPv6", ORG, '["ip",["10.0.0.0/8"]]', access=at("::ffff:10.1.2.3")
+        ),
+        allowed("a block mapped into IPv6", ORG, '["ip",["::ffff:10.0.0.0/104"]]', access=at("10.1.2.3")),
+        refused("all of IPv6 is no IPv4", "IP", 1, ORG, '["ip",["::/0"]]', access=at("10.1.2.3")),
+        allowed("an IPv6 address alone", ORG, '["ip",["2001:db8::1"]]', access=at("2001:db8:0::1")),
+        refused("no address", "IP", 1, ORG, '["ip",["0.0.0.0/0"]]'),
+        refused("no block", "IP", 1, ORG, '["ip",[]]', access=at("10.1.2.3")),
+        refused(
+            "bits after the prefix", "BROKEN_CAVEAT", 1, ORG, '["ip",["10.0.0.1/8"]]', access=at("10.1.2.3")
+        ),
+        refused(
+            "a block with a netmask",
+            "BROKEN_CAVEAT",
+            1,
+            ORG,
+            '["ip",["10.0.0.0/255.0.0.0"]]',
+            access=at("10.1.2.3"),
+        ),
+    ]
+
+
 def render() -> str:
     """Return the whole file."""
     cases = [*text_cases(), *binary_cases(), *canonical_cases(), *chain_cases(), *clear_cases()]
+    cases += catalogue_cases()
     about = (
-        "One fault a case. Keys are for tests only. stage: decode, verify, clear or allowed. Leeway is 5 s."
+        "One fault a case. Keys are for tests only. stage: decode, verify, clear or allowed. Leeway is 5 s. "
+        "asker: the verified subject of the caller that asks; nobody if absent."
     )
     return json.dumps({"about": about, "leeway": 5, "cases": cases}, indent=1, ensure_ascii=True) + "\n"
 

@@ -12,7 +12,7 @@ from almond_core.caveats import PERMITS
 from almond_core.chain import VerifiedToken, verify
 from almond_core.decision import LIVE, Judged, Standing, decide
 from almond_core.errors import Reason, TokenError
-from almond_core.model import Access, Circumstances
+from almond_core.model import Access, Circumstances, Source
 from almond_core.wire import decode
 from vectors import make_vectors
 
@@ -53,8 +53,8 @@ def test_every_reason_but_revoked_has_a_case() -> None:
 def test_a_case_ends_at_its_stage_with_its_result(case: dict[str, Any]) -> None:
     keys = OneKey(case["key_id"], bytes.fromhex(case["key"]))
     stage, result = _stage(case["token"], keys)
-    access = Access(**case["access"] | {"actions": masks.parse_actions(case["access"]["actions"])})
-    circumstances = Circumstances(case["now"], VECTORS["leeway"])
+    access = _access(**case["access"])
+    circumstances = Circumstances(case["now"], VECTORS["leeway"], case.get("asker", ""))
     decision = decide(case["token"], access, circumstances, keys, NothingWithdrawn())
     reasons = [denial.reason.value for denial in decision.denials]
     if case["stage"] in {"decode", "verify"}:
@@ -69,6 +69,14 @@ def test_a_case_ends_at_its_stage_with_its_result(case: dict[str, Any]) -> None:
     assert not decision
     assert reasons == [case["result"]]
     assert decision.denials[0].caveat_index == case.get("caveat_index")
+
+
+def _access(actions: str, **given: Any) -> Access:
+    if "command" in given:
+        given["command"] = tuple(given["command"])
+    if "source" in given:
+        given["source"] = Source(**given["source"])
+    return Access(actions=masks.parse_actions(actions), **given)
 
 
 def _stage(text: str, keys: OneKey) -> tuple[str, str]:

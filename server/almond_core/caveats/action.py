@@ -19,7 +19,7 @@ class Action:
     """`["action", mask]`."""
 
     NAME: ClassVar[str] = "action"
-    INSIDE: ClassVar[bool] = False
+    INSIDE: ClassVar[frozenset[str]] = frozenset({"any_of"})
 
     mask: Mask
 

@@ -1,4 +1,4 @@
-"""The caveats that name a set of ids, each with its mask: apps, features, app features.
+"""The caveats that name a set of ids, each with its mask: apps, machines, volumes, features, clusters...
 
 They differ only in the field of the request they are about.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from almond_core.caveats.verdict import PERMITS, Denies, NotNamed, Verdict
+from almond_core.caveats.verdict import IN_BOTH, PERMITS, Denies, NotNamed, Verdict
 from almond_core.errors import CaveatError, Reason
 from almond_core.masks import Mask, covers, describe, parse_mask, spell
 from almond_core.model import ANY, is_id
@@ -26,7 +26,7 @@ class IdSet:
 
     NAME: ClassVar[str]
     FIELD: ClassVar[str]
-    INSIDE: ClassVar[bool] = True
+    INSIDE: ClassVar[frozenset[str]] = IN_BOTH
 
     masks: Mapping[str, Mask]
 
@@ -104,3 +104,35 @@ class AppFeatures(IdSet):
     __slots__ = ()
     NAME = "app_features"
     FIELD = "app_feature"
+
+
+class Machines(IdSet):
+    """`["machines", {id: mask}]`: machines of the app."""
+
+    __slots__ = ()
+    NAME = "machines"
+    FIELD = "machine"
+
+
+class Volumes(IdSet):
+    """`["volumes", {id: mask}]`: volumes of the app."""
+
+    __slots__ = ()
+    NAME = "volumes"
+    FIELD = "volume"
+
+
+class MachineFeatures(IdSet):
+    """`["machine_features", {id: mask}]`: features of the machine."""
+
+    __slots__ = ()
+    NAME = "machine_features"
+    FIELD = "machine_feature"
+
+
+class Clusters(IdSet):
+    """`["clusters", {id: mask}]`: LiteFS clusters of the org."""
+
+    __slots__ = ()
+    NAME = "clusters"
+    FIELD = "cluster"

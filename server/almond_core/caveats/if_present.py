@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from almond_core.caveats import table
-from almond_core.caveats.verdict import PERMITS, Caveat, Denies, NotNamed, Verdict
+from almond_core.caveats.verdict import NOWHERE, PERMITS, Caveat, Denies, NotNamed, Verdict, either, noun
 from almond_core.errors import CaveatError, Reason
 from almond_core.masks import Mask, covers, describe, parse_mask, spell
 
@@ -24,7 +24,7 @@ class IfPresent:
     """
 
     NAME: ClassVar[str] = "if_present"
-    INSIDE: ClassVar[bool] = False
+    INSIDE: ClassVar[frozenset[str]] = NOWHERE
 
     caveats: tuple[Caveat, ...]
     mask: Mask
@@ -35,9 +35,7 @@ class IfPresent:
         if len(arguments) != 2 or not isinstance(arguments[0], list):  # noqa: PLR2004
             raise CaveatError(cls.NAME, "an array of caveats and a mask")
         caveats = tuple(table.parse(inner) for inner in arguments[0])
-        for caveat in caveats:
-            if not caveat.INSIDE:
-                raise CaveatError(cls.NAME, f"{caveat.NAME} may not stand inside")
+        table.may_stand_inside(cls.NAME, caveats)
         return cls(caveats, parse_mask(arguments[1]))
 
     def body(self) -> list[Json]:
@@ -53,16 +51,24 @@ class IfPresent:
                 return verdict
         if named or covers(self.mask, access.actions):
             return PERMITS
-        about = ", ".join(caveat.NAME for caveat in self.caveats) or "nothing"
+        about = self._about()
         return Denies(
             Reason.ACTION,
-            f"{describe(access.actions)} outside of {about}",
+            f"{describe(access.actions)} where no {about} is named",
             describe(self.mask),
-            f"The request names none of what the token is for ({about}); without it the token allows "
+            f"The request names no {about}, which is what the token is for; without one the token allows "
             f"{describe(self.mask)}, not {describe(access.actions)}.",
         )
 
     def describe(self) -> str:
         """Say what it allows where, and what elsewhere."""
         inner = "; ".join(caveat.describe() for caveat in self.caveats)
-        return f"if named: {inner}; anything else: {describe(self.mask)}"
+        about = self._about()
+        article = "an" if about[0] in "aeiou" else "a"
+        return (
+            f"requests that name {article} {about}: only {inner or 'none'}; "
+            f"requests that name none: {describe(self.mask)}"
+        )
+
+    def _about(self) -> str:
+        return either([noun(caveat.NAME) for caveat in self.caveats]) or "thing"

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from almond_core.caveats.verdict import PERMITS, Verdict
+from almond_core.caveats.verdict import NOWHERE, PERMITS, Verdict
 from almond_core.errors import CaveatError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class Label:
     """`["label", id, text]`."""
 
     NAME: ClassVar[str] = "label"
-    INSIDE: ClassVar[bool] = False
+    INSIDE: ClassVar[frozenset[str]] = NOWHERE
 
     label_id: str
     text: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from almond_core.caveats.verdict import PERMITS, Denies, Verdict
+from almond_core.caveats.verdict import NOWHERE, PERMITS, Denies, Verdict
 from almond_core.errors import CaveatError, Reason
 from almond_core.masks import Mask, covers, describe, parse_mask, spell
 from almond_core.model import ANY, is_id
@@ -22,7 +22,7 @@ class Org:
     """`["org", id, mask]`: one org, or `*` for any."""
 
     NAME: ClassVar[str] = "org"
-    INSIDE: ClassVar[bool] = False
+    INSIDE: ClassVar[frozenset[str]] = NOWHERE
 
     org: str
     mask: Mask
@@ -58,7 +58,7 @@ class Orgs:
     """`["orgs", {id: mask}]`: several orgs, each with its mask."""
 
     NAME: ClassVar[str] = "orgs"
-    INSIDE: ClassVar[bool] = False
+    INSIDE: ClassVar[frozenset[str]] = NOWHERE
 
     orgs: Mapping[str, Mask]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from almond_core.caveats.verdict import PERMITS, Denies, NotNamed, Verdict
+from almond_core.caveats.verdict import IN_BOTH, PERMITS, Denies, NotNamed, Verdict
 from almond_core.errors import CaveatError, FieldError, Reason
 from almond_core.masks import Mask, covers, describe, parse_mask, spell
 from almond_core.model import ANY, check_path
@@ -26,7 +26,7 @@ class StorageObjects:
     """
 
     NAME: ClassVar[str] = "storage_objects"
-    INSIDE: ClassVar[bool] = True
+    INSIDE: ClassVar[frozenset[str]] = IN_BOTH
 
     prefixes: Mapping[str, Mask]
 

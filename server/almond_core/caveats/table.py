@@ -11,6 +11,8 @@ from almond_core import canonical
 from almond_core.errors import CaveatError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from almond_core.canonical import Json
     from almond_core.caveats.verdict import Caveat
 
@@ -39,6 +41,13 @@ def parse(body: Json | tuple[Json, ...]) -> Caveat:
     if name not in _TABLE:
         raise UnknownCaveatError("caveat", f"no caveat is called {ascii(name)[:64]} in this version")
     return _TABLE[str(name)].parse(tuple(arguments))
+
+
+def may_stand_inside(outer: str, inner: Iterable[Caveat]) -> None:
+    """Raise `CaveatError` for the first of `inner` that may not stand inside the caveat called `outer`."""
+    for each in inner:
+        if outer not in each.INSIDE:
+            raise CaveatError(outer, f"{each.NAME} may not stand inside")
 
 
 def encode(caveat: Caveat) -> bytes:

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from almond_core.caveats.verdict import PERMITS, Denies, Verdict
+from almond_core.caveats.verdict import NOWHERE, PERMITS, Denies, Verdict
 from almond_core.errors import CaveatError, Reason
 
 if TYPE_CHECKING:
     from almond_core.canonical import Json
     from almond_core.model import Access, Circumstances
 
-_END_OF_TIME = 253_402_300_800
+END_OF_TIME = 253_402_300_800
 """The first second of the year 10000, which no calendar library can print."""
 
 
@@ -22,7 +22,7 @@ class Valid:
     """`["valid", not_before, not_after]`, unix seconds or null; half open: at `not_after` it is over."""
 
     NAME: ClassVar[str] = "valid"
-    INSIDE: ClassVar[bool] = False
+    INSIDE: ClassVar[frozenset[str]] = NOWHERE
 
     not_before: int | None
     not_after: int | None
@@ -73,6 +73,6 @@ def print_time(seconds: int) -> str:
 def _time(value: Json) -> int | None:
     if value is None:
         return None
-    if not isinstance(value, int) or not 0 <= value < _END_OF_TIME:
+    if not isinstance(value, int) or not 0 <= value < END_OF_TIME:
         raise CaveatError("valid", "a time in unix seconds before the year 10000, or null")
     return value

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final, Protocol, Self, TypeAlias
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from almond_core.canonical import Json
     from almond_core.errors import Reason
     from almond_core.model import Access, Circumstances
@@ -43,6 +45,17 @@ class NotNamed:
 
 Verdict: TypeAlias = Permits | Denies | NotNamed
 
+NOWHERE: Final[frozenset[str]] = frozenset()
+"""For caveats that stand at top level only."""
+
+IN_BOTH: Final = frozenset({"if_present", "any_of"})
+"""For caveats about a kind of thing that a request may name."""
+
+
+def noun(name: str) -> str:
+    """Return what a caveat of this name is about: `storage_objects` is about a storage object."""
+    return name.removesuffix("s").replace("_", " ")
+
 
 class Caveat(Protocol):
     """One restriction. Pure: the same access in the same circumstances gets the same verdict."""
@@ -50,8 +63,8 @@ class Caveat(Protocol):
     NAME: ClassVar[str]
     """The first element of its JSON array."""
 
-    INSIDE: ClassVar[bool]
-    """Whether it may stand inside `if_present`."""
+    INSIDE: ClassVar[frozenset[str]]
+    """The names of the caveats inside of which it may stand."""
 
     @classmethod
     def parse(cls, arguments: tuple[Json, ...]) -> Self:
@@ -69,3 +82,9 @@ class Caveat(Protocol):
     def describe(self) -> str:
         """Say in a few words what it leaves open, for a person who has never seen a caveat."""
         ...
+
+
+def either(words: Sequence[str]) -> str:
+    """Write alternatives for people: `app, machine or volume`; empty for none."""
+    *first, last = list(dict.fromkeys(words)) or [""]
+    return f"{', '.join(first)} or {last}" if first else last

@@ -11,13 +11,33 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from almond_core.model import RESERVED_ORG
-from almond_server.errors import MinterWithdrawnError, RequestReusedError, StoreUnavailableError
-from almond_server.ports import AuditRow, Change, Reading, Withdrawal, Withdrawn
+from almond_server.errors import (
+    MinterWithdrawnError,
+    RecordNotFoundError,
+    RequestReusedError,
+    SelectionChangedError,
+    StoreUnavailableError,
+    TooManyDerivedError,
+)
+from almond_server.ports import (
+    MAX_DERIVED,
+    AuditRow,
+    Change,
+    ExpiryRule,
+    MintedBy,
+    OfApp,
+    OfOrg,
+    OfSubject,
+    Reading,
+    Withdrawal,
+    Withdrawn,
+    record_id,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from almond_server.ports import Actor, Idempotency, Listing, Record, SealedKey
+    from almond_server.ports import Actor, Idempotency, Listing, Record, SealedKey, Selection, Use
 
 _REQUESTS_KEPT_SECONDS: Final = 24 * 3600
 
@@ -34,6 +54,7 @@ class MemoryStore:
     entries: set[tuple[str, bytes | None]] = field(default_factory=set)
     requests: dict[bytes, tuple[bytes, int, Any]] = field(default_factory=dict)
     keys: list[SealedKey] = field(default_factory=list)
+    policies: dict[tuple[str, str], ExpiryRule] = field(default_factory=dict)
     audit: list[AuditRow] = field(default_factory=list)
 
     async def turn(self) -> None:
@@ -75,9 +96,7 @@ class MemoryTokens:
     async def add(self, record: Record, actor: Actor, request: Idempotency | None, now: int) -> Record:
         """Record a token and return the record that stands; `MinterWithdrawnError`, `RequestReusedError`."""
         await self._store.turn()
-        lineage = {(actor.token_id, branch_id) for branch_id in (None, *actor.branch_ids)}
-        if actor.token_id and lineage & self._store.entries:
-            raise MinterWithdrawnError("The token that this was to be minted with has been revoked.")
+        self._refuse_withdrawn(actor.token_id, actor.branch_ids)
         earlier = self._store.answered(request, now)
         if earlier is not None:
             return self._store.records[earlier]
@@ -86,10 +105,43 @@ class MemoryTokens:
         self._store.audit.append(AuditRow(now, actor.name, "token.minted", record.token_id, record.kind, 0))
         return record
 
-    async def get(self, token_id: str) -> Record | None:
+    async def add_derived(self, record: Record, actor: Actor, now: int) -> Record:
+        """Record a derived token; what it may refuse and return is the port's."""
+        await self._store.turn()
+        self._refuse_withdrawn(actor.token_id, actor.branch_ids)
+        self._refuse_withdrawn(record.token_id, record.lineage)
+        known = [each.id for each in self._store.records.values() if each.token_id == record.token_id]
+        if record.id in known:
+            return self._store.records[record.id]
+        if record.token_id not in known:
+            raise RecordNotFoundError("The token that it derives from was not minted here.")
+        if len(known) > MAX_DERIVED:
+            raise TooManyDerivedError("There is no room for more.")
+        lineage = [record_id(record.token_id, each) for each in record.lineage[:-1]]
+        parent = next((each for each in reversed(lineage) if each in known), record.token_id)
+        self._store.records[record.id] = replace(record, parent=parent)
+        row = AuditRow(now, actor.name, "token.registered", record.id, record.name, 0)
+        self._store.audit.append(row)
+        return self._store.records[record.id]
+
+    async def get(self, record_id: str) -> Record | None:
         """Return one record, or None."""
         await self._store.turn()
-        return self._store.records.get(token_id)
+        return self._store.records.get(record_id)
+
+    async def select(self, selection: Selection, now: int) -> Sequence[Record]:
+        """Return the live records of a selection, newest first."""
+        await self._store.turn()
+        return _selected(self._store, selection, now)
+
+    async def note_uses(self, uses: Sequence[Use]) -> None:
+        """Keep when tokens were last used."""
+        await self._store.turn()
+        for use in uses:
+            for branch_id in (None, *use.branch_ids):
+                record = self._store.records.get(record_id(use.token_id, branch_id))
+                if record is not None and (record.last_used_at or 0) < use.at:
+                    self._store.records[record.id] = replace(record, last_used_at=use.at)
 
     async def page(self, listing: Listing, after: tuple[int, str] | None, limit: int) -> Sequence[Record]:
         """Return up to `limit` records after (`created_at_ms`, id), newest first."""
@@ -97,6 +149,11 @@ class MemoryTokens:
         found = [each for each in self._store.records.values() if _is_listed(each, listing)]
         found.sort(key=_place, reverse=True)
         return [each for each in found if after is None or _place(each) < after][:limit]
+
+    def _refuse_withdrawn(self, token_id: str, branch_ids: tuple[bytes, ...]) -> None:
+        lineage = {(token_id, branch_id) for branch_id in (None, *branch_ids)}
+        if token_id and lineage & self._store.entries:
+            raise MinterWithdrawnError("The token that this was to be made from has been revoked.")
 
 
 class MemoryRevocations:
@@ -116,6 +173,33 @@ class MemoryRevocations:
     ) -> Withdrawn:
         """Withdraw under one new revision; raises `RequestReusedError`."""
         await self._store.turn()
+        return self._withdraw(withdrawals, actor, reason, request, now)
+
+    async def withdraw_selection(
+        self,
+        selection: Selection,
+        within: frozenset[tuple[str, str]] | None,
+        actor: Actor,
+        reason: str,
+        request: Idempotency | None,
+        now: int,
+    ) -> Withdrawn:
+        """Withdraw all that is selected; what it may refuse and return is the port's."""
+        await self._store.turn()
+        found = _selected(self._store, selection, now)
+        if within is not None and not {(each.org, each.app) for each in found} <= within:
+            raise SelectionChangedError("Something was minted meanwhile.", 0.1)
+        withdrawals = [Withdrawal(each.token_id, None, each.expires_at) for each in found]
+        return self._withdraw(withdrawals, actor, reason, request, now)
+
+    def _withdraw(
+        self,
+        withdrawals: Sequence[Withdrawal],
+        actor: Actor,
+        reason: str,
+        request: Idempotency | None,
+        now: int,
+    ) -> Withdrawn:
         earlier = self._store.answered(request, now)
         if earlier is not None:
             return Withdrawn(*earlier)
@@ -146,13 +230,14 @@ class MemoryRevocations:
 
     def _fill_in(self, withdrawal: Withdrawal, actor: Actor, reason: str, now: int) -> None:
         target, branch_id = withdrawal.token_id, withdrawal.branch_id
-        record = self._store.records.get(target)
+        for record in list(self._store.records.values()):
+            is_of_it = branch_id is None or branch_id in record.lineage
+            if record.token_id == target and is_of_it and record.revoked_at is None:
+                self._store.records[record.id] = replace(
+                    record, revoked_at=now, revoked_by=actor.name, revoke_reason=reason
+                )
         if branch_id is not None:
             target = f"{target}/{branch_id.hex()}"
-        elif record is not None:
-            self._store.records[target] = replace(
-                record, revoked_at=now, revoked_by=actor.name, revoke_reason=reason
-            )
         number = len(self._store.changes)
         self._store.audit.append(AuditRow(now, actor.name, "token.revoked", target, reason, number))
 
@@ -176,6 +261,35 @@ class MemoryKeys:
         return list(self._store.keys)
 
 
+class MemoryPolicies:
+    """Implements `ports.Policies`."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        """Keep rules in `store`."""
+        self._store = store
+
+    async def put(self, rule: ExpiryRule, actor: Actor, now: int) -> None:
+        """Set a rule."""
+        await self._store.turn()
+        self._store.policies[rule.org, rule.kind] = rule
+        detail = f"default {rule.default_ttl}, maximum {rule.max_ttl}"
+        row = AuditRow(now, actor.name, "policy.set", f"{rule.org}/{rule.kind}", detail, 0)
+        self._store.audit.append(row)
+
+    async def delete(self, org: str, kind: str, actor: Actor, now: int) -> bool:
+        """Take back a rule."""
+        await self._store.turn()
+        there = self._store.policies.pop((org, kind), None) is not None
+        if there:
+            self._store.audit.append(AuditRow(now, actor.name, "policy.deleted", f"{org}/{kind}", "", 0))
+        return there
+
+    async def rules(self, orgs: Sequence[str]) -> Sequence[ExpiryRule]:
+        """Return the rules of these orgs, or all."""
+        await self._store.turn()
+        return [rule for (org, _), rule in sorted(self._store.policies.items()) if not orgs or org in orgs]
+
+
 class MemoryAudit:
     """Implements `ports.Audit`."""
 
@@ -194,9 +308,42 @@ def _is_listed(record: Record, listing: Listing) -> bool:
     orgs = {listing.org, ""} if listing.org == RESERVED_ORG else {listing.org}
     if record.org not in orgs or (listing.app is not None and record.app != listing.app):
         return False
-    is_live = record.revoked_at is None and (record.expires_at is None or record.expires_at > listing.now)
-    return listing.show_all or is_live
+    return listing.show_all or _is_live(record, listing.now)
 
 
 def _place(record: Record) -> tuple[int, str]:
-    return record.created_at_ms, record.token_id
+    return record.created_at_ms, record.id
+
+
+def _selected(store: MemoryStore, selection: Selection, now: int) -> list[Record]:
+    minted = [each for each in store.records.values() if not each.lineage]
+    before = selection.issued_before_ms
+    found = {
+        each.token_id
+        for each in minted
+        if _belongs(each, selection) and (before is None or each.created_at_ms < before)
+    }
+    while selection.is_recursive:
+        more = {each.token_id for each in minted if each.minter_token_id in found} - found
+        if not more:
+            break
+        found |= more
+    live = [each for each in minted if each.token_id in found and _is_live(each, now)]
+    return sorted(live, key=_place, reverse=True)
+
+
+def _belongs(record: Record, selection: Selection) -> bool:
+    match selection.of:
+        case MintedBy(token_id, branch_id):
+            by_branch = branch_id is None or branch_id in record.minter_branch_ids
+            return record.minter_token_id == token_id and by_branch
+        case OfSubject(subject):
+            return record.subject == subject
+        case OfApp(org, app):
+            return (record.org, record.app) == (org, app)
+        case OfOrg(org):
+            return record.org == org
+
+
+def _is_live(record: Record, now: int) -> bool:
+    return record.revoked_at is None and (record.expires_at is None or record.expires_at > now)

@@ -41,6 +41,8 @@ _CODES: Final[tuple[tuple[type[AlmondError], grpc.StatusCode], ...]] = (
     (errors.PermissionDeniedError, grpc.StatusCode.PERMISSION_DENIED),
     (errors.MinterWithdrawnError, grpc.StatusCode.UNAUTHENTICATED),
     (errors.RecordNotFoundError, grpc.StatusCode.NOT_FOUND),
+    (errors.PolicyNotFoundError, grpc.StatusCode.NOT_FOUND),
+    (errors.TooManyDerivedError, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (errors.WrongRevisionError, grpc.StatusCode.FAILED_PRECONDITION),
     (errors.RateLimitedError, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (TooLargeError, grpc.StatusCode.RESOURCE_EXHAUSTED),

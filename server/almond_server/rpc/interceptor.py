@@ -14,11 +14,13 @@ import grpc
 import structlog
 from google.protobuf.message import DecodeError
 
+from almond_server.rpc.call_of import call_of
 from almond_server.rpc.errors import TooLargeError, UnparsableError, fault_of
-from almond_server.rpc.servicer import authorization
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from almond_server.service.call import Call
 
     Handler = Any  # grpc's types know the handlers of its synchronous servers only
     Context = grpc.aio.ServicerContext[Any, Any]
@@ -37,7 +39,7 @@ log = structlog.get_logger()
 class Edge(grpc.aio.ServerInterceptor):
     """Wraps each method's handler once, and remembers it."""
 
-    def __init__(self, may_reflect: Callable[[str | None], None]) -> None:
+    def __init__(self, may_reflect: Callable[[Call], None]) -> None:
         """Take the check that raises unless an authorization may use reflection."""
         self._may_reflect = may_reflect
         self._wrapped: dict[str, Handler] = {}
@@ -78,10 +80,10 @@ def _bounded(handler: Handler, method: str) -> Handler:
     return grpc.unary_unary_rpc_method_handler(call)
 
 
-def _guarded(handler: Handler, method: str, may_reflect: Callable[[str | None], None]) -> Handler:
+def _guarded(handler: Handler, method: str, may_reflect: Callable[[Call], None]) -> Handler:
     async def call(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
         try:
-            may_reflect(authorization(context))
+            may_reflect(call_of(context))
         except Exception as error:  # noqa: BLE001 - as above
             await _abort(error, method, context)
         async for response in handler.stream_stream(requests, context):

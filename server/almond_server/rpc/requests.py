@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
 
-from almond_core import caveats, kinds
-from almond_core.caveats import Caveat
+from almond_core import kinds
+from almond_core.caveats import Pattern
+from almond_core.caveats.valid import END_OF_TIME
 from almond_core.errors import CaveatError, FieldError
 from almond_core.masks import parse_actions
-from almond_core.model import Access, Source
+from almond_core.model import Access, Source, checked_id
+from almond_server.ports import ExpiryRule, MintedBy, OfApp, OfOrg, OfSubject, Selection
+from almond_server.rpc.caveat_messages import caveats_of, pattern_of
+from almond_server.service.branch_id import branch_id_of
 from almond_server.service.minter import MintOrder
-from almond_server.service.revoker import Branch, Possession, Target, WholeToken, branch_id_of
+from almond_server.service.revoker import Branch, Possession, RevokeOrder, Target, WholeToken
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from google.protobuf.duration_pb2 import Duration
 
-    from google.protobuf.timestamp_pb2 import Timestamp
-
-    from almond.v1 import access_pb2, caveat_pb2, kind_pb2, token_service_pb2
-    from almond_core.canonical import Json
+    from almond.v1 import access_pb2, admin_service_pb2, kind_pb2, token_service_pb2
 
 MAX_REQUEST_ID = 64
 
@@ -59,28 +61,29 @@ def _source_of(message: access_pb2.Source) -> Source:
 
 def order_of(message: token_service_pb2.MintRequest) -> MintOrder:
     """Read what to mint."""
-    ttl = kinds.DEFAULT_TTL_SECONDS
-    if message.HasField("ttl"):
-        if message.ttl.nanos:
-            raise FieldError("ttl", "whole seconds")
-        ttl = message.ttl.seconds
+    ttl = _duration("ttl", message.ttl) if message.HasField("ttl") else None
     return MintOrder(_kind_of(message.kind), message.org, message.name, ttl)
 
 
+def _duration(field: str, message: Duration) -> int:
+    if message.nanos:
+        raise FieldError(field, "whole seconds")
+    return message.seconds
+
+
 def _kind_of(message: kind_pb2.Kind) -> kinds.Kind:
-    match message.WhichOneof("kind"):
-        case "deploy":
-            return kinds.Deploy(message.deploy.app)
-        case "org":
-            return kinds.OrgWide()
-        case "readonly":
-            return kinds.Readonly()
-        case "service":
-            return kinds.Service(message.service.name, _role_of(message.service))
-        case "custom":
-            return kinds.Custom(tuple(caveats_of(message.custom.caveats, "kind.custom.caveats")))
-        case _:
-            raise FieldError("kind", "one of deploy, org, readonly, service, custom")
+    name = message.WhichOneof("kind")
+    if name is None:
+        raise FieldError("kind", f"one of {', '.join(_KINDS)}")
+    return _KINDS[name](getattr(message, name))
+
+
+def _machine_exec_of(message: kind_pb2.MachineExecKind) -> kinds.MachineExec:
+    try:
+        patterns = [Pattern(*pattern_of(each)) for each in message.commands]
+    except CaveatError as error:
+        raise FieldError("kind.machine_exec.commands", error.sentence) from None
+    return kinds.MachineExec(message.app, tuple(patterns))
 
 
 def _role_of(message: kind_pb2.ServiceKind) -> kinds.VerifyRole | kinds.MintRole | kinds.RevokeRole:
@@ -95,58 +98,71 @@ def _role_of(message: kind_pb2.ServiceKind) -> kinds.VerifyRole | kinds.MintRole
             raise FieldError("kind.service.role", "one of verify, mint, revoke")
 
 
-def caveats_of(messages: Iterable[caveat_pb2.Caveat], field: str) -> list[Caveat]:
-    """Read caveats to write; a caveat without meaning is refused here, naming which."""
-    read: list[Caveat] = []
-    for index, message in enumerate(messages):
-        try:
-            caveat = caveats.parse(_body_of(message))
-            caveats.encode(caveat)
-        except CaveatError as error:
-            raise FieldError(f"{field}[{index}]", str(error)) from None
-        read.append(caveat)
-    return read
+_KINDS: Final[dict[str, Callable[[Any], kinds.Kind]]] = {
+    "deploy": lambda its: kinds.Deploy(its.app),
+    "ssh": lambda its: kinds.Ssh(its.app),
+    "machine_exec": _machine_exec_of,
+    "org": lambda _: kinds.OrgWide(),
+    "readonly": lambda _: kinds.Readonly(),
+    "litefs_cloud": lambda its: kinds.LitefsCloud(its.cluster),
+    "wireguard": lambda _: kinds.Wireguard(),
+    "personal": lambda its: kinds.Personal(its.user, tuple(its.orgs), its.role),
+    "service": lambda its: kinds.Service(its.name, _role_of(its)),
+    "custom": lambda its: kinds.Custom(tuple(caveats_of(its.caveats, "kind.custom.caveats"))),
+}
 
 
-def _body_of(message: caveat_pb2.Caveat) -> list[Json]:
-    name = message.WhichOneof("caveat")
-    match name:
-        case "org":
-            return [name, message.org.id, message.org.mask]
-        case "orgs" | "apps" | "features" | "app_features" | "storage_objects":
-            return [name, dict(getattr(message, name).masks)]
-        case "action":
-            return [name, message.action.mask]
-        case "valid":
-            valid = message.valid
-            start = _seconds(valid.not_before) if valid.HasField("not_before") else None
-            return [name, start, _seconds(valid.not_after) if valid.HasField("not_after") else None]
-        case "if_present":
-            inner = message.if_present
-            return [name, [_body_of(each) for each in inner.caveats], inner.mask]
-        case "label":
-            return [name, message.label.id, message.label.text]
-        case _:
-            raise CaveatError("caveat", "set one of its arms")
-
-
-def _seconds(time: Timestamp) -> int:
-    if time.nanos:
-        raise CaveatError("valid", "whole seconds")
-    return time.seconds
-
-
-def target_of(message: token_service_pb2.RevokeRequest) -> Target:
+def revoke_order_of(message: token_service_pb2.RevokeRequest) -> RevokeOrder:
     """Read what to withdraw."""
+    return RevokeOrder(_target_of(message), message.reason, message.validate_only)
+
+
+def _target_of(message: token_service_pb2.RevokeRequest) -> Target:
     match message.WhichOneof("target"):
         case "token_id":
             return WholeToken(message.token_id)
         case "branch":
-            return Branch(message.branch.token_id, branch_id_of(message.branch.branch_id))
+            its = message.branch
+            return Branch(its.token_id, branch_id_of("branch.branch_id", its.branch_id))
         case "token":
             return Possession(message.token)
+        case "minted_by":
+            by = message.minted_by
+            branch_id = branch_id_of("minted_by.branch_id", by.branch_id) if by.branch_id else None
+            return Selection(MintedBy(by.token_id, branch_id), _before(by))
+        case "subject":
+            subject = checked_id("subject.subject", message.subject.subject)
+            return Selection(OfSubject(subject), _before(message.subject))
+        case "app":
+            org, app = checked_id("app.org", message.app.org), checked_id("app.app", message.app.app)
+            return Selection(OfApp(org, app), _before(message.app))
+        case "org":
+            return Selection(OfOrg(checked_id("org.org", message.org.org)), _before(message.org))
         case _:
-            raise FieldError("target", "one of token_id, branch, token")
+            arms = message.DESCRIPTOR.oneofs_by_name["target"].fields
+            raise FieldError("target", f"one of {', '.join(arm.name for arm in arms)}")
+
+
+def _before(
+    message: token_service_pb2.MintedByTarget
+    | token_service_pb2.SubjectTarget
+    | token_service_pb2.AppTarget
+    | token_service_pb2.OrgTarget,
+) -> int | None:
+    if not message.HasField("issued_before"):
+        return None
+    if message.issued_before.nanos or not 0 <= message.issued_before.seconds < END_OF_TIME:
+        raise FieldError("issued_before", "whole seconds since 1970, before the year 10000")
+    return message.issued_before.seconds * 1000
+
+
+def rule_of(message: admin_service_pb2.OrgPolicy) -> ExpiryRule:
+    """Read an expiry rule."""
+    default = (
+        _duration("policy.default_ttl", message.default_ttl) if message.HasField("default_ttl") else None
+    )
+    maximum = _duration("policy.max_ttl", message.max_ttl) if message.HasField("max_ttl") else None
+    return ExpiryRule(message.org, message.kind, default, maximum)
 
 
 def request_of(request_id: str, fingerprint: bytes) -> tuple[str, bytes] | None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from almond.v1 import decision_pb2, token_pb2, token_service_pb2
+from almond.v1 import admin_service_pb2, decision_pb2, token_pb2, token_service_pb2
 from almond_core import crypto, minting
 from almond_core.caveats import PERMITS, NotNamed, Verdict
 from almond_core.decision import Decision, Denial, Judged
@@ -16,9 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from almond_core.model import Identity
-    from almond_server.ports import Record
+    from almond_server.ports import ExpiryRule, Record
     from almond_server.service.records import Inspection
+    from almond_server.service.revoker import Revoked
     from almond_server.service.verifier import Answer
+
+_MAX_SHOWN: Final = 100
 
 
 def answer(answer: Answer, *, explain: bool) -> token_service_pb2.VerifyResponse:
@@ -104,7 +108,7 @@ def record(record: Record) -> token_pb2.TokenRecord:
     created = Timestamp()
     created.FromMilliseconds(record.created_at_ms)
     message = token_pb2.TokenRecord(
-        id=record.token_id,
+        id=record.id,
         name=record.name,
         kind=record.kind,
         org=record.org,
@@ -117,11 +121,35 @@ def record(record: Record) -> token_pb2.TokenRecord:
         revoke_reason=record.revoke_reason,
         caveats=[_text(raw) for raw in record.caveats],
         summary=minting.summarize(record.caveats),
+        branch_id="" if record.branch_id is None else branch(record.branch_id),
+        parent_id=record.parent,
     )
     if record.expires_at is not None:
         message.expire_time.CopyFrom(_time(record.expires_at))
     if record.revoked_at is not None:
         message.revoke_time.CopyFrom(_time(record.revoked_at))
+    if record.last_used_at is not None:
+        message.last_use_time.CopyFrom(_time(record.last_used_at))
+    return message
+
+
+def revoked(revoked: Revoked) -> token_service_pb2.RevokeResponse:
+    """Write what was, or would be, withdrawn."""
+    return token_service_pb2.RevokeResponse(
+        entries=revoked.entries,
+        revision="" if revoked.revision is None else str(revoked.revision),
+        records=[record(each) for each in revoked.records[:_MAX_SHOWN]],
+        includes_caller=revoked.includes_caller,
+    )
+
+
+def policy(rule: ExpiryRule) -> admin_service_pb2.OrgPolicy:
+    """Write an expiry rule."""
+    message = admin_service_pb2.OrgPolicy(org=rule.org, kind=rule.kind)
+    if rule.default_ttl is not None:
+        message.default_ttl.CopyFrom(Duration(seconds=rule.default_ttl))
+    if rule.max_ttl is not None:
+        message.max_ttl.CopyFrom(Duration(seconds=rule.max_ttl))
     return message
 
 

@@ -11,15 +11,23 @@ from grpc_reflection.v1alpha import reflection
 from grpc_reflection.v1alpha import reflection_pb2 as reflection_messages
 from grpc_reflection.v1alpha.reflection import aio as reflection_aio
 
-from almond.v1 import token_service_pb2, token_service_pb2_grpc
+from almond.v1 import (
+    admin_service_pb2,
+    admin_service_pb2_grpc,
+    token_service_pb2,
+    token_service_pb2_grpc,
+)
 from almond_server.rpc.interceptor import MAX_BATCH_BYTES, Edge
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from almond_server.rpc.admin_servicer import AdminServicer
     from almond_server.rpc.servicer import TokenServicer
+    from almond_server.service.call import Call
 
 SERVICE: Final = token_service_pb2.DESCRIPTOR.services_by_name["TokenService"].full_name
+ADMIN_SERVICE: Final = admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name
 LIVE: Final = "live"
 REFLECTION_V1: Final = "grpc.reflection.v1.ServerReflection"
 
@@ -61,13 +69,14 @@ _STATUS: Final = {
 
 
 def build(
-    servicer: TokenServicer, health: Health, may_reflect: Callable[[str | None], None]
+    servicer: TokenServicer, admin: AdminServicer, health: Health, may_reflect: Callable[[Call], None]
 ) -> grpc.aio.Server:
     """Put the server together, not started and on no port."""
     server = grpc.aio.server(interceptors=[Edge(may_reflect)], options=_OPTIONS)
     token_service_pb2_grpc.add_TokenServiceServicer_to_server(servicer, server)
+    admin_service_pb2_grpc.add_AdminServiceServicer_to_server(admin, server)
     health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
-    names = (SERVICE, "grpc.health.v1.Health", reflection.SERVICE_NAME, REFLECTION_V1)
+    names = (SERVICE, ADMIN_SERVICE, "grpc.health.v1.Health", reflection.SERVICE_NAME, REFLECTION_V1)
     reflection.enable_server_reflection(names, server)
     server.add_generic_rpc_handlers((_reflection_v1(names),))
     return server

@@ -17,6 +17,8 @@ from almond_core.caveats import Label
 from almond_core.caveats.label import ID_BYTES
 from almond_core.errors import AlmondError, FieldError
 from almond_server.rpc import requests, responses
+from almond_server.rpc.call_of import call_of
+from almond_server.rpc.caveat_messages import caveats_of
 from almond_server.rpc.errors import fault_of
 from almond_server.service.records import DEFAULT_PAGE
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     import grpc
 
     from almond_server.ports import Clock
+    from almond_server.service.attenuator import Attenuator
+    from almond_server.service.call import Call
     from almond_server.service.minter import Minter
     from almond_server.service.records import Records
     from almond_server.service.revoker import Revoker
@@ -34,27 +38,34 @@ if TYPE_CHECKING:
 MAX_BATCH: Final = 500
 _SLICE: Final = 32
 _MAX_PAGE_TOKEN: Final = 128
-_PLACE: Final = re.compile(r'\[([0-9]{1,15}), "([A-Za-z0-9_-]{22})"\]')
+_PLACE: Final = re.compile(r'\[([0-9]{1,15}), "([A-Za-z0-9_-]{22}(?:/[A-Za-z0-9_-]{22})?)"\]')
 
 
 class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
     """`almond.v1.TokenService`."""
 
     def __init__(
-        self, verifier: Verifier, minter: Minter, revoker: Revoker, records: Records, clock: Clock
+        self,
+        verifier: Verifier,
+        minter: Minter,
+        attenuator: Attenuator,
+        revoker: Revoker,
+        records: Records,
+        clock: Clock,
     ) -> None:
         """Take the use cases."""
         self._verifier = verifier
         self._minter = minter
+        self._attenuator = attenuator
         self._revoker = revoker
         self._records = records
         self._clock = clock
 
     async def Verify(self, request: pb.VerifyRequest, context: Context) -> pb.VerifyResponse:  # noqa: N802
         """Answer one question."""
-        return self._verify(request, authorization(context))
+        return self._verify(request, call_of(context))
 
-    def _verify(self, request: pb.VerifyRequest, caller: str | None) -> pb.VerifyResponse:
+    def _verify(self, request: pb.VerifyRequest, caller: Call) -> pb.VerifyResponse:
         access = requests.access_of(request.access)
         answer = self._verifier.verify(caller, request.token, access, request.min_revision)
         return responses.answer(answer, explain=request.explain)
@@ -65,7 +76,7 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
         """Answer each question by itself; between slices others get their turn."""
         if not 1 <= len(request.requests) <= MAX_BATCH:
             raise FieldError("requests", f"1 to {MAX_BATCH} questions")
-        caller = authorization(context)
+        caller = call_of(context)
         self._verifier.authenticate(caller)
         response = pb.BatchVerifyResponse()
         for index, each in enumerate(request.requests):
@@ -74,7 +85,7 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
             response.results.append(self._batch_result(each, caller))
         return response
 
-    def _batch_result(self, request: pb.VerifyRequest, caller: str | None) -> pb.BatchVerifyResult:
+    def _batch_result(self, request: pb.VerifyRequest, caller: Call) -> pb.BatchVerifyResult:
         try:
             return pb.BatchVerifyResult(response=self._verify(request, caller))
         except AlmondError as error:
@@ -87,7 +98,7 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
         """Mint a token."""
         order = requests.order_of(request)
         request_id = requests.request_of(request.request_id, _fingerprint(request))
-        minted = await self._minter.mint(authorization(context), order, request_id)
+        minted = await self._minter.mint(call_of(context), order, request_id)
         return pb.MintResponse(
             token=minted.text,
             record=responses.record(minted.record),
@@ -97,38 +108,43 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
     async def Attenuate(  # noqa: N802
         self, request: pb.AttenuateRequest, context: Context
     ) -> pb.AttenuateResponse:
-        """Narrow a token; no key and no right is needed for it."""
-        del context
+        """Narrow a token; no key is needed for it, and a right only to register the result."""
         for caveat in request.caveats:
             if caveat.WhichOneof("caveat") == "label" and not caveat.label.id:
                 fresh = base64.urlsafe_b64encode(secrets.token_bytes(ID_BYTES))
                 caveat.label.id = fresh.decode().rstrip("=")
-        caveats = requests.caveats_of(request.caveats, "caveats")
+        caveats = caveats_of(request.caveats, "caveats")
         if not caveats:
             raise FieldError("caveats", "at least one caveat")
-        label = Label.new(secrets.token_bytes(ID_BYTES), request.label)
-        narrowed = minting.attenuate(request.token, caveats, label)
-        return pb.AttenuateResponse(token=narrowed.text, branch_id=responses.branch(narrowed.branch_id))
+        label = next((each for each in caveats if isinstance(each, Label)), None)
+        if label is None:
+            label = Label.new(secrets.token_bytes(ID_BYTES), request.label)
+        if not request.register:
+            narrowed = minting.attenuate(request.token, caveats, label)
+            return pb.AttenuateResponse(token=narrowed.text, branch_id=responses.branch(narrowed.branch_id))
+        registered = await self._attenuator.register(call_of(context), request.token, caveats, label)
+        return pb.AttenuateResponse(
+            token=registered.token.text,
+            branch_id=responses.branch(registered.token.branch_id),
+            record=responses.record(registered.record),
+        )
 
     async def Revoke(self, request: pb.RevokeRequest, context: Context) -> pb.RevokeResponse:  # noqa: N802
         """Withdraw tokens."""
-        target = requests.target_of(request)
+        order = requests.revoke_order_of(request)
         request_id = requests.request_of(request.request_id, _fingerprint(request))
-        revoked = await self._revoker.revoke(
-            authorization(context), target, request.reason, request_id, _host(context.peer())
-        )
-        return pb.RevokeResponse(entries=revoked.entries, revision=str(revoked.revision))
+        return responses.revoked(await self._revoker.revoke(call_of(context), order, request_id))
 
     async def InspectToken(  # noqa: N802
         self, request: pb.InspectTokenRequest, context: Context
     ) -> pb.InspectTokenResponse:
         """Say what a token is."""
-        inspection = await self._records.inspect(authorization(context), request.token)
+        inspection = await self._records.inspect(call_of(context), request.token)
         return responses.inspection(inspection, len(request.token), self._clock.now_ms())
 
     async def GetToken(self, request: pb.GetTokenRequest, context: Context) -> pb.GetTokenResponse:  # noqa: N802
         """Return one record."""
-        record = await self._records.get(authorization(context), request.token_id)
+        record = await self._records.get(call_of(context), request.token_id)
         return pb.GetTokenResponse(record=responses.record(record))
 
     async def ListTokens(  # noqa: N802
@@ -138,41 +154,27 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
         limit = request.page_size or DEFAULT_PAGE
         app = request.app if request.HasField("app") else None
         after = _page_start(request.page_token)
-        records = await self._records.list(
-            authorization(context), request.org, app, request.show_all, limit, after
-        )
+        records = await self._records.list(call_of(context), request.org, app, request.show_all, limit, after)
         response = pb.ListTokensResponse(records=[responses.record(each) for each in records])
         if len(records) == limit:
             last = records[-1]
-            response.next_page_token = _page_token(last.created_at_ms, last.token_id)
+            response.next_page_token = _page_token(last.created_at_ms, last.id)
         return response
-
-
-def authorization(context: Context) -> str | None:
-    """Return the one `authorization` entry of the call's metadata; raises `FieldError` for several."""
-    values = [value for key, value in context.invocation_metadata() or () if key == "authorization"]
-    if len(values) > 1:
-        raise FieldError("authorization", "send exactly one entry; several tokens go into it, with commas")
-    return str(values[0]) if values else None
 
 
 def _fingerprint(request: pb.MintRequest | pb.RevokeRequest) -> bytes:
     return hashlib.sha256(request.SerializeToString(deterministic=True)).digest()
 
 
-def _host(peer: str) -> str:
-    return peer.rpartition(":")[0] or peer
-
-
-def _page_token(created_at_ms: int, token_id: str) -> str:
-    return base64.urlsafe_b64encode(json.dumps([created_at_ms, token_id]).encode()).decode()
+def _page_token(created_at_ms: int, record_id: str) -> str:
+    return base64.urlsafe_b64encode(json.dumps([created_at_ms, record_id]).encode()).decode()
 
 
 def _page_start(page_token: str) -> tuple[int, str] | None:
     if not page_token:
         return None
     try:
-        # A time and a token id, and nothing else: JSON of a caller's own making can be bottomless.
+        # A time and the id of a record, and nothing else: JSON of a caller's own making can be bottomless.
         place = _PLACE.fullmatch(base64.urlsafe_b64decode(page_token[:_MAX_PAGE_TOKEN]).decode())
     except ValueError:
         place = None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from almond_core import chain, header, wire
 from almond_core.caveats import clear
+from almond_core.caveats.audience import ALMOND
 from almond_core.decision import Denial, Judged, judge
 from almond_core.errors import Reason, TokenError
 from almond_core.masks import ALL
@@ -24,10 +25,13 @@ if TYPE_CHECKING:
     from almond_core.chain import VerifiedToken
     from almond_core.decision import Revocations
     from almond_server.ports import Clock
+    from almond_server.service.call import Call
     from almond_server.service.key_ring import KeyRing
     from almond_server.service.needs import Need
+    from almond_server.service.uses import Uses
 
 _OVER: Final = frozenset({Reason.REVOKED, Reason.EXPIRED, Reason.NOT_YET_VALID, Reason.NO_ORG})
+_ANY_ACCESS: Final = Access(org=RESERVED_ORG, actions=ALL)
 _HOW_TO: Final = "Send one as `authorization: Bearer alm1_...` (the command line: --api-token-file)."
 
 
@@ -53,31 +57,38 @@ class Callers:
     """
 
     def __init__(
-        self, keys: KeyRing, revocations: Revocations, clock: Clock, leeway: int, cache_size: int = 4096
+        self,
+        keys: KeyRing,
+        revocations: Revocations,
+        uses: Uses,
+        clock: Clock,
+        leeway: int,
+        cache_size: int = 4096,
     ) -> None:
-        """Take what verification, clearing and revocation need."""
+        """Take what verification, clearing and revocation need, and where uses are noted."""
         self._keys = keys
         self._revocations = revocations
+        self._uses = uses
         self._clock = clock
         self._leeway = leeway
         self._cache_size = cache_size
         self._cache: OrderedDict[str, VerifiedToken] = OrderedDict()
 
-    def permit(self, authorization: str | None, *needs: Need) -> Caller:
+    def permit(self, call: Call, *needs: Need) -> Caller:
         """Return the caller, who meets all `needs`.
 
         Raises `UnauthenticatedError` without a genuine live token, `PermissionDeniedError` with one that
         may not, `CannotKnowError`.
         """
-        return self.permit_each(authorization, lambda _: needs)
+        return self.permit_each(call, lambda _: needs)
 
-    def authenticate(self, authorization: str | None) -> None:
+    def authenticate(self, call: Call) -> None:
         """Make sure that one of the caller's tokens is genuine and live, whatever it permits.
 
         Raises `UnauthenticatedError` otherwise.
         """
         denials: list[Denial] = []
-        for text in _texts(authorization):
+        for text in _texts(call.authorization):
             try:
                 token = self._verified(text)
             except TokenError as error:
@@ -89,13 +100,11 @@ class Callers:
             denials.extend(over)
         raise _unauthenticated(denials)
 
-    def permit_each(
-        self, authorization: str | None, needs_of: Callable[[VerifiedToken], Sequence[Need]]
-    ) -> Caller:
+    def permit_each(self, call: Call, needs_of: Callable[[VerifiedToken], Sequence[Need]]) -> Caller:
         """Like `permit`, where the needs (at least one) depend on which token of the header is tried."""
         denials: list[Denial] = []
         refused: list[Need] = []
-        for text in _texts(authorization):
+        for text in _texts(call.authorization):
             try:
                 token = self._verified(text)
             except TokenError as error:
@@ -105,22 +114,23 @@ class Callers:
             if over:
                 denials.extend(over)
                 continue
-            unmet = next((need for need in needs_of(token) if not self._meets(token, need)), None)
+            unmet = next((need for need in needs_of(token) if not self._meets(token, need, call)), None)
             if unmet is None:
+                self._uses.note(token, self._clock.now_ms() // 1000)
                 return Caller(token)
             refused.append(unmet)
         raise _denied(refused) if refused else _unauthenticated(denials)
 
     def _over(self, token: VerifiedToken) -> list[Denial]:
         """Return why the token is not, or no longer, good for anything: withdrawn, or out of its time."""
-        judged = self._judge(token, Access(org=RESERVED_ORG, actions=ALL))
+        judged = self._judge(token, _ANY_ACCESS)
         return [denial for denial in judged.denials if denial.reason in _OVER]
 
-    def _meets(self, token: VerifiedToken, need: Need) -> bool:
-        return any(self._judge(token, access).permits for access in need.accesses())
+    def _meets(self, token: VerifiedToken, need: Need, call: Call) -> bool:
+        return any(self._judge(token, access).permits for access in need.accesses(call.ip))
 
     def _judge(self, token: VerifiedToken, access: Access) -> Judged:
-        circumstances = Circumstances(self._clock.now_ms() // 1000, self._leeway)
+        circumstances = Circumstances(self._clock.now_ms() // 1000, self._leeway, ALMOND)
         return judge(clear(token, access, circumstances), self._revocations.standing(token))
 
     def _verified(self, text: str) -> VerifiedToken:

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from almond_core.chain import VerifiedToken
     from almond_core.kinds import Kind
     from almond_server.ports import Clock, Tokens
+    from almond_server.service.call import Call
     from almond_server.service.callers import Caller, Callers
     from almond_server.service.key_ring import KeyRing
+    from almond_server.service.policy import Policy
     from almond_server.service.view import RevocationView
 
 MAX_NAME = 128
@@ -29,16 +31,20 @@ _MAX_TTL_SECONDS = 100 * 366 * 86_400
 
 @dataclass(frozen=True, slots=True)
 class MintOrder:
-    """What to mint. `org` is empty for a custom kind, whose caveats say it."""
+    """What to mint.
+
+    `org` is empty for a custom or personal kind, whose caveats say it; without `ttl_seconds` the policy's or
+    the kind's default counts.
+    """
 
     kind: Kind
     org: str
     name: str
-    ttl_seconds: int
+    ttl_seconds: int | None
 
     def __post_init__(self) -> None:
         """Raise `FieldError` for what no caller could mint."""
-        if not 0 < self.ttl_seconds <= _MAX_TTL_SECONDS:
+        if self.ttl_seconds is not None and not 0 < self.ttl_seconds <= _MAX_TTL_SECONDS:
             raise FieldError("ttl", "more than 0 s and at most 100 years")
         if len(self.name) > MAX_NAME or not self.name.isprintable():
             raise FieldError("name", f"at most {MAX_NAME} printable characters")
@@ -46,7 +52,8 @@ class MintOrder:
         if app is not None:
             checked_id("app", app)
         may_be_any = isinstance(self.kind, kinds.Service) and isinstance(self.kind.role, kinds.VerifyRole)
-        if not isinstance(self.kind, kinds.Custom) and not (may_be_any and self.org == ANY):
+        has_own_orgs = isinstance(self.kind, kinds.Custom | kinds.Personal)
+        if not has_own_orgs and not (may_be_any and self.org == ANY):
             checked_id("org", self.org)
 
 
@@ -63,18 +70,23 @@ class Minter:
     """Mints tokens."""
 
     def __init__(
-        self, callers: Callers, keys: KeyRing, tokens: Tokens, view: RevocationView, clock: Clock
+        self,
+        callers: Callers,
+        keys: KeyRing,
+        tokens: Tokens,
+        policy: Policy,
+        view: RevocationView,
+        clock: Clock,
     ) -> None:
         """Take what minting needs."""
         self._callers = callers
         self._keys = keys
         self._tokens = tokens
+        self._policy = policy
         self._view = view
         self._clock = clock
 
-    async def mint(
-        self, authorization: str | None, order: MintOrder, request: tuple[str, bytes] | None
-    ) -> Minted:
+    async def mint(self, call: Call, order: MintOrder, request: tuple[str, bytes] | None) -> Minted:
         """Mint what is ordered; `request` is the request id and the content's fingerprint.
 
         Raises `FieldError` or `TokenError` for an order that makes no usable token, the caller's errors,
@@ -82,17 +94,21 @@ class Minter:
         """
         self._view.must_be_fresh()
         own = order.kind.caveats(order.org)
-        caller = self._callers.permit_each(authorization, lambda token: _needs(order, token, own))
-        record = self._draw_up(caller, order, own)
+        caller = self._callers.permit_each(call, lambda token: _needs(order, token, own))
+        ttl = await self._policy.ttl_of(order, minting.orgs_left(minting.inherit(caller.token, own)))
+        record = self._draw_up(caller, order, own, ttl)
         idempotency = None if request is None else idempotency_of("mint", caller, *request)
         standing = await self._tokens.add(record, caller.actor, idempotency, self._clock.now_ms() // 1000)
         token = self._derive(standing)
         return Minted(token.text, token.branch_id, standing)
 
-    def _draw_up(self, caller: Caller, order: MintOrder, own: list[Caveat]) -> Record:
+    def _draw_up(self, caller: Caller, order: MintOrder, own: list[Caveat], ttl: int) -> Record:
         now_ms = self._clock.now_ms()
-        end = Valid.parse((None, now_ms // 1000 + order.ttl_seconds))
-        caveats = minting.inherit(caller.token, [*own, end])
+        end = Valid.parse((None, now_ms // 1000 + ttl))
+        if isinstance(order.kind, kinds.Personal):
+            caveats = minting.inherit(caller.token, own, session=end)
+        else:
+            caveats = minting.inherit(caller.token, [*own, end])
         record = Record(
             token_id=token_id_at(now_ms, secrets.token_bytes(10)),
             key_id=self._keys.minting_key_id,

@@ -7,6 +7,7 @@ call is about one app, the app's feature of the same name.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from almond_core.masks import parse_actions
@@ -25,18 +26,27 @@ class Need:
     org: str
     app: str | None = None
 
-    def accesses(self) -> tuple[Access, ...]:
-        """Return the accesses of which the caller's token must clear one."""
-        actions = parse_actions(self.action)
-        of_org = Access(org=self.org, feature=self.feature, actions=actions)
-        if self.app is None:
-            return (of_org,)
-        return (of_org, Access(org=self.org, app=self.app, app_feature=self.feature, actions=actions))
+    def accesses(self, ip: str | None) -> tuple[Access, ...]:
+        """Return the accesses of which the caller's token must clear one, called from `ip` if known."""
+        return _accesses(self, ip)
 
     def __str__(self) -> str:
         """Write it for people."""
         place = f"org {self.org}" if self.app is None else f"app {self.app} of org {self.org}"
         return f'"{self.action}" on {self.feature} of {place}'
+
+
+@lru_cache(maxsize=4096)
+def _accesses(need: Need, ip: str | None) -> tuple[Access, ...]:
+    actions = parse_actions(need.action)
+    attributes = {} if ip is None else {"ip": ip}
+    of_org = Access(org=need.org, feature=need.feature, actions=actions, attributes=attributes)
+    if need.app is None:
+        return (of_org,)
+    of_app = Access(
+        org=need.org, app=need.app, app_feature=need.feature, actions=actions, attributes=attributes
+    )
+    return (of_org, of_app)
 
 
 def to_ask(org: str, app: str | None) -> Need:
@@ -64,9 +74,24 @@ def to_list(org: str, app: str | None) -> Need:
     return Need("tokens", "r", org, app)
 
 
-def to_revoke(record: Record) -> Need:
-    """Return what Revoke needs: of the target's record."""
-    return Need("tokens", "d", record.org or RESERVED_ORG, record.app or None)
+def to_revoke(org: str, app: str | None) -> Need:
+    """Return what Revoke needs: of the target's record, or of the app or org whose tokens go."""
+    return Need("tokens", "d", org or RESERVED_ORG, app or None)
+
+
+def to_register(record: Record) -> Need:
+    """Return what Attenuate needs to register a derived token: of the record of what it derives from."""
+    return Need("tokens", "c", record.org or RESERVED_ORG, record.app or None)
+
+
+def to_read_policy() -> Need:
+    """Return what reading the policy needs."""
+    return Need("policy", "r", RESERVED_ORG)
+
+
+def to_set_policy() -> Need:
+    """Return what changing the policy needs."""
+    return Need("policy", "C", RESERVED_ORG)
 
 
 def to_reflect(home_org: str) -> Need:

@@ -10,8 +10,9 @@ from almond_core.decision import LIVE
 from almond_core.errors import FieldError, TokenError
 from almond_core.model import RESERVED_ORG, checked_id, token_id_bytes
 from almond_server.errors import PermissionDeniedError, RecordNotFoundError
-from almond_server.ports import Listing
+from almond_server.ports import Listing, record_id
 from almond_server.service import needs
+from almond_server.service.branch_id import branch_id_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from almond_core.chain import VerifiedToken
     from almond_core.wire import Token
     from almond_server.ports import Clock, Record, Tokens
+    from almond_server.service.call import Call
     from almond_server.service.callers import Callers
     from almond_server.service.key_ring import KeyRing
     from almond_server.service.view import RevocationView
@@ -51,21 +53,23 @@ class Records:
         self._view = view
         self._clock = clock
 
-    async def get(self, authorization: str | None, token_id: str) -> Record:
+    async def get(self, call: Call, token_id: str) -> Record:
         """Return one record; raises `FieldError`, the caller's errors, `RecordNotFoundError`."""
-        self._callers.authenticate(authorization)
-        token_id_bytes(token_id)
-        record = await self._tokens.get(token_id)
+        self._callers.authenticate(call)
+        minted_id, slash, branch_text = token_id.partition("/")
+        token_id_bytes(minted_id)
+        branch_id = branch_id_of("token_id", branch_text) if slash else None
+        record = await self._tokens.get(record_id(minted_id, branch_id))
         if record is None:
             raise RecordNotFoundError(
-                "No token with this id was minted here; `almond tokens list` shows the ids."
+                "No token with this id was minted or registered here; `almond tokens list` shows the ids."
             )
-        self._callers.permit(authorization, needs.to_read(record))
+        self._callers.permit(call, needs.to_read(record))
         return record
 
     async def list(
         self,
-        authorization: str | None,
+        call: Call,
         org: str,
         app: str | None,
         show_all: bool,  # noqa: FBT001 - the request's field
@@ -81,22 +85,22 @@ class Records:
             checked_id("app", app)
         if not 0 <= limit <= MAX_PAGE:
             raise FieldError("page_size", f"0 to {MAX_PAGE}")
-        self._callers.permit(authorization, needs.to_list(org, app))
+        self._callers.permit(call, needs.to_list(org, app))
         listing = Listing(org, app, show_all, self._clock.now_ms() // 1000)
         return await self._tokens.page(listing, after, limit or DEFAULT_PAGE)
 
-    async def inspect(self, authorization: str | None, text: str) -> Inspection:
+    async def inspect(self, call: Call, text: str) -> Inspection:
         """Say what a token is; raises `TokenError` for a text that is none, and `CannotKnowError`.
 
         Whoever may not know more than the token itself says gets just that, without an error.
         """
         token = wire.decode(text)
-        if authorization is None:
+        if call.authorization is None:
             return Inspection(token)
         record = await self._tokens.get(token.unverified_identity.token_id)
         try:
             need = needs.to_read(record) if record else needs.Need("tokens", "r", RESERVED_ORG)
-            self._callers.permit(authorization, need)
+            self._callers.permit(call, need)
         except PermissionDeniedError:
             return Inspection(token)
         try:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import base64
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from almond_core import chain, minting, wire
 from almond_core.decision import LIVE
 from almond_core.errors import FieldError
-from almond_core.model import token_id_bytes
+from almond_core.model import RESERVED_ORG, token_id_bytes
 from almond_server.errors import RecordNotFoundError
-from almond_server.ports import Actor, Withdrawal
+from almond_server.ports import Actor, MintedBy, OfApp, OfOrg, Selection, Withdrawal, record_id
 from almond_server.service import needs
 from almond_server.service.minter import idempotency_of
 from almond_server.service.revision import Revision
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from almond_core.chain import VerifiedToken
-    from almond_server.ports import Clock, Idempotency, Record, Revocations, Tokens
+    from almond_server.ports import Clock, Record, Revocations, Tokens, Withdrawn
+    from almond_server.service.call import Call
     from almond_server.service.callers import Callers
     from almond_server.service.follower import Follower
     from almond_server.service.key_ring import KeyRing
@@ -50,15 +52,34 @@ class Possession:
     text: str = field(repr=False)
 
 
-Target: TypeAlias = WholeToken | Branch | Possession
+Target: TypeAlias = WholeToken | Branch | Possession | Selection
+
+
+@dataclass(frozen=True, slots=True)
+class RevokeOrder:
+    """What to withdraw and why; `validate_only`: only say what that would be."""
+
+    target: Target
+    reason: str = ""
+    validate_only: bool = False
+
+    def __post_init__(self) -> None:
+        """Raise `FieldError` for a reason that cannot be kept."""
+        if len(self.reason) > MAX_REASON or not self.reason.isprintable():
+            raise FieldError("reason", f"at most {MAX_REASON} printable characters")
 
 
 @dataclass(frozen=True, slots=True)
 class Revoked:
-    """What was done: new entries, and the revision at which all of the target is withdrawn."""
+    """What was done: new entries, and the revision at which all of the target is withdrawn.
+
+    If only asked: what would be done, with the records it is about, and no revision.
+    """
 
     entries: int
-    revision: Revision
+    revision: Revision | None
+    records: Sequence[Record] = ()
+    includes_caller: bool = False
 
 
 class Revoker:
@@ -85,33 +106,74 @@ class Revoker:
         self._limiter = limiter
         self._clock = clock
 
-    async def revoke(
-        self,
-        authorization: str | None,
-        target: Target,
-        reason: str,
-        request: tuple[str, bytes] | None,
-        peer: str,
-    ) -> Revoked:
+    async def revoke(self, call: Call, order: RevokeOrder, request: tuple[str, bytes] | None) -> Revoked:
         """Withdraw the target; when this returns it is durable, and denied by this server.
 
         Raises `FieldError`, `TokenError` (a presented token that is not genuine), the caller's errors,
         `RecordNotFoundError`, `RequestReusedError`, `RateLimitedError`, `CannotKnowError`.
         """
-        if len(reason) > MAX_REASON or not reason.isprintable():
-            raise FieldError("reason", f"at most {MAX_REASON} printable characters")
-        if isinstance(target, Possession):
-            return await self._revoke_presented(authorization, target, reason, peer)
-        record = await self._record(authorization, target.token_id)
-        caller = self._callers.permit(authorization, needs.to_revoke(record))
-        branch_id = target.branch_id if isinstance(target, Branch) else None
+        match order.target:
+            case Possession():
+                return await self._revoke_presented(call, order.target, order)
+            case Selection():
+                return await self._revoke_selection(call, order.target, order, request)
+            case WholeToken(token_id):
+                return await self._revoke_one(call, token_id, None, order, request)
+            case Branch(token_id, branch_id):
+                return await self._revoke_one(call, token_id, branch_id, order, request)
+
+    async def _revoke_one(
+        self,
+        call: Call,
+        token_id: str,
+        branch_id: bytes | None,
+        order: RevokeOrder,
+        request: tuple[str, bytes] | None,
+    ) -> Revoked:
+        record = await self._record(call, token_id)
+        caller = self._callers.permit(call, needs.to_revoke(record.org, record.app))
+        own = caller.token.identity.token_id == token_id
+        includes_caller = own and (branch_id is None or branch_id in caller.token.branch_ids)
+        if order.validate_only:
+            derived = None if branch_id is None else await self._tokens.get(record_id(token_id, branch_id))
+            shown = derived or record
+            entries = 0 if shown.revoked_at is not None or record.revoked_at is not None else 1
+            return Revoked(entries, None, [shown], includes_caller)
         withdrawal = Withdrawal(record.token_id, branch_id, record.expires_at)
         idempotency = None if request is None else idempotency_of("revoke", caller, *request)
-        return await self._withdraw(withdrawal, caller.actor, reason, idempotency)
+        done = await self._revocations.withdraw(
+            [withdrawal], caller.actor, order.reason, idempotency, self._clock.now_ms() // 1000
+        )
+        return await self._revoked(done, includes_caller=includes_caller)
 
-    async def _record(self, authorization: str | None, token_id: str) -> Record:
+    async def _revoke_selection(
+        self, call: Call, selection: Selection, order: RevokeOrder, request: tuple[str, bytes] | None
+    ) -> Revoked:
+        self._callers.authenticate(call)
+        now = self._clock.now_ms() // 1000
+        # Whoever finds nothing learns that much only with a right of the place where it would be.
+        place = (RESERVED_ORG, "")
+        if isinstance(selection.of, MintedBy):
+            minter = await self._record(call, selection.of.token_id)
+            place = (minter.org, minter.app)
+        found: Sequence[Record] = ()
+        if selection.is_recursive or order.validate_only:
+            found = await self._tokens.select(selection, now)
+        caller = self._callers.permit(call, *_needs_of(selection, found, place))
+        own_id = caller.token.identity.token_id
+        if order.validate_only:
+            return Revoked(len(found), None, found, any(each.token_id == own_id for each in found))
+        within = frozenset((each.org, each.app) for each in found) if selection.is_recursive else None
+        idempotency = None if request is None else idempotency_of("revoke", caller, *request)
+        done = await self._revocations.withdraw_selection(
+            selection, within, caller.actor, order.reason, idempotency, now
+        )
+        revoked = await self._revoked(done)
+        return replace(revoked, includes_caller=self._view.standing(caller.token) is not LIVE)
+
+    async def _record(self, call: Call, token_id: str) -> Record:
         # Ids are no secret, but whoever cannot even authenticate learns nothing about them.
-        self._callers.authenticate(authorization)
+        self._callers.authenticate(call)
         token_id_bytes(token_id)
         record = await self._tokens.get(token_id)
         if record is None:
@@ -120,40 +182,40 @@ class Revoker:
             )
         return record
 
-    async def _revoke_presented(
-        self, authorization: str | None, target: Possession, reason: str, peer: str
-    ) -> Revoked:
+    async def _revoke_presented(self, call: Call, target: Possession, order: RevokeOrder) -> Revoked:
         presented = chain.verify(wire.decode(target.text), self._keys)
         token_id = presented.identity.token_id
-        if authorization is None:
-            self._limiter.spend(f"token {token_id}", f"peer {peer}")
+        if call.authorization is None:
+            self._limiter.spend(f"token {token_id}", f"peer {call.peer}")
         else:
-            self._callers.authenticate(authorization)
+            self._callers.authenticate(call)
         if self._view.standing(presented) is not LIVE:
             return Revoked(0, self._view.revision)
+        if order.validate_only:
+            return Revoked(1, None)
         record = await self._tokens.get(token_id)
         withdrawal = _of_presented(presented, record)
         actor = Actor(f"possession of {token_id}", token_id, presented.identity.key_id, presented.branch_ids)
-        return await self._withdraw(withdrawal, actor, reason, None)
-
-    async def _withdraw(
-        self, withdrawal: Withdrawal, actor: Actor, reason: str, idempotency: Idempotency | None
-    ) -> Revoked:
         now = self._clock.now_ms() // 1000
-        done = await self._revocations.withdraw([withdrawal], actor, reason, idempotency, now)
+        return await self._revoked(
+            await self._revocations.withdraw([withdrawal], actor, order.reason, None, now)
+        )
+
+    async def _revoked(self, done: Withdrawn, *, includes_caller: bool = False) -> Revoked:
         await self._follower.catch_up()
-        return Revoked(done.entries, Revision(done.reading.epoch, done.reading.number))
+        revision = Revision(done.reading.epoch, done.reading.number)
+        return Revoked(done.entries, revision, includes_caller=includes_caller)
 
 
-def branch_id_of(text: str) -> bytes:
-    """Read a branch id: 16 bytes in 22 characters of base64url; raises `FieldError` for anything else."""
-    try:
-        raw = base64.urlsafe_b64decode(text + "==")
-    except ValueError:
-        raw = b""
-    if len(raw) != 16 or base64.urlsafe_b64encode(raw).decode().rstrip("=") != text:  # noqa: PLR2004
-        raise FieldError("branch.branch_id", "22 characters of base64url, as Verify and Inspect show them")
-    return raw
+def _needs_of(selection: Selection, found: Sequence[Record], place: tuple[str, str]) -> list[needs.Need]:
+    match selection.of:
+        case OfOrg(org):
+            return [needs.to_revoke(org, None)]
+        case OfApp(org, app):
+            return [needs.to_revoke(org, app)]
+        case _:
+            places = dict.fromkeys((each.org, each.app) for each in found) or [place]
+            return [needs.to_revoke(org, app) for org, app in places]
 
 
 def _of_presented(token: VerifiedToken, record: Record | None) -> Withdrawal:

@@ -14,8 +14,10 @@ from almond_server.service.revision import Revision
 
 if TYPE_CHECKING:
     from almond_server.ports import Clock
+    from almond_server.service.call import Call
     from almond_server.service.callers import Callers
     from almond_server.service.key_ring import KeyRing
+    from almond_server.service.uses import Uses
     from almond_server.service.view import RevocationView
 
 
@@ -32,20 +34,21 @@ class Verifier:
     """Answers questions of services, and of tokens about themselves."""
 
     def __init__(
-        self, callers: Callers, keys: KeyRing, view: RevocationView, clock: Clock, leeway: int
+        self, callers: Callers, keys: KeyRing, view: RevocationView, uses: Uses, clock: Clock, leeway: int
     ) -> None:
-        """Take what a decision needs."""
+        """Take what a decision needs, and where uses are noted."""
         self._callers = callers
         self._keys = keys
         self._view = view
+        self._uses = uses
         self._clock = clock
         self._leeway = leeway
 
-    def authenticate(self, authorization: str | None) -> None:
+    def authenticate(self, call: Call) -> None:
         """Make sure that the caller has a genuine live token; raises `UnauthenticatedError`."""
-        self._callers.authenticate(authorization)
+        self._callers.authenticate(call)
 
-    def verify(self, authorization: str | None, text: str, access: Access, min_revision: str) -> Answer:
+    def verify(self, call: Call, text: str, access: Access, min_revision: str) -> Answer:
         """Answer whether one of the tokens in `text` permits `access` now.
 
         Raises `FieldError` for a question without meaning, the caller's errors, `WrongRevisionError`, and
@@ -55,11 +58,15 @@ class Verifier:
             raise FieldError("access.org", f"{RESERVED_ORG} is the service's own org; ask about one of yours")
         if min_revision:
             self._view.must_have(Revision.parse("min_revision", min_revision))
-        if not _asks_about_itself(authorization, text):
-            self._callers.permit(authorization, needs.to_ask(access.org, access.app))
-        circumstances = Circumstances(self._clock.now_ms() // 1000, self._leeway)
+        asker = ""  # nobody vouches for a holder who asks about the very token in hand
+        if not _asks_about_itself(call.authorization, text):
+            caller = self._callers.permit(call, needs.to_ask(access.org, access.app))
+            asker = caller.token.identity.subject
+        now = self._clock.now_ms() // 1000
         self._view.must_be_fresh()
-        decision = decide(text, access, circumstances, self._keys, self._view)
+        decision = decide(text, access, Circumstances(now, self._leeway, asker), self._keys, self._view)
+        if decision and decision.token is not None:
+            self._uses.note(decision.token, now)
         return Answer(decision, self._view.revision, self._view.store_time)
 
 

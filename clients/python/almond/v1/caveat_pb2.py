@@ -22,10 +22,11 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from almond.v1 import access_pb2 as almond_dot_v1_dot_access__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x61lmond/v1/caveat.proto\x12\talmond.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc5\x03\n\x06\x43\x61veat\x12#\n\x03org\x18\x01 \x01(\x0b\x32\x14.almond.v1.OrgCaveatH\x00\x12&\n\x04orgs\x18\x02 \x01(\x0b\x32\x16.almond.v1.IdSetCaveatH\x00\x12&\n\x04\x61pps\x18\x03 \x01(\x0b\x32\x16.almond.v1.IdSetCaveatH\x00\x12*\n\x08\x66\x65\x61tures\x18\x04 \x01(\x0b\x32\x16.almond.v1.IdSetCaveatH\x00\x12.\n\x0c\x61pp_features\x18\x05 \x01(\x0b\x32\x16.almond.v1.IdSetCaveatH\x00\x12\x31\n\x0fstorage_objects\x18\x06 \x01(\x0b\x32\x16.almond.v1.IdSetCaveatH\x00\x12)\n\x06\x61\x63tion\x18\x07 \x01(\x0b\x32\x17.almond.v1.ActionCaveatH\x00\x12\'\n\x05valid\x18\x08 \x01(\x0b\x32\x16.almond.v1.ValidCaveatH\x00\x12\x30\n\nif_present\x18\t \x01(\x0b\x32\x1a.almond.v1.IfPresentCaveatH\x00\x12\'\n\x05label\x18\n \x01(\x0b\x32\x16.almond.v1.LabelCaveatH\x00\x42\x08\n\x06\x63\x61veat\"%\n\tOrgCaveat\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04mask\x18\x02 \x01(\t\"m\n\x0bIdSetCaveat\x12\x30\n\x05masks\x18\x01 \x03(\x0b\x32!.almond.v1.IdSetCaveat.MasksEntry\x1a,\n\nMasksEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x1c\n\x0c\x41\x63tionCaveat\x12\x0c\n\x04mask\x18\x01 \x01(\t\"\x93\x01\n\x0bValidCaveat\x12\x33\n\nnot_before\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x88\x01\x01\x12\x32\n\tnot_after\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x01\x88\x01\x01\x42\r\n\x0b_not_beforeB\x0c\n\n_not_after\"C\n\x0fIfPresentCaveat\x12\"\n\x07\x63\x61veats\x18\x01 \x03(\x0b\x32\x11.almond.v1.Caveat\x12\x0c\n\x04mask\x18\x02 \x01(\t\"\'\n\x0bLabelCaveat\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x61lmond/v1/caveat.proto\x12\talmond.v1\x1a\x16\x61lmond/v1/access.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd7\x07\n\x06\x43\x61veat\x12#\n\x03org\x18\x01 \x01(\x0b\x32\x14.almond.v1.OrgCaveatH\x00\x12&\n\x04orgs\x18\x02 \x01(\x0b\x32\x16.almond.v1.IdSetCaveatH\x00\x12&\n\x04\x61pps\x18\x03 \x01(\x0b\x32\x16.almond.v1.IdSetCaveatH\x00\x12*\n\x08\x66\x65\x61tures\x18\x04 \x01(\x0b\x32\x16.almond.v1.IdSetCaveatH\x00\x12.\n\x0c\x61pp_features\x18\x05 \x01(\x0b\x32\x16.almond.v1.IdSetCaveatH\x00\x12\x31\n\x0fstorage_objects\x18\x06 \x01(\x0b\x32\x16.almond.v1.IdSetCaveatH\x00\x12)\n\x06\x61\x63tion\x18\x07 \x01(\x0b\x32\x17.almond.v1.ActionCaveatH\x00\x12\'\n\x05valid\x18\x08 \x01(\x0b\x32\x16.almond.v1.ValidCaveatH\x00\x12\x30\n\nif_present\x18\t \x01(\x0b\x32\x1a.almond.v1.IfPresentCaveatH\x00\x12\'\n\x05label\x18\n \x01(\x0b\x32\x16.almond.v1.LabelCaveatH\x00\x12*\n\x08machines\x18\x0b \x01(\x0b\x32\x16.almond.v1.IdSetCaveatH\x00\x12)\n\x07volumes\x18\x0c \x01(\x0b\x32\x16.almond.v1.IdSetCaveatH\x00\x12\x32\n\x10machine_features\x18\r \x01(\x0b\x32\x16.almond.v1.IdSetCaveatH\x00\x12*\n\x08\x63lusters\x18\x0e \x01(\x0b\x32\x16.almond.v1.IdSetCaveatH\x00\x12/\n\tmutations\x18\x0f \x01(\x0b\x32\x1a.almond.v1.MutationsCaveatH\x00\x12-\n\x08\x63ommands\x18\x10 \x01(\x0b\x32\x19.almond.v1.CommandsCaveatH\x00\x12(\n\x06\x61ny_of\x18\x11 \x01(\x0b\x32\x16.almond.v1.AnyOfCaveatH\x00\x12#\n\x06source\x18\x12 \x01(\x0b\x32\x11.almond.v1.SourceH\x00\x12\'\n\x05roles\x18\x13 \x01(\x0b\x32\x16.almond.v1.RolesCaveatH\x00\x12/\n\tattribute\x18\x14 \x01(\x0b\x32\x1a.almond.v1.AttributeCaveatH\x00\x12-\n\x08\x61udience\x18\x15 \x01(\x0b\x32\x19.almond.v1.AudienceCaveatH\x00\x12!\n\x02ip\x18\x16 \x01(\x0b\x32\x13.almond.v1.IpCaveatH\x00\x42\x08\n\x06\x63\x61veat\"%\n\tOrgCaveat\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04mask\x18\x02 \x01(\t\"m\n\x0bIdSetCaveat\x12\x30\n\x05masks\x18\x01 \x03(\x0b\x32!.almond.v1.IdSetCaveat.MasksEntry\x1a,\n\nMasksEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x1c\n\x0c\x41\x63tionCaveat\x12\x0c\n\x04mask\x18\x01 \x01(\t\"\x93\x01\n\x0bValidCaveat\x12\x33\n\nnot_before\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x88\x01\x01\x12\x32\n\tnot_after\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x01\x88\x01\x01\x42\r\n\x0b_not_beforeB\x0c\n\n_not_after\"C\n\x0fIfPresentCaveat\x12\"\n\x07\x63\x61veats\x18\x01 \x03(\x0b\x32\x11.almond.v1.Caveat\x12\x0c\n\x04mask\x18\x02 \x01(\t\"\'\n\x0bLabelCaveat\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\" \n\x0fMutationsCaveat\x12\r\n\x05names\x18\x01 \x03(\t\"=\n\x0e\x43ommandsCaveat\x12+\n\x08\x63ommands\x18\x01 \x03(\x0b\x32\x19.almond.v1.CommandPattern\"\x8b\x01\n\x0e\x43ommandPattern\x12,\n\x04mode\x18\x01 \x01(\x0e\x32\x1e.almond.v1.CommandPattern.Mode\x12\x0c\n\x04\x61rgv\x18\x02 \x03(\t\"=\n\x04Mode\x12\x14\n\x10MODE_UNSPECIFIED\x10\x00\x12\x0e\n\nMODE_EXACT\x10\x01\x12\x0f\n\x0bMODE_PREFIX\x10\x02\":\n\x0b\x41nyOfCaveat\x12+\n\x0c\x61lternatives\x18\x01 \x03(\x0b\x32\x15.almond.v1.CaveatList\"0\n\nCaveatList\x12\"\n\x07\x63\x61veats\x18\x01 \x03(\x0b\x32\x11.almond.v1.Caveat\"\x1c\n\x0bRolesCaveat\x12\r\n\x05roles\x18\x01 \x03(\t\".\n\x0f\x41ttributeCaveat\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0e\n\x06values\x18\x02 \x03(\t\"\"\n\x0e\x41udienceCaveat\x12\x10\n\x08services\x18\x01 \x03(\t\"\x19\n\x08IpCaveat\x12\r\n\x05\x63idrs\x18\x01 \x03(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,20 +35,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_IDSETCAVEAT_MASKSENTRY']._loaded_options = None
   _globals['_IDSETCAVEAT_MASKSENTRY']._serialized_options = b'8\001'
-  _globals['_CAVEAT']._serialized_start=71
-  _globals['_CAVEAT']._serialized_end=524
-  _globals['_ORGCAVEAT']._serialized_start=526
-  _globals['_ORGCAVEAT']._serialized_end=563
-  _globals['_IDSETCAVEAT']._serialized_start=565
-  _globals['_IDSETCAVEAT']._serialized_end=674
-  _globals['_IDSETCAVEAT_MASKSENTRY']._serialized_start=630
-  _globals['_IDSETCAVEAT_MASKSENTRY']._serialized_end=674
-  _globals['_ACTIONCAVEAT']._serialized_start=676
-  _globals['_ACTIONCAVEAT']._serialized_end=704
-  _globals['_VALIDCAVEAT']._serialized_start=707
-  _globals['_VALIDCAVEAT']._serialized_end=854
-  _globals['_IFPRESENTCAVEAT']._serialized_start=856
-  _globals['_IFPRESENTCAVEAT']._serialized_end=923
-  _globals['_LABELCAVEAT']._serialized_start=925
-  _globals['_LABELCAVEAT']._serialized_end=964
+  _globals['_CAVEAT']._serialized_start=95
+  _globals['_CAVEAT']._serialized_end=1078
+  _globals['_ORGCAVEAT']._serialized_start=1080
+  _globals['_ORGCAVEAT']._serialized_end=1117
+  _globals['_IDSETCAVEAT']._serialized_start=1119
+  _globals['_IDSETCAVEAT']._serialized_end=1228
+  _globals['_IDSETCAVEAT_MASKSENTRY']._serialized_start=1184
+  _globals['_IDSETCAVEAT_MASKSENTRY']._serialized_end=1228
+  _globals['_ACTIONCAVEAT']._serialized_start=1230
+  _globals['_ACTIONCAVEAT']._serialized_end=1258
+  _globals['_VALIDCAVEAT']._serialized_start=1261
+  _globals['_VALIDCAVEAT']._serialized_end=1408
+  _globals['_IFPRESENTCAVEAT']._serialized_start=1410
+  _globals['_IFPRESENTCAVEAT']._serialized_end=1477
+  _globals['_LABELCAVEAT']._serialized_start=1479
+  _globals['_LABELCAVEAT']._serialized_end=1518
+  _globals['_MUTATIONSCAVEAT']._serialized_start=1520
+  _globals['_MUTATIONSCAVEAT']._serialized_end=1552
+  _globals['_COMMANDSCAVEAT']._serialized_start=1554
+  _globals['_COMMANDSCAVEAT']._serialized_end=1615
+  _globals['_COMMANDPATTERN']._serialized_start=1618
+  _globals['_COMMANDPATTERN']._serialized_end=1757
+  _globals['_COMMANDPATTERN_MODE']._serialized_start=1696
+  _globals['_COMMANDPATTERN_MODE']._serialized_end=1757
+  _globals['_ANYOFCAVEAT']._serialized_start=1759
+  _globals['_ANYOFCAVEAT']._serialized_end=1817
+  _globals['_CAVEATLIST']._serialized_start=1819
+  _globals['_CAVEATLIST']._serialized_end=1867
+  _globals['_ROLESCAVEAT']._serialized_start=1869
+  _globals['_ROLESCAVEAT']._serialized_end=1897
+  _globals['_ATTRIBUTECAVEAT']._serialized_start=1899
+  _globals['_ATTRIBUTECAVEAT']._serialized_end=1945
+  _globals['_AUDIENCECAVEAT']._serialized_start=1947
+  _globals['_AUDIENCECAVEAT']._serialized_end=1981
+  _globals['_IPCAVEAT']._serialized_start=1983
+  _globals['_IPCAVEAT']._serialized_end=2008
 # @@protoc_insertion_point(module_scope)

@@ -3,11 +3,13 @@
 isort:skip_file
 """
 
+from almond.v1 import access_pb2 as _access_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -38,6 +40,18 @@ class Caveat(_message.Message):
     VALID_FIELD_NUMBER: _builtins.int
     IF_PRESENT_FIELD_NUMBER: _builtins.int
     LABEL_FIELD_NUMBER: _builtins.int
+    MACHINES_FIELD_NUMBER: _builtins.int
+    VOLUMES_FIELD_NUMBER: _builtins.int
+    MACHINE_FEATURES_FIELD_NUMBER: _builtins.int
+    CLUSTERS_FIELD_NUMBER: _builtins.int
+    MUTATIONS_FIELD_NUMBER: _builtins.int
+    COMMANDS_FIELD_NUMBER: _builtins.int
+    ANY_OF_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    ROLES_FIELD_NUMBER: _builtins.int
+    ATTRIBUTE_FIELD_NUMBER: _builtins.int
+    AUDIENCE_FIELD_NUMBER: _builtins.int
+    IP_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def org(self) -> Global___OrgCaveat:
         """One org."""
@@ -78,6 +92,54 @@ class Caveat(_message.Message):
     def label(self) -> Global___LabelCaveat:
         """Always permits; tells otherwise equal descendants apart and names them."""
 
+    @_builtins.property
+    def machines(self) -> Global___IdSetCaveat:
+        """The named machines only."""
+
+    @_builtins.property
+    def volumes(self) -> Global___IdSetCaveat:
+        """The named volumes only."""
+
+    @_builtins.property
+    def machine_features(self) -> Global___IdSetCaveat:
+        """The named machine features only."""
+
+    @_builtins.property
+    def clusters(self) -> Global___IdSetCaveat:
+        """The named LiteFS clusters only."""
+
+    @_builtins.property
+    def mutations(self) -> Global___MutationsCaveat:
+        """The named mutations only."""
+
+    @_builtins.property
+    def commands(self) -> Global___CommandsCaveat:
+        """These commands only."""
+
+    @_builtins.property
+    def any_of(self) -> Global___AnyOfCaveat:
+        """One of several alternatives."""
+
+    @_builtins.property
+    def source(self) -> _access_pb2.Source:
+        """Only calls from there."""
+
+    @_builtins.property
+    def roles(self) -> Global___RolesCaveat:
+        """Only what one of these roles includes."""
+
+    @_builtins.property
+    def attribute(self) -> Global___AttributeCaveat:
+        """Only some values of one attribute of the request."""
+
+    @_builtins.property
+    def audience(self) -> Global___AudienceCaveat:
+        """Only when shown to one of these services."""
+
+    @_builtins.property
+    def ip(self) -> Global___IpCaveat:
+        """Only calls from these addresses."""
+
     def __init__(
         self,
         *,
@@ -91,12 +153,24 @@ class Caveat(_message.Message):
         valid: Global___ValidCaveat | None = ...,
         if_present: Global___IfPresentCaveat | None = ...,
         label: Global___LabelCaveat | None = ...,
+        machines: Global___IdSetCaveat | None = ...,
+        volumes: Global___IdSetCaveat | None = ...,
+        machine_features: Global___IdSetCaveat | None = ...,
+        clusters: Global___IdSetCaveat | None = ...,
+        mutations: Global___MutationsCaveat | None = ...,
+        commands: Global___CommandsCaveat | None = ...,
+        any_of: Global___AnyOfCaveat | None = ...,
+        source: _access_pb2.Source | None = ...,
+        roles: Global___RolesCaveat | None = ...,
+        attribute: Global___AttributeCaveat | None = ...,
+        audience: Global___AudienceCaveat | None = ...,
+        ip: Global___IpCaveat | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "app_features", b"app_features", "apps", b"apps", "caveat", b"caveat", "features", b"features", "if_present", b"if_present", "label", b"label", "org", b"org", "orgs", b"orgs", "storage_objects", b"storage_objects", "valid", b"valid"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "any_of", b"any_of", "app_features", b"app_features", "apps", b"apps", "attribute", b"attribute", "audience", b"audience", "caveat", b"caveat", "clusters", b"clusters", "commands", b"commands", "features", b"features", "if_present", b"if_present", "ip", b"ip", "label", b"label", "machine_features", b"machine_features", "machines", b"machines", "mutations", b"mutations", "org", b"org", "orgs", b"orgs", "roles", b"roles", "source", b"source", "storage_objects", b"storage_objects", "valid", b"valid", "volumes", b"volumes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "app_features", b"app_features", "apps", b"apps", "caveat", b"caveat", "features", b"features", "if_present", b"if_present", "label", b"label", "org", b"org", "orgs", b"orgs", "storage_objects", b"storage_objects", "valid", b"valid"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "any_of", b"any_of", "app_features", b"app_features", "apps", b"apps", "attribute", b"attribute", "audience", b"audience", "caveat", b"caveat", "clusters", b"clusters", "commands", b"commands", "features", b"features", "if_present", b"if_present", "ip", b"ip", "label", b"label", "machine_features", b"machine_features", "machines", b"machines", "mutations", b"mutations", "org", b"org", "orgs", b"orgs", "roles", b"roles", "source", b"source", "storage_objects", b"storage_objects", "valid", b"valid", "volumes", b"volumes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_caveat: _TypeAlias = _typing.Literal["org", "orgs", "apps", "features", "app_features", "storage_objects", "action", "valid", "if_present", "label"]  # noqa: Y015
+    _WhichOneofReturnType_caveat: _TypeAlias = _typing.Literal["org", "orgs", "apps", "features", "app_features", "storage_objects", "action", "valid", "if_present", "label", "machines", "volumes", "machine_features", "clusters", "mutations", "commands", "any_of", "source", "roles", "attribute", "audience", "ip"]  # noqa: Y015
     _WhichOneofArgType_caveat: _TypeAlias = _typing.Literal["caveat", b"caveat"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_caveat) -> _WhichOneofReturnType_caveat | None: ...
 
@@ -236,7 +310,8 @@ Global___ValidCaveat: _TypeAlias = ValidCaveat  # noqa: Y015
 @_typing.final
 class IfPresentCaveat(_message.Message):
     """If some inner caveat is about something the request names, all the named ones decide; otherwise the
-    mask does. Inside may stand apps, features, app_features and storage_objects.
+    mask does. Inside may stand apps, machines, volumes, features, app_features, machine_features, clusters,
+    storage_objects, mutations and commands.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -288,3 +363,250 @@ class LabelCaveat(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LabelCaveat: _TypeAlias = LabelCaveat  # noqa: Y015
+
+@_typing.final
+class MutationsCaveat(_message.Message):
+    """Permits requests that name one of the mutations."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Their names, ids. Empty denies every mutation."""
+
+    def __init__(
+        self,
+        *,
+        names: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["names", b"names"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MutationsCaveat: _TypeAlias = MutationsCaveat  # noqa: Y015
+
+@_typing.final
+class CommandsCaveat(_message.Message):
+    """Permits requests that name one of the commands."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMMANDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def commands(self) -> _containers.RepeatedCompositeFieldContainer[Global___CommandPattern]:
+        """The commands. Empty denies every command."""
+
+    def __init__(
+        self,
+        *,
+        commands: _abc.Iterable[Global___CommandPattern] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commands", b"commands"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CommandsCaveat: _TypeAlias = CommandsCaveat  # noqa: Y015
+
+@_typing.final
+class CommandPattern(_message.Message):
+    """Commands compared element by element; no shell is involved."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Mode:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _ModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[CommandPattern._Mode.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        MODE_UNSPECIFIED: CommandPattern._Mode.ValueType  # 0
+        """Never valid."""
+        MODE_EXACT: CommandPattern._Mode.ValueType  # 1
+        """All of it."""
+        MODE_PREFIX: CommandPattern._Mode.ValueType  # 2
+        """Its beginning; without any element, that is any command."""
+
+    class Mode(_Mode, metaclass=_ModeEnumTypeWrapper):
+        """What of a command has to be the same."""
+
+    MODE_UNSPECIFIED: CommandPattern.Mode.ValueType  # 0
+    """Never valid."""
+    MODE_EXACT: CommandPattern.Mode.ValueType  # 1
+    """All of it."""
+    MODE_PREFIX: CommandPattern.Mode.ValueType  # 2
+    """Its beginning; without any element, that is any command."""
+
+    MODE_FIELD_NUMBER: _builtins.int
+    ARGV_FIELD_NUMBER: _builtins.int
+    mode: Global___CommandPattern.Mode.ValueType
+    """What has to be the same. Required."""
+    @_builtins.property
+    def argv(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The elements; at least one if exact."""
+
+    def __init__(
+        self,
+        *,
+        mode: Global___CommandPattern.Mode.ValueType = ...,
+        argv: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["argv", b"argv", "mode", b"mode"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CommandPattern: _TypeAlias = CommandPattern  # noqa: Y015
+
+@_typing.final
+class AnyOfCaveat(_message.Message):
+    """Permits what one of the alternatives permits alone."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALTERNATIVES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def alternatives(self) -> _containers.RepeatedCompositeFieldContainer[Global___CaveatList]:
+        """The alternatives. Empty denies everything."""
+
+    def __init__(
+        self,
+        *,
+        alternatives: _abc.Iterable[Global___CaveatList] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alternatives", b"alternatives"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AnyOfCaveat: _TypeAlias = AnyOfCaveat  # noqa: Y015
+
+@_typing.final
+class CaveatList(_message.Message):
+    """Caveats that all have to permit, where not named denies too."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CAVEATS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def caveats(self) -> _containers.RepeatedCompositeFieldContainer[Global___Caveat]:
+        """At least one. What may stand inside if_present, and action."""
+
+    def __init__(
+        self,
+        *,
+        caveats: _abc.Iterable[Global___Caveat] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caveats", b"caveats"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CaveatList: _TypeAlias = CaveatList  # noqa: Y015
+
+@_typing.final
+class RolesCaveat(_message.Message):
+    """Permits what is open to one of the roles."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROLES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def roles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """`member`, `billing_manager` or `admin`. Empty denies everything."""
+
+    def __init__(
+        self,
+        *,
+        roles: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["roles", b"roles"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RolesCaveat: _TypeAlias = RolesCaveat  # noqa: Y015
+
+@_typing.final
+class AttributeCaveat(_message.Message):
+    """Permits requests whose attribute has one of the values; a request without it is denied."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    VALUES_FIELD_NUMBER: _builtins.int
+    key: _builtins.str
+    """The attribute's key, an id."""
+    @_builtins.property
+    def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The values. Empty denies everything."""
+
+    def __init__(
+        self,
+        *,
+        key: _builtins.str = ...,
+        values: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AttributeCaveat: _TypeAlias = AttributeCaveat  # noqa: Y015
+
+@_typing.final
+class AudienceCaveat(_message.Message):
+    """Permits questions whose asking caller has, verified, one of these subjects."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def services(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """`service:NAME`, or `almond` for this service's own RPCs. Empty denies everything."""
+
+    def __init__(
+        self,
+        *,
+        services: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["services", b"services"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AudienceCaveat: _TypeAlias = AudienceCaveat  # noqa: Y015
+
+@_typing.final
+class IpCaveat(_message.Message):
+    """Permits requests whose attribute `ip` lies in one of the blocks; a request without it is denied."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CIDRS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def cidrs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Such as `10.0.0.0/8` or `2001:db8::/32`. Empty denies everything."""
+
+    def __init__(
+        self,
+        *,
+        cidrs: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cidrs", b"cidrs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IpCaveat: _TypeAlias = IpCaveat  # noqa: Y015

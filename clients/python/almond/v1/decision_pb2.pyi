@@ -88,6 +88,18 @@ class _DenialReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DenialRe
     """The token is not valid yet."""
     DENIAL_REASON_REVOKED: _DenialReason.ValueType  # 18
     """The token, or an ancestor that it was derived from, has been revoked."""
+    DENIAL_REASON_NO_ALTERNATIVE: _DenialReason.ValueType  # 19
+    """The token is for exactly some things, and this is none of them."""
+    DENIAL_REASON_WRONG_SOURCE: _DenialReason.ValueType  # 20
+    """The token is good only for calls from another place."""
+    DENIAL_REASON_ROLE: _DenialReason.ValueType  # 21
+    """The token's role does not include it."""
+    DENIAL_REASON_ATTRIBUTE: _DenialReason.ValueType  # 22
+    """An attribute of the request is missing or has another value."""
+    DENIAL_REASON_AUDIENCE: _DenialReason.ValueType  # 23
+    """The token may not be shown to the service that asks."""
+    DENIAL_REASON_IP: _DenialReason.ValueType  # 24
+    """The token is good only for calls from other addresses."""
 
 class DenialReason(_DenialReason, metaclass=_DenialReasonEnumTypeWrapper):
     """Why a token was denied. Machines switch on this; people read Denial.sentence."""
@@ -130,6 +142,18 @@ DENIAL_REASON_NOT_YET_VALID: DenialReason.ValueType  # 17
 """The token is not valid yet."""
 DENIAL_REASON_REVOKED: DenialReason.ValueType  # 18
 """The token, or an ancestor that it was derived from, has been revoked."""
+DENIAL_REASON_NO_ALTERNATIVE: DenialReason.ValueType  # 19
+"""The token is for exactly some things, and this is none of them."""
+DENIAL_REASON_WRONG_SOURCE: DenialReason.ValueType  # 20
+"""The token is good only for calls from another place."""
+DENIAL_REASON_ROLE: DenialReason.ValueType  # 21
+"""The token's role does not include it."""
+DENIAL_REASON_ATTRIBUTE: DenialReason.ValueType  # 22
+"""An attribute of the request is missing or has another value."""
+DENIAL_REASON_AUDIENCE: DenialReason.ValueType  # 23
+"""The token may not be shown to the service that asks."""
+DENIAL_REASON_IP: DenialReason.ValueType  # 24
+"""The token is good only for calls from other addresses."""
 Global___DenialReason: _TypeAlias = DenialReason  # noqa: Y015
 
 class _Verdict:

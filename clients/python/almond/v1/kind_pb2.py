@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from almond.v1 import caveat_pb2 as almond_dot_v1_dot_caveat__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14\x61lmond/v1/kind.proto\x12\talmond.v1\x1a\x16\x61lmond/v1/caveat.proto\"\xdb\x01\n\x04Kind\x12\'\n\x06\x64\x65ploy\x18\x01 \x01(\x0b\x32\x15.almond.v1.DeployKindH\x00\x12!\n\x03org\x18\x02 \x01(\x0b\x32\x12.almond.v1.OrgKindH\x00\x12+\n\x08readonly\x18\x03 \x01(\x0b\x32\x17.almond.v1.ReadonlyKindH\x00\x12)\n\x07service\x18\x04 \x01(\x0b\x32\x16.almond.v1.ServiceKindH\x00\x12\'\n\x06\x63ustom\x18\x05 \x01(\x0b\x32\x15.almond.v1.CustomKindH\x00\x42\x06\n\x04kind\"\x19\n\nDeployKind\x12\x0b\n\x03\x61pp\x18\x01 \x01(\t\"\t\n\x07OrgKind\"\x0e\n\x0cReadonlyKind\"\x9a\x01\n\x0bServiceKind\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\'\n\x06verify\x18\x02 \x01(\x0b\x32\x15.almond.v1.VerifyRoleH\x00\x12#\n\x04mint\x18\x03 \x01(\x0b\x32\x13.almond.v1.MintRoleH\x00\x12\'\n\x06revoke\x18\x04 \x01(\x0b\x32\x15.almond.v1.RevokeRoleH\x00\x42\x06\n\x04role\"\x0c\n\nVerifyRole\"$\n\x08MintRole\x12\x10\n\x03\x61pp\x18\x01 \x01(\tH\x00\x88\x01\x01\x42\x06\n\x04_app\"\x0c\n\nRevokeRole\"0\n\nCustomKind\x12\"\n\x07\x63\x61veats\x18\x01 \x03(\x0b\x32\x11.almond.v1.Caveatb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14\x61lmond/v1/kind.proto\x12\talmond.v1\x1a\x16\x61lmond/v1/caveat.proto\"\xc2\x03\n\x04Kind\x12\'\n\x06\x64\x65ploy\x18\x01 \x01(\x0b\x32\x15.almond.v1.DeployKindH\x00\x12!\n\x03org\x18\x02 \x01(\x0b\x32\x12.almond.v1.OrgKindH\x00\x12+\n\x08readonly\x18\x03 \x01(\x0b\x32\x17.almond.v1.ReadonlyKindH\x00\x12)\n\x07service\x18\x04 \x01(\x0b\x32\x16.almond.v1.ServiceKindH\x00\x12\'\n\x06\x63ustom\x18\x05 \x01(\x0b\x32\x15.almond.v1.CustomKindH\x00\x12!\n\x03ssh\x18\x06 \x01(\x0b\x32\x12.almond.v1.SshKindH\x00\x12\x32\n\x0cmachine_exec\x18\x07 \x01(\x0b\x32\x1a.almond.v1.MachineExecKindH\x00\x12\x32\n\x0clitefs_cloud\x18\x08 \x01(\x0b\x32\x1a.almond.v1.LitefsCloudKindH\x00\x12-\n\twireguard\x18\t \x01(\x0b\x32\x18.almond.v1.WireguardKindH\x00\x12+\n\x08personal\x18\n \x01(\x0b\x32\x17.almond.v1.PersonalKindH\x00\x42\x06\n\x04kind\"\x19\n\nDeployKind\x12\x0b\n\x03\x61pp\x18\x01 \x01(\t\"\t\n\x07OrgKind\"\x0e\n\x0cReadonlyKind\"\x9a\x01\n\x0bServiceKind\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\'\n\x06verify\x18\x02 \x01(\x0b\x32\x15.almond.v1.VerifyRoleH\x00\x12#\n\x04mint\x18\x03 \x01(\x0b\x32\x13.almond.v1.MintRoleH\x00\x12\'\n\x06revoke\x18\x04 \x01(\x0b\x32\x15.almond.v1.RevokeRoleH\x00\x42\x06\n\x04role\"\x0c\n\nVerifyRole\"$\n\x08MintRole\x12\x10\n\x03\x61pp\x18\x01 \x01(\tH\x00\x88\x01\x01\x42\x06\n\x04_app\"\x0c\n\nRevokeRole\"0\n\nCustomKind\x12\"\n\x07\x63\x61veats\x18\x01 \x03(\x0b\x32\x11.almond.v1.Caveat\"\x16\n\x07SshKind\x12\x0b\n\x03\x61pp\x18\x01 \x01(\t\"K\n\x0fMachineExecKind\x12\x0b\n\x03\x61pp\x18\x01 \x01(\t\x12+\n\x08\x63ommands\x18\x02 \x03(\x0b\x32\x19.almond.v1.CommandPattern\"\"\n\x0fLitefsCloudKind\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\"\x0f\n\rWireguardKind\"8\n\x0cPersonalKind\x12\x0c\n\x04user\x18\x01 \x01(\t\x12\x0c\n\x04orgs\x18\x02 \x03(\t\x12\x0c\n\x04role\x18\x03 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,21 +33,31 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'almond.v1.kind_pb2', _globa
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_KIND']._serialized_start=60
-  _globals['_KIND']._serialized_end=279
-  _globals['_DEPLOYKIND']._serialized_start=281
-  _globals['_DEPLOYKIND']._serialized_end=306
-  _globals['_ORGKIND']._serialized_start=308
-  _globals['_ORGKIND']._serialized_end=317
-  _globals['_READONLYKIND']._serialized_start=319
-  _globals['_READONLYKIND']._serialized_end=333
-  _globals['_SERVICEKIND']._serialized_start=336
-  _globals['_SERVICEKIND']._serialized_end=490
-  _globals['_VERIFYROLE']._serialized_start=492
-  _globals['_VERIFYROLE']._serialized_end=504
-  _globals['_MINTROLE']._serialized_start=506
-  _globals['_MINTROLE']._serialized_end=542
-  _globals['_REVOKEROLE']._serialized_start=544
-  _globals['_REVOKEROLE']._serialized_end=556
-  _globals['_CUSTOMKIND']._serialized_start=558
-  _globals['_CUSTOMKIND']._serialized_end=606
+  _globals['_KIND']._serialized_end=510
+  _globals['_DEPLOYKIND']._serialized_start=512
+  _globals['_DEPLOYKIND']._serialized_end=537
+  _globals['_ORGKIND']._serialized_start=539
+  _globals['_ORGKIND']._serialized_end=548
+  _globals['_READONLYKIND']._serialized_start=550
+  _globals['_READONLYKIND']._serialized_end=564
+  _globals['_SERVICEKIND']._serialized_start=567
+  _globals['_SERVICEKIND']._serialized_end=721
+  _globals['_VERIFYROLE']._serialized_start=723
+  _globals['_VERIFYROLE']._serialized_end=735
+  _globals['_MINTROLE']._serialized_start=737
+  _globals['_MINTROLE']._serialized_end=773
+  _globals['_REVOKEROLE']._serialized_start=775
+  _globals['_REVOKEROLE']._serialized_end=787
+  _globals['_CUSTOMKIND']._serialized_start=789
+  _globals['_CUSTOMKIND']._serialized_end=837
+  _globals['_SSHKIND']._serialized_start=839
+  _globals['_SSHKIND']._serialized_end=861
+  _globals['_MACHINEEXECKIND']._serialized_start=863
+  _globals['_MACHINEEXECKIND']._serialized_end=938
+  _globals['_LITEFSCLOUDKIND']._serialized_start=940
+  _globals['_LITEFSCLOUDKIND']._serialized_end=974
+  _globals['_WIREGUARDKIND']._serialized_start=976
+  _globals['_WIREGUARDKIND']._serialized_end=991
+  _globals['_PERSONALKIND']._serialized_start=993
+  _globals['_PERSONALKIND']._serialized_end=1049
 # @@protoc_insertion_point(module_scope)

@@ -30,6 +30,11 @@ class Kind(_message.Message):
     READONLY_FIELD_NUMBER: _builtins.int
     SERVICE_FIELD_NUMBER: _builtins.int
     CUSTOM_FIELD_NUMBER: _builtins.int
+    SSH_FIELD_NUMBER: _builtins.int
+    MACHINE_EXEC_FIELD_NUMBER: _builtins.int
+    LITEFS_CLOUD_FIELD_NUMBER: _builtins.int
+    WIREGUARD_FIELD_NUMBER: _builtins.int
+    PERSONAL_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def deploy(self) -> Global___DeployKind:
         """Manages one app and what is in it; can neither mint nor revoke."""
@@ -50,6 +55,26 @@ class Kind(_message.Message):
     def custom(self) -> Global___CustomKind:
         """The caveats given, on top of everything the caller's token has."""
 
+    @_builtins.property
+    def ssh(self) -> Global___SshKind:
+        """An SSH certificate for one app and a WireGuard peer, and nothing else."""
+
+    @_builtins.property
+    def machine_exec(self) -> Global___MachineExecKind:
+        """Runs some commands on one app's machines."""
+
+    @_builtins.property
+    def litefs_cloud(self) -> Global___LitefsCloudKind:
+        """One LiteFS cluster."""
+
+    @_builtins.property
+    def wireguard(self) -> Global___WireguardKind:
+        """WireGuard of one org."""
+
+    @_builtins.property
+    def personal(self) -> Global___PersonalKind:
+        """Everything that a user may do in some orgs, for one session."""
+
     def __init__(
         self,
         *,
@@ -58,12 +83,17 @@ class Kind(_message.Message):
         readonly: Global___ReadonlyKind | None = ...,
         service: Global___ServiceKind | None = ...,
         custom: Global___CustomKind | None = ...,
+        ssh: Global___SshKind | None = ...,
+        machine_exec: Global___MachineExecKind | None = ...,
+        litefs_cloud: Global___LitefsCloudKind | None = ...,
+        wireguard: Global___WireguardKind | None = ...,
+        personal: Global___PersonalKind | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["custom", b"custom", "deploy", b"deploy", "kind", b"kind", "org", b"org", "readonly", b"readonly", "service", b"service"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["custom", b"custom", "deploy", b"deploy", "kind", b"kind", "litefs_cloud", b"litefs_cloud", "machine_exec", b"machine_exec", "org", b"org", "personal", b"personal", "readonly", b"readonly", "service", b"service", "ssh", b"ssh", "wireguard", b"wireguard"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["custom", b"custom", "deploy", b"deploy", "kind", b"kind", "org", b"org", "readonly", b"readonly", "service", b"service"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["custom", b"custom", "deploy", b"deploy", "kind", b"kind", "litefs_cloud", b"litefs_cloud", "machine_exec", b"machine_exec", "org", b"org", "personal", b"personal", "readonly", b"readonly", "service", b"service", "ssh", b"ssh", "wireguard", b"wireguard"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["deploy", "org", "readonly", "service", "custom"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["deploy", "org", "readonly", "service", "custom", "ssh", "machine_exec", "litefs_cloud", "wireguard", "personal"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -248,3 +278,128 @@ class CustomKind(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CustomKind: _TypeAlias = CustomKind  # noqa: Y015
+
+@_typing.final
+class SshKind(_message.Message):
+    """An SSH token: creating an SSH certificate for the app (mutation `issue_certificate`) and a WireGuard peer
+    (mutation `add_wireguard_peer`), both asked with action `c`. Nothing else, reading included.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APP_FIELD_NUMBER: _builtins.int
+    app: _builtins.str
+    """The app's id."""
+    def __init__(
+        self,
+        *,
+        app: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["app", b"app"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SshKind: _TypeAlias = SshKind  # noqa: Y015
+
+@_typing.final
+class MachineExecKind(_message.Message):
+    """Runs exactly these commands on the app's machines, and reads what a deploy token may."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APP_FIELD_NUMBER: _builtins.int
+    COMMANDS_FIELD_NUMBER: _builtins.int
+    app: _builtins.str
+    """The app's id."""
+    @_builtins.property
+    def commands(self) -> _containers.RepeatedCompositeFieldContainer[_caveat_pb2.CommandPattern]:
+        """The commands; any command if there are none."""
+
+    def __init__(
+        self,
+        *,
+        app: _builtins.str = ...,
+        commands: _abc.Iterable[_caveat_pb2.CommandPattern] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["app", b"app", "commands", b"commands"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MachineExecKind: _TypeAlias = MachineExecKind  # noqa: Y015
+
+@_typing.final
+class LitefsCloudKind(_message.Message):
+    """Everything in one LiteFS cluster of MintRequest.org."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLUSTER_FIELD_NUMBER: _builtins.int
+    cluster: _builtins.str
+    """The cluster's id."""
+    def __init__(
+        self,
+        *,
+        cluster: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster", b"cluster"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LitefsCloudKind: _TypeAlias = LitefsCloudKind  # noqa: Y015
+
+@_typing.final
+class WireguardKind(_message.Message):
+    """Everything about WireGuard in MintRequest.org."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WireguardKind: _TypeAlias = WireguardKind  # noqa: Y015
+
+@_typing.final
+class PersonalKind(_message.Message):
+    """A user's own token, whose verified subject is `user:USER`. It can do all that the user can, so its ttl is
+    1 hour by default and 24 hours at most; what it mints may live longer.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_FIELD_NUMBER: _builtins.int
+    ORGS_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
+    user: _builtins.str
+    """The user, an id."""
+    role: _builtins.str
+    """The role in all of them: `member`, `billing_manager` or `admin`."""
+    @_builtins.property
+    def orgs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The orgs; at least one. MintRequest.org stays empty."""
+
+    def __init__(
+        self,
+        *,
+        user: _builtins.str = ...,
+        orgs: _abc.Iterable[_builtins.str] | None = ...,
+        role: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["orgs", b"orgs", "role", b"role", "user", b"user"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PersonalKind: _TypeAlias = PersonalKind  # noqa: Y015

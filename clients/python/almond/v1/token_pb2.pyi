@@ -21,7 +21,9 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class TokenRecord(_message.Message):
-    """The record of a minted token. It never holds the token's secret text."""
+    """The record of a minted token, or of one that was derived from it and registered. It never holds the
+    token's secret text.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -40,8 +42,11 @@ class TokenRecord(_message.Message):
     REVOKE_REASON_FIELD_NUMBER: _builtins.int
     CAVEATS_FIELD_NUMBER: _builtins.int
     SUMMARY_FIELD_NUMBER: _builtins.int
+    BRANCH_ID_FIELD_NUMBER: _builtins.int
+    PARENT_ID_FIELD_NUMBER: _builtins.int
+    LAST_USE_TIME_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """The token's id."""
+    """The token's id; of a derived token `TOKEN_ID/BRANCH_ID`."""
     name: _builtins.str
     """The name its maker gave it."""
     kind: _builtins.str
@@ -60,6 +65,10 @@ class TokenRecord(_message.Message):
     """Why it was revoked, as its revoker said."""
     summary: _builtins.str
     """What it may do, in one readable line."""
+    branch_id: _builtins.str
+    """The branch id of a derived token; empty for a minted one."""
+    parent_id: _builtins.str
+    """Of a derived token, the id of the nearest ancestor that has a record; empty for a minted one."""
     @_builtins.property
     def minter_branch_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The branch ids of the minter at that time."""
@@ -80,6 +89,10 @@ class TokenRecord(_message.Message):
     def caveats(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The caveats it was minted with, in order."""
 
+    @_builtins.property
+    def last_use_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was last used, to the minute, as far as reported; absent if never."""
+
     def __init__(
         self,
         *,
@@ -98,17 +111,24 @@ class TokenRecord(_message.Message):
         revoke_reason: _builtins.str = ...,
         caveats: _abc.Iterable[_builtins.str] | None = ...,
         summary: _builtins.str = ...,
+        branch_id: _builtins.str = ...,
+        parent_id: _builtins.str = ...,
+        last_use_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_expire_time", b"_expire_time", "_revoke_time", b"_revoke_time", "create_time", b"create_time", "expire_time", b"expire_time", "revoke_time", b"revoke_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expire_time", b"_expire_time", "_last_use_time", b"_last_use_time", "_revoke_time", b"_revoke_time", "create_time", b"create_time", "expire_time", b"expire_time", "last_use_time", b"last_use_time", "revoke_time", b"revoke_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expire_time", b"_expire_time", "_revoke_time", b"_revoke_time", "app", b"app", "caveats", b"caveats", "create_time", b"create_time", "expire_time", b"expire_time", "id", b"id", "kind", b"kind", "minter_branch_ids", b"minter_branch_ids", "minter_token_id", b"minter_token_id", "name", b"name", "org", b"org", "revoke_reason", b"revoke_reason", "revoke_time", b"revoke_time", "revoked_by", b"revoked_by", "subject", b"subject", "summary", b"summary"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expire_time", b"_expire_time", "_last_use_time", b"_last_use_time", "_revoke_time", b"_revoke_time", "app", b"app", "branch_id", b"branch_id", "caveats", b"caveats", "create_time", b"create_time", "expire_time", b"expire_time", "id", b"id", "kind", b"kind", "last_use_time", b"last_use_time", "minter_branch_ids", b"minter_branch_ids", "minter_token_id", b"minter_token_id", "name", b"name", "org", b"org", "parent_id", b"parent_id", "revoke_reason", b"revoke_reason", "revoke_time", b"revoke_time", "revoked_by", b"revoked_by", "subject", b"subject", "summary", b"summary"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__expire_time: _TypeAlias = _typing.Literal["expire_time"]  # noqa: Y015
     _WhichOneofArgType__expire_time: _TypeAlias = _typing.Literal["_expire_time", b"_expire_time"]  # noqa: Y015
+    _WhichOneofReturnType__last_use_time: _TypeAlias = _typing.Literal["last_use_time"]  # noqa: Y015
+    _WhichOneofArgType__last_use_time: _TypeAlias = _typing.Literal["_last_use_time", b"_last_use_time"]  # noqa: Y015
     _WhichOneofReturnType__revoke_time: _TypeAlias = _typing.Literal["revoke_time"]  # noqa: Y015
     _WhichOneofArgType__revoke_time: _TypeAlias = _typing.Literal["_revoke_time", b"_revoke_time"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__expire_time) -> _WhichOneofReturnType__expire_time | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__last_use_time) -> _WhichOneofReturnType__last_use_time | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__revoke_time) -> _WhichOneofReturnType__revoke_time | None: ...
 

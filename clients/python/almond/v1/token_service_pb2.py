@@ -31,53 +31,61 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x61lmond/v1/token_service.proto\x12\talmond.v1\x1a\x16\x61lmond/v1/access.proto\x1a\x16\x61lmond/v1/caveat.proto\x1a\x18\x61lmond/v1/decision.proto\x1a\x14\x61lmond/v1/kind.proto\x1a\x15\x61lmond/v1/token.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x90\x01\n\x0bMintRequest\x12\x1d\n\x04kind\x18\x01 \x01(\x0b\x32\x0f.almond.v1.Kind\x12\x0b\n\x03org\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12+\n\x03ttl\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x88\x01\x01\x12\x12\n\nrequest_id\x18\x05 \x01(\tB\x06\n\x04_ttl\"X\n\x0cMintResponse\x12\r\n\x05token\x18\x01 \x01(\t\x12&\n\x06record\x18\x02 \x01(\x0b\x32\x16.almond.v1.TokenRecord\x12\x11\n\tbranch_id\x18\x03 \x01(\t\"T\n\x10\x41ttenuateRequest\x12\r\n\x05token\x18\x01 \x01(\t\x12\"\n\x07\x63\x61veats\x18\x02 \x03(\x0b\x32\x11.almond.v1.Caveat\x12\r\n\x05label\x18\x03 \x01(\t\"5\n\x11\x41ttenuateResponse\x12\r\n\x05token\x18\x01 \x01(\t\x12\x11\n\tbranch_id\x18\x02 \x01(\t\"h\n\rVerifyRequest\x12\r\n\x05token\x18\x01 \x01(\t\x12!\n\x06\x61\x63\x63\x65ss\x18\x02 \x01(\x0b\x32\x11.almond.v1.Access\x12\x14\n\x0cmin_revision\x18\x03 \x01(\t\x12\x0f\n\x07\x65xplain\x18\x04 \x01(\x08\"\xd1\x02\n\x0eVerifyResponse\x12#\n\x07outcome\x18\x01 \x01(\x0e\x32\x12.almond.v1.Outcome\x12\x11\n\tauthentic\x18\x02 \x01(\x08\x12\x18\n\x0btoken_index\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\"\n\x07\x64\x65nials\x18\x04 \x03(\x0b\x32\x11.almond.v1.Denial\x12)\n\x05\x66\x61\x63ts\x18\x05 \x01(\x0b\x32\x15.almond.v1.TokenFactsH\x01\x88\x01\x01\x12\x0f\n\x07\x63\x61veats\x18\x06 \x03(\t\x12\x31\n\x0b\x65xplanation\x18\x07 \x03(\x0b\x32\x1c.almond.v1.CaveatExplanation\x12\x10\n\x08revision\x18\x08 \x01(\t\x12.\n\nknown_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x0e\n\x0c_token_indexB\x08\n\x06_facts\"@\n\x12\x42\x61tchVerifyRequest\x12*\n\x08requests\x18\x01 \x03(\x0b\x32\x18.almond.v1.VerifyRequest\"D\n\x13\x42\x61tchVerifyResponse\x12-\n\x07results\x18\x01 \x03(\x0b\x32\x1c.almond.v1.BatchVerifyResult\"z\n\x11\x42\x61tchVerifyResult\x12-\n\x08response\x18\x01 \x01(\x0b\x32\x19.almond.v1.VerifyResponseH\x00\x12,\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x1b.almond.v1.BatchVerifyErrorH\x00\x42\x08\n\x06result\"A\n\x10\x42\x61tchVerifyError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"\x8d\x01\n\rRevokeRequest\x12\x12\n\x08token_id\x18\x01 \x01(\tH\x00\x12)\n\x06\x62ranch\x18\x02 \x01(\x0b\x32\x17.almond.v1.BranchTargetH\x00\x12\x0f\n\x05token\x18\x03 \x01(\tH\x00\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x12\n\nrequest_id\x18\x05 \x01(\tB\x08\n\x06target\"3\n\x0c\x42ranchTarget\x12\x10\n\x08token_id\x18\x01 \x01(\t\x12\x11\n\tbranch_id\x18\x02 \x01(\t\"3\n\x0eRevokeResponse\x12\x0f\n\x07\x65ntries\x18\x01 \x01(\x05\x12\x10\n\x08revision\x18\x02 \x01(\t\"$\n\x13InspectTokenRequest\x12\r\n\x05token\x18\x01 \x01(\t\"\xac\x02\n\x14InspectTokenResponse\x12$\n\x05\x66\x61\x63ts\x18\x01 \x01(\x0b\x32\x15.almond.v1.TokenFacts\x12\x0f\n\x07\x63\x61veats\x18\x02 \x03(\t\x12\x13\n\x0btext_length\x18\x03 \x01(\x05\x12\x0f\n\x07summary\x18\x04 \x01(\t\x12+\n\x0bgenuineness\x18\x05 \x01(\x0e\x32\x16.almond.v1.Genuineness\x12\x14\n\x07revoked\x18\x06 \x01(\x08H\x00\x88\x01\x01\x12+\n\x06record\x18\x07 \x01(\x0b\x32\x16.almond.v1.TokenRecordH\x01\x88\x01\x01\x12\x30\n\x0cinspect_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\n\n\x08_revokedB\t\n\x07_record\"#\n\x0fGetTokenRequest\x12\x10\n\x08token_id\x18\x01 \x01(\t\":\n\x10GetTokenResponse\x12&\n\x06record\x18\x01 \x01(\x0b\x32\x16.almond.v1.TokenRecord\"s\n\x11ListTokensRequest\x12\x0b\n\x03org\x18\x01 \x01(\t\x12\x10\n\x03\x61pp\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x10\n\x08show_all\x18\x03 \x01(\x08\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\tB\x06\n\x04_app\"V\n\x12ListTokensResponse\x12\'\n\x07records\x18\x01 \x03(\x0b\x32\x16.almond.v1.TokenRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*`\n\x0bGenuineness\x12\x1b\n\x17GENUINENESS_UNSPECIFIED\x10\x00\x12\x17\n\x13GENUINENESS_GENUINE\x10\x01\x12\x1b\n\x17GENUINENESS_NOT_GENUINE\x10\x02\x32\xbc\x04\n\x0cTokenService\x12\x37\n\x04Mint\x12\x16.almond.v1.MintRequest\x1a\x17.almond.v1.MintResponse\x12\x46\n\tAttenuate\x12\x1b.almond.v1.AttenuateRequest\x1a\x1c.almond.v1.AttenuateResponse\x12=\n\x06Verify\x12\x18.almond.v1.VerifyRequest\x1a\x19.almond.v1.VerifyResponse\x12L\n\x0b\x42\x61tchVerify\x12\x1d.almond.v1.BatchVerifyRequest\x1a\x1e.almond.v1.BatchVerifyResponse\x12=\n\x06Revoke\x12\x18.almond.v1.RevokeRequest\x1a\x19.almond.v1.RevokeResponse\x12O\n\x0cInspectToken\x12\x1e.almond.v1.InspectTokenRequest\x1a\x1f.almond.v1.InspectTokenResponse\x12\x43\n\x08GetToken\x12\x1a.almond.v1.GetTokenRequest\x1a\x1b.almond.v1.GetTokenResponse\x12I\n\nListTokens\x12\x1c.almond.v1.ListTokensRequest\x1a\x1d.almond.v1.ListTokensResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x61lmond/v1/token_service.proto\x12\talmond.v1\x1a\x16\x61lmond/v1/access.proto\x1a\x16\x61lmond/v1/caveat.proto\x1a\x18\x61lmond/v1/decision.proto\x1a\x14\x61lmond/v1/kind.proto\x1a\x15\x61lmond/v1/token.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x90\x01\n\x0bMintRequest\x12\x1d\n\x04kind\x18\x01 \x01(\x0b\x32\x0f.almond.v1.Kind\x12\x0b\n\x03org\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12+\n\x03ttl\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x88\x01\x01\x12\x12\n\nrequest_id\x18\x05 \x01(\tB\x06\n\x04_ttl\"X\n\x0cMintResponse\x12\r\n\x05token\x18\x01 \x01(\t\x12&\n\x06record\x18\x02 \x01(\x0b\x32\x16.almond.v1.TokenRecord\x12\x11\n\tbranch_id\x18\x03 \x01(\t\"f\n\x10\x41ttenuateRequest\x12\r\n\x05token\x18\x01 \x01(\t\x12\"\n\x07\x63\x61veats\x18\x02 \x03(\x0b\x32\x11.almond.v1.Caveat\x12\r\n\x05label\x18\x03 \x01(\t\x12\x10\n\x08register\x18\x04 \x01(\x08\"m\n\x11\x41ttenuateResponse\x12\r\n\x05token\x18\x01 \x01(\t\x12\x11\n\tbranch_id\x18\x02 \x01(\t\x12+\n\x06record\x18\x03 \x01(\x0b\x32\x16.almond.v1.TokenRecordH\x00\x88\x01\x01\x42\t\n\x07_record\"h\n\rVerifyRequest\x12\r\n\x05token\x18\x01 \x01(\t\x12!\n\x06\x61\x63\x63\x65ss\x18\x02 \x01(\x0b\x32\x11.almond.v1.Access\x12\x14\n\x0cmin_revision\x18\x03 \x01(\t\x12\x0f\n\x07\x65xplain\x18\x04 \x01(\x08\"\xd1\x02\n\x0eVerifyResponse\x12#\n\x07outcome\x18\x01 \x01(\x0e\x32\x12.almond.v1.Outcome\x12\x11\n\tauthentic\x18\x02 \x01(\x08\x12\x18\n\x0btoken_index\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\"\n\x07\x64\x65nials\x18\x04 \x03(\x0b\x32\x11.almond.v1.Denial\x12)\n\x05\x66\x61\x63ts\x18\x05 \x01(\x0b\x32\x15.almond.v1.TokenFactsH\x01\x88\x01\x01\x12\x0f\n\x07\x63\x61veats\x18\x06 \x03(\t\x12\x31\n\x0b\x65xplanation\x18\x07 \x03(\x0b\x32\x1c.almond.v1.CaveatExplanation\x12\x10\n\x08revision\x18\x08 \x01(\t\x12.\n\nknown_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x0e\n\x0c_token_indexB\x08\n\x06_facts\"@\n\x12\x42\x61tchVerifyRequest\x12*\n\x08requests\x18\x01 \x03(\x0b\x32\x18.almond.v1.VerifyRequest\"D\n\x13\x42\x61tchVerifyResponse\x12-\n\x07results\x18\x01 \x03(\x0b\x32\x1c.almond.v1.BatchVerifyResult\"z\n\x11\x42\x61tchVerifyResult\x12-\n\x08response\x18\x01 \x01(\x0b\x32\x19.almond.v1.VerifyResponseH\x00\x12,\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x1b.almond.v1.BatchVerifyErrorH\x00\x42\x08\n\x06result\"A\n\x10\x42\x61tchVerifyError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"\xcb\x02\n\rRevokeRequest\x12\x12\n\x08token_id\x18\x01 \x01(\tH\x00\x12)\n\x06\x62ranch\x18\x02 \x01(\x0b\x32\x17.almond.v1.BranchTargetH\x00\x12\x0f\n\x05token\x18\x03 \x01(\tH\x00\x12.\n\tminted_by\x18\x06 \x01(\x0b\x32\x19.almond.v1.MintedByTargetH\x00\x12+\n\x07subject\x18\x07 \x01(\x0b\x32\x18.almond.v1.SubjectTargetH\x00\x12#\n\x03\x61pp\x18\x08 \x01(\x0b\x32\x14.almond.v1.AppTargetH\x00\x12#\n\x03org\x18\t \x01(\x0b\x32\x14.almond.v1.OrgTargetH\x00\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x12\n\nrequest_id\x18\x05 \x01(\t\x12\x15\n\rvalidate_only\x18\n \x01(\x08\x42\x08\n\x06target\"\x7f\n\x0eMintedByTarget\x12\x10\n\x08token_id\x18\x01 \x01(\t\x12\x11\n\tbranch_id\x18\x02 \x01(\t\x12\x36\n\rissued_before\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x88\x01\x01\x42\x10\n\x0e_issued_before\"j\n\rSubjectTarget\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\x36\n\rissued_before\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x88\x01\x01\x42\x10\n\x0e_issued_before\"o\n\tAppTarget\x12\x0b\n\x03org\x18\x01 \x01(\t\x12\x0b\n\x03\x61pp\x18\x02 \x01(\t\x12\x36\n\rissued_before\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x88\x01\x01\x42\x10\n\x0e_issued_before\"b\n\tOrgTarget\x12\x0b\n\x03org\x18\x01 \x01(\t\x12\x36\n\rissued_before\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x88\x01\x01\x42\x10\n\x0e_issued_before\"3\n\x0c\x42ranchTarget\x12\x10\n\x08token_id\x18\x01 \x01(\t\x12\x11\n\tbranch_id\x18\x02 \x01(\t\"u\n\x0eRevokeResponse\x12\x0f\n\x07\x65ntries\x18\x01 \x01(\x05\x12\x10\n\x08revision\x18\x02 \x01(\t\x12\'\n\x07records\x18\x03 \x03(\x0b\x32\x16.almond.v1.TokenRecord\x12\x17\n\x0fincludes_caller\x18\x04 \x01(\x08\"$\n\x13InspectTokenRequest\x12\r\n\x05token\x18\x01 \x01(\t\"\xac\x02\n\x14InspectTokenResponse\x12$\n\x05\x66\x61\x63ts\x18\x01 \x01(\x0b\x32\x15.almond.v1.TokenFacts\x12\x0f\n\x07\x63\x61veats\x18\x02 \x03(\t\x12\x13\n\x0btext_length\x18\x03 \x01(\x05\x12\x0f\n\x07summary\x18\x04 \x01(\t\x12+\n\x0bgenuineness\x18\x05 \x01(\x0e\x32\x16.almond.v1.Genuineness\x12\x14\n\x07revoked\x18\x06 \x01(\x08H\x00\x88\x01\x01\x12+\n\x06record\x18\x07 \x01(\x0b\x32\x16.almond.v1.TokenRecordH\x01\x88\x01\x01\x12\x30\n\x0cinspect_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\n\n\x08_revokedB\t\n\x07_record\"#\n\x0fGetTokenRequest\x12\x10\n\x08token_id\x18\x01 \x01(\t\":\n\x10GetTokenResponse\x12&\n\x06record\x18\x01 \x01(\x0b\x32\x16.almond.v1.TokenRecord\"s\n\x11ListTokensRequest\x12\x0b\n\x03org\x18\x01 \x01(\t\x12\x10\n\x03\x61pp\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x10\n\x08show_all\x18\x03 \x01(\x08\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\tB\x06\n\x04_app\"V\n\x12ListTokensResponse\x12\'\n\x07records\x18\x01 \x03(\x0b\x32\x16.almond.v1.TokenRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*`\n\x0bGenuineness\x12\x1b\n\x17GENUINENESS_UNSPECIFIED\x10\x00\x12\x17\n\x13GENUINENESS_GENUINE\x10\x01\x12\x1b\n\x17GENUINENESS_NOT_GENUINE\x10\x02\x32\xbc\x04\n\x0cTokenService\x12\x37\n\x04Mint\x12\x16.almond.v1.MintRequest\x1a\x17.almond.v1.MintResponse\x12\x46\n\tAttenuate\x12\x1b.almond.v1.AttenuateRequest\x1a\x1c.almond.v1.AttenuateResponse\x12=\n\x06Verify\x12\x18.almond.v1.VerifyRequest\x1a\x19.almond.v1.VerifyResponse\x12L\n\x0b\x42\x61tchVerify\x12\x1d.almond.v1.BatchVerifyRequest\x1a\x1e.almond.v1.BatchVerifyResponse\x12=\n\x06Revoke\x12\x18.almond.v1.RevokeRequest\x1a\x19.almond.v1.RevokeResponse\x12O\n\x0cInspectToken\x12\x1e.almond.v1.InspectTokenRequest\x1a\x1f.almond.v1.InspectTokenResponse\x12\x43\n\x08GetToken\x12\x1a.almond.v1.GetTokenRequest\x1a\x1b.almond.v1.GetTokenResponse\x12I\n\nListTokens\x12\x1c.almond.v1.ListTokensRequest\x1a\x1d.almond.v1.ListTokensResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'almond.v1.token_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_GENUINENESS']._serialized_start=2272
-  _globals['_GENUINENESS']._serialized_end=2368
+  _globals['_GENUINENESS']._serialized_start=3052
+  _globals['_GENUINENESS']._serialized_end=3148
   _globals['_MINTREQUEST']._serialized_start=229
   _globals['_MINTREQUEST']._serialized_end=373
   _globals['_MINTRESPONSE']._serialized_start=375
   _globals['_MINTRESPONSE']._serialized_end=463
   _globals['_ATTENUATEREQUEST']._serialized_start=465
-  _globals['_ATTENUATEREQUEST']._serialized_end=549
-  _globals['_ATTENUATERESPONSE']._serialized_start=551
-  _globals['_ATTENUATERESPONSE']._serialized_end=604
-  _globals['_VERIFYREQUEST']._serialized_start=606
-  _globals['_VERIFYREQUEST']._serialized_end=710
-  _globals['_VERIFYRESPONSE']._serialized_start=713
-  _globals['_VERIFYRESPONSE']._serialized_end=1050
-  _globals['_BATCHVERIFYREQUEST']._serialized_start=1052
-  _globals['_BATCHVERIFYREQUEST']._serialized_end=1116
-  _globals['_BATCHVERIFYRESPONSE']._serialized_start=1118
-  _globals['_BATCHVERIFYRESPONSE']._serialized_end=1186
-  _globals['_BATCHVERIFYRESULT']._serialized_start=1188
-  _globals['_BATCHVERIFYRESULT']._serialized_end=1310
-  _globals['_BATCHVERIFYERROR']._serialized_start=1312
-  _globals['_BATCHVERIFYERROR']._serialized_end=1377
-  _globals['_REVOKEREQUEST']._serialized_start=1380
-  _globals['_REVOKEREQUEST']._serialized_end=1521
-  _globals['_BRANCHTARGET']._serialized_start=1523
-  _globals['_BRANCHTARGET']._serialized_end=1574
-  _globals['_REVOKERESPONSE']._serialized_start=1576
-  _globals['_REVOKERESPONSE']._serialized_end=1627
-  _globals['_INSPECTTOKENREQUEST']._serialized_start=1629
-  _globals['_INSPECTTOKENREQUEST']._serialized_end=1665
-  _globals['_INSPECTTOKENRESPONSE']._serialized_start=1668
-  _globals['_INSPECTTOKENRESPONSE']._serialized_end=1968
-  _globals['_GETTOKENREQUEST']._serialized_start=1970
-  _globals['_GETTOKENREQUEST']._serialized_end=2005
-  _globals['_GETTOKENRESPONSE']._serialized_start=2007
-  _globals['_GETTOKENRESPONSE']._serialized_end=2065
-  _globals['_LISTTOKENSREQUEST']._serialized_start=2067
-  _globals['_LISTTOKENSREQUEST']._serialized_end=2182
-  _globals['_LISTTOKENSRESPONSE']._serialized_start=2184
-  _globals['_LISTTOKENSRESPONSE']._serialized_end=2270
-  _globals['_TOKENSERVICE']._serialized_start=2371
-  _globals['_TOKENSERVICE']._serialized_end=2943
+  _globals['_ATTENUATEREQUEST']._serialized_end=567
+  _globals['_ATTENUATERESPONSE']._serialized_start=569
+  _globals['_ATTENUATERESPONSE']._serialized_end=678
+  _globals['_VERIFYREQUEST']._serialized_start=680
+  _globals['_VERIFYREQUEST']._serialized_end=784
+  _globals['_VERIFYRESPONSE']._serialized_start=787
+  _globals['_VERIFYRESPONSE']._serialized_end=1124
+  _globals['_BATCHVERIFYREQUEST']._serialized_start=1126
+  _globals['_BATCHVERIFYREQUEST']._serialized_end=1190
+  _globals['_BATCHVERIFYRESPONSE']._serialized_start=1192
+  _globals['_BATCHVERIFYRESPONSE']._serialized_end=1260
+  _globals['_BATCHVERIFYRESULT']._serialized_start=1262
+  _globals['_BATCHVERIFYRESULT']._serialized_end=1384
+  _globals['_BATCHVERIFYERROR']._serialized_start=1386
+  _globals['_BATCHVERIFYERROR']._serialized_end=1451
+  _globals['_REVOKEREQUEST']._serialized_start=1454
+  _globals['_REVOKEREQUEST']._serialized_end=1785
+  _globals['_MINTEDBYTARGET']._serialized_start=1787
+  _globals['_MINTEDBYTARGET']._serialized_end=1914
+  _globals['_SUBJECTTARGET']._serialized_start=1916
+  _globals['_SUBJECTTARGET']._serialized_end=2022
+  _globals['_APPTARGET']._serialized_start=2024
+  _globals['_APPTARGET']._serialized_end=2135
+  _globals['_ORGTARGET']._serialized_start=2137
+  _globals['_ORGTARGET']._serialized_end=2235
+  _globals['_BRANCHTARGET']._serialized_start=2237
+  _globals['_BRANCHTARGET']._serialized_end=2288
+  _globals['_REVOKERESPONSE']._serialized_start=2290
+  _globals['_REVOKERESPONSE']._serialized_end=2407
+  _globals['_INSPECTTOKENREQUEST']._serialized_start=2409
+  _globals['_INSPECTTOKENREQUEST']._serialized_end=2445
+  _globals['_INSPECTTOKENRESPONSE']._serialized_start=2448
+  _globals['_INSPECTTOKENRESPONSE']._serialized_end=2748
+  _globals['_GETTOKENREQUEST']._serialized_start=2750
+  _globals['_GETTOKENREQUEST']._serialized_end=2785
+  _globals['_GETTOKENRESPONSE']._serialized_start=2787
+  _globals['_GETTOKENRESPONSE']._serialized_end=2845
+  _globals['_LISTTOKENSREQUEST']._serialized_start=2847
+  _globals['_LISTTOKENSREQUEST']._serialized_end=2962
+  _globals['_LISTTOKENSRESPONSE']._serialized_start=2964
+  _globals['_LISTTOKENSRESPONSE']._serialized_end=3050
+  _globals['_TOKENSERVICE']._serialized_start=3151
+  _globals['_TOKENSERVICE']._serialized_end=3723
 # @@protoc_insertion_point(module_scope)

@@ -62,7 +62,9 @@ class MintRequest(_message.Message):
     TTL_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     org: _builtins.str
-    """The org. Required for every kind but `custom` (whose caveats say it); `*` only for a verifying service."""
+    """The org. Required for every kind but `custom` (whose caveats say it) and `personal` (which has its own);
+    `*` only for a verifying service.
+    """
     name: _builtins.str
     """A name for people, up to 128 printable characters; a default of the kind if empty."""
     request_id: _builtins.str
@@ -75,7 +77,9 @@ class MintRequest(_message.Message):
 
     @_builtins.property
     def ttl(self) -> _duration_pb2.Duration:
-        """How long it is valid from now, in whole seconds; 20 years if absent. Never outlives the caller's token."""
+        """How long it is valid from now, in whole seconds. If absent, 20 years (`personal`: 1 hour), or what the
+        org's policy says. Over the policy's maximum is INVALID_ARGUMENT. Never outlives the caller's token.
+        """
 
     def __init__(
         self,
@@ -137,11 +141,16 @@ class AttenuateRequest(_message.Message):
     TOKEN_FIELD_NUMBER: _builtins.int
     CAVEATS_FIELD_NUMBER: _builtins.int
     LABEL_FIELD_NUMBER: _builtins.int
+    REGISTER_FIELD_NUMBER: _builtins.int
     token: _builtins.str
     """Exactly one token's text. SECRET."""
     label: _builtins.str
     """A name for the narrowed token, up to 128 printable characters. It goes into a `label` caveat with a
     random id, which is added in any case unless `caveats` has one.
+    """
+    register: _builtins.bool
+    """Whether to keep a record of the narrowed token, named by its label: it is then listed under its parent
+    and can be revoked alone. At most 1,000 for each minted token.
     """
     @_builtins.property
     def caveats(self) -> _containers.RepeatedCompositeFieldContainer[_caveat_pb2.Caveat]:
@@ -153,10 +162,11 @@ class AttenuateRequest(_message.Message):
         token: _builtins.str = ...,
         caveats: _abc.Iterable[_caveat_pb2.Caveat] | None = ...,
         label: _builtins.str = ...,
+        register: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["caveats", b"caveats", "label", b"label", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caveats", b"caveats", "label", b"label", "register", b"register", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -170,21 +180,29 @@ class AttenuateResponse(_message.Message):
 
     TOKEN_FIELD_NUMBER: _builtins.int
     BRANCH_ID_FIELD_NUMBER: _builtins.int
+    RECORD_FIELD_NUMBER: _builtins.int
     token: _builtins.str
     """The narrowed token's text. SECRET."""
     branch_id: _builtins.str
     """The narrowed token's own branch id."""
+    @_builtins.property
+    def record(self) -> _token_pb2.TokenRecord:
+        """Its record, if it was registered."""
+
     def __init__(
         self,
         *,
         token: _builtins.str = ...,
         branch_id: _builtins.str = ...,
+        record: _token_pb2.TokenRecord | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_record", b"_record", "record", b"record"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["branch_id", b"branch_id", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_record", b"_record", "branch_id", b"branch_id", "record", b"record", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__record: _TypeAlias = _typing.Literal["record"]  # noqa: Y015
+    _WhichOneofArgType__record: _TypeAlias = _typing.Literal["_record", b"_record"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__record) -> _WhichOneofReturnType__record | None: ...
 
 Global___AttenuateResponse: _TypeAlias = AttenuateResponse  # noqa: Y015
 
@@ -418,8 +436,13 @@ class RevokeRequest(_message.Message):
     TOKEN_ID_FIELD_NUMBER: _builtins.int
     BRANCH_FIELD_NUMBER: _builtins.int
     TOKEN_FIELD_NUMBER: _builtins.int
+    MINTED_BY_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    APP_FIELD_NUMBER: _builtins.int
+    ORG_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     token_id: _builtins.str
     """A token with everything derived from it."""
     token: _builtins.str
@@ -430,9 +453,27 @@ class RevokeRequest(_message.Message):
     """Makes a retry safe: the same caller sending the same request again within 24 h gets the same answer.
     Up to 64 characters.
     """
+    validate_only: _builtins.bool
+    """Only say what would be withdrawn."""
     @_builtins.property
     def branch(self) -> Global___BranchTarget:
         """One branch of a token's lineage with everything derived from it."""
+
+    @_builtins.property
+    def minted_by(self) -> Global___MintedByTarget:
+        """What a token minted, and what that minted, and so on; not the token itself."""
+
+    @_builtins.property
+    def subject(self) -> Global___SubjectTarget:
+        """The tokens of one subject, and what they minted, and so on."""
+
+    @_builtins.property
+    def app(self) -> Global___AppTarget:
+        """The tokens of one app."""
+
+    @_builtins.property
+    def org(self) -> Global___OrgTarget:
+        """The tokens of one org."""
 
     def __init__(
         self,
@@ -440,18 +481,153 @@ class RevokeRequest(_message.Message):
         token_id: _builtins.str = ...,
         branch: Global___BranchTarget | None = ...,
         token: _builtins.str = ...,
+        minted_by: Global___MintedByTarget | None = ...,
+        subject: Global___SubjectTarget | None = ...,
+        app: Global___AppTarget | None = ...,
+        org: Global___OrgTarget | None = ...,
         reason: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["branch", b"branch", "target", b"target", "token", b"token", "token_id", b"token_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["app", b"app", "branch", b"branch", "minted_by", b"minted_by", "org", b"org", "subject", b"subject", "target", b"target", "token", b"token", "token_id", b"token_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["branch", b"branch", "reason", b"reason", "request_id", b"request_id", "target", b"target", "token", b"token", "token_id", b"token_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["app", b"app", "branch", b"branch", "minted_by", b"minted_by", "org", b"org", "reason", b"reason", "request_id", b"request_id", "subject", b"subject", "target", b"target", "token", b"token", "token_id", b"token_id", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_target: _TypeAlias = _typing.Literal["token_id", "branch", "token"]  # noqa: Y015
+    _WhichOneofReturnType_target: _TypeAlias = _typing.Literal["token_id", "branch", "token", "minted_by", "subject", "app", "org"]  # noqa: Y015
     _WhichOneofArgType_target: _TypeAlias = _typing.Literal["target", b"target"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_target) -> _WhichOneofReturnType_target | None: ...
 
 Global___RevokeRequest: _TypeAlias = RevokeRequest  # noqa: Y015
+
+@_typing.final
+class MintedByTarget(_message.Message):
+    """What one token minted, recursively. Needs `tokens` d wherever it lies."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOKEN_ID_FIELD_NUMBER: _builtins.int
+    BRANCH_ID_FIELD_NUMBER: _builtins.int
+    ISSUED_BEFORE_FIELD_NUMBER: _builtins.int
+    token_id: _builtins.str
+    """The minter's token id."""
+    branch_id: _builtins.str
+    """Only what this branch of it minted, or a branch derived from that; all if empty."""
+    @_builtins.property
+    def issued_before(self) -> _timestamp_pb2.Timestamp:
+        """Only what it minted before this time (whole seconds); what that minted is withdrawn whenever."""
+
+    def __init__(
+        self,
+        *,
+        token_id: _builtins.str = ...,
+        branch_id: _builtins.str = ...,
+        issued_before: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_issued_before", b"_issued_before", "issued_before", b"issued_before"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_issued_before", b"_issued_before", "branch_id", b"branch_id", "issued_before", b"issued_before", "token_id", b"token_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__issued_before: _TypeAlias = _typing.Literal["issued_before"]  # noqa: Y015
+    _WhichOneofArgType__issued_before: _TypeAlias = _typing.Literal["_issued_before", b"_issued_before"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__issued_before) -> _WhichOneofReturnType__issued_before | None: ...
+
+Global___MintedByTarget: _TypeAlias = MintedByTarget  # noqa: Y015
+
+@_typing.final
+class SubjectTarget(_message.Message):
+    """The tokens that speak for one subject, and what they minted, recursively. Needs `tokens` d wherever it lies."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    ISSUED_BEFORE_FIELD_NUMBER: _builtins.int
+    subject: _builtins.str
+    """`user:U` or `service:S`."""
+    @_builtins.property
+    def issued_before(self) -> _timestamp_pb2.Timestamp:
+        """Only tokens issued before this time (whole seconds)."""
+
+    def __init__(
+        self,
+        *,
+        subject: _builtins.str = ...,
+        issued_before: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_issued_before", b"_issued_before", "issued_before", b"issued_before"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_issued_before", b"_issued_before", "issued_before", b"issued_before", "subject", b"subject"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__issued_before: _TypeAlias = _typing.Literal["issued_before"]  # noqa: Y015
+    _WhichOneofArgType__issued_before: _TypeAlias = _typing.Literal["_issued_before", b"_issued_before"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__issued_before) -> _WhichOneofReturnType__issued_before | None: ...
+
+Global___SubjectTarget: _TypeAlias = SubjectTarget  # noqa: Y015
+
+@_typing.final
+class AppTarget(_message.Message):
+    """The tokens whose record names one app. Needs `tokens` d on it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORG_FIELD_NUMBER: _builtins.int
+    APP_FIELD_NUMBER: _builtins.int
+    ISSUED_BEFORE_FIELD_NUMBER: _builtins.int
+    org: _builtins.str
+    """Its org."""
+    app: _builtins.str
+    """The app."""
+    @_builtins.property
+    def issued_before(self) -> _timestamp_pb2.Timestamp:
+        """Only tokens issued before this time (whole seconds)."""
+
+    def __init__(
+        self,
+        *,
+        org: _builtins.str = ...,
+        app: _builtins.str = ...,
+        issued_before: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_issued_before", b"_issued_before", "issued_before", b"issued_before"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_issued_before", b"_issued_before", "app", b"app", "issued_before", b"issued_before", "org", b"org"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__issued_before: _TypeAlias = _typing.Literal["issued_before"]  # noqa: Y015
+    _WhichOneofArgType__issued_before: _TypeAlias = _typing.Literal["_issued_before", b"_issued_before"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__issued_before) -> _WhichOneofReturnType__issued_before | None: ...
+
+Global___AppTarget: _TypeAlias = AppTarget  # noqa: Y015
+
+@_typing.final
+class OrgTarget(_message.Message):
+    """The tokens whose home org this is, of its apps too. Tokens of several orgs, or of any, have another home.
+    Needs `tokens` d on the org.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORG_FIELD_NUMBER: _builtins.int
+    ISSUED_BEFORE_FIELD_NUMBER: _builtins.int
+    org: _builtins.str
+    """The org."""
+    @_builtins.property
+    def issued_before(self) -> _timestamp_pb2.Timestamp:
+        """Only tokens issued before this time (whole seconds)."""
+
+    def __init__(
+        self,
+        *,
+        org: _builtins.str = ...,
+        issued_before: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_issued_before", b"_issued_before", "issued_before", b"issued_before"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_issued_before", b"_issued_before", "issued_before", b"issued_before", "org", b"org"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__issued_before: _TypeAlias = _typing.Literal["issued_before"]  # noqa: Y015
+    _WhichOneofArgType__issued_before: _TypeAlias = _typing.Literal["_issued_before", b"_issued_before"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__issued_before) -> _WhichOneofReturnType__issued_before | None: ...
+
+Global___OrgTarget: _TypeAlias = OrgTarget  # noqa: Y015
 
 @_typing.final
 class BranchTarget(_message.Message):
@@ -487,19 +663,33 @@ class RevokeResponse(_message.Message):
 
     ENTRIES_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    RECORDS_FIELD_NUMBER: _builtins.int
+    INCLUDES_CALLER_FIELD_NUMBER: _builtins.int
     entries: _builtins.int
     """How many entries were added; 0 if all of it was withdrawn before."""
     revision: _builtins.str
-    """Give this to Verify.min_revision to be sure to see the revocation on any server."""
+    """Give this to Verify.min_revision to be sure to see the revocation on any server. Empty if nothing was
+    done, because of validate_only.
+    """
+    includes_caller: _builtins.bool
+    """Whether the token that you call with is among what is withdrawn."""
+    @_builtins.property
+    def records(self) -> _containers.RepeatedCompositeFieldContainer[_token_pb2.TokenRecord]:
+        """With validate_only: the records it would withdraw, at most 100 of `entries`, newest first. Empty for a
+        presented token.
+        """
+
     def __init__(
         self,
         *,
         entries: _builtins.int = ...,
         revision: _builtins.str = ...,
+        records: _abc.Iterable[_token_pb2.TokenRecord] | None = ...,
+        includes_caller: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "revision", b"revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "includes_caller", b"includes_caller", "records", b"records", "revision", b"revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -602,7 +792,7 @@ class GetTokenRequest(_message.Message):
 
     TOKEN_ID_FIELD_NUMBER: _builtins.int
     token_id: _builtins.str
-    """The token's id."""
+    """The token's id, or `TOKEN_ID/BRANCH_ID` of a registered derived one."""
     def __init__(
         self,
         *,

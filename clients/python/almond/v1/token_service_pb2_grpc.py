@@ -92,7 +92,8 @@ class TokenServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Attenuate(self, request, context):
-        """Narrows a token by adding caveats. Needs no caller's token: any holder can do it, offline too.
+        """Narrows a token by adding caveats. Needs no caller's token: any holder can do it, offline too. To
+        register the narrowed token needs `tokens` c on its org or app.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

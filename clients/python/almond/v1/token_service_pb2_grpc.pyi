@@ -40,7 +40,9 @@ class TokenServiceStub:
     org or app; a subject also needs `identities` c on the reserved org.
     """
     Attenuate: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.AttenuateRequest, _token_service_pb2.AttenuateResponse]
-    """Narrows a token by adding caveats. Needs no caller's token: any holder can do it, offline too."""
+    """Narrows a token by adding caveats. Needs no caller's token: any holder can do it, offline too. To
+    register the narrowed token needs `tokens` c on its org or app.
+    """
     Verify: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.VerifyRequest, _token_service_pb2.VerifyResponse]
     """Answers whether a token permits an access now. Needs `decisions` r on the access's org (or app);
     nothing if a token asks about itself. A denied token is an answer: the status is OK.
@@ -72,7 +74,9 @@ class TokenServiceAsyncStub(TokenServiceStub):
     org or app; a subject also needs `identities` c on the reserved org.
     """
     Attenuate: _aio.UnaryUnaryMultiCallable[_token_service_pb2.AttenuateRequest, _token_service_pb2.AttenuateResponse]  # type: ignore[assignment]
-    """Narrows a token by adding caveats. Needs no caller's token: any holder can do it, offline too."""
+    """Narrows a token by adding caveats. Needs no caller's token: any holder can do it, offline too. To
+    register the narrowed token needs `tokens` c on its org or app.
+    """
     Verify: _aio.UnaryUnaryMultiCallable[_token_service_pb2.VerifyRequest, _token_service_pb2.VerifyResponse]  # type: ignore[assignment]
     """Answers whether a token permits an access now. Needs `decisions` r on the access's org (or app);
     nothing if a token asks about itself. A denied token is an answer: the status is OK.
@@ -113,7 +117,9 @@ class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _token_service_pb2.AttenuateRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_token_service_pb2.AttenuateResponse, _abc.Awaitable[_token_service_pb2.AttenuateResponse]]:
-        """Narrows a token by adding caveats. Needs no caller's token: any holder can do it, offline too."""
+        """Narrows a token by adding caveats. Needs no caller's token: any holder can do it, offline too. To
+        register the narrowed token needs `tokens` c on its org or app.
+        """
 
     @_abc_1.abstractmethod
     def Verify(

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, insert, select, update
 
-from almond_server.adapters.sql import audit, requests
+from almond_server.adapters.sql import audit, requests, selections
+from almond_server.adapters.sql.rows import branches_of
 from almond_server.adapters.sql.tables import STORE, TOKENS, WITHDRAWALS
-from almond_server.errors import StoreUnavailableError
+from almond_server.errors import SelectionChangedError, StoreUnavailableError
 from almond_server.ports import AuditRow, Change, Reading, Withdrawal, Withdrawn
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from almond_server.adapters.sql.database import Database
-    from almond_server.ports import Actor, Idempotency
+    from almond_server.ports import Actor, Idempotency, Selection
 
 _CLOCK_STEP_SECONDS = 60
 
@@ -40,6 +41,35 @@ class SqlRevocations:
         now: int,
     ) -> Withdrawn:
         """Withdraw under one new revision; what it may refuse and return is the port's."""
+        return await self._withdraw(lambda _: withdrawals, actor, reason, request, now)
+
+    async def withdraw_selection(
+        self,
+        selection: Selection,
+        within: frozenset[tuple[str, str]] | None,
+        actor: Actor,
+        reason: str,
+        request: Idempotency | None,
+        now: int,
+    ) -> Withdrawn:
+        """Withdraw all that is selected; what it may refuse and return is the port's."""
+
+        def selected(connection: Connection) -> list[Withdrawal]:
+            rows = selections.live(connection, selection, now)
+            if within is not None and not {(row.org, row.app) for row in rows} <= within:
+                raise SelectionChangedError("Something was minted meanwhile; look at it and try again.", 0.1)
+            return [Withdrawal(row.id, None, row.expires_at) for row in rows]
+
+        return await self._withdraw(selected, actor, reason, request, now)
+
+    async def _withdraw(
+        self,
+        withdrawals_in: Callable[[Connection], Sequence[Withdrawal]],
+        actor: Actor,
+        reason: str,
+        request: Idempotency | None,
+        now: int,
+    ) -> Withdrawn:
         at = self._store_time(now)
 
         def work(connection: Connection) -> Withdrawn:
@@ -50,7 +80,7 @@ class SqlRevocations:
                 return Withdrawn(entries, Reading(reading.epoch, number, reading.store_time))
             reading = _read(connection, at)
             entries = 0
-            for each in withdrawals:
+            for each in withdrawals_in(connection):
                 if not _stands(connection, each):  # nor was added by this very call
                     _write(connection, each, reading.number + 1, actor, reason, now)
                     entries += 1
@@ -118,16 +148,21 @@ def _write(
             token_id=withdrawal.token_id, branch_id=branch_id, revision=number, ends_at=withdrawal.ends_at
         )
     )
+    records = update(TOKENS).where(TOKENS.c.token_id == withdrawal.token_id, TOKENS.c.revoked_at.is_(None))
     target = withdrawal.token_id
-    if withdrawal.branch_id is None:
-        connection.execute(
-            update(TOKENS)
-            .where(TOKENS.c.id == withdrawal.token_id)
-            .values(revoked_at=now, revoked_by=actor.name, revoke_reason=reason)
-        )
-    else:
+    if withdrawal.branch_id is not None:
         target = f"{target}/{branch_id.hex()}"
+        records = records.where(TOKENS.c.id.in_(_derived_from(connection, withdrawal.token_id, branch_id)))
+    connection.execute(records.values(revoked_at=now, revoked_by=actor.name, revoke_reason=reason))
     audit.write(connection, AuditRow(now, actor.name, "token.revoked", target, reason, number))
+
+
+def _derived_from(connection: Connection, token_id: str, branch_id: bytes) -> list[str]:
+    """Return the ids of the records of a branch: its own, and those of what was derived from it."""
+    derived = select(TOKENS.c.id, TOKENS.c.lineage).where(
+        TOKENS.c.token_id == token_id, TOKENS.c.lineage.is_not(None)
+    )
+    return [row.id for row in connection.execute(derived) if branch_id in branches_of(row.lineage)]
 
 
 def _read(connection: Connection, now: int) -> Reading:

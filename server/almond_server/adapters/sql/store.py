@@ -9,6 +9,7 @@ from almond_server.adapters.sql import schema
 from almond_server.adapters.sql.audit import SqlAudit
 from almond_server.adapters.sql.database import Database
 from almond_server.adapters.sql.keys import SqlKeys
+from almond_server.adapters.sql.policies import SqlPolicies
 from almond_server.adapters.sql.revocations import SqlRevocations
 from almond_server.adapters.sql.tokens import SqlTokens
 
@@ -24,6 +25,7 @@ class Store:
     tokens: SqlTokens
     revocations: SqlRevocations
     keys: SqlKeys
+    policies: SqlPolicies
     audit: SqlAudit
 
     async def close(self) -> None:
@@ -36,5 +38,10 @@ def open_store(path: Path) -> Store:
     schema.check(path)
     database = Database(path)
     return Store(
-        database, SqlTokens(database), SqlRevocations(database), SqlKeys(database), SqlAudit(database)
+        database,
+        SqlTokens(database),
+        SqlRevocations(database),
+        SqlKeys(database),
+        SqlPolicies(database),
+        SqlAudit(database),
     )

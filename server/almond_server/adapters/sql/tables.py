@@ -44,9 +44,16 @@ TOKENS: Final = Table(
     Column("revoked_at", BigInteger),
     Column("revoked_by", Text, nullable=False),
     Column("revoke_reason", Text, nullable=False),
+    Column("token_id", Text, nullable=False, server_default=""),
+    # Branch ids of a derived token's generations; NULL for a minted one.
+    Column("lineage", LargeBinary),
+    Column("parent", Text, nullable=False, server_default=""),
+    Column("last_used_at", BigInteger),
     Index("tokens_by_org", "org", "created_at_ms", "id"),
     Index("tokens_by_app", "org", "app", "created_at_ms", "id"),
     Index("tokens_by_minter", "minter_id"),
+    Index("tokens_by_token", "token_id"),
+    Index("tokens_by_subject", "subject"),
 )
 
 WITHDRAWALS: Final = Table(
@@ -58,6 +65,15 @@ WITHDRAWALS: Final = Table(
     Column("revision", BigInteger, nullable=False),
     Column("ends_at", BigInteger),
     Index("withdrawals_by_revision", "revision"),
+)
+
+POLICIES: Final = Table(
+    "policies",
+    METADATA,
+    Column("org", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("default_ttl", BigInteger),
+    Column("max_ttl", BigInteger),
 )
 
 REQUESTS: Final = Table(

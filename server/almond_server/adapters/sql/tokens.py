@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Row, Select, and_, insert, or_, select
+from sqlalchemy import Connection, Select, and_, insert, or_, select, update
 
 from almond_core.model import RESERVED_ORG
-from almond_server.adapters.sql import audit, requests
+from almond_server.adapters.sql import audit, requests, selections
+from almond_server.adapters.sql.rows import record_of, values_of
 from almond_server.adapters.sql.tables import TOKENS, WITHDRAWALS
-from almond_server.errors import MinterWithdrawnError
-from almond_server.ports import AuditRow, Record
+from almond_server.errors import MinterWithdrawnError, RecordNotFoundError, TooManyDerivedError
+from almond_server.ports import MAX_DERIVED, AuditRow, Record, record_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from almond_server.adapters.sql.database import Database
-    from almond_server.ports import Actor, Idempotency, Listing
-
-_BRANCH_BYTES = 16
+    from almond_server.ports import Actor, Idempotency, Listing, Selection, Use
 
 
 class SqlTokens:
@@ -33,11 +32,11 @@ class SqlTokens:
         """Record a token; what it may refuse and return is the port's."""
 
         def work(connection: Connection) -> Record:
-            _refuse_withdrawn(connection, actor)
+            _refuse_withdrawn(connection, actor.token_id, actor.branch_ids)
             before = requests.answered(connection, request, now)
             if before is not None:
-                return _record(connection.execute(select(TOKENS).where(TOKENS.c.id == before)).one())
-            connection.execute(insert(TOKENS).values(_values(record)))
+                return record_of(connection.execute(select(TOKENS).where(TOKENS.c.id == before)).one())
+            connection.execute(insert(TOKENS).values(values_of(record)))
             requests.remember(connection, request, record.token_id, now)
             audit.write(
                 connection, AuditRow(now, actor.name, "token.minted", record.token_id, record.kind, 0)
@@ -46,36 +45,93 @@ class SqlTokens:
 
         return await self._database.write(work)
 
-    async def get(self, token_id: str) -> Record | None:
-        """Return one record."""
+    async def add_derived(self, record: Record, actor: Actor, now: int) -> Record:
+        """Record a derived token; what it may refuse and return is the port's."""
 
-        def work(connection: Connection) -> Record | None:
-            row = connection.execute(select(TOKENS).where(TOKENS.c.id == token_id)).one_or_none()
-            return None if row is None else _record(row)
+        def work(connection: Connection) -> Record:
+            _refuse_withdrawn(connection, actor.token_id, actor.branch_ids)
+            _refuse_withdrawn(connection, record.token_id, record.lineage)
+            standing = _get(connection, record.id)
+            if standing is not None:
+                return standing
+            placed = replace(record, parent=_parent(connection, record))
+            connection.execute(insert(TOKENS).values(values_of(placed)))
+            audit.write(connection, AuditRow(now, actor.name, "token.registered", record.id, record.name, 0))
+            return placed
+
+        return await self._database.write(work)
+
+    async def get(self, record_id: str) -> Record | None:
+        """Return one record."""
+        return await self._database.read(lambda connection: _get(connection, record_id))
+
+    async def select(self, selection: Selection, now: int) -> Sequence[Record]:
+        """Return the live records of a selection, newest first."""
+
+        def work(connection: Connection) -> list[Record]:
+            ids = [row.id for row in selections.live(connection, selection, now)]
+            rows = [row for some in selections.chunks(ids) for row in connection.execute(_of_ids(some))]
+            return sorted(map(record_of, rows), key=lambda each: (each.created_at_ms, each.id), reverse=True)
 
         return await self._database.read(work)
+
+    async def note_uses(self, uses: Sequence[Use]) -> None:
+        """Keep when tokens were last used."""
+
+        def work(connection: Connection) -> None:
+            for use in uses:
+                ids = [use.token_id, *(record_id(use.token_id, each) for each in use.branch_ids)]
+                older = or_(TOKENS.c.last_used_at.is_(None), TOKENS.c.last_used_at < use.at)
+                connection.execute(
+                    update(TOKENS).where(TOKENS.c.id.in_(ids), older).values(last_used_at=use.at)
+                )
+
+        await self._database.write(work)
 
     async def page(self, listing: Listing, after: tuple[int, str] | None, limit: int) -> Sequence[Record]:
         """Return a page of records."""
         statement = _page(listing, after).limit(limit)
 
         def work(connection: Connection) -> list[Record]:
-            return [_record(row) for row in connection.execute(statement)]
+            return [record_of(row) for row in connection.execute(statement)]
 
         return await self._database.read(work)
 
 
-def _refuse_withdrawn(connection: Connection, actor: Actor) -> None:
-    lineage = (b"", *actor.branch_ids)
+def _refuse_withdrawn(connection: Connection, token_id: str, branch_ids: tuple[bytes, ...]) -> None:
+    lineage = (b"", *branch_ids)
     found = connection.execute(
         select(WITHDRAWALS.c.token_id)
-        .where(WITHDRAWALS.c.token_id == actor.token_id, WITHDRAWALS.c.branch_id.in_(lineage))
+        .where(WITHDRAWALS.c.token_id == token_id, WITHDRAWALS.c.branch_id.in_(lineage))
         .limit(1)
     ).first()
     if found is not None:
         raise MinterWithdrawnError(
-            "Your own token has been revoked; ask whoever gave it to you for a new one."
+            "The token that this was to be made from has been revoked; ask for another one."
         )
+
+
+def _get(connection: Connection, wanted: str) -> Record | None:
+    row = connection.execute(select(TOKENS).where(TOKENS.c.id == wanted)).one_or_none()
+    return None if row is None else record_of(row)
+
+
+def _of_ids(ids: Sequence[str]) -> Select[Any]:
+    return select(TOKENS).where(TOKENS.c.id.in_(ids))
+
+
+def _parent(connection: Connection, record: Record) -> str:
+    """Return the id of the nearest ancestor that has a record; refuses where there is no room under it."""
+    known = set(connection.scalars(select(TOKENS.c.id).where(TOKENS.c.token_id == record.token_id)))
+    if record.token_id not in known:
+        raise RecordNotFoundError("The token that it derives from was not minted here.")
+    if len(known) > MAX_DERIVED:
+        raise TooManyDerivedError(
+            f"{MAX_DERIVED} derived tokens of this token are registered, which is the most there can be; "
+            "narrow without registering, or mint a token for the purpose."
+        )
+    lineage = [record_id(record.token_id, each) for each in record.lineage[:-1]]
+    return next((each for each in reversed(lineage) if each in known), record.token_id)
 
 
 def _page(listing: Listing, after: tuple[int, str] | None) -> Select[Any]:
@@ -93,45 +149,3 @@ def _page(listing: Listing, after: tuple[int, str] | None) -> Select[Any]:
         same = and_(columns.created_at_ms == created, columns.id < token_id)
         statement = statement.where(or_(columns.created_at_ms < created, same))
     return statement.order_by(columns.created_at_ms.desc(), columns.id.desc())
-
-
-def _values(record: Record) -> dict[str, Any]:
-    return {
-        "id": record.token_id,
-        "key_id": record.key_id,
-        "name": record.name,
-        "kind": record.kind,
-        "org": record.org,
-        "app": record.app,
-        "subject": record.subject,
-        "minter_id": record.minter_token_id,
-        "minter_branches": b"".join(record.minter_branch_ids),
-        "created_at_ms": record.created_at_ms,
-        "expires_at": record.expires_at,
-        "caveats": json.dumps([raw.decode() for raw in record.caveats], ensure_ascii=False),
-        "revoked_at": record.revoked_at,
-        "revoked_by": record.revoked_by,
-        "revoke_reason": record.revoke_reason,
-    }
-
-
-def _record(row: Row[Any]) -> Record:
-    branches = row.minter_branches
-    starts = range(0, len(branches), _BRANCH_BYTES)
-    return Record(
-        token_id=row.id,
-        key_id=row.key_id,
-        name=row.name,
-        kind=row.kind,
-        org=row.org,
-        app=row.app,
-        subject=row.subject,
-        minter_token_id=row.minter_id,
-        minter_branch_ids=tuple(branches[start : start + _BRANCH_BYTES] for start in starts),
-        created_at_ms=row.created_at_ms,
-        expires_at=row.expires_at,
-        caveats=tuple(text.encode() for text in json.loads(row.caveats)),
-        revoked_at=row.revoked_at,
-        revoked_by=row.revoked_by,
-        revoke_reason=row.revoke_reason,
-    )

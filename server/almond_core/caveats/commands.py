@@ -1,0 +1,99 @@
+"""`commands`: which commands may run, element by element. No shell is involved."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Final, Self
+
+from almond_core.caveats.verdict import IN_BOTH, PERMITS, Denies, NotNamed, Verdict
+from almond_core.errors import CaveatError, Reason
+
+if TYPE_CHECKING:
+    from almond_core.canonical import Json
+    from almond_core.model import Access, Circumstances
+
+EXACT: Final = "exact"
+PREFIX: Final = "prefix"
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """One entry: these very elements, or (prefix) these and any that follow."""
+
+    argv: tuple[str, ...]
+    is_prefix: bool = False
+
+    def __post_init__(self) -> None:
+        """Raise `CaveatError` for an exact command without elements, which nothing could ever equal."""
+        if not self.argv and not self.is_prefix:
+            raise CaveatError(Commands.NAME, "an exact command has at least one element")
+
+    def covers(self, argv: tuple[str, ...]) -> bool:
+        """Tell whether it permits to run `argv`."""
+        return (argv[: len(self.argv)] if self.is_prefix else argv) == self.argv
+
+    def __str__(self) -> str:
+        if not self.argv:
+            return "any command"
+        return f"{shlex.join(self.argv)}{' ...' if self.is_prefix else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class Commands:
+    """`["commands", [[mode, argv..]..]]`, mode `exact` or `prefix`.
+
+    `["prefix"]` alone is any command; an empty list denies every command.
+    """
+
+    NAME: ClassVar[str] = "commands"
+    INSIDE: ClassVar[frozenset[str]] = IN_BOTH
+
+    patterns: tuple[Pattern, ...]
+
+    @classmethod
+    def parse(cls, arguments: tuple[Json, ...]) -> Self:
+        """Read `[[mode, argv..]..]`."""
+        if len(arguments) != 1 or not isinstance(arguments[0], list):
+            raise CaveatError(cls.NAME, "an array of commands")
+        return cls(tuple(map(_pattern, arguments[0])))
+
+    def body(self) -> list[Json]:
+        """Return the array."""
+        entries: list[Json] = [[PREFIX if each.is_prefix else EXACT, *each.argv] for each in self.patterns]
+        return [self.NAME, entries]
+
+    def check(self, access: Access, circumstances: Circumstances) -> Verdict:
+        """Permit the listed commands."""
+        del circumstances
+        allowed = self._allowed()
+        if access.command is None:
+            return NotNamed(
+                "no command",
+                allowed,
+                f"The token is restricted to running {allowed}; the request must name a command.",
+            )
+        if any(each.covers(access.command) for each in self.patterns):
+            return PERMITS
+        wanted = shlex.join(access.command)
+        return Denies(
+            Reason.WRONG_OBJECT,
+            f"command {wanted}",
+            allowed,
+            f"The token does not permit to run {wanted}, only: {allowed}. Every word counts.",
+        )
+
+    def describe(self) -> str:
+        """Say which commands."""
+        return f"command {self._allowed()}" if self.patterns else "no command"
+
+    def _allowed(self) -> str:
+        return ", or ".join(map(str, self.patterns)) or "none"
+
+
+def _pattern(entry: Json) -> Pattern:
+    if isinstance(entry, list) and entry and entry[0] in {EXACT, PREFIX}:
+        argv = tuple(each for each in entry[1:] if isinstance(each, str))
+        if len(argv) == len(entry) - 1:
+            return Pattern(argv, entry[0] == PREFIX)
+    raise CaveatError(Commands.NAME, 'every entry is ["exact", word..] or ["prefix", word..]')

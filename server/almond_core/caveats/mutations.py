@@ -1,0 +1,58 @@
+"""`mutations`: which mutations, by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from almond_core.caveats.verdict import IN_BOTH, PERMITS, Denies, NotNamed, Verdict
+from almond_core.errors import CaveatError, Reason
+from almond_core.model import is_id
+
+if TYPE_CHECKING:
+    from almond_core.canonical import Json
+    from almond_core.model import Access, Circumstances
+
+
+@dataclass(frozen=True, slots=True)
+class Mutations:
+    """`["mutations", [name..]]`: these only. Empty denies every mutation."""
+
+    NAME: ClassVar[str] = "mutations"
+    INSIDE: ClassVar[frozenset[str]] = IN_BOTH
+
+    names: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, arguments: tuple[Json, ...]) -> Self:
+        """Read `[name..]`."""
+        if len(arguments) != 1 or not isinstance(arguments[0], list) or not all(map(is_id, arguments[0])):
+            raise CaveatError(cls.NAME, "an array of names")
+        return cls(tuple(str(each) for each in arguments[0]))
+
+    def body(self) -> list[Json]:
+        """Return the array."""
+        return [self.NAME, list(self.names)]
+
+    def check(self, access: Access, circumstances: Circumstances) -> Verdict:
+        """Permit the listed mutations."""
+        del circumstances
+        allowed = ", ".join(self.names) or "none"
+        if access.mutation is None:
+            return NotNamed(
+                "no mutation",
+                allowed,
+                f"The token is restricted to the mutation {allowed}; the request must name one.",
+            )
+        if access.mutation in self.names:
+            return PERMITS
+        return Denies(
+            Reason.WRONG_OBJECT,
+            f"mutation {access.mutation}",
+            allowed,
+            f"The token does not permit the mutation {access.mutation}, only: {allowed}.",
+        )
+
+    def describe(self) -> str:
+        """Say which mutations."""
+        return f"mutation {', '.join(self.names)}" if self.names else "no mutation"

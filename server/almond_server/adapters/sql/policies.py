@@ -1,0 +1,76 @@
+"""How long tokens may live, in SQL."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, delete, insert, select
+
+from almond_server.adapters.sql import audit
+from almond_server.adapters.sql.tables import POLICIES
+from almond_server.ports import AuditRow, ExpiryRule
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from almond_server.adapters.sql.database import Database
+    from almond_server.ports import Actor
+
+
+class SqlPolicies:
+    """Implements `ports.Policies`."""
+
+    def __init__(self, database: Database) -> None:
+        """Take the database."""
+        self._database = database
+
+    async def put(self, rule: ExpiryRule, actor: Actor, now: int) -> None:
+        """Set a rule in place of that for its org and kind."""
+
+        def work(connection: Connection) -> None:
+            _delete(connection, rule.org, rule.kind)
+            connection.execute(
+                insert(POLICIES).values(
+                    org=rule.org, kind=rule.kind, default_ttl=rule.default_ttl, max_ttl=rule.max_ttl
+                )
+            )
+            detail = f"default {rule.default_ttl}, maximum {rule.max_ttl}"
+            _audit(connection, now, actor, "policy.set", rule.org, rule.kind, detail)
+
+        await self._database.write(work)
+
+    async def delete(self, org: str, kind: str, actor: Actor, now: int) -> bool:
+        """Take back a rule."""
+
+        def work(connection: Connection) -> bool:
+            there = _delete(connection, org, kind)
+            if there:
+                _audit(connection, now, actor, "policy.deleted", org, kind, "")
+            return there
+
+        return await self._database.write(work)
+
+    async def rules(self, orgs: Sequence[str]) -> Sequence[ExpiryRule]:
+        """Return the rules of these orgs, or all."""
+        statement = select(POLICIES).order_by(POLICIES.c.org, POLICIES.c.kind)
+        if orgs:
+            statement = statement.where(POLICIES.c.org.in_(orgs))
+
+        def work(connection: Connection) -> list[ExpiryRule]:
+            return [
+                ExpiryRule(row.org, row.kind, row.default_ttl, row.max_ttl)
+                for row in connection.execute(statement)
+            ]
+
+        return await self._database.read(work)
+
+
+def _delete(connection: Connection, org: str, kind: str) -> bool:
+    gone = connection.execute(delete(POLICIES).where(POLICIES.c.org == org, POLICIES.c.kind == kind))
+    return gone.rowcount > 0
+
+
+def _audit(  # noqa: PLR0913, PLR0917 - the parts of a row
+    connection: Connection, now: int, actor: Actor, action: str, org: str, kind: str, detail: str
+) -> None:
+    audit.write(connection, AuditRow(now, actor.name, action, f"{org}/{kind}", detail, 0))

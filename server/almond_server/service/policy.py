@@ -1,0 +1,97 @@
+"""How long tokens may live: what the kinds say by themselves, and what operators set for an org."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from almond_core import kinds
+from almond_core.errors import FieldError
+from almond_core.model import ANY, RESERVED_ORG, checked_id
+from almond_server.errors import PolicyNotFoundError
+from almond_server.ports import ExpiryRule
+from almond_server.service import needs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from almond_server.ports import Clock, Policies
+    from almond_server.service.call import Call
+    from almond_server.service.callers import Callers
+    from almond_server.service.minter import MintOrder
+
+EVERY_KIND = "*"
+
+
+class Policy:
+    """Sets, lists and applies expiry rules."""
+
+    def __init__(self, callers: Callers, policies: Policies, clock: Clock) -> None:
+        """Take who may change them, and where they are kept."""
+        self._callers = callers
+        self._policies = policies
+        self._clock = clock
+
+    async def ttl_of(self, order: MintOrder, orgs: Sequence[str]) -> int:
+        """Return how long, in seconds, the ordered token for `orgs` (`["*"]` for any) is to live.
+
+        Raises `FieldError` that names the maximum if more was asked for.
+        """
+        held_to = sorted({RESERVED_ORG if org == ANY else org for org in orgs})
+        kind = order.kind.NAME
+        rules = [rule for rule in await self._policies.rules(held_to) if rule.kind in {kind, EVERY_KIND}]
+        defaults = [rule.default_ttl for rule in rules if rule.default_ttl is not None]
+        maxima = [(rule.max_ttl, f"org {rule.org}") for rule in rules if rule.max_ttl is not None]
+        if isinstance(order.kind, kinds.Personal):
+            defaults.append(kinds.SESSION_TTL_SECONDS)
+            maxima.append((kinds.MAX_SESSION_SECONDS, "its kind"))
+        else:
+            defaults.append(kinds.DEFAULT_TTL_SECONDS)
+        if order.ttl_seconds is None:
+            return min([*defaults, *(maximum for maximum, _ in maxima)])
+        for maximum, whose in sorted(maxima):
+            if order.ttl_seconds > maximum:
+                raise FieldError("ttl", f"at most {print_span(maximum)} for {kind}: the maximum of {whose}")
+        return order.ttl_seconds
+
+    async def put(self, call: Call, rule: ExpiryRule) -> None:
+        """Set a rule; raises `FieldError` and the caller's errors."""
+        caller = self._callers.permit(call, needs.to_set_policy())
+        _check_place(rule.org, rule.kind)
+        for name, ttl in (("default_ttl", rule.default_ttl), ("max_ttl", rule.max_ttl)):
+            if ttl is not None and ttl <= 0:
+                raise FieldError(f"policy.{name}", "more than 0 s")
+        if rule.default_ttl is None and rule.max_ttl is None:
+            raise FieldError("policy", "at least one of default_ttl and max_ttl")
+        if rule.default_ttl is not None and rule.max_ttl is not None and rule.default_ttl > rule.max_ttl:
+            raise FieldError("policy.default_ttl", "at most max_ttl")
+        await self._policies.put(rule, caller.actor, self._clock.now_ms() // 1000)
+
+    async def delete(self, call: Call, org: str, kind: str) -> None:
+        """Take back a rule; raises `FieldError`, the caller's errors, `PolicyNotFoundError`."""
+        caller = self._callers.permit(call, needs.to_set_policy())
+        _check_place(org, kind)
+        if not await self._policies.delete(org, kind, caller.actor, self._clock.now_ms() // 1000):
+            raise PolicyNotFoundError(
+                "No policy is set for that org and kind; `almond policy list` shows them."
+            )
+
+    async def rules(self, call: Call, org: str) -> Sequence[ExpiryRule]:
+        """Return the rules of an org, or all if it is empty; raises `FieldError` and the caller's errors."""
+        self._callers.permit(call, needs.to_read_policy())
+        return await self._policies.rules([checked_id("org", org)] if org else [])
+
+
+def _check_place(org: str, kind: str) -> None:
+    checked_id("policy.org", org)
+    if kind not in kinds.NAMES | {EVERY_KIND}:
+        raise FieldError(
+            "policy.kind", f"one of {', '.join(sorted(kinds.NAMES))}, or {EVERY_KIND} for every kind"
+        )
+
+
+def print_span(seconds: int) -> str:
+    """Write a span of time as a Go duration without zero parts: `48h`, `1h30m`, `45s`."""
+    hours, rest = divmod(seconds, 3600)
+    minutes, left = divmod(rest, 60)
+    parts = ((hours, "h"), (minutes, "m"), (left, "s"))
+    return "".join(f"{number}{unit}" for number, unit in parts if number) or "0s"
