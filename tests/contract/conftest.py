@@ -7,6 +7,7 @@ import pytest
 from almond_server.adapters.memory import (
     MemoryAudit,
     MemoryKeys,
+    MemoryPolicies,
     MemoryRevocations,
     MemoryStore,
     MemoryTokens,
@@ -39,12 +40,18 @@ async def store(database: Path) -> AsyncIterator[Store]:
 async def ports(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Ports]:
     if request.param == "memory":
         memory = MemoryStore()
-        yield Ports(MemoryTokens(memory), MemoryRevocations(memory), MemoryKeys(memory), MemoryAudit(memory))
+        yield Ports(
+            MemoryTokens(memory),
+            MemoryRevocations(memory),
+            MemoryKeys(memory),
+            MemoryPolicies(memory),
+            MemoryAudit(memory),
+        )
         return
     path = tmp_path / "almond.db"
     migrate(path)
     opened = open_store(path)
-    yield Ports(opened.tokens, opened.revocations, opened.keys, opened.audit)
+    yield Ports(opened.tokens, opened.revocations, opened.keys, opened.policies, opened.audit)
     await opened.close()
 
 

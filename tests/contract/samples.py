@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from almond_server.ports import Actor, Listing, Record, Withdrawal
 
 if TYPE_CHECKING:
-    from almond_server.ports import Audit, Keys, Revocations, Tokens
+    from almond_server.ports import Audit, Keys, Policies, Revocations, Tokens
 
 NOW = 1_800_000_000
 DAY = 24 * 3600
@@ -24,6 +24,7 @@ class Ports:
     tokens: Tokens
     revocations: Revocations
     keys: Keys
+    policies: Policies
     audit: Audit
 
 
