@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from almond_core.chain import VerifiedToken
     from almond_core.model import Identity
+    from almond_core.wire import Token
 
 _SERIALIZER: Final = BinarySerializer()
 _EVERYTHING: Final = encode(Org(ANY, ALL))
@@ -71,6 +72,11 @@ def attenuate(text: str, caveats: Sequence[Caveat], label: Label | None = None) 
     return NewToken(
         narrowed, crypto.branch_id(token.signature), tuple(each.raw for each in token.unverified_caveats)
     )
+
+
+def own_branch_id(token: Token) -> bytes:
+    """Return the branch id of the token itself. That of a forged token is nobody's."""
+    return crypto.branch_id(token.signature)
 
 
 def inherit(caller: VerifiedToken, own: Sequence[Caveat], session: Valid | None = None) -> tuple[bytes, ...]:

@@ -43,7 +43,9 @@ def is_id(text: object) -> bool:
 def checked_id(name: str, text: str) -> str:
     """Return `text` if it is an id; raises `FieldError` that names the field otherwise."""
     if not is_id(text):
-        raise FieldError(name, "an id: a letter or digit, then up to 127 of letters, digits, . _ : -")
+        raise FieldError(
+            name, "not an id, which is a letter or digit, then up to 127 of letters, digits, . _ : -"
+        )
     return text
 
 
@@ -68,7 +70,7 @@ def token_id_bytes(token_id: str) -> bytes:
         uuid_v7 = raw[6] >> 4 == 7 and raw[8] >> 6 == 2  # noqa: PLR2004 - RFC 9562, 5.7
         if uuid_v7 and base64.urlsafe_b64encode(raw).decode().rstrip("=") == token_id:
             return raw
-    raise FieldError("token_id", "22 characters of base64url, as `almond tokens list` shows them")
+    raise FieldError("token_id", "not a token id; `almond tokens list` shows them, of 22 characters")
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +190,17 @@ class Access:
                 raise FieldError(inner, f"needs {outer}")
         if self.cluster is not None and self.feature != "litefs-cloud":
             raise FieldError("cluster", "needs the feature litefs-cloud")
-        if self.mutation is not None and self.app is None and self.feature is None:
+        if self.mutation is not None:
+            self._check_mutation()
+
+    def _check_mutation(self) -> None:
+        # What is done to an app is not what is done to a machine in it: a token for the one is none for the
+        # other (server/adr/0012).
+        if self.app is None and self.feature is None:
             raise FieldError("mutation", "needs an app or a feature")
+        for part in ("machine", "volume", "app_feature", "cluster"):
+            if getattr(self, part) is not None:
+                raise FieldError("mutation", f"stands with an app or a feature itself, not with a {part}")
 
 
 _ID_FIELDS: Final = (

@@ -49,7 +49,7 @@ async def test_a_function_is_asked_for_the_token_before_each_call(service: FakeS
     assert sent == ["Bearer alm1_old", "Bearer alm1_new"]
 
 
-@pytest.mark.parametrize("token", ["alm1_secret\n", "alm1_sécret", "alm1_secret\x00"])
+@pytest.mark.parametrize("token", ["alm1_sec\nret", "alm1_sécret", "alm1_secret\x00"])
 async def test_an_unsendable_token_is_refused_without_being_repeated(
     service: FakeService, token: str
 ) -> None:

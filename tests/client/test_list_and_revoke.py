@@ -7,9 +7,10 @@ from typer.testing import Result
 
 from almond.v1 import token_pb2
 from almond.v1 import token_service_pb2 as pb
+from almond_core.model import token_id_at
 from client.almond import almond
 from client.fake_service import FakeService, fails, gives
-from client.samples import details
+from client.samples import details, mint
 
 PAST, FUTURE = Timestamp(seconds=1_700_000_000), Timestamp(seconds=4_000_000_000)
 
@@ -39,7 +40,7 @@ def test_all_pages_are_in_the_table_with_their_states(service: FakeService) -> N
         ),
     )
     header, *rows = listed(service, "-o", "acme", "--all").stdout.splitlines()
-    assert header.split() == ["ID", "NAME", "KIND", "APP", "SUBJECT", "CREATED", "EXPIRES", "STATE"]
+    assert " ".join(header.split()) == "ID NAME KIND ORG APP SUBJECT CREATED EXPIRES LAST USED STATE"
     assert [(row.split()[0], row.split()[-1]) for row in rows] == [
         ("a" * 22, "live"),
         ("b" * 22, "expired"),
@@ -55,6 +56,43 @@ def test_names_are_text_and_nothing_else(service: FakeService) -> None:
     shown = listed(service, "-o", "acme").stdout
     assert "[link=http://x]?]0;pwned??" in shown
     assert "\x1b" not in listed(service, "-o", "acme", "--json").stdout
+
+
+def test_the_scope_says_whose_tokens(service: FakeService, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALMOND_ORG", "acme")
+    monkeypatch.setenv("ALMOND_APP", "web")
+    for words, app in (((), "web"), (("--scope", "app"), "web"), (("--scope", "org"), "")):
+        listed(service, *words)
+        assert (service.calls[-1].request.org, service.calls[-1].request.app) == ("acme", app)
+    monkeypatch.delenv("ALMOND_APP")
+    assert listed(service, "--scope", "app").exit_code == 2
+
+
+def test_without_an_org_it_is_the_one_of_the_callers_token(
+    service: FakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALMOND_API_TOKEN", mint())
+    listed(service)
+    assert service.calls[-1].request.org == "acme"
+
+
+def test_a_tree_has_derived_tokens_under_parents_and_minted_ones_under_minters(service: FakeService) -> None:
+    top, child, derived, deeper = (record(name) for name in "abcd")
+    child.minter_token_id = top.id
+    derived.parent_id, derived.branch_id = child.id, "x"
+    deeper.parent_id, deeper.branch_id = derived.id, "y"
+    service.answers["ListTokens"] = gives(pb.ListTokensResponse(records=[deeper, derived, child, top]))
+    _, *rows = listed(service, "-o", "acme", "--tree").stdout.splitlines()
+    assert [row.index(name * 22) for row, name in zip(rows, "abcd", strict=True)] == [4, 8, 12, 16]
+
+
+def test_wide_says_who_why_and_what(service: FakeService) -> None:
+    one = record("a", revoke_time=PAST)
+    one.revoked_by, one.revoke_reason, one.summary, one.minter_token_id = "X", "left", "reads", "M"
+    service.answers["ListTokens"] = gives(pb.ListTokensResponse(records=[one]))
+    shown = listed(service, "-o", "acme", "--all", "--wide").stdout
+    for word in ("MINTED BY", "REVOKED BY", "left", "reads"):
+        assert word in shown
 
 
 def test_an_app_that_is_not_given_is_not_sent(service: FakeService) -> None:
@@ -79,6 +117,9 @@ def revoke(service: FakeService, *words: str, stdin: str = "") -> Result:
     return almond("tokens", "revoke", *words, stdin=stdin, address=service.address)
 
 
+ONE, TWO, THREE = (token_id_at(1, bytes([number]) * 10) for number in (1, 2, 3))
+LEAKED = mint()
+CUT_OFF = "alm1_cut-off"
 REVOKED = pb.RevokeResponse(entries=1, revision="e.7")
 BEFORE = pb.RevokeResponse(entries=0, revision="e.7")
 NOT_THERE = fails(grpc.StatusCode.NOT_FOUND, "No such token.", details=details("TOKEN_NOT_FOUND"))
@@ -86,44 +127,50 @@ NOT_THERE = fails(grpc.StatusCode.NOT_FOUND, "No such token.", details=details("
 
 def test_each_id_gets_a_line_with_the_revision(service: FakeService) -> None:
     service.answers["Revoke"] = gives(REVOKED, BEFORE)
-    ran = revoke(service, "one", "two", "--reason", "left the team")
+    ran = revoke(service, ONE, TWO, "--reason", "left the team")
     assert ran.exit_code == 0
     assert ran.stdout.splitlines() == [
-        "one revoked, at revision e.7",
-        "two was revoked before, at revision e.7",
+        f"{ONE} revoked, at revision e.7",
+        f"{TWO} was revoked before, at revision e.7",
     ]
-    assert [call.request.token_id for call in service.calls] == ["one", "two"]
+    assert [call.request.token_id for call in service.calls] == [ONE, TWO]
     assert {call.request.reason for call in service.calls} == {"left the team"}
 
 
 def test_one_failure_does_not_keep_the_others_from_being_revoked(service: FakeService) -> None:
     service.answers["Revoke"] = gives(REVOKED, NOT_THERE, REVOKED)
-    ran = revoke(service, "one", "two", "three")
+    ran = revoke(service, ONE, TWO, THREE)
     assert ran.exit_code == 1
     assert len(ran.stdout.splitlines()) == 2
-    assert ran.stderr == "error: two: No such token.\n"
+    assert ran.stderr == f"error: {TWO}: No such token.\n"
 
 
 def test_json_says_which_failed(service: FakeService) -> None:
     service.answers["Revoke"] = gives(REVOKED, NOT_THERE)
-    ran = revoke(service, "one", "two", "--json")
+    ran = revoke(service, ONE, TWO, "--json")
     done, failed = json.loads(ran.stdout)
     assert ran.exit_code == 1
-    assert done == {"target": "one", "revoked": True, "entries": 1, "revision": "e.7"}
+    assert done == {
+        "target": ONE,
+        "revoked": True,
+        "entries": 1,
+        "revision": "e.7",
+        "includes_own_token": False,
+    }
     assert (failed["revoked"], failed["error"]["reason"]) == (False, "TOKEN_NOT_FOUND")
 
 
 def test_a_token_shown_is_revoked_and_never_printed(service: FakeService) -> None:
     service.answers["Revoke"] = gives(REVOKED)
-    ran = revoke(service, "--token", "-", stdin="alm1_leaked\n")
-    assert service.calls[0].request.token == "alm1_leaked"
+    ran = revoke(service, "--token", "-", stdin=f"{LEAKED}\n")
+    assert service.calls[0].request.token == LEAKED
     assert "alm1_" not in ran.stdout + ran.stderr
 
 
 def test_a_branch_is_named_with_its_token(service: FakeService) -> None:
     revoke(service, "--branch", "one/two")
     branch = service.calls[0].request.branch
-    assert (branch.token_id, branch.branch_id) == ("one", "two")
+    assert (branch.token_id, branch.branch_id) == (ONE, TWO)
 
 
 @pytest.mark.parametrize(
@@ -135,6 +182,18 @@ def test_a_branch_is_named_with_its_token(service: FakeService) -> None:
         ("one", "x alm1_secret"),
         ("--branch", "alm1_secret/x"),
         ("-t", " "),
+        (ONE, "web.token"),
+        (ONE, "--branch", f"{TWO}/short"),
+        (ONE, "-t", CUT_OFF),
+        (ONE, "--issued-before", "2026-11-24"),
+        ("--minted-by", "x"),
+        ("--subject", "ann"),
+        ("--org", "acme", "--yes", "--issued-before", "yesterday"),
+        ("--app", "web", "--yes"),
+        ("--org", "a b", "--yes"),
+        ("--org", "acme"),
+        ("--subject", "user:ann"),
+        ("--minted-by", ONE, "--json"),
     ],
     ids=" ".join,
 )
@@ -144,9 +203,50 @@ def test_a_target_that_is_none_is_wrong_usage_and_nothing_is_sent(
     ran = revoke(service, *words)
     assert ran.exit_code == 2
     assert "secret" not in ran.stdout + ran.stderr
+    assert CUT_OFF not in ran.stdout + ran.stderr
+    assert service.calls == []
+
+
+@pytest.mark.parametrize(
+    ("words", "target", "value"),
+    [
+        (("--minted-by", ONE), "minted_by", pb.MintedByTarget(token_id=ONE)),
+        (
+            ("--minted-by", f"{ONE}/{'b' * 22}", "--issued-before", "2023-11-14T22:13:20Z"),
+            "minted_by",
+            pb.MintedByTarget(token_id=ONE, branch_id="b" * 22, issued_before=PAST),
+        ),
+        (("--subject", "user:ann"), "subject", pb.SubjectTarget(subject="user:ann")),
+        (("--org", "acme"), "org", pb.OrgTarget(org="acme")),
+        (
+            ("--org", "acme", "--issued-before", "2023-11-14 23:13:20+01:00"),
+            "org",
+            pb.OrgTarget(org="acme", issued_before=PAST),
+        ),
+        (("--org", "acme", "--app", "web"), "app", pb.AppTarget(org="acme", app="web")),
+    ],
+    ids=str,
+)
+def test_what_belongs_to_something_is_revoked_if_nobody_need_be_asked(
+    service: FakeService, words: tuple[str, ...], target: str, value: object
+) -> None:
+    service.answers["Revoke"] = gives(pb.RevokeResponse(entries=3, revision="e.7", includes_caller=True))
+    ran = revoke(service, *words, "--yes")
+    assert ran.exit_code == 0
+    (call,) = service.calls
+    assert call.request.WhichOneof("target") == target
+    assert getattr(call.request, target) == value
+    assert ran.stdout.endswith("3 tokens revoked, at revision e.7\n")
+    assert "your own token was among them" in ran.stderr
+
+
+def test_variables_name_no_victims(service: FakeService, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALMOND_ORG", "acme")
+    monkeypatch.setenv("ALMOND_APP", "web")
+    assert revoke(service, "--yes").exit_code == 2
     assert service.calls == []
 
 
 def test_when_nobody_answers_the_exit_code_says_so() -> None:
-    ran = almond("tokens", "revoke", "one")
+    ran = almond("tokens", "revoke", ONE)
     assert (ran.exit_code, ran.stdout) == (3, "")

@@ -28,7 +28,7 @@ def test_the_version_is_the_distributions(capsys: pytest.CaptureFixture[str]) ->
         ("tokens", "nonsense"),
         ("tokens", "verify"),
         ("tokens", "list", "--nonsense"),
-        ("tokens", "create", "deploy", "-a", "web"),
+        ("tokens", "create", "deploy", "-o", "acme"),
     ],
     ids=" ".join,
 )

@@ -62,9 +62,9 @@ def test_a_reason_newer_than_this_program_is_shown_by_its_number(service: FakeSe
         (fails(grpc.StatusCode.INVALID_ARGUMENT, "x", details=details("FIELD_INVALID")), 2),
         (fails(grpc.StatusCode.UNAVAILABLE, "x", details=details("CANNOT_KNOW"), pushback_ms=-1), 3),
         (fails(grpc.StatusCode.DEADLINE_EXCEEDED), 3),
-        (fails(grpc.StatusCode.UNAUTHENTICATED, "x", details=details("CALLER_UNAUTHENTICATED")), 3),
-        (fails(grpc.StatusCode.PERMISSION_DENIED, "x", details=details("CALLER_DENIED")), 3),
-        (fails(grpc.StatusCode.FAILED_PRECONDITION, "x", details=details("REVISION_UNKNOWN")), 3),
+        (fails(grpc.StatusCode.UNAUTHENTICATED, "x", details=details("CALLER_UNAUTHENTICATED")), 2),
+        (fails(grpc.StatusCode.PERMISSION_DENIED, "x", details=details("CALLER_DENIED")), 2),
+        (fails(grpc.StatusCode.FAILED_PRECONDITION, "x", details=details("REVISION_UNKNOWN")), 2),
         (fails(grpc.StatusCode.RESOURCE_EXHAUSTED, "x"), 3),
         (fails(grpc.StatusCode.INTERNAL, "x"), 3),
     ],
@@ -139,4 +139,4 @@ def test_explain_prints_what_each_caveat_said(service: FakeService) -> None:
         pb.VerifyResponse(outcome=decision_pb2.OUTCOME_DENIED, explanation=[told])
     )
     shown = verify(service, "-A", "r", "--explain").stdout
-    assert '  token 1, caveat 1 denies: ["action","r"] (Only reading.)' in shown.splitlines()
+    assert "  step 1 denies: only these actions: read (Only reading.)" in shown.splitlines()

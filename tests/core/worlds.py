@@ -136,7 +136,7 @@ def accesses(draw: st.DrawFn) -> Access:  # noqa: C901 - one branch a kind of th
         given |= {"feature": "litefs-cloud", "cluster": one(*CLUSTERS)}
     if kind == "storage_object":
         given["storage_object"] = one(*PATHS, "/a/b/c")
-    if ("app" in given or "feature" in given) and draw(st.booleans()):
+    if kind in {"app", "feature"} and draw(st.booleans()):
         given["mutation"] = one(*MUTATIONS)
     if draw(st.booleans()):
         given["source"] = Source(**draw(sources))

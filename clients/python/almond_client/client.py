@@ -1,4 +1,4 @@
-"""`AsyncClient`: the RPCs of `TokenService` as methods, messages in and messages out, typed errors.
+"""`AsyncClient`: the RPCs of the service as methods, messages in and messages out, typed errors.
 
 Decides nothing, and keeps nothing between calls but the channel.
 """
@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Self, TypeAlias, TypeVar
 
 import grpc
 
-from almond.v1 import access_pb2, decision_pb2, token_pb2, token_service_pb2_grpc
+from almond.v1 import (
+    access_pb2,
+    admin_service_pb2,
+    admin_service_pb2_grpc,
+    decision_pb2,
+    token_pb2,
+    token_service_pb2_grpc,
+)
 from almond.v1 import token_service_pb2 as pb
 from almond_client.channel import open_channel
 from almond_client.errors import error_of
@@ -59,6 +66,7 @@ class AsyncClient:
         self._credentials = credentials
         self._channel: grpc.aio.Channel | None = None
         self._opened: token_service_pb2_grpc.TokenServiceAsyncStub | None = None
+        self._admin: admin_service_pb2_grpc.AdminServiceAsyncStub | None = None
 
     def __repr__(self) -> str:
         return f"AsyncClient({self._address!r})"
@@ -66,6 +74,7 @@ class AsyncClient:
     async def __aenter__(self) -> Self:
         self._channel = open_channel(self._address, self._credentials)
         self._opened = token_service_pb2_grpc.TokenServiceStub(self._channel)
+        self._admin = admin_service_pb2_grpc.AdminServiceStub(self._channel)
         return self
 
     async def __aexit__(
@@ -75,7 +84,7 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Close the channel; calls under way are cancelled. Closing twice does nothing."""
-        channel, self._channel, self._opened = self._channel, None, None
+        channel, self._channel, self._opened, self._admin = self._channel, None, None, None
         if channel is not None:
             await channel.close()
 
@@ -156,6 +165,32 @@ class AsyncClient:
                 return
             page.page_token = response.next_page_token
 
+    async def set_org_policy(
+        self, policy: admin_service_pb2.OrgPolicy, *, timeout_seconds: float | None = None
+    ) -> None:
+        """Set how long tokens of an org and kind may live."""
+        request = admin_service_pb2.SetOrgPolicyRequest(policy=policy)
+        await self._call(self._admin_stub.SetOrgPolicy, request, timeout_seconds)
+
+    async def delete_org_policy(self, org: str, kind: str, *, timeout_seconds: float | None = None) -> None:
+        """Take back what was set for an org and kind."""
+        request = admin_service_pb2.DeleteOrgPolicyRequest(org=org, kind=kind)
+        await self._call(self._admin_stub.DeleteOrgPolicy, request, timeout_seconds)
+
+    async def list_org_policies(
+        self, org: str = "", *, timeout_seconds: float | None = None
+    ) -> list[admin_service_pb2.OrgPolicy]:
+        """Return what is set for an org, or for all."""
+        request = admin_service_pb2.ListOrgPoliciesRequest(org=org)
+        response = await self._call(self._admin_stub.ListOrgPolicies, request, timeout_seconds)
+        return list(response.policies)
+
+    @property
+    def _admin_stub(self) -> admin_service_pb2_grpc.AdminServiceAsyncStub:
+        if self._admin is None:
+            raise RuntimeError("an AsyncClient is open only inside `async with`")
+        return self._admin
+
     @property
     def _stub(self) -> token_service_pb2_grpc.TokenServiceAsyncStub:
         if self._opened is None:
@@ -175,6 +210,7 @@ class AsyncClient:
         token = self._token() if callable(self._token) else self._token
         if token is None:
             return ()
+        token = token.strip()  # a file ends in a newline
         # gRPC would quote an unsendable value, which is a secret, in its own error.
         if not (token.isascii() and token.isprintable()):
             raise ValueError("the caller's token holds characters that no token has")

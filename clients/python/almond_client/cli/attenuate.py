@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import secrets
 import time
 from typing import Annotated
 
 import typer
 
-from almond_client.cli import actions, caveat_file, duration, options, screen, token_text
+from almond_client.cli import actions, caveat_file, duration, options, pairs, token_text, words
+from almond_client.cli.connection import connect
 from almond_client.cli.failures import Failure, explained
-from almond_core import minting, wire
-from almond_core.caveats import Action, Apps, Caveat, Label, Valid
-from almond_core.caveats.label import ID_BYTES
+from almond_client.cli.narrowing import Narrowing
+from almond_core.caveats import Action, Apps, Attribute, Audience, Caveat, Commands, Ip, Pattern, Valid
+from almond_core.caveats.audience import ALMOND, SERVICE
 from almond_core.masks import ALL
 from almond_core.model import checked_id
 
@@ -32,51 +31,77 @@ def attenuate(
         str | None,
         typer.Option("--expires-in", metavar="DURATION", help="Only so long from now, such as 10m."),
     ] = None,
+    command: Annotated[
+        list[str] | None,
+        typer.Option(help="Only to run this command, split as a shell would. Several are alternatives."),
+    ] = None,
+    audience: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SERVICE", help="Only when shown to this service. Several are alternatives."),
+    ] = None,
+    ip: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CIDR", help="Only calls from there, such as 10.0.0.0/8. May be repeated."),
+    ] = None,
+    attribute: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="Only where the request has this attribute. Several of one key are alternatives.",
+        ),
+    ] = None,
     label: Annotated[
         str, typer.Option(help="A name for the narrowed token; anybody who holds it can read it.")
     ] = "",
+    register: options.Register = False,
+    address: options.Address = options.DEFAULT_ADDRESS,
+    api_token_file: options.ApiTokenFile = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Make a narrower token out of one you hold, offline. Prints it, and only it, on standard output.
-
-    Example: almond tokens attenuate -t - --app web --read-only --expires-in 10m < org.token
-    """
+    """Make a narrower token out of one you hold, offline. Prints it, and only it, on standard output."""
     with explained():
         if token == caveats == token_text.STDIN:
             raise Failure.usage("standard input can hold the token or the caveats, not both")
-        added = _added(caveats, app, _mask_text(action, read_only), expires_in)
+        if action is not None and read_only:
+            raise Failure.usage("--read-only is --action r: give one of them")
+        added = caveat_file.read(caveats) if caveats is not None else []
+        added += _about_objects(app, "r" if read_only else action, command or [])
+        added += _about_the_call(audience or [], ip or [], attribute or [])
+        if expires_in is not None:
+            added.append(Valid(None, int(time.time()) + duration.seconds(expires_in)))
         if not added and not label:
             raise Failure.usage(
                 "nothing to add: the token would stay as wide as it is",
-                "give --app, --action, --read-only, --expires-in, --caveats or --label",
+                "give --app, --action, --read-only, --expires-in, --command, --audience, --ip, --attribute,"
+                " --caveats or --label",
             )
-        text = token_text.read(token)
-        narrowed = minting.attenuate(text, added, Label.new(secrets.token_bytes(ID_BYTES), label))
-        token_id = wire.decode(narrowed.text).unverified_identity.token_id
-    branch_id = base64.urlsafe_b64encode(narrowed.branch_id).decode().rstrip("=")
-    if as_json:
-        shown = [raw.decode("utf-8", "backslashreplace") for raw in narrowed.caveats]
-        screen.print_json({"token": narrowed.text, "id": token_id, "branch_id": branch_id, "caveats": shown})
-        return
-    screen.print_secret(narrowed.text)
-    screen.err().print(
-        f"Narrowed. To withdraw just this one: almond tokens revoke --branch {token_id}/{branch_id}",
-        style="dim",
-    )
+        narrowing = Narrowing(token_text.read(token), added, label)
+        narrowing.show(connect(address, api_token_file) if register else None, as_json)
 
 
-def _mask_text(action: str | None, read_only: bool) -> str | None:
-    if action is not None and read_only:
-        raise Failure.usage("--read-only is --action r: give one of them")
-    return "r" if read_only else action
-
-
-def _added(source: str | None, app: str | None, action: str | None, expires_in: str | None) -> list[Caveat]:
-    added = caveat_file.read(source) if source is not None else []
+def _about_objects(app: str | None, action: str | None, commands: list[str]) -> list[Caveat]:
+    added: list[Caveat] = []
     if app is not None:
         added.append(Apps({checked_id("app", app): ALL}))
     if action is not None:
         added.append(Action(actions.mask_of(action)))
-    if expires_in is not None:
-        added.append(Valid(None, int(time.time()) + duration.seconds(expires_in)))
+    if commands:
+        added.append(Commands(tuple(Pattern(words.split("--command", each)) for each in commands)))
     return added
+
+
+def _about_the_call(audience: list[str], ip: list[str], attributes: list[str]) -> list[Caveat]:
+    added: list[Caveat] = []
+    if audience:
+        added.append(Audience.parse((list(map(_service, audience)),)))
+    if ip:
+        added.append(Ip.parse((list(ip),)))
+    grouped: dict[str, list[str]] = {}
+    for key, value in pairs.read("--attribute", attributes):
+        grouped.setdefault(key, []).append(value)
+    added.extend(Attribute.parse((key, list(values))) for key, values in grouped.items())
+    return added
+
+
+def _service(text: str) -> str:
+    return text if text == ALMOND or text.startswith(SERVICE) else f"{SERVICE}{text}"

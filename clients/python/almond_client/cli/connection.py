@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from almond_client.cli.failures import Failure
 from almond_client.client import AsyncClient, Deadlines
-from almond_client.errors import CannotKnowError
+from almond_client.errors import CannotKnowError, UnauthenticatedError
+from almond_core import wire
+from almond_core.errors import TokenError
+from almond_core.model import RESERVED_ORG
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -25,10 +28,27 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """An address, and the caller's own token if there is one."""
+    """An address, and the caller's own token if there is one, with where it came from."""
 
     address: str
     token: str | None = field(default=None, repr=False)
+    token_from: str = ""
+
+    @property
+    def home_org(self) -> str | None:
+        """The one org that the caller's own token is for; None if there is none, or several, or any."""
+        try:
+            org = wire.decode(self.token or "").unverified_identity.home_org
+        except TokenError:
+            return None
+        return org if org not in {"", RESERVED_ORG} else None
+
+    def org_or_home(self, org: str | None) -> str:
+        """Return `org`, or without one the org of the caller's own token; raises `Failure` (usage)."""
+        found = org or self.home_org
+        if found is None:
+            raise Failure.usage("which org?", "give --org ORG, or set ALMOND_ORG")
+        return found
 
     def ask(self, question: Callable[[AsyncClient], Awaitable[_T]]) -> _T:
         """Open a client, put the question, and return its answer.
@@ -45,19 +65,30 @@ class Connection:
                 if error.reason:  # the service's own word: it did answer
                     raise
                 raise Failure.unreachable(self.address, error) from None
+            except UnauthenticatedError as error:
+                raise Failure.unauthenticated(error, self.token_from) from None
 
 
 def connect(address: str, token_file: Path | None) -> Connection:
     """Find the caller's token; raises `Failure` (usage) for a file that does not hold one."""
+    _check_address(address)
     if token_file is not None:
-        return Connection(address, _read(token_file))
+        return Connection(address, _read(token_file), str(token_file))
     given = os.environ.get(TOKEN_VARIABLE, "").strip()
     if given:
-        return Connection(address, _checked(given, TOKEN_VARIABLE))
+        return Connection(address, _checked(given, TOKEN_VARIABLE), f"the variable {TOKEN_VARIABLE}")
     # What `almond dev` wrote is for the service on this machine: it is not shown to any other.
     if is_local(address) and DEV_TOKEN_FILE.is_file():
-        return Connection(address, _read(DEV_TOKEN_FILE))
+        return Connection(address, _read(DEV_TOKEN_FILE), str(DEV_TOKEN_FILE))
     return Connection(address)
+
+
+def _check_address(address: str) -> None:
+    _, colon, port = address.rpartition(":")
+    if not address.startswith("unix:") and ("://" in address or not colon or not port.isdecimal()):
+        raise Failure.usage(
+            "the address is not host:port", "such as 127.0.0.1:50051 (--address or ALMOND_ADDRESS)"
+        )
 
 
 def is_local(address: str) -> bool:

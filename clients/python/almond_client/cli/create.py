@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import time
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
-from google.protobuf.duration_pb2 import Duration
 
 from almond.v1 import kind_pb2
-from almond.v1 import token_service_pb2 as pb
-from almond_client.cli import caveat_file, duration, options, record, screen
-from almond_client.cli.connection import Connection, connect
+from almond_client.cli import caveat_file, options, words
+from almond_client.cli.connection import connect
+from almond_client.cli.create_identity import personal, service
 from almond_client.cli.failures import Failure, explained
-from almond_client.messages import caveat_message
+from almond_client.cli.mint import mint, request
+from almond_client.cli.readonly import readonly
+from almond_client.messages import caveat_message, pattern_message
+from almond_core.caveats import Pattern
 
-app = typer.Typer(
-    no_args_is_help=True,
-    help="Mint a token. It is printed on standard output, once, and stored nowhere.",
-    epilog="Example: almond tokens create deploy -o acme -a web -x 48h > web.token",
-)
+_DEPLOY_EXAMPLE: Final = 'Example: almond tokens create deploy -a web --name "staging one" --expiry 48h'
+_ORG_EXAMPLE: Final = 'Example: almond tokens create org -o acme --name "prod" --expiry 168h'
 
 
-@app.command()
 def deploy(
     app_id: options.RequiredApp,
-    org: options.RequiredOrg,
+    org: options.Org = None,
     name: options.Name = "",
     expiry: options.Expiry = None,
     address: options.Address = options.DEFAULT_ADDRESS,
@@ -34,13 +31,71 @@ def deploy(
 ) -> None:
     """Manages one app and what is in it; uses the org's WireGuard and builders. Mints nothing."""
     with explained():
-        request = _request(kind_pb2.Kind(deploy=kind_pb2.DeployKind(app=app_id)), org, name, expiry)
-        _mint(connect(address, api_token_file), request, as_json)
+        connection = connect(address, api_token_file)
+        kind = kind_pb2.Kind(deploy=kind_pb2.DeployKind(app=app_id))
+        mint(connection, request(kind, connection.org_or_home(org), name, expiry), as_json)
 
 
-@app.command("org")
+def ssh(
+    app_id: options.RequiredApp,
+    org: options.Org = None,
+    name: options.Name = "",
+    expiry: options.Expiry = None,
+    address: options.Address = options.DEFAULT_ADDRESS,
+    api_token_file: options.ApiTokenFile = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Gets an SSH certificate for one app and a WireGuard peer of its org. Nothing else, not even reading."""
+    with explained():
+        connection = connect(address, api_token_file)
+        kind = kind_pb2.Kind(ssh=kind_pb2.SshKind(app=app_id))
+        mint(connection, request(kind, connection.org_or_home(org), name, expiry), as_json)
+
+
+def machine_exec(
+    app_id: options.RequiredApp,
+    argv: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[-- WORD..]", help="One exact command, word by word."),
+    ] = None,
+    command: Annotated[
+        list[str] | None,
+        typer.Option(help="An exact command, split as a shell would. May be given several times."),
+    ] = None,
+    command_prefix: Annotated[
+        list[str] | None,
+        typer.Option(help="The beginning of commands, in whole words. May be given several times."),
+    ] = None,
+    org: options.Org = None,
+    name: options.Name = "",
+    expiry: options.Expiry = None,
+    address: options.Address = options.DEFAULT_ADDRESS,
+    api_token_file: options.ApiTokenFile = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Runs these commands on one app's machines; any command if none is given. Reads the app."""
+    with explained():
+        patterns = _patterns(argv or [], command or [], command_prefix or [])
+        connection = connect(address, api_token_file)
+        given = kind_pb2.MachineExecKind(app=app_id, commands=map(pattern_message, patterns))
+        kind = kind_pb2.Kind(machine_exec=given)
+        mint(connection, request(kind, connection.org_or_home(org), name, expiry), as_json)
+
+
+def _patterns(argv: list[str], commands: list[str], prefixes: list[str]) -> list[Pattern]:
+    if argv and not any(argv):
+        raise Failure.usage("the command is empty")
+    patterns = [Pattern(tuple(argv))] if argv else []
+    patterns += [Pattern(words.split("--command", each)) for each in commands]
+    patterns += [Pattern(words.split("--command-prefix", each), is_prefix=True) for each in prefixes]
+    for place, each in enumerate(patterns):
+        if each in patterns[:place]:
+            raise Failure.usage(f"the command {each} is there twice")
+    return patterns
+
+
 def org_wide(
-    org: options.RequiredOrg,
+    org: options.Org = None,
     name: options.Name = "",
     expiry: options.Expiry = None,
     address: options.Address = options.DEFAULT_ADDRESS,
@@ -49,66 +104,42 @@ def org_wide(
 ) -> None:
     """Everything in one org."""
     with explained():
-        request = _request(kind_pb2.Kind(org=kind_pb2.OrgKind()), org, name, expiry)
-        _mint(connect(address, api_token_file), request, as_json)
+        connection = connect(address, api_token_file)
+        kind = kind_pb2.Kind(org=kind_pb2.OrgKind())
+        mint(connection, request(kind, connection.org_or_home(org), name, expiry), as_json)
 
 
-@app.command()
-def readonly(
-    org: options.RequiredOrg,
+def litefs_cloud(
+    cluster: Annotated[str, typer.Option("--cluster", "-c", help="The cluster's id.")],
+    org: options.Org = None,
     name: options.Name = "",
     expiry: options.Expiry = None,
     address: options.Address = options.DEFAULT_ADDRESS,
     api_token_file: options.ApiTokenFile = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Reads one org, and everything in it."""
+    """Everything in one LiteFS cluster."""
     with explained():
-        request = _request(kind_pb2.Kind(readonly=kind_pb2.ReadonlyKind()), org, name, expiry)
-        _mint(connect(address, api_token_file), request, as_json)
+        connection = connect(address, api_token_file)
+        kind = kind_pb2.Kind(litefs_cloud=kind_pb2.LitefsCloudKind(cluster=cluster))
+        mint(connection, request(kind, connection.org_or_home(org), name, expiry), as_json)
 
 
-@app.command()
-def service(
-    name: Annotated[
-        str, typer.Option("--name", "-n", help="The service's name, an id; the subject of the token.")
-    ],
-    verify: Annotated[bool, typer.Option("--verify", help="It asks for decisions.")] = False,
-    mint: Annotated[
-        bool, typer.Option("--mint", help="It mints tokens, for --app or the whole org.")
-    ] = False,
-    revoke: Annotated[bool, typer.Option("--revoke", help="It reads records and revokes tokens.")] = False,
-    org: Annotated[
-        str | None, typer.Option("--org", "-o", help="The org's id. (default with --verify: any org)")
-    ] = None,
-    app_id: Annotated[str | None, typer.Option("--app", "-a", help="With --mint: this app only.")] = None,
+def wireguard(
+    org: options.Org = None,
+    name: options.Name = "",
     expiry: options.Expiry = None,
     address: options.Address = options.DEFAULT_ADDRESS,
     api_token_file: options.ApiTokenFile = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """A backend service's own token: --verify, --mint or --revoke. Reads no ALMOND_APP, no ALMOND_ORG."""
+    """Everything about WireGuard in one org."""
     with explained():
-        if verify + mint + revoke != 1:
-            raise Failure.usage("give exactly one of --verify, --mint and --revoke")
-        if app_id is not None and not mint:
-            raise Failure.usage("--app goes with --mint only")
-        if org is None and not verify:
-            raise Failure.usage(
-                "--org is missing", "only a service that asks for decisions may do so in any org"
-            )
-        kind = kind_pb2.ServiceKind(name=name)
-        if verify:
-            kind.verify.SetInParent()
-        elif mint:
-            kind.mint.CopyFrom(kind_pb2.MintRole(app=app_id))
-        else:
-            kind.revoke.SetInParent()
-        request = _request(kind_pb2.Kind(service=kind), org or "*", "", expiry)
-        _mint(connect(address, api_token_file), request, as_json)
+        connection = connect(address, api_token_file)
+        kind = kind_pb2.Kind(wireguard=kind_pb2.WireguardKind())
+        mint(connection, request(kind, connection.org_or_home(org), name, expiry), as_json)
 
 
-@app.command()
 def custom(
     caveats: Annotated[
         str,
@@ -124,35 +155,34 @@ def custom(
     api_token_file: options.ApiTokenFile = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Exactly the caveats given, on top of your own token's. They say the org."""
+    """Exactly the caveats given, on top of your own token's. They say the org, unless your own token does."""
     with explained():
         given = [caveat_message(each) for each in caveat_file.read(caveats)]
         kind = kind_pb2.Kind(custom=kind_pb2.CustomKind(caveats=given))
-        _mint(connect(address, api_token_file), _request(kind, "", name, expiry), as_json)
+        mint(connect(address, api_token_file), request(kind, "", name, expiry), as_json)
 
 
-def _request(kind: kind_pb2.Kind, org: str, name: str, expiry: str | None) -> pb.MintRequest:
-    request = pb.MintRequest(kind=kind, org=org, name=name)
-    if expiry is not None:
-        request.ttl.CopyFrom(Duration(seconds=duration.seconds(expiry)))
-    return request
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Mint a token. It is printed on standard output, once, and stored nowhere.",
+    epilog="Example: almond tokens create deploy -o acme -a web -x 48h > web.token",
+)
+_EXAMPLE: Final = "Example: almond tokens create"
+app.command(epilog=_DEPLOY_EXAMPLE)(deploy)
+app.command(epilog=f"{_EXAMPLE} ssh -a my-app > my-app.token.ssh")(ssh)
+app.command("machine-exec", epilog=f'{_EXAMPLE} machine-exec -a web --command "df -h" --command-prefix cat')(
+    machine_exec
+)
+app.command("org", epilog=_ORG_EXAMPLE)(org_wide)
+app.command(epilog=f"{_EXAMPLE} readonly --from-existing -t - -x 1h < org.token > read.token")(readonly)
+app.command("litefs-cloud", epilog=f"{_EXAMPLE} litefs-cloud -o acme --cluster c1")(litefs_cloud)
+app.command(epilog=f"{_EXAMPLE} wireguard -o acme -x 24h")(wireguard)
+app.command(epilog=f"{_EXAMPLE} personal --user ann --org acme:member -x 8h")(personal)
+app.command(epilog=f"{_EXAMPLE} service --name gate --verify")(service)
+app.command(epilog=f"{_EXAMPLE} custom --caveats caveats.json")(custom)
 
 
-def _mint(connection: Connection, request: pb.MintRequest, as_json: bool) -> None:
-    minted = connection.ask(lambda client: client.mint(request))
-    if as_json:
-        shown = record.as_json(minted.record, time.time())
-        screen.print_json({"token": minted.token, "branch_id": minted.branch_id, **shown})
-        return
-    screen.print_secret(minted.token)
-    screen.err().print(f"{_note(minted)}. It is shown once: keep it now.", style="dim")
-
-
-def _note(minted: pb.MintResponse) -> str:
-    made = minted.record
-    end = (
-        f"until {screen.day_and_time(made.expire_time.seconds)}"
-        if made.HasField("expire_time")
-        else "for ever"
-    )
-    return f"{screen.clean(made.name)}: id {screen.clean(made.id)}, valid {end}"
+def add_aliases(tokens: typer.Typer) -> None:
+    """Add the short forms `tokens deploy` and `tokens org`."""
+    tokens.command("deploy", epilog=_DEPLOY_EXAMPLE.replace("create ", ""))(deploy)
+    tokens.command("org", epilog=_ORG_EXAMPLE.replace("create ", ""))(org_wide)

@@ -14,6 +14,7 @@ from almond_client.cli import screen
 from almond_client.errors import (
     AlmondRpcError,
     CannotKnowError,
+    FailedPreconditionError,
     InvalidArgumentError,
     PermissionDeniedError,
     UnauthenticatedError,
@@ -27,16 +28,25 @@ FAILED: Final = 1
 USAGE: Final = 2
 CANNOT_KNOW: Final = 3
 
+_REFUSALS: Final = (UnauthenticatedError, PermissionDeniedError, FailedPreconditionError)
+_WHO: Final = "say who you are with --api-token-file FILE, or put your token into ALMOND_API_TOKEN"
+
 
 class Failure(Exception):  # noqa: N818 - it ends a command; errors end calls
-    """A command's end: `sentence`, `hint` (may be empty), `exit_code`. Never holds a secret."""
+    """A command's end: `sentence`, `hint` (may be empty), `exit_code`. Never holds a secret.
 
-    def __init__(self, sentence: str, hint: str = "", exit_code: int = FAILED) -> None:
-        """Keep the three."""
+    `is_refusal`: the service refused the call as such, and trying again will not help.
+    """
+
+    def __init__(
+        self, sentence: str, hint: str = "", exit_code: int = FAILED, *, is_refusal: bool = False
+    ) -> None:
+        """Keep them."""
         super().__init__(sentence)
         self.sentence = sentence
         self.hint = hint
         self.exit_code = exit_code
+        self.is_refusal = is_refusal
 
     @classmethod
     def usage(cls, sentence: str, hint: str = "") -> Self:
@@ -53,6 +63,13 @@ class Failure(Exception):  # noqa: N818 - it ends a command; errors end calls
         )
 
     @classmethod
+    def unauthenticated(cls, error: AlmondRpcError, token_from: str) -> Self:
+        """Build one about the caller's own token, which came from `token_from` (empty: there is none)."""
+        if not token_from:
+            return cls(_last(error), _WHO, is_refusal=True)
+        return cls(_last(error), f"your own token came from {token_from}; {_WHO}", is_refusal=True)
+
+    @classmethod
     def of(cls, error: AlmondRpcError | AlmondError) -> Self:
         """Look up how an error of the service, or of the core, ends a command."""
         if isinstance(error, AlmondError):
@@ -62,7 +79,7 @@ class Failure(Exception):  # noqa: N818 - it ends a command; errors end calls
             code = USAGE
         elif isinstance(error, CannotKnowError):
             code = CANNOT_KNOW
-        return cls(_last(error), _hint(error), code)
+        return cls(_last(error), _hint(error), code, is_refusal=isinstance(error, _REFUSALS))
 
 
 def _last(error: AlmondRpcError) -> str:
@@ -73,31 +90,33 @@ def _last(error: AlmondRpcError) -> str:
 
 def _hint(error: AlmondRpcError) -> str:
     if isinstance(error, UnauthenticatedError):
-        return "say who you are with --api-token-file FILE, or put your token into ALMOND_API_TOKEN"
+        return _WHO
     if isinstance(error, PermissionDeniedError):
-        return "`almond tokens inspect` shows what your own token may do"
+        return "`almond tokens inspect -t - < FILE` says what your own token may do"
     if error.retry_after is not None:
         return f"try again in {error.retry_after:g} s"
     return ""
 
 
 @contextmanager
-def explained(*, failed: int = FAILED) -> Iterator[None]:
+def explained(*, failed: int = FAILED, refused: int = FAILED) -> Iterator[None]:
     """Turn expected errors into their lines on standard error and `typer.Exit`.
 
-    `failed` takes the place of exit code 1, where 1 means something else.
+    `failed`, and `refused` for refusals, take the place of exit code 1, where 1 means something else.
     """
     try:
         yield
     except Failure as failure:
-        raise _exit(failure, failed) from None
+        raise _exit(failure, failed, refused) from None
     except (AlmondRpcError, AlmondError) as error:
-        raise _exit(Failure.of(error), failed) from None
+        raise _exit(Failure.of(error), failed, refused) from None
 
 
-def _exit(failure: Failure, failed: int) -> typer.Exit:
+def _exit(failure: Failure, failed: int, refused: int) -> typer.Exit:
     report(failure)
-    return typer.Exit(failed if failure.exit_code == FAILED else failure.exit_code)
+    if failure.exit_code != FAILED:
+        return typer.Exit(failure.exit_code)
+    return typer.Exit(refused if failure.is_refusal else failed)
 
 
 def report(failure: Failure) -> None:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from almond.v1 import token_service_pb2 as pb
-from almond_client.cli import options, record, screen, token_text
+from almond_client import review
+from almond_client.cli import inspection_text, options, record, screen, token_text
 from almond_client.cli.connection import Connection, connect
 from almond_client.cli.failures import Failure, explained
 from almond_client.errors import AlmondRpcError
-from almond_core import caveats, crypto, minting, wire
+from almond_core import caveats, minting, wire
 from almond_core.errors import CaveatError
-from almond_core.model import RESERVED_ORG
+from almond_core.masks import spell
 
 if TYPE_CHECKING:
     from almond_core.wire import Token, WireCaveat
@@ -28,10 +29,7 @@ def inspect(
     api_token_file: options.ApiTokenFile = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Say what a token says of itself, and, if the service tells you, whether that is true.
-
-    Example: almond tokens inspect -t - < web.token
-    """
+    """Say in plain words what a token may do, and, if the service tells you, whether it is genuine."""
     with explained():
         text = token_text.read(token)
         claims = wire.decode(text)
@@ -41,7 +39,7 @@ def inspect(
     if as_json:
         screen.print_json({**said, "service": None if answer is None else _told_json(answer), "note": note})
     else:
-        _print(said, claims, answer, note)
+        inspection_text.show(said, answer, note)
 
 
 def _told(connection: Connection, text: str) -> tuple[pb.InspectTokenResponse | None, str]:
@@ -55,10 +53,10 @@ def _told(connection: Connection, text: str) -> tuple[pb.InspectTokenResponse | 
 
 
 def _said(token: Token, characters: int) -> dict[str, Any]:
-    identity = token.unverified_identity
-    first_party = [caveat.raw for caveat in token.unverified_caveats if caveat.body is not None]
-    end = minting.expires_at(first_party)
-    branch_id = base64.urlsafe_b64encode(crypto.branch_id(token.signature)).decode().rstrip("=")
+    identity, given, now = token.unverified_identity, token.unverified_caveats, int(time.time())
+    end = minting.expires_at(caveat.raw for caveat in given if caveat.body is not None)
+    reviewed = review.of(given, now)
+    permissions = reviewed.permissions
     return {
         "id": identity.token_id,
         "key": identity.key_id,
@@ -67,9 +65,16 @@ def _said(token: Token, characters: int) -> dict[str, Any]:
         "subject": identity.subject,
         "issued_at": screen.moment(identity.issued_at_ms / 1000),
         "expires_at": None if end is None else screen.moment(end),
+        "expired": end is not None and end <= now,
         "characters": characters,
-        "branch_id": branch_id,
-        "caveats": [_shown(caveat) for caveat in token.unverified_caveats],
+        "branch_id": base64.urlsafe_b64encode(minting.own_branch_id(token)).decode().rstrip("="),
+        "may": None
+        if permissions is None
+        else [{"org": each.org, "thing": each.thing, "actions": spell(each.mask)} for each in permissions],
+        "conditions": list(reviewed.conditions),
+        "contradictions": list(reviewed.contradictions),
+        "warnings": list(reviewed.warnings),
+        "caveats": [_shown(caveat) for caveat in given],
     }
 
 
@@ -89,63 +94,8 @@ def _meaning(caveat: WireCaveat) -> str:
 def _told_json(answer: pb.InspectTokenResponse) -> dict[str, Any]:
     there = answer.HasField("record")
     return {
-        "genuine": _GENUINE.get(answer.genuineness),
+        "genuine": inspection_text.GENUINE.get(answer.genuineness),
         "revoked": answer.revoked if answer.HasField("revoked") else None,
+        "branch_ids": list(answer.facts.branch_ids),
         "record": record.as_json(answer.record, time.time()) if there else None,
     }
-
-
-_GENUINE = {pb.GENUINENESS_GENUINE: True, pb.GENUINENESS_NOT_GENUINE: False}
-
-
-def _print(said: dict[str, Any], token: Token, answer: pb.InspectTokenResponse | None, note: str) -> None:
-    identity = token.unverified_identity
-    org = {"": "several", RESERVED_ORG: "any"}.get(identity.home_org, identity.home_org)
-    _section("What the token says of itself")
-    _line("id", identity.token_id)
-    _line("kind", identity.kind)
-    _line("org", org)
-    _line("subject", identity.subject or "-")
-    _line("issued", screen.day_and_time(identity.issued_at_ms / 1000))
-    _line("expires", _expiry(token))
-    _line("key", identity.key_id)
-    _line("branch", said["branch_id"])
-    _line("size", f"{said['characters']} characters")
-    _section("What it permits: all of these together")
-    for number, caveat in enumerate(said["caveats"], start=1):
-        _line(str(number), caveat["meaning"])
-    if answer is not None:
-        _print_told(answer)
-    elif note:
-        screen.err().print(f"Nobody has checked whether this is true: {screen.clean(note)}", style="yellow")
-
-
-def _expiry(token: Token) -> str:
-    end = minting.expires_at(caveat.raw for caveat in token.unverified_caveats if caveat.body is not None)
-    if end is None:
-        return "never"
-    return f"{screen.day_and_time(end)}{' (it is over)' if end <= time.time() else ''}"
-
-
-def _print_told(answer: pb.InspectTokenResponse) -> None:
-    _section("What the service says")
-    genuine = _GENUINE.get(answer.genuineness)
-    if genuine is None:
-        _line("genuine", "not told: your own token may not read records here")
-        return
-    _line("genuine", "yes" if genuine else "NO: not made here, or changed since")
-    if answer.HasField("revoked"):
-        _line("revoked", "YES" if answer.revoked else "no")
-    if answer.HasField("record"):
-        _line("name", answer.record.name)
-        _line("minted by", answer.record.minter_token_id or "the operator")
-        if answer.record.revoke_reason:
-            _line("reason", answer.record.revoke_reason)
-
-
-def _section(title: str) -> None:
-    screen.out().print(title, style="bold")
-
-
-def _line(name: str, value: str) -> None:
-    screen.out().print(f"  {name:<10} {screen.clean(value)}")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich import box
 from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
 
 from almond.v1 import token_service_pb2 as pb
 from almond_client.cli import options, record, screen
@@ -15,55 +18,97 @@ from almond_client.cli.connection import connect
 from almond_client.cli.failures import Failure, explained
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from almond.v1 import token_pb2
     from almond_client.client import AsyncClient
 
-_COLUMNS: Final = ("ID", "NAME", "KIND", "APP", "SUBJECT", "CREATED", "EXPIRES", "STATE")
 _PAGE: Final = 500
+
+
+class Scope(Enum):
+    """Whose tokens to list."""
+
+    ORG = "org"
+    APP = "app"
 
 
 def list_tokens(
     org: options.Org = None,
     app: options.App = None,
+    scope: Annotated[
+        Scope | None,
+        typer.Option(
+            "--scope",
+            "-s",
+            help="`app`: tokens of the app. `org`: all of the org. (default: app, if one is given)",
+        ),
+    ] = None,
     show_all: Annotated[bool, typer.Option("--all", help="Revoked and expired ones too.")] = False,
+    tree: Annotated[
+        bool,
+        typer.Option("--tree", help="Derived tokens under their parents, minted ones under their minters."),
+    ] = False,
+    wide: Annotated[
+        bool, typer.Option("--wide", help="Also who minted and who revoked it, why, and what it may do.")
+    ] = False,
     address: options.Address = options.DEFAULT_ADDRESS,
     api_token_file: options.ApiTokenFile = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """List tokens, newest first. The secret text of a token is kept nowhere, so it is not here either.
-
-    Example: almond tokens list -o acme -a web --all
-    """
+    """List tokens, newest first. The secret text of a token is kept nowhere, so it is not here either."""
     with explained():
-        if org is None:
-            raise Failure.usage(
-                "which org?", "give --org ORG or ALMOND_ORG; `almond` lists tokens for any org"
-            )
-        request = pb.ListTokensRequest(org=org, app=app, show_all=show_all, page_size=_PAGE)
+        connection = connect(address, api_token_file)
+        if scope is Scope.APP and app is None:
+            raise Failure.usage("--scope app: which app?", "give --app APP, or set ALMOND_APP")
+        request = pb.ListTokensRequest(
+            org=connection.org_or_home(org),
+            app=None if scope is Scope.ORG else app,
+            show_all=show_all,
+            page_size=_PAGE,
+        )
 
         async def all_pages(client: AsyncClient) -> list[token_pb2.TokenRecord]:
             return [each async for each in client.records(request)]
 
-        records = connect(address, api_token_file).ask(all_pages)
+        records = connection.ask(all_pages)
     now = time.time()
     if as_json:
         screen.print_json([record.as_json(each, now) for each in records])
-    elif records:
-        _print([record.row(each, now) for each in records])
-    else:
+    elif not records:
         screen.err().print(
             "No tokens." if show_all else "No live tokens; --all shows revoked and expired ones."
         )
+    elif tree:
+        screen.out().print(_tree(records, now), soft_wrap=False)
+    else:
+        print_table(records, now, wide=wide)
 
 
-def _print(rows: Iterable[list[str]]) -> None:
+def print_table(records: Sequence[token_pb2.TokenRecord], now: float, *, wide: bool = False) -> None:
+    """Print records as a table."""
     out = screen.out()
     table = Table(box=box.SIMPLE_HEAD if out.is_terminal else None, pad_edge=False)
-    for name in _COLUMNS:
+    for name in record.COLUMNS + (record.WIDE_COLUMNS if wide else ()):
         # On a narrow terminal cells break over lines. Nothing is cut, and an id stays in one piece to copy.
         table.add_column(name, overflow="fold", no_wrap=name == "ID")
-    for row in rows:
-        table.add_row(*row)
+    for each in records:
+        table.add_row(*record.row(each, now, wide=wide))
     out.print(table, soft_wrap=False)
+
+
+def _tree(records: Sequence[token_pb2.TokenRecord], now: float) -> Tree:
+    # What hangs below something that is not listed (or is older than the service) hangs below the root.
+    whole = Tree("tokens", guide_style="dim")
+    branches = {each.id: Tree(_leaf(each, now)) for each in records}
+    for each in reversed(records):
+        above = each.parent_id or each.minter_token_id
+        branches.get(above, whole).children.append(branches[each.id])
+    return whole
+
+
+def _leaf(each: token_pb2.TokenRecord, now: float) -> Text:
+    sort = "derived" if each.branch_id else each.kind
+    place = f"app {each.app}" if each.app else ""
+    words = (each.id, each.name, sort, place, each.subject, record.state(each, now))
+    return Text(screen.clean("  ".join(word for word in words if word)))

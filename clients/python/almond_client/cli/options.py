@@ -25,7 +25,15 @@ ApiTokenFile = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 App = Annotated[str | None, typer.Option("--app", "-a", envvar="ALMOND_APP", help="The app's id.")]
 RequiredApp = Annotated[str, typer.Option("--app", "-a", envvar="ALMOND_APP", help="The app's id.")]
-Org = Annotated[str | None, typer.Option("--org", "-o", envvar="ALMOND_ORG", help="The org's id.")]
+Org = Annotated[
+    str | None,
+    typer.Option(
+        "--org",
+        "-o",
+        envvar="ALMOND_ORG",
+        help="The org's id. Without it, the one that your own token is for, if it is for one.",
+    ),
+]
 RequiredOrg = Annotated[str, typer.Option("--org", "-o", envvar="ALMOND_ORG", help="The org's id.")]
 Name = Annotated[
     str, typer.Option("--name", "-n", help="A name, to find the token by. (default: the kind's)")
@@ -33,9 +41,22 @@ Name = Annotated[
 Expiry = Annotated[
     str | None,
     typer.Option(
-        "--expiry", "-x", metavar="DURATION", help="How long it is valid, such as 48h. (default: 175200h)"
+        "--expiry",
+        "-x",
+        metavar="DURATION",
+        help="How long it is valid, such as 48h or 1h30m; never longer than your own token."
+        " (default: 175200h, or what the org's policy says)",
     ),
 ]
+Register = Annotated[
+    bool,
+    typer.Option(
+        "--register",
+        help="Let the service keep a record of it: it is then listed, and can be revoked alone. Your own"
+        " token needs `create` on the feature tokens.",
+    ),
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 TokenText = Annotated[
     str,
     typer.Option(

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, NoReturn
 
 import typer
 
-from almond_client.cli import create, extensions, screen, token_text
+from almond_client.cli import create, extensions, policy, screen, token_text
 from almond_client.cli.attenuate import attenuate
 from almond_client.cli.failures import FAILED, USAGE, Failure, report
 from almond_client.cli.health import health
@@ -18,7 +18,7 @@ from almond_client.cli.revoke import revoke
 from almond_client.cli.verify import verify
 
 _DISTRIBUTION: Final = "almond-auth"
-_OWN_COMMANDS: Final = frozenset({"tokens", "health", "--version"})
+_OWN_COMMANDS: Final = frozenset({"tokens", "policy", "health", "--version"})
 
 # Typer does not export it, and where it comes from differs between versions.
 _UsageError: Final[Any] = typer.BadParameter.__mro__[1]
@@ -29,7 +29,6 @@ def build(*, extended: bool = True) -> typer.Typer:
     app = typer.Typer(
         name="almond",
         no_args_is_help=True,
-        add_completion=False,
         pretty_exceptions_enable=False,
         pretty_exceptions_show_locals=False,  # locals hold tokens
         help="Mint, narrow, verify and revoke access tokens.",
@@ -37,6 +36,7 @@ def build(*, extended: bool = True) -> typer.Typer:
     )
     app.callback()(_root)
     app.add_typer(_tokens(), name="tokens")
+    app.add_typer(policy.app, name="policy")
     app.command("health")(health)
     if extended:
         extensions.add_commands(app)
@@ -50,11 +50,16 @@ def _tokens() -> typer.Typer:
         epilog="Example: almond tokens verify -t - -o acme -a web -A write < web.token",
     )
     tokens.add_typer(create.app, name="create")
-    tokens.command("verify")(verify)
-    tokens.command("attenuate")(attenuate)
-    tokens.command("inspect")(inspect)
-    tokens.command("list")(list_tokens)
-    tokens.command("revoke")(revoke)
+    for name, command, example in (
+        ("verify", verify, "verify -t - -o acme -a web -A write --explain < web.token"),
+        ("attenuate", attenuate, "attenuate -t - --app web --read-only --expires-in 10m < org.token"),
+        ("inspect", inspect, "inspect -t - < web.token"),
+        ("list", list_tokens, "list -o acme --scope org --all --tree"),
+        ("revoke", revoke, 'revoke ID ID --reason "left the team"'),
+    ):
+        tokens.command(name, epilog=f"Example: almond tokens {example}")(command)
+    tokens.command("debug", hidden=True)(inspect)
+    create.add_aliases(tokens)
     return tokens
 
 

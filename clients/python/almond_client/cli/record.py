@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from almond_client.cli import screen
+from almond_core.model import RESERVED_ORG
 
 if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
@@ -36,6 +37,9 @@ def as_json(record: token_pb2.TokenRecord, now: float) -> dict[str, Any]:
         "revoked_at": _optional(record.HasField("revoke_time"), record.revoke_time),
         "revoked_by": record.revoked_by,
         "reason": record.revoke_reason,
+        "last_used_at": _optional(record.HasField("last_use_time"), record.last_use_time),
+        "branch_id": record.branch_id,
+        "parent": record.parent_id,
         "minter": record.minter_token_id,
         "minter_branch_ids": list(record.minter_branch_ids),
         "caveats": list(record.caveats),
@@ -47,17 +51,31 @@ def _optional(there: bool, time: Timestamp) -> str | None:
     return screen.moment(time.seconds) if there else None
 
 
-def row(record: token_pb2.TokenRecord, now: float) -> list[str]:
-    """Return the cells of a table: id, name, kind, app, subject, created, expires, state."""
-    expires = screen.day_and_time(record.expire_time.seconds) if record.HasField("expire_time") else "never"
+COLUMNS: Final = ("ID", "NAME", "KIND", "ORG", "APP", "SUBJECT", "CREATED", "EXPIRES", "LAST USED", "STATE")
+WIDE_COLUMNS: Final = ("MINTED BY", "REVOKED", "REVOKED BY", "REASON", "MAY")
+
+
+def row(record: token_pb2.TokenRecord, now: float, *, wide: bool = False) -> list[str]:
+    """Return the cells of a table: those of `COLUMNS`, and if `wide` those of `WIDE_COLUMNS`."""
     cells = [
         record.id,
         record.name,
         record.kind,
+        {"": "(several)", RESERVED_ORG: "(any)"}.get(record.org, record.org),
         record.app or "-",
         record.subject or "-",
         screen.day_and_time(record.create_time.seconds),
-        expires,
+        screen.day_and_time(record.expire_time.seconds) if record.HasField("expire_time") else "never",
+        screen.day_and_time(record.last_use_time.seconds) if record.HasField("last_use_time") else "-",
         state(record, now),
     ]
+    if wide:
+        revoked = record.HasField("revoke_time")
+        cells += [
+            record.minter_token_id or "the operator",
+            screen.day_and_time(record.revoke_time.seconds) if revoked else "-",
+            record.revoked_by or "-",
+            record.revoke_reason or "-",
+            record.summary,
+        ]
     return [screen.clean(each) for each in cells]

@@ -1,26 +1,31 @@
-"""`almond tokens revoke`: withdraw tokens for good, by id, by branch, or by showing one."""
+"""`almond tokens revoke`: withdraw tokens for good. Says what it would do, asks, and does it."""
 
 from __future__ import annotations
 
+import sys
+import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from almond.v1 import token_service_pb2 as pb
-from almond_client.cli import options, screen, token_text
-from almond_client.cli.connection import connect
+from almond_client.cli import options, screen
+from almond_client.cli.connection import Connection, connect
 from almond_client.cli.failures import CANNOT_KNOW, FAILED, Failure, explained
+from almond_client.cli.listing import print_table
+from almond_client.cli.revoke_targets import Target, targets_of
 from almond_client.errors import AlmondRpcError, CannotKnowError
 
 if TYPE_CHECKING:
     from almond_client.client import AsyncClient
 
-    Outcome = tuple[str, pb.RevokeResponse | AlmondRpcError]
+    Outcome = tuple[Target, pb.RevokeResponse | AlmondRpcError]
 
 
 def revoke(
     token_ids: Annotated[
-        list[str] | None, typer.Argument(metavar="ID", help="Ids, as `list` shows them.")
+        list[str] | None,
+        typer.Argument(metavar="ID", help="Ids, as `list` shows them; a derived token's is ID/BRANCH."),
     ] = None,
     token: Annotated[
         str | None,
@@ -36,28 +41,62 @@ def revoke(
         list[str] | None,
         typer.Option(metavar="ID/BRANCH", help="One narrowed token with what was derived from it."),
     ] = None,
+    minted_by: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ID", help="What this token (or ID/BRANCH) minted, and what that minted, and so on."
+        ),
+    ] = None,
+    subject: Annotated[
+        list[str] | None,
+        typer.Option(help="The tokens of user:U or service:S, and what they minted, and so on."),
+    ] = None,
+    app: Annotated[
+        str | None, typer.Option("--app", "-a", help="All tokens of an app. Reads no ALMOND_APP.")
+    ] = None,
+    org: Annotated[
+        str | None,
+        typer.Option(
+            "--org", "-o", help="All tokens of an org; with --app, the app's org. Reads no ALMOND_ORG."
+        ),
+    ] = None,
+    issued_before: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="With --minted-by, --subject, --app, --org: only what was issued before then, such as"
+            " 2026-11-24 or 2026-11-24T08:00:00Z.",
+        ),
+    ] = None,
     reason: Annotated[str, typer.Option(help="Why, for the record.")] = "",
+    yes: options.Yes = False,
     address: options.Address = options.DEFAULT_ADDRESS,
     api_token_file: options.ApiTokenFile = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Withdraw tokens, and everything derived from them, for good. Exits with 0 only if all of it was done.
 
-    Examples: almond tokens revoke ID ID --reason "left the team"; almond tokens revoke -t - < leaked.token
+    At a terminal it shows what it would revoke and asks. Elsewhere it does what was named exactly (ids,
+    branches, a token) without asking, and needs --yes for the rest.
     """
     with explained():
-        targets = [_by_id(each) for each in token_ids or ()] + [_by_branch(each) for each in branch or ()]
-        if token is not None:
-            targets.append(("the token shown", pb.RevokeRequest(token=token_text.read(token))))
-        if not targets:
-            raise Failure.usage("nothing to revoke", "give ids, --branch ID/BRANCH, or --token -")
-        for _, request in targets:
-            request.reason = reason
-
-        async def all_targets(client: AsyncClient) -> list[Outcome]:
-            return [await _revoke(client, name, request) for name, request in targets]
-
-        outcomes = connect(address, api_token_file).ask(all_targets)
+        connection = connect(address, api_token_file)
+        targets = targets_of(
+            connection,
+            token_ids or [],
+            token,
+            branch or [],
+            minted_by or [],
+            subject or [],
+            app,
+            org,
+            issued_before,
+        )
+        for target in targets:
+            target.request.reason = reason
+        if not yes:
+            _ask(connection, targets, as_json)
+        outcomes = connection.ask(lambda client: _all(client, targets))
     if as_json:
         screen.print_json([_json(*each) for each in outcomes])
     else:
@@ -66,43 +105,74 @@ def revoke(
     _exit([result for _, result in outcomes if isinstance(result, AlmondRpcError)], len(outcomes))
 
 
-def _by_id(token_id: str) -> tuple[str, pb.RevokeRequest]:
-    if token_text.looks_secret(token_id):
-        raise Failure.usage(
-            "that is a token, not its id; it is in the process list and the shell's history now",
-            "pipe it into `almond tokens revoke --token -`",
-        )
-    return token_id, pb.RevokeRequest(token_id=token_id)
+async def _all(client: AsyncClient, targets: list[Target], *, validate_only: bool = False) -> list[Outcome]:
+    return [(target, await _revoke(client, target, validate_only)) for target in targets]
 
 
-def _by_branch(text: str) -> tuple[str, pb.RevokeRequest]:
-    token_id, slash, branch_id = text.partition("/")
-    if not slash or token_text.looks_secret(text):
-        raise Failure.usage("--branch: write it as ID/BRANCH, both of 22 characters")
-    return text, pb.RevokeRequest(branch=pb.BranchTarget(token_id=token_id, branch_id=branch_id))
-
-
-async def _revoke(client: AsyncClient, name: str, request: pb.RevokeRequest) -> Outcome:
+async def _revoke(
+    client: AsyncClient, target: Target, validate_only: bool
+) -> pb.RevokeResponse | AlmondRpcError:
+    request = pb.RevokeRequest()
+    request.CopyFrom(target.request)
+    request.validate_only = validate_only
     try:
-        return name, await client.revoke(request)
+        return await client.revoke(request)
     except AlmondRpcError as error:
-        return name, error
+        return error
 
 
-def _json(name: str, result: pb.RevokeResponse | AlmondRpcError) -> dict[str, Any]:
+def _ask(connection: Connection, targets: list[Target], as_json: bool) -> None:
+    """Show what would be revoked and ask; raises `Failure` where nobody can be asked and somebody should."""
+    if as_json or not sys.stdin.isatty():
+        if any(target.is_wide for target in targets):
+            raise Failure.usage(
+                "this revokes all that belongs to something, and nobody can be asked here",
+                "look first with `almond tokens list`, then add --yes",
+            )
+        return
+    for target, would in connection.ask(lambda client: _all(client, targets, validate_only=True)):
+        if isinstance(would, AlmondRpcError):
+            raise Failure.of(would)
+        screen.out().print(screen.clean(f"{target.name}: {_count(would.entries)} to revoke"), style="bold")
+        if would.records:
+            print_table(would.records, time.time())
+        if len(would.records) < would.entries and would.records:
+            screen.out().print(f"  ... and {would.entries - len(would.records)} more")
+        if would.includes_caller:
+            screen.warn("YOUR OWN token is among them: this is the last thing that you do with it")
+    if not typer.confirm("Revoke for good?"):
+        raise Failure("nothing was revoked")
+
+
+def _count(entries: int) -> str:
+    return f"{entries} token{'' if entries == 1 else 's'}"
+
+
+def _json(target: Target, result: pb.RevokeResponse | AlmondRpcError) -> dict[str, Any]:
     if isinstance(result, AlmondRpcError):
         problem = {"code": result.code.name, "reason": result.reason, "message": result.message}
-        return {"target": name, "revoked": False, "error": problem}
-    return {"target": name, "revoked": True, "entries": result.entries, "revision": result.revision}
+        return {"target": target.name, "revoked": False, "error": problem}
+    return {
+        "target": target.name,
+        "revoked": True,
+        "entries": result.entries,
+        "revision": result.revision,
+        "includes_own_token": result.includes_caller,
+    }
 
 
-def _print(name: str, result: pb.RevokeResponse | AlmondRpcError) -> None:
+def _print(target: Target, result: pb.RevokeResponse | AlmondRpcError) -> None:
     if isinstance(result, AlmondRpcError):
         failure = Failure.of(result)
-        screen.err().print(screen.clean(f"error: {name}: {failure.sentence}"), style="red")
+        screen.err().print(screen.clean(f"error: {target.name}: {failure.sentence}"), style="red")
         return
-    what = "revoked" if result.entries else "was revoked before"
-    screen.out().print(screen.clean(f"{name} {what}, at revision {result.revision}"))
+    if target.is_wide:
+        what = f"{_count(result.entries)} revoked"
+    else:
+        what = "revoked" if result.entries else "was revoked before"
+    screen.out().print(screen.clean(f"{target.name} {what}, at revision {result.revision}"))
+    if result.includes_caller:
+        screen.warn("your own token was among them")
 
 
 def _exit(errors: list[AlmondRpcError], asked: int) -> None:

@@ -32,6 +32,11 @@ def _console(*, to_error: bool) -> Console:
     return Console(stderr=to_error, width=width, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
+def warn(text: str) -> None:
+    """Write a warning on standard error."""
+    err().print(f"warning: {clean(text)}", style="yellow")
+
+
 def clean(text: str) -> str:
     """Return `text` with everything unprintable (controls, escapes, direction marks) as `?`."""
     return "".join(character if character.isprintable() else "?" for character in text)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import getpass
 import sys
+from pathlib import Path
 from typing import Final
 
 from almond_client.cli.failures import Failure
 from almond_core import wire
 
 STDIN: Final = "-"
+_MAX_PATH: Final = 256
 _MAX_CHARACTERS: Final = 1024 * 1024
 
 
@@ -18,10 +20,14 @@ def read(given: str) -> str:
 
     Raises `Failure` (usage) if there is none.
     """
-    text = standard_input("Token: ") if given == STDIN else given
-    if not text.strip():
+    text = (standard_input("Token: ") if given == STDIN else given).strip()
+    if not text:
         raise Failure.usage("there is no token", "pipe it in: almond ... -t - < token.file")
-    return text.strip()
+    if text.startswith("{"):
+        raise Failure.usage("that is JSON, not a token", "pass what stands in its field `token`")
+    if not looks_secret(text) and len(text) < _MAX_PATH and Path(text).is_file():
+        raise Failure.usage("that is the name of a file, not a token", f"pipe it in: -t - < {text}")
+    return text
 
 
 def standard_input(prompt: str) -> str:

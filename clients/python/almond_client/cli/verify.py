@@ -1,8 +1,7 @@
-"""`almond tokens verify`: may this token do that? Exit codes: 0 allowed, 1 denied, 2 usage, 3 cannot know."""
+"""`almond tokens verify`: may this token do that? Exits: 0 allowed, 1 denied, 2 not asked, 3 cannot know."""
 
 from __future__ import annotations
 
-import shlex
 from typing import Annotated, Any, Final
 
 import typer
@@ -10,11 +9,13 @@ from google.protobuf.json_format import MessageToDict
 
 from almond.v1 import decision_pb2
 from almond.v1 import token_service_pb2 as pb
-from almond_client.cli import actions, options, screen, token_text
+from almond_client.cli import actions, options, pairs, screen, token_text, words
 from almond_client.cli.connection import connect
-from almond_client.cli.failures import CANNOT_KNOW, FAILED, Failure, explained
+from almond_client.cli.failures import CANNOT_KNOW, FAILED, USAGE, explained
 from almond_client.messages import access_message
-from almond_core.model import Access
+from almond_core import canonical, caveats
+from almond_core.errors import AlmondError
+from almond_core.model import Access, Source
 
 _REASON_PREFIX: Final = "DENIAL_REASON_"
 _VERDICT_PREFIX: Final = "VERDICT_"
@@ -38,6 +39,10 @@ def verify(
     mutation: Annotated[_Id, typer.Option(help="The mutation, by name.")] = None,
     command: Annotated[_Id, typer.Option(help="The command for the machine, split as a shell would.")] = None,
     storage_object: Annotated[_Id, typer.Option(help="The path of the storage object.")] = None,
+    source_org: Annotated[_Id, typer.Option(help="The org that the call comes from.")] = None,
+    source_app: Annotated[_Id, typer.Option(help="The app that the call comes from.")] = None,
+    source_machine: Annotated[_Id, typer.Option(help="The machine that the call comes from.")] = None,
+    ip: Annotated[_Id, typer.Option(help="The address that the call comes from.")] = None,
     attribute: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="A further fact.")] = None,
     min_revision: Annotated[str, typer.Option(help="Rest the answer on at least this revision.")] = "",
     explain: Annotated[bool, typer.Option("--explain", help="Say what each caveat said.")] = False,
@@ -45,12 +50,13 @@ def verify(
     api_token_file: options.ApiTokenFile = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Ask whether a token permits an access now. Exits with 0 allowed, 1 denied, 2 usage, 3 cannot know.
+    """Ask whether a token permits an access now.
 
-    Example: almond tokens verify -t - -o acme -a web -A write < web.token
+    Exits with 0 allowed, 1 denied, 2 if the question could not be asked (also for your own token), 3 if
+    nobody can know.
     """
-    # Whatever keeps the question from being asked must not look like an answer: 3, where 1 is "denied".
-    with explained(failed=CANNOT_KNOW):
+    # Whatever keeps the question from being asked must not look like an answer, where 1 is "denied".
+    with explained(failed=CANNOT_KNOW, refused=USAGE):
         access = Access(
             org=org,
             actions=actions.mask_of(action),
@@ -62,9 +68,10 @@ def verify(
             machine_feature=machine_feature,
             cluster=cluster,
             mutation=mutation,
-            command=None if command is None else tuple(_split(command)),
+            command=None if command is None else words.split("--command", command),
             storage_object=storage_object,
-            attributes=dict(map(_pair, attribute or ())),
+            source=_source(source_org, source_app, source_machine),
+            attributes=dict(pairs.read("--attribute", attribute or ())) | ({} if ip is None else {"ip": ip}),
         )
         request = pb.VerifyRequest(
             token=token_text.read(token),
@@ -82,18 +89,8 @@ def verify(
         raise typer.Exit(FAILED)
 
 
-def _split(command: str) -> list[str]:
-    try:
-        return shlex.split(command)
-    except ValueError as error:
-        raise Failure.usage(f"--command: {error}".lower()) from None
-
-
-def _pair(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise Failure.usage("--attribute: write it as KEY=VALUE")
-    return key, value
+def _source(org: str | None, app: str | None, machine: str | None) -> Source | None:
+    return None if org is app is machine is None else Source(org, app, machine)
 
 
 def _json(response: pb.VerifyResponse, allowed: bool) -> dict[str, Any]:
@@ -125,14 +122,24 @@ def _print(response: pb.VerifyResponse, allowed: bool) -> None:
     for denial in response.denials:
         which = f"token {denial.token_index + 1}: " if several else ""
         out.print(f"  {which}{_reason(denial)}: {screen.clean(denial.sentence)}")
+    several = len({each.token_index for each in response.explanation}) > 1
     for each in response.explanation:
-        out.print(_explained(each))
+        out.print(_explained(each, several))
 
 
-def _explained(each: decision_pb2.CaveatExplanation) -> str:
+def _explained(each: decision_pb2.CaveatExplanation, several: bool) -> str:
     known = decision_pb2.Verdict.DESCRIPTOR.values_by_number.get(each.verdict)
     verdict = known.name.removeprefix(_VERDICT_PREFIX).lower() if known is not None else "unknown"
+    which = f"token {each.token_index + 1}, " if several else ""
     reason = f" ({each.sentence})" if each.sentence else ""
-    return screen.clean(
-        f"  token {each.token_index + 1}, caveat {each.caveat_index + 1} {verdict}: {each.caveat}{reason}"
+    said = (
+        f"  {which}step {each.caveat_index + 1} {verdict.replace('_', ' ')}: {_meaning(each.caveat)}{reason}"
     )
+    return screen.clean(said)
+
+
+def _meaning(caveat: str) -> str:
+    try:
+        return caveats.parse(list(canonical.loads(caveat.encode()))).describe()
+    except (AlmondError, ValueError):  # newer than this program, or a third party's
+        return caveat

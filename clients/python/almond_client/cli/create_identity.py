@@ -1,0 +1,103 @@
+"""`almond tokens create personal` and `service`: tokens that speak for somebody."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from almond.v1 import kind_pb2
+from almond_client.cli import options
+from almond_client.cli.connection import connect
+from almond_client.cli.failures import Failure, explained
+from almond_client.cli.mint import mint, request
+from almond_core.caveats.roles import MEMBER, ROLES
+
+
+def personal(
+    user: Annotated[str, typer.Option("--user", "-u", help="The user's id; the subject is user:USER.")],
+    org: Annotated[
+        list[str],
+        typer.Option(
+            "--org",
+            "-o",
+            metavar="ORG[:ROLE]",
+            help=f"An org, and the role in all of them: {', '.join(ROLES)}. May be given several times."
+            f" (default role: {MEMBER})",
+        ),
+    ],
+    name: options.Name = "",
+    expiry: Annotated[
+        str | None,
+        typer.Option(
+            "--expiry",
+            "-x",
+            metavar="DURATION",
+            help="How long the session is, at most 24h. (default: 1h)",
+        ),
+    ] = None,
+    address: options.Address = options.DEFAULT_ADDRESS,
+    api_token_file: options.ApiTokenFile = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Everything that a user may do in some orgs, for one session. What it mints may live longer."""
+    with explained():
+        orgs, role = _orgs_and_role(org)
+        kind = kind_pb2.Kind(personal=kind_pb2.PersonalKind(user=user, orgs=orgs, role=role))
+        mint(connect(address, api_token_file), request(kind, "", name, expiry), as_json)
+
+
+def _orgs_and_role(given: list[str]) -> tuple[list[str], str]:
+    orgs, roles = [], set()
+    for each in given:
+        org, _, role = each.rpartition(":")  # ids may hold colons: only a known role ends one
+        if org and role in ROLES:
+            orgs.append(org)
+            roles.add(role)
+        else:
+            orgs.append(each)
+    if len(roles) > 1:
+        raise Failure.usage(
+            f"--org: two roles, {' and '.join(sorted(roles))}",
+            "a token has one role in all its orgs; make two tokens",
+        )
+    return orgs, roles.pop() if roles else MEMBER
+
+
+def service(
+    name: Annotated[
+        str, typer.Option("--name", "-n", help="The service's name, an id; the subject of the token.")
+    ],
+    verify: Annotated[bool, typer.Option("--verify", help="It asks for decisions.")] = False,
+    mint_: Annotated[
+        bool, typer.Option("--mint", help="It mints tokens, for --app or the whole org.")
+    ] = False,
+    revoke: Annotated[bool, typer.Option("--revoke", help="It reads records and revokes tokens.")] = False,
+    org: Annotated[
+        str | None, typer.Option("--org", "-o", help="The org's id. (default with --verify: any org)")
+    ] = None,
+    app_id: Annotated[str | None, typer.Option("--app", "-a", help="With --mint: this app only.")] = None,
+    expiry: options.Expiry = None,
+    address: options.Address = options.DEFAULT_ADDRESS,
+    api_token_file: options.ApiTokenFile = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """A backend service's own token: --verify, --mint or --revoke. Reads no ALMOND_APP, no ALMOND_ORG."""
+    with explained():
+        if verify + mint_ + revoke != 1:
+            raise Failure.usage("give exactly one of --verify, --mint and --revoke")
+        if app_id is not None and not mint_:
+            raise Failure.usage("--app goes with --mint only")
+        if org is None and not verify:
+            raise Failure.usage(
+                "--org is missing", "only a service that asks for decisions may do so in any org"
+            )
+        kind = kind_pb2.ServiceKind(name=name)
+        if verify:
+            kind.verify.SetInParent()
+        elif mint_:
+            kind.mint.CopyFrom(kind_pb2.MintRole(app=app_id))
+        else:
+            kind.revoke.SetInParent()
+        made = request(kind_pb2.Kind(service=kind), org or "*", "", expiry)
+        mint(connect(address, api_token_file), made, as_json)

@@ -1,0 +1,97 @@
+"""What `almond tokens inspect` shows people: a page that needs no knowledge of macaroons."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from almond.v1 import token_service_pb2 as pb
+from almond_client.cli import screen
+from almond_core.masks import describe, parse_mask
+from almond_core.model import RESERVED_ORG
+
+GENUINE: Final = {pb.GENUINENESS_GENUINE: True, pb.GENUINENESS_NOT_GENUINE: False}
+_MAX_LINES: Final = 24
+_HOME: Final = {"": "several", RESERVED_ORG: "any"}
+
+
+def show(said: dict[str, Any], answer: pb.InspectTokenResponse | None, note: str) -> None:
+    """Print what a token says (`said`, as the JSON has it), what the service says, or why it says nothing."""
+    _section("What the token says of itself")
+    _line("id", said["id"])
+    _line("kind", said["kind"])
+    _line("org", _HOME.get(said["org"], said["org"]))
+    _line("subject", said["subject"] or "nobody: whoever holds it may use it")
+    _line("issued", said["issued_at"])
+    _line("expires", f"{said['expires_at'] or 'never'}{' (it is over)' if said['expired'] else ''}")
+    _line("key", said["key"])
+    _line("branch", said["branch_id"])
+    _line("size", f"{said['characters']} characters")
+    _show_permissions(said)
+    _section("How it was narrowed: every step must permit a request, and none can be taken back")
+    for number, caveat in enumerate(said["caveats"], start=1):
+        _line(str(number), caveat["meaning"])
+    warnings = [f"WARNING: {each}" for each in said["contradictions"]] + said["warnings"]
+    if warnings:
+        _section("Worth knowing")
+        for each in warnings:
+            screen.out().print(f"  {screen.clean(each)}")
+    if answer is not None:
+        _show_told(answer)
+    elif note:
+        screen.warn(f"nobody has checked whether this is true: {note}")
+
+
+def _show_permissions(said: dict[str, Any]) -> None:
+    permissions = said["may"]
+    if permissions is None:
+        _section("What it may do: too much to list; see the steps")
+        return
+    if not permissions:
+        _section("What it may do: nothing at all")
+        return
+    orgs = list(dict.fromkeys(each["org"] for each in permissions))
+    for org in orgs:
+        _section(f"What it may do in {org if org == 'any org' else f'org {org}'}")
+        mine = [each for each in permissions if each["org"] == org]
+        for each in mine[:_MAX_LINES]:
+            screen.out().print(f"  {screen.clean(each['thing'])}: {describe(parse_mask(each['actions']))}")
+        if len(mine) > _MAX_LINES:
+            screen.out().print(f"  and {len(mine) - _MAX_LINES} more: --json has all")
+    screen.out().print("  and nothing else")
+    if said["conditions"]:
+        _section("But only")
+        for each in said["conditions"]:
+            screen.out().print(f"  {screen.clean(each.removeprefix('only '))}")
+
+
+def _show_told(answer: pb.InspectTokenResponse) -> None:
+    _section("What the service says")
+    genuine = GENUINE.get(answer.genuineness)
+    if genuine is None:
+        _line("genuine", "not told: your own token may not read records here")
+        return
+    _line("genuine", "yes" if genuine else "NO: not made here, or changed since")
+    if answer.HasField("revoked"):
+        _line("revoked", "YES" if answer.revoked else "no")
+    if answer.HasField("record"):
+        its = answer.record
+        _line("name", its.name)
+        _line("minted by", its.minter_token_id or "the operator")
+        _line(
+            "last used",
+            screen.day_and_time(its.last_use_time.seconds) if its.HasField("last_use_time") else "-",
+        )
+        if its.revoke_reason:
+            _line("reason", its.revoke_reason)
+        steps = len(its.caveats)
+        _line("minted", f"with steps 1 to {steps}" if steps > 1 else "with step 1")
+    for generation, branch_id in enumerate(answer.facts.branch_ids if genuine else ()):
+        _line("branch", f"{branch_id} after {'no step' if generation == 0 else f'step {generation}'}")
+
+
+def _section(title: str) -> None:
+    screen.out().print(screen.clean(title), style="bold")
+
+
+def _line(name: str, value: str) -> None:
+    screen.out().print(f"  {name:<10} {screen.clean(value)}")

@@ -1,0 +1,66 @@
+"""Ask for a token, and show it once."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from google.protobuf.duration_pb2 import Duration
+
+from almond.v1 import token_service_pb2 as pb
+from almond_client.cli import duration, record, screen
+from almond_core import minting
+from almond_core.errors import CaveatError
+from almond_core.model import ANY
+
+if TYPE_CHECKING:
+    from almond.v1 import kind_pb2, token_pb2
+    from almond_client.cli.connection import Connection
+
+_SHORTER_SECONDS: Final = 60
+
+
+def request(kind: kind_pb2.Kind, org: str, name: str, expiry: str | None) -> pb.MintRequest:
+    """Write what to mint; raises `Failure` (usage) for a bad duration."""
+    made = pb.MintRequest(kind=kind, org=org, name=name)
+    if expiry is not None:
+        made.ttl.CopyFrom(Duration(seconds=duration.seconds(expiry)))
+    return made
+
+
+def mint(connection: Connection, request: pb.MintRequest, as_json: bool) -> None:
+    """Mint, and print the token alone on standard output; what else there is to say on standard error."""
+    minted = connection.ask(lambda client: client.mint(request))
+    if as_json:
+        shown = record.as_json(minted.record, time.time())
+        screen.print_json({"token": minted.token, **shown, "branch_id": minted.branch_id})
+        return
+    screen.print_secret(minted.token)
+    screen.err().print(f"{note(minted.record)}. It is shown once: keep it now.", style="dim")
+    if _is_shorter(minted.record, request):
+        screen.err().print("It ends earlier than asked for: no token outlives the one it is minted with.")
+    if _is_for_any_org(minted.record):
+        screen.warn("it is good for any org; a token that is not should have an org caveat")
+
+
+def note(made: token_pb2.TokenRecord) -> str:
+    """Say in one line which token a record is of."""
+    end = (
+        f"until {screen.day_and_time(made.expire_time.seconds)}"
+        if made.HasField("expire_time")
+        else "for ever"
+    )
+    return f"{screen.clean(made.name)}: id {screen.clean(made.id)}, valid {end}"
+
+
+def _is_shorter(made: token_pb2.TokenRecord, request: pb.MintRequest) -> bool:
+    if not request.HasField("ttl") or not made.HasField("expire_time"):
+        return False
+    return made.expire_time.seconds < made.create_time.seconds + request.ttl.seconds - _SHORTER_SECONDS
+
+
+def _is_for_any_org(made: token_pb2.TokenRecord) -> bool:
+    try:
+        return made.kind == "custom" and minting.orgs_left(each.encode() for each in made.caveats) == [ANY]
+    except CaveatError:
+        return False

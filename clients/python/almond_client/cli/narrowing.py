@@ -1,0 +1,77 @@
+"""Narrowing a token: offline, or through the service where a record is wanted; and showing the result."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from almond.v1 import token_service_pb2 as pb
+from almond_client import review
+from almond_client.cli import record, screen
+from almond_client.messages import caveat_message
+from almond_core import minting, wire
+from almond_core.caveats import Label
+from almond_core.caveats.label import ID_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from almond_client.cli.connection import Connection
+    from almond_core.caveats import Caveat
+
+
+@dataclass(frozen=True, slots=True)
+class Narrowing:
+    """A token, what to add to it, and a name for the result."""
+
+    text: str = field(repr=False)
+    added: Sequence[Caveat]
+    label: str
+
+    def show(self, connection: Connection | None, as_json: bool) -> None:
+        """Narrow, with a record if there is a `connection`, and print the token alone on standard output.
+
+        Raises `TokenError`, `CaveatError`, `Failure` and the client's errors; then nothing was made.
+        """
+        # First offline in any case: a token that cannot be narrowed is not sent anywhere.
+        label = Label.new(secrets.token_bytes(ID_BYTES), self.label)
+        narrowed = minting.attenuate(self.text, self.added, label)
+        text, told = narrowed.text, None
+        if connection is not None:
+            request = pb.AttenuateRequest(
+                token=self.text,
+                caveats=[caveat_message(each) for each in self.added] or [caveat_message(label)],
+                label=self.label,
+                register=True,
+            )
+            told = connection.ask(lambda client: client.attenuate(request))
+            text = told.token
+        _print(text, told, as_json)
+
+
+def _print(text: str, told: pb.AttenuateResponse | None, as_json: bool) -> None:
+    token = wire.decode(text)
+    branch_id = base64.urlsafe_b64encode(minting.own_branch_id(token)).decode().rstrip("=")
+    token_id = token.unverified_identity.token_id
+    warnings = review.of(token.unverified_caveats, int(time.time())).contradictions
+    if as_json:
+        shown: dict[str, Any] = {
+            "token": text,
+            "id": token_id,
+            "branch_id": branch_id,
+            "caveats": [each.raw.decode("utf-8", "backslashreplace") for each in token.unverified_caveats],
+            "warnings": warnings,
+            "record": None if told is None else record.as_json(told.record, time.time()),
+        }
+        screen.print_json(shown)
+        return
+    screen.print_secret(text)
+    what = "Narrowed" if told is None else f"Narrowed, and registered as {screen.clean(told.record.name)}"
+    screen.err().print(
+        f"{what}. To withdraw just this one: almond tokens revoke {token_id}/{branch_id}", style="dim"
+    )
+    for each in warnings:
+        screen.warn(each)

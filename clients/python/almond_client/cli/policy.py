@@ -1,0 +1,102 @@
+"""`almond policy`: how long the tokens of an org may live."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from google.protobuf.duration_pb2 import Duration
+from rich.table import Table
+
+from almond.v1 import admin_service_pb2
+from almond_client.cli import duration, options, screen
+from almond_client.cli.connection import connect
+from almond_client.cli.failures import Failure, explained
+
+if TYPE_CHECKING:
+    from almond_client.client import AsyncClient
+
+EVERY_KIND = "*"
+
+Kind = Annotated[str, typer.Option("--kind", "-k", help="The kind, such as deploy; * for every kind.")]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="How long the tokens of an org may live. Needs a token for the org almond, such as the admin token.",
+    epilog="Example: almond policy set -o acme --kind deploy --default 24h --max 720h",
+)
+
+
+@app.command("set", epilog="Example: almond policy set -o acme --default 168h --max 2160h")
+def set_policy(
+    org: options.RequiredOrg,
+    kind: Kind = EVERY_KIND,
+    default: Annotated[
+        str | None, typer.Option("--default", metavar="DURATION", help="How long if create is not told.")
+    ] = None,
+    maximum: Annotated[
+        str | None, typer.Option("--max", metavar="DURATION", help="How long at most.")
+    ] = None,
+    address: options.Address = options.DEFAULT_ADDRESS,
+    api_token_file: options.ApiTokenFile = None,
+) -> None:
+    """Set the default and the maximum for one org and kind, in place of what was set for them."""
+    with explained():
+        if default is None and maximum is None:
+            raise Failure.usage("nothing to set", "give --default, --max or both; `policy delete` takes back")
+        rule = admin_service_pb2.OrgPolicy(org=org, kind=kind)
+        if default is not None:
+            rule.default_ttl.CopyFrom(Duration(seconds=duration.seconds(default)))
+        if maximum is not None:
+            rule.max_ttl.CopyFrom(Duration(seconds=duration.seconds(maximum)))
+        connect(address, api_token_file).ask(lambda client: client.set_org_policy(rule))
+    screen.out().print("set; it holds for tokens created from now on")
+
+
+@app.command("delete", epilog="Example: almond policy delete -o acme --kind deploy")
+def delete_policy(
+    org: options.RequiredOrg,
+    kind: Kind = EVERY_KIND,
+    address: options.Address = options.DEFAULT_ADDRESS,
+    api_token_file: options.ApiTokenFile = None,
+) -> None:
+    """Take back what was set for one org and kind."""
+    with explained():
+        connect(address, api_token_file).ask(lambda client: client.delete_org_policy(org, kind))
+    screen.out().print("deleted")
+
+
+@app.command("list", epilog="Example: almond policy list --json")
+def list_policies(
+    org: Annotated[str, typer.Option("--org", "-o", help="Only of this org.")] = "",
+    address: options.Address = options.DEFAULT_ADDRESS,
+    api_token_file: options.ApiTokenFile = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """List what is set. The shortest of the rules that hold for a token counts."""
+
+    async def policies(client: AsyncClient) -> list[admin_service_pb2.OrgPolicy]:
+        return await client.list_org_policies(org)
+
+    with explained():
+        rules = connect(address, api_token_file).ask(policies)
+    if as_json:
+        screen.print_json(list(map(_json, rules)))
+    elif rules:
+        table = Table("ORG", "KIND", "DEFAULT", "MAXIMUM", box=None, pad_edge=False)
+        for rule in rules:
+            its = _json(rule)
+            spans = [duration.spell(its[key]) if its[key] else "-" for key in ("default_ttl", "max_ttl")]
+            table.add_row(screen.clean(rule.org), screen.clean(rule.kind), *spans)
+        screen.out().print(table, soft_wrap=False)
+    else:
+        screen.err().print("Nothing is set: tokens live for 175200h unless create is told otherwise.")
+
+
+def _json(rule: admin_service_pb2.OrgPolicy) -> dict[str, Any]:
+    return {
+        "org": rule.org,
+        "kind": rule.kind,
+        "default_ttl": rule.default_ttl.seconds if rule.HasField("default_ttl") else None,
+        "max_ttl": rule.max_ttl.seconds if rule.HasField("max_ttl") else None,
+    }

@@ -1,0 +1,66 @@
+"""`almond tokens create readonly`: mint a token that reads an org, or narrow one you hold to reading."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+
+from almond.v1 import kind_pb2
+from almond_client.cli import duration, options, token_text
+from almond_client.cli.connection import connect
+from almond_client.cli.failures import Failure, explained
+from almond_client.cli.mint import mint, request
+from almond_client.cli.narrowing import Narrowing
+from almond_core.caveats import Action, Caveat, Org, Valid
+from almond_core.kinds import Readonly
+from almond_core.masks import parse_mask
+from almond_core.model import checked_id
+
+
+def readonly(
+    context: typer.Context,
+    org: options.Org = None,
+    name: options.Name = "",
+    expiry: options.Expiry = None,
+    from_existing: Annotated[
+        bool,
+        typer.Option("--from-existing", help="Narrow the token given with -t to reading, offline."),
+    ] = False,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            "--token", "-t", metavar="TOKEN|-", help="With --from-existing: the token. `-` is standard input."
+        ),
+    ] = None,
+    register: options.Register = False,
+    address: options.Address = options.DEFAULT_ADDRESS,
+    api_token_file: options.ApiTokenFile = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Reads one org, and everything in it."""
+    with explained():
+        if not from_existing:
+            if token is not None or register:
+                raise Failure.usage("--token and --register go with --from-existing")
+            connection = connect(address, api_token_file)
+            kind = kind_pb2.Kind(readonly=kind_pb2.ReadonlyKind())
+            mint(connection, request(kind, connection.org_or_home(org), name, expiry), as_json)
+            return
+        if token is None:
+            raise Failure.usage("--from-existing needs the token: -t -", "pipe it in: -t - < org.token")
+        # A variable that names an org is meant for minting; only who says so narrows to one.
+        source = context.get_parameter_source("org")
+        is_said = source is not None and source.name == "COMMANDLINE"
+        added = _added(org if is_said else None, expiry)
+        narrowing = Narrowing(token_text.read(token), added, name or Readonly.TITLE)
+        narrowing.show(connect(address, api_token_file) if register else None, as_json)
+
+
+def _added(org: str | None, expiry: str | None) -> list[Caveat]:
+    read = parse_mask("r")
+    added: list[Caveat] = [Action(read) if org is None else Org(checked_id("--org", org), read)]
+    if expiry is not None:
+        added.append(Valid(None, int(time.time()) + duration.seconds(expiry)))
+    return added

@@ -1,0 +1,18 @@
+"""Commands as people type them, split into words as a shell splits them. Never at commas."""
+
+from __future__ import annotations
+
+import shlex
+
+from almond_client.cli.failures import Failure
+
+
+def split(flag: str, text: str) -> tuple[str, ...]:
+    """Split `text`, given with `flag`; raises `Failure` (usage) for no word at all, or open quotes."""
+    try:
+        words = tuple(shlex.split(text))
+    except ValueError as error:
+        raise Failure.usage(f"{flag}: {error}".lower(), "close the quotes, or escape them") from None
+    if not words:
+        raise Failure.usage(f"{flag}: the command is empty")
+    return words
