@@ -51,17 +51,25 @@ def init(
     new_admin_token: Annotated[
         bool, typer.Option(help="Write a fresh admin token over the old one.")
     ] = False,
+    admin_days: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=36_500,
+            help="How many days the admin token lives. No token outlives the one it is minted with.",
+        ),
+    ] = 90,
 ) -> None:
     """Make the master key, the store with its key ring, and an admin token. Safe to run again."""
     from almond_server import setup
 
     with _explained():
-        token_file = asyncio.run(setup.init(data_dir, new_admin_token=new_admin_token))
+        token_file = asyncio.run(setup.init(data_dir, new_admin_token=new_admin_token, admin_days=admin_days))
     if token_file is None:
         _out.print(f"{data_dir} is initialised already; nothing was changed.")
         _out.print("If the admin token is lost or over: almond init --new-admin-token", markup=False)
     else:
-        _out.print(f"The admin token is in {token_file} (mode 0600, valid for 90 days).")
+        _out.print(f"The admin token is in {token_file} (mode 0600, valid for {admin_days} days).")
 
 
 def migrate(data_dir: DataDir = _DEV_DIR) -> None:

@@ -29,8 +29,10 @@ ADMIN_DAYS: Final = 90
 _RENEWED_DAYS: Final = 7
 
 
-async def init(data_dir: Path, *, new_admin_token: bool = False) -> Path | None:
-    """Make what is missing: master key, store, key ring, admin token.
+async def init(
+    data_dir: Path, *, new_admin_token: bool = False, admin_days: int = ADMIN_DAYS
+) -> Path | None:
+    """Make what is missing: master key, store, key ring, admin token (valid for `admin_days`).
 
     Returns where a new admin token was written, or None if nothing was to do. Raises `StartError` if what
     is there does not belong together.
@@ -50,7 +52,7 @@ async def init(data_dir: Path, *, new_admin_token: bool = False) -> Path | None:
             await _add_key(store, master)
         if keys and not new_admin_token:
             return None
-        await _write_admin(store, master, places.admin_token(data_dir))
+        await _write_admin(store, master, places.admin_token(data_dir), admin_days)
         return places.admin_token(data_dir)
     finally:
         await store.close()
@@ -78,16 +80,17 @@ async def _add_key(store: Store, master: master_key.MasterKey) -> None:
     await store.keys.add(SealedKey(key_id, master_key.seal(master, key_id, key), now), OPERATOR, now)
 
 
-async def _write_admin(store: Store, master: master_key.MasterKey, path: Path) -> None:
+async def _write_admin(store: Store, master: master_key.MasterKey, path: Path, days: int) -> None:
     newest = (await store.keys.all())[-1]
     prk = crypto.extract(master_key.unseal(master, newest.key_id, newest.sealed))
-    write_secret(path, await _mint_admin(store.tokens, newest.key_id, prk, SystemClock()) + "\n")
+    text = await _mint_admin(store.tokens, newest.key_id, prk, SystemClock(), days)
+    write_secret(path, text + "\n")
 
 
-async def _mint_admin(tokens: Tokens, key_id: str, prk: bytes, clock: Clock) -> str:
-    """Mint and record a token that may do everything for 90 days; returns its secret text."""
+async def _mint_admin(tokens: Tokens, key_id: str, prk: bytes, clock: Clock, days: int) -> str:
+    """Mint and record a token that may do everything for `days`; returns its secret text."""
     now_ms = clock.now_ms()
-    expires_at = now_ms // 1000 + ADMIN_DAYS * 86_400
+    expires_at = now_ms // 1000 + days * 86_400
     caveats = (encode(Org(ANY, ALL)), encode(Valid(None, expires_at)))
     identity = Identity(key_id, token_id_at(now_ms, secrets.token_bytes(10)), "org", RESERVED_ORG, "")
     token = minting.mint(prk, identity, caveats)

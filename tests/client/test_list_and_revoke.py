@@ -168,9 +168,10 @@ def test_a_token_shown_is_revoked_and_never_printed(service: FakeService) -> Non
 
 
 def test_a_branch_is_named_with_its_token(service: FakeService) -> None:
-    revoke(service, "--branch", "one/two")
-    branch = service.calls[0].request.branch
-    assert (branch.token_id, branch.branch_id) == (ONE, TWO)
+    revoke(service, "--branch", f"{ONE}/{'b' * 22}")
+    revoke(service, f"{ONE}/{'b' * 22}")
+    targets = [call.request.branch for call in service.calls]
+    assert [(each.token_id, each.branch_id) for each in targets] == [(ONE, "b" * 22)] * 2
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ _Id = str | None
 
 
 def verify(
+    context: typer.Context,
     token: options.TokenText,
     org: options.RequiredOrg,
     action: Annotated[
@@ -60,7 +61,7 @@ def verify(
         access = Access(
             org=org,
             actions=actions.mask_of(action),
-            app=app,
+            app=_app(context, app, feature, storage_object),
             machine=machine,
             volume=volume,
             feature=feature,
@@ -87,6 +88,13 @@ def verify(
         _print(response, allowed)
     if not allowed:
         raise typer.Exit(FAILED)
+
+
+def _app(context: typer.Context, app: str | None, *others: str | None) -> str | None:
+    # The current app is not meant where the question is about something that is in no app.
+    source = context.get_parameter_source("app")
+    is_said = source is not None and source.name == "COMMANDLINE"
+    return app if is_said or all(each is None for each in others) else None
 
 
 def _source(org: str | None, app: str | None, machine: str | None) -> Source | None:
