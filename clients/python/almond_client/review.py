@@ -76,10 +76,19 @@ def of(given: Sequence[WireCaveat], now: int) -> Review:
     spare = sorted(number for group in groups for number in group.spare())
     return Review(
         permissions,
-        tuple(each.describe() for each in known.values() if isinstance(each, _CONDITIONS)),
+        tuple(_conditions(list(known.values()))),
         tuple(contradictions),
         (*_about_time(known, now), *_about_scope(permissions), *_about_spare(spare)),
     )
+
+
+def _conditions(known: Sequence[Caveat]) -> list[str]:
+    spans = [each for each in known if isinstance(each, caveats.Valid)]
+    starts = [each.not_before for each in spans if each.not_before is not None]
+    ends = [each.not_after for each in spans if each.not_after is not None]
+    time = caveats.Valid(max(starts, default=None), min(ends, default=None))
+    others = [each for each in known if isinstance(each, _CONDITIONS) and each not in spans]
+    return [each.describe() for each in ([time] if starts or ends else []) + others]
 
 
 def _is_little(orgs: Sequence[str], things: Sequence[Thing]) -> bool:

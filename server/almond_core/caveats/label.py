@@ -59,4 +59,4 @@ class Label:
 
     def describe(self) -> str:
         """Say the name."""
-        return f'labelled "{self.text}"' if self.text else "labelled"
+        return f'named "{self.text}"' if self.text else "told apart from others like it"

@@ -15,6 +15,7 @@ from almond_client.cli.connection import Connection, connect
 from almond_client.cli.failures import Failure, explained
 from almond_client.errors import AlmondRpcError
 from almond_core import caveats, minting, wire
+from almond_core.caveats.verdict import IN_BOTH
 from almond_core.errors import CaveatError
 from almond_core.masks import spell
 
@@ -86,7 +87,8 @@ def _meaning(caveat: WireCaveat) -> str:
     if caveat.body is None:
         return "a third-party caveat: denies, because nothing can discharge it yet"
     try:
-        return caveats.parse(caveat.body).describe()
+        meaning = caveats.parse(caveat.body)
+        return f"only {meaning.describe()}" if meaning.INSIDE == IN_BOTH else meaning.describe()
     except CaveatError as error:
         return f"denies everything: {error}"
 

@@ -16,18 +16,8 @@ _HOME: Final = {"": "several", RESERVED_ORG: "any"}
 
 def show(said: dict[str, Any], answer: pb.InspectTokenResponse | None, note: str) -> None:
     """Print what a token says (`said`, as the JSON has it), what the service says, or why it says nothing."""
-    _section("What the token says of itself")
-    _line("id", said["id"])
-    _line("kind", said["kind"])
-    _line("org", _HOME.get(said["org"], said["org"]))
-    _line("subject", said["subject"] or "nobody: whoever holds it may use it")
-    _line("issued", said["issued_at"])
-    _line("expires", f"{said['expires_at'] or 'never'}{' (it is over)' if said['expired'] else ''}")
-    _line("key", said["key"])
-    _line("branch", said["branch_id"])
-    _line("size", f"{said['characters']} characters")
     _show_permissions(said)
-    _section("How it was narrowed: every step must permit a request, and none can be taken back")
+    _section("How it was narrowed: a request must pass every step, and nobody can take one back")
     for number, caveat in enumerate(said["caveats"], start=1):
         _line(str(number), caveat["meaning"])
     warnings = [f"WARNING: {each}" for each in said["contradictions"]] + said["warnings"]
@@ -35,6 +25,16 @@ def show(said: dict[str, Any], answer: pb.InspectTokenResponse | None, note: str
         _section("Worth knowing")
         for each in warnings:
             screen.out().print(f"  {screen.clean(each)}")
+    _section("The token itself")
+    _line("kind", said["kind"])
+    _line("org", _HOME.get(said["org"], said["org"]))
+    _line("subject", said["subject"] or "nobody: whoever holds it may use it")
+    _line("issued", said["issued_at"])
+    _line("expires", f"{said['expires_at'] or 'never'}{' (it is over)' if said['expired'] else ''}")
+    _line("size", f"{said['characters']} characters")
+    _line("id", said["id"])
+    _line("branch", f"{said['branch_id']} (this very narrowing of it)")
+    _line("key", said["key"])
     if answer is not None:
         _show_told(answer)
     elif note:

@@ -1,0 +1,175 @@
+"""What is said about a token's caveats is true: of random ones as of those that people will meet."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from almond_client import review
+from almond_core import caveats, wire
+from almond_core.caveats import Caveat
+from almond_core.kinds import Deploy, Kind, OrgWide, Readonly, Service, Ssh, VerifyRole
+from almond_core.masks import describe
+from almond_core.model import Access, Circumstances
+from core.worlds import NOW, accesses, any_caveats, circumstances, minted, org_caveats, permits
+
+more = st.lists(any_caveats, max_size=5)
+
+
+def reviewed(*given: Caveat, now: int = NOW) -> review.Review:
+    return review.of(wire.decode(minted(*given)).unverified_caveats, now)
+
+
+def of_kind(kind: Kind, org: str, *added: list[Any]) -> review.Review:
+    return reviewed(*kind.caveats(org), *map(caveats.parse, added))
+
+
+@given(org_caveats, more, accesses(), circumstances)
+def test_caveats_that_some_request_meets_are_never_called_contradictory(
+    org: Caveat, written: list[Caveat], access: Access, when: Circumstances
+) -> None:
+    found = reviewed(org, *written, now=when.now)
+    if permits(minted(org, *written), access, Circumstances(when.now, 0, when.asker)):
+        assert found.contradictions == ()
+        assert found.permissions != ()
+
+
+@given(org_caveats, more, accesses(), circumstances)
+def test_without_those_that_add_nothing_the_same_is_permitted(
+    org: Caveat, written: list[Caveat], access: Access, when: Circumstances
+) -> None:
+    when = Circumstances(when.now, 0, when.asker)
+    found = reviewed(org, *written, now=when.now)
+    (said, *_) = [line for line in found.warnings if "nothing: the others" in line] or [""]
+    spare = {int(number) for number in re.findall(r"\d+", said)}
+    kept = [each for number, each in enumerate((org, *written), start=1) if number not in spare]
+    assert 1 not in spare
+    assert permits(minted(*kept), access, when) == permits(minted(org, *written), access, when)
+
+
+@given(org_caveats, more, accesses())
+def test_nothing_is_permitted_where_nothing_is_said_to_be(
+    org: Caveat, written: list[Caveat], access: Access
+) -> None:
+    found = reviewed(org, *written)
+    if found.permissions == ():
+        for asker in ("", "almond", "service:gate", "service:api"):
+            assert not permits(minted(org, *written), access, Circumstances(NOW, 0, asker))
+
+
+def lines(found: review.Review) -> list[str]:
+    return [str(each) for each in found.permissions or ()]
+
+
+def test_a_deploy_token_in_words() -> None:
+    assert lines(of_kind(Deploy("web"), "acme")) == [
+        "the org itself: read",
+        "app web: all actions",
+        "any other app feature of app web: no actions",
+        "feature builder: all actions",
+        "feature wg: all actions",
+    ]
+
+
+def test_an_ssh_token_in_words() -> None:
+    assert lines(of_kind(Ssh("web"), "acme")) == [
+        "issue_certificate on app web: create",
+        "add_wireguard_peer on feature wg: create",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "org", "said"),
+    [
+        (OrgWide(), "acme", "it may do everything in org acme"),
+        (Service("s", VerifyRole()), "*", "it is good for any org"),
+        (Readonly(), "acme", "it never expires"),
+    ],
+)
+def test_a_wide_scope_is_worth_a_warning(kind: Kind, org: str, said: str) -> None:
+    assert said in of_kind(kind, org).warnings
+
+
+def test_a_narrow_scope_with_an_end_is_worth_none() -> None:
+    assert of_kind(Deploy("web"), "acme", ["valid", None, NOW + 60]).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("added", "said"),
+    [
+        ((["apps", {"api": "*"}],), "2 and 4 can never be met together"),
+        ((["action", "r"], ["action", "w"]), "4 and 5 can never be met together"),
+        ((["storage_objects", {"/a": "*"}],), "2 and 4 can never be met together"),
+        ((["apps", {}],), "4 alone permits nothing at all"),
+        ((["valid", None, NOW], ["valid", NOW, None]), "4 and 5 can never be met together"),
+        ((["ip", ["10.0.0.0/8"]], ["ip", ["192.168.0.0/16"]]), "4 and 5 can never be met together"),
+        ((["attribute", "m", ["a"]], ["attribute", "m", ["b"]]), "4 and 5 can never be met together"),
+        ((["audience", ["service:a"]], ["audience", ["service:b"]]), "4 and 5 can never be met together"),
+        ((["source", {"app": "a"}], ["source", {"app": "b"}]), "4 and 5 can never be met together"),
+        ((["attribute", "m", []],), "4 alone permits nothing at all"),
+        ((["audience", []],), "4 alone permits nothing at all"),
+        ((["org", "other", "*"],), "1 and 4 can never be met together"),
+        ((["features", {"wg": "*"}], ["apps", {"web": "*"}]), "4 and 5 can never be met together"),
+    ],
+    ids=str,
+)
+def test_what_can_never_be_met_is_said(added: tuple[list[Any], ...], said: str) -> None:
+    assert said in of_kind(Deploy("web"), "acme", *added).contradictions
+
+
+@pytest.mark.parametrize(
+    ("added", "number"),
+    [
+        ((["apps", {"web": "*"}], ["apps", {"web": "*", "api": "r"}]), 5),
+        ((["valid", None, NOW + 10], ["valid", None, NOW + 20]), 5),
+        ((["ip", ["10.1.0.0/16"]], ["ip", ["10.0.0.0/8"]]), 5),
+        ((["action", "*"],), 4),
+    ],
+    ids=str,
+)
+def test_what_adds_nothing_is_said(added: tuple[list[Any], ...], number: int) -> None:
+    warnings = of_kind(Deploy("web"), "acme", *added).warnings
+    (said,) = (line for line in warnings if line.endswith("nothing: the others are as strict already"))
+    assert str(number) in re.findall(r"\d+", said)
+
+
+def test_different_conditions_are_no_contradiction() -> None:
+    added = (
+        ["attribute", "m", ["a"]],
+        ["attribute", "n", ["b"]],
+        ["ip", ["10.0.0.0/8"]],
+        ["audience", ["service:a"]],
+        ["source", {"app": "a"}],
+        ["source", {"org": "acme"}],
+        ["valid", NOW - 5, NOW + 5],
+    )
+    found = of_kind(Deploy("web"), "acme", *added)
+    assert found.contradictions == ()
+    assert len(found.conditions) == len(added)
+
+
+def test_of_several_ends_the_first_counts() -> None:
+    ends = (
+        ["valid", None, NOW + 20],
+        ["valid", None, NOW + 10],
+        ["valid", NOW - 9, None],
+        ["valid", NOW - 5, None],
+    )
+    (only,) = of_kind(Deploy("web"), "acme", *ends).conditions
+    assert only == "from 2027-01-15 07:59:55 UTC until 2027-01-15 08:00:10 UTC"
+
+
+def test_more_than_anybody_would_read_is_not_computed() -> None:
+    apps = {f"app{number}": "*" for number in range(30)}
+    machines = {f"m{number}": "*" for number in range(30)}
+    found = of_kind(OrgWide(), "acme", ["apps", apps], ["machines", machines], ["mutations", ["a", "b"]])
+    assert found.permissions is None
+
+
+def test_a_permission_reads_as_a_sentence() -> None:
+    (only,) = of_kind(OrgWide(), "acme", ["storage_objects", {"/a": "rw"}]).permissions or ()
+    assert str(only) == f"storage object /a and all below: {describe(only.mask)}"
