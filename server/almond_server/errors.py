@@ -104,3 +104,7 @@ class SelectionChangedError(CannotKnowError):
 
 class StartError(AlmondError):
     """The server cannot start; the message says what to do."""
+
+
+class OldSchemaError(StartError):
+    """The store was written by an older version, and has to be migrated first."""

@@ -15,6 +15,7 @@ from almond_server.adapters import master_key
 from almond_server.adapters.clock import SystemClock
 from almond_server.adapters.sql import schema
 from almond_server.adapters.sql.store import open_store
+from almond_server.errors import OldSchemaError
 from almond_server.ports import Actor, Record, SealedKey
 from almond_server.secret_file import write_secret
 
@@ -29,9 +30,7 @@ ADMIN_DAYS: Final = 90
 _RENEWED_DAYS: Final = 7
 
 
-async def init(
-    data_dir: Path, *, new_admin_token: bool = False, admin_days: int = ADMIN_DAYS
-) -> Path | None:
+async def init(data_dir: Path, *, new_admin_token: bool = False, admin_days: int = ADMIN_DAYS) -> Path | None:
     """Make what is missing: master key, store, key ring, admin token (valid for `admin_days`).
 
     Returns where a new admin token was written, or None if nothing was to do. Raises `StartError` if what
@@ -45,7 +44,12 @@ async def init(
         # A crash may have left the key without the store; never the store without the key.
         master = master_key.read(master_path) if master_path.exists() else master_key.create(master_path)
         schema.migrate(database)
-    store = open_store(database)
+    try:
+        store = open_store(database)
+    except OldSchemaError:
+        if new_admin_token:
+            raise
+        return None  # initialised by an older version; what is missing then is a migration
     try:
         keys = await store.keys.all()
         if not keys:

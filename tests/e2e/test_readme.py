@@ -13,10 +13,10 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 
 
-def _console() -> list[tuple[str, str]]:
-    block = re.search(r"```console\n(.*?)```", README, re.DOTALL)
-    assert block is not None
-    steps = block[1].split("$ ")[1:]
+def _console(number: int) -> list[tuple[str, str]]:
+    """Return the commands of one console block, each with what it is said to print."""
+    blocks: list[str] = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+    steps = blocks[number].split("$ ")[1:]
     return [(step.partition("\n")[0], step.partition("\n")[2].strip()) for step in steps]
 
 
@@ -26,7 +26,7 @@ def _run(command: str, directory: Path, environment: dict[str, str]) -> subproce
 
 
 def test_the_first_decision_goes_as_the_readme_says(tmp_path: Path) -> None:
-    steps = _console()
+    steps = _console(0)
     assert len(steps) >= 7
     with DevService(tmp_path / ".almond") as service:
         (tmp_path / ".venv").symlink_to(Path(sys.executable).parents[1])
@@ -35,6 +35,23 @@ def test_the_first_decision_goes_as_the_readme_says(tmp_path: Path) -> None:
             ran = _run(command, tmp_path, environment)
             assert ran.returncode in {0, 1}, (command, ran.stderr)
             assert ran.stdout.startswith(expected), (command, ran.stdout, ran.stderr)
+
+
+def test_a_token_of_twelve_caveats_is_shown_as_the_readme_says(tmp_path: Path) -> None:
+    with DevService(tmp_path / ".almond") as service:
+        almond = Path(sys.executable).with_name("almond")
+        environment = clean_environment() | {"ALMOND_ADDRESS": service.address}
+        steps = _console(1)
+        ran = [_run(each.replace("almond ", f"{almond} ", 1), tmp_path, environment) for each, _ in steps]
+    assert [each.returncode for each in ran] == [0] * len(steps), [each.stderr for each in ran]
+    expected = steps[-1][1]
+    assert expected.count("\n") > 25
+    assert _without_particulars(ran[-1].stdout) == _without_particulars(expected)
+
+
+def _without_particulars(text: str) -> str:
+    text = re.sub(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?: UTC|Z)", "TIME", text.strip())
+    return re.sub(r"(?m)^(  (?:id|branch|key) +)[\w-]+", r"\1ID", text)
 
 
 def test_the_screen_of_make_run_names_three_commands_that_work(tmp_path: Path) -> None:

@@ -22,8 +22,8 @@ DESCRIPTOR: _descriptor.FileDescriptor
 class Access(_message.Message):
     """What a request asks for: one action set on one object. At most one of {app, feature, storage_object};
     at most one of {machine, volume, app_feature}, each with an app; at most one of {command,
-    machine_feature}, each with a machine; a cluster needs the feature `litefs-cloud`; a mutation needs an
-    app or a feature. An id is `[A-Za-z0-9][A-Za-z0-9._:-]{0,127}`. A field
+    machine_feature}, each with a machine; a cluster needs the feature `litefs-cloud`; a mutation stands
+    with an app or a feature, and with nothing in them. An id is `[A-Za-z0-9][A-Za-z0-9._:-]{0,127}`. A field
     that is present but not valid makes the whole request INVALID_ARGUMENT, naming the field.
     """
 

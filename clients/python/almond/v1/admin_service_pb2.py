@@ -25,13 +25,14 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x61lmond/v1/admin_service.proto\x12\talmond.v1\x1a\x1egoogle/protobuf/duration.proto\"\xa8\x01\n\tOrgPolicy\x12\x0b\n\x03org\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x33\n\x0b\x64\x65\x66\x61ult_ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x88\x01\x01\x12/\n\x07max_ttl\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationH\x01\x88\x01\x01\x42\x0e\n\x0c_default_ttlB\n\n\x08_max_ttl\";\n\x13SetOrgPolicyRequest\x12$\n\x06policy\x18\x01 \x01(\x0b\x32\x14.almond.v1.OrgPolicy\"\x16\n\x14SetOrgPolicyResponse\"3\n\x16\x44\x65leteOrgPolicyRequest\x12\x0b\n\x03org\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\"\x19\n\x17\x44\x65leteOrgPolicyResponse\"%\n\x16ListOrgPoliciesRequest\x12\x0b\n\x03org\x18\x01 \x01(\t\"A\n\x17ListOrgPoliciesResponse\x12&\n\x08policies\x18\x01 \x03(\x0b\x32\x14.almond.v1.OrgPolicy2\x93\x02\n\x0c\x41\x64minService\x12O\n\x0cSetOrgPolicy\x12\x1e.almond.v1.SetOrgPolicyRequest\x1a\x1f.almond.v1.SetOrgPolicyResponse\x12X\n\x0f\x44\x65leteOrgPolicy\x12!.almond.v1.DeleteOrgPolicyRequest\x1a\".almond.v1.DeleteOrgPolicyResponse\x12X\n\x0fListOrgPolicies\x12!.almond.v1.ListOrgPoliciesRequest\x1a\".almond.v1.ListOrgPoliciesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x61lmond/v1/admin_service.proto\x12\talmond.v1\x1a\x1egoogle/protobuf/duration.proto\"\xa8\x01\n\tOrgPolicy\x12\x0b\n\x03org\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x33\n\x0b\x64\x65\x66\x61ult_ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x88\x01\x01\x12/\n\x07max_ttl\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationH\x01\x88\x01\x01\x42\x0e\n\x0c_default_ttlB\n\n\x08_max_ttl\";\n\x13SetOrgPolicyRequest\x12$\n\x06policy\x18\x01 \x01(\x0b\x32\x14.almond.v1.OrgPolicy\"\x16\n\x14SetOrgPolicyResponse\"3\n\x16\x44\x65leteOrgPolicyRequest\x12\x0b\n\x03org\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\"\x19\n\x17\x44\x65leteOrgPolicyResponse\"%\n\x16ListOrgPoliciesRequest\x12\x0b\n\x03org\x18\x01 \x01(\t\"A\n\x17ListOrgPoliciesResponse\x12&\n\x08policies\x18\x01 \x03(\x0b\x32\x14.almond.v1.OrgPolicy2\x93\x02\n\x0c\x41\x64minService\x12O\n\x0cSetOrgPolicy\x12\x1e.almond.v1.SetOrgPolicyRequest\x1a\x1f.almond.v1.SetOrgPolicyResponse\x12X\n\x0f\x44\x65leteOrgPolicy\x12!.almond.v1.DeleteOrgPolicyRequest\x1a\".almond.v1.DeleteOrgPolicyResponse\x12X\n\x0fListOrgPolicies\x12!.almond.v1.ListOrgPoliciesRequest\x1a\".almond.v1.ListOrgPoliciesResponseB\x14Z\x12\x61lmond/v1;almondv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'almond.v1.admin_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'Z\022almond/v1;almondv1'
   _globals['_ORGPOLICY']._serialized_start=77
   _globals['_ORGPOLICY']._serialized_end=245
   _globals['_SETORGPOLICYREQUEST']._serialized_start=247

@@ -25,13 +25,14 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x61lmond/v1/token.proto\x12\talmond.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8e\x04\n\x0bTokenRecord\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x0b\n\x03org\x18\x04 \x01(\t\x12\x0b\n\x03\x61pp\x18\x05 \x01(\t\x12\x0f\n\x07subject\x18\x06 \x01(\t\x12\x17\n\x0fminter_token_id\x18\x07 \x01(\t\x12\x19\n\x11minter_branch_ids\x18\x08 \x03(\t\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x0b\x65xpire_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x88\x01\x01\x12\x34\n\x0brevoke_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x01\x88\x01\x01\x12\x12\n\nrevoked_by\x18\x0c \x01(\t\x12\x15\n\rrevoke_reason\x18\r \x01(\t\x12\x0f\n\x07\x63\x61veats\x18\x0e \x03(\t\x12\x0f\n\x07summary\x18\x0f \x01(\t\x12\x11\n\tbranch_id\x18\x10 \x01(\t\x12\x11\n\tparent_id\x18\x11 \x01(\t\x12\x36\n\rlast_use_time\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x02\x88\x01\x01\x42\x0e\n\x0c_expire_timeB\x0e\n\x0c_revoke_timeB\x10\n\x0e_last_use_timeb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x61lmond/v1/token.proto\x12\talmond.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8e\x04\n\x0bTokenRecord\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x0b\n\x03org\x18\x04 \x01(\t\x12\x0b\n\x03\x61pp\x18\x05 \x01(\t\x12\x0f\n\x07subject\x18\x06 \x01(\t\x12\x17\n\x0fminter_token_id\x18\x07 \x01(\t\x12\x19\n\x11minter_branch_ids\x18\x08 \x03(\t\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x0b\x65xpire_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x88\x01\x01\x12\x34\n\x0brevoke_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x01\x88\x01\x01\x12\x12\n\nrevoked_by\x18\x0c \x01(\t\x12\x15\n\rrevoke_reason\x18\r \x01(\t\x12\x0f\n\x07\x63\x61veats\x18\x0e \x03(\t\x12\x0f\n\x07summary\x18\x0f \x01(\t\x12\x11\n\tbranch_id\x18\x10 \x01(\t\x12\x11\n\tparent_id\x18\x11 \x01(\t\x12\x36\n\rlast_use_time\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x02\x88\x01\x01\x42\x0e\n\x0c_expire_timeB\x0e\n\x0c_revoke_timeB\x10\n\x0e_last_use_timeB\x14Z\x12\x61lmond/v1;almondv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'almond.v1.token_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'Z\022almond/v1;almondv1'
   _globals['_TOKENRECORD']._serialized_start=70
   _globals['_TOKENRECORD']._serialized_end=596
 # @@protoc_insertion_point(module_scope)

@@ -13,7 +13,7 @@ from sqlalchemy import NullPool, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
 from almond_server.adapters.sql.database import create_file, location
-from almond_server.errors import StartError
+from almond_server.errors import OldSchemaError, StartError
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -41,14 +41,17 @@ def migrate(path: Path) -> tuple[str | None, str]:
 
 
 def check(path: Path) -> None:
-    """Raise `StartError` unless the database at `path` has exactly this program's schema."""
+    """Raise `StartError` unless the database at `path` has exactly this program's schema.
+
+    `OldSchemaError` if `migrate` would help.
+    """
     if not path.exists():
         raise StartError(f"There is no store at {path}; run `almond init` first.")
     scripts = ScriptDirectory.from_config(_config())
     version = _version(path)
     _must_be_known(version, scripts)
     if version != scripts.get_current_head():
-        raise StartError(
+        raise OldSchemaError(
             f"The store at {path} has an older schema ({version or 'none'}); run `almond migrate`."
         )
 
