@@ -56,7 +56,7 @@ def machine_exec(
     app_id: options.RequiredApp,
     argv: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[-- WORD..]", help="One exact command, word by word."),
+        typer.Argument(metavar="WORD", help="One exact command, word by word; write -- before it."),
     ] = None,
     command: Annotated[
         list[str] | None,

@@ -1,0 +1,420 @@
+"""What every store owes of selections: `Tokens.select` and `Revocations.withdraw_selection`."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from almond_server.errors import MinterWithdrawnError, RequestReusedError, SelectionChangedError
+from almond_server.ports import (
+    Actor,
+    Idempotency,
+    MintedBy,
+    OfApp,
+    OfOrg,
+    OfSubject,
+    Record,
+    Selection,
+    Withdrawal,
+    Withdrawn,
+)
+from contract.samples import (
+    DAY,
+    EVERYTHING,
+    NOW,
+    OPERATOR,
+    Ports,
+    branch,
+    holder,
+    part,
+    record,
+    token_id,
+    whole,
+)
+
+REQUEST = Idempotency(b"revoke\x00caller\x00one", b"content")
+OF_ANN = Selection(OfSubject("ann"))
+HERE = frozenset({("acme", "web")})
+
+Of = MintedBy | OfApp | OfOrg | OfSubject
+
+
+async def minted(ports: Ports, **changes: object) -> Record:
+    return await ports.tokens.add(record(**changes), OPERATOR, None, NOW)
+
+
+async def minted_by(ports: Ports, minter: Record | str, *branches: int, **changes: object) -> Record:
+    name = minter if isinstance(minter, str) else minter.token_id
+    lineage = tuple(branch(each) for each in branches)
+    return await minted(ports, minter_token_id=name, minter_branch_ids=lineage, **changes)
+
+
+async def selected(ports: Ports, of: Of, before: int | None = None) -> set[str]:
+    found = await ports.tokens.select(Selection(of, before), NOW)
+    assert len({each.id for each in found}) == len(found)
+    return {each.id for each in found}
+
+
+async def withdrawn(
+    ports: Ports,
+    selection: Selection = OF_ANN,
+    within: frozenset[tuple[str, str]] | None = None,
+    actor: Actor = OPERATOR,
+    request: Idempotency | None = None,
+    now: int = NOW,
+) -> Withdrawn:
+    return await ports.revocations.withdraw_selection(selection, within, actor, "leaked", request, now)
+
+
+def ids(*records: Record) -> set[str]:
+    return {each.id for each in records}
+
+
+async def test_an_org_is_the_tokens_whose_home_it_is(ports: Ports) -> None:
+    web, api = await minted(ports), await minted(ports, app="api")
+    await minted(ports, org="acme2")
+    await minted(ports, org="ACME")
+    await minted(ports, org="", app="")
+    assert await selected(ports, OfOrg("acme")) == ids(web, api)
+    assert await selected(ports, OfOrg("nobody")) == set()
+
+
+async def test_an_app_is_the_tokens_that_name_it_in_its_org(ports: Ports) -> None:
+    web = await minted(ports)
+    await minted(ports, app="api")
+    await minted(ports, app="")
+    await minted(ports, org="other")
+    assert await selected(ports, OfApp("acme", "web")) == ids(web)
+
+
+async def test_a_subject_is_the_tokens_that_speak_for_it_in_any_org(ports: Ports) -> None:
+    anns = [await minted(ports, subject="ann"), await minted(ports, subject="ann", org="other")]
+    await minted(ports, subject="anna")
+    await minted(ports, subject="Ann")
+    await minted(ports)
+    assert await selected(ports, OfSubject("ann")) == ids(*anns)
+
+
+async def test_a_minter_is_what_it_minted_and_not_itself(ports: Ports) -> None:
+    minter = await minted(ports)
+    made = [await minted_by(ports, minter), await minted_by(ports, minter, 1, 2)]
+    await minted_by(ports, "another")
+    assert await selected(ports, MintedBy(minter.token_id)) == ids(*made)
+
+
+async def test_a_minter_needs_no_record_of_its_own(ports: Ports) -> None:
+    made = await minted_by(ports, "gone")
+    assert await selected(ports, MintedBy("gone")) == ids(made)
+
+
+async def test_a_minters_branch_is_what_it_and_its_descendants_minted(ports: Ports) -> None:
+    minter = await minted(ports)
+    made = [await minted_by(ports, minter, 1, 2), await minted_by(ports, minter, 1, 2, 3)]
+    await minted_by(ports, minter)  # by the token as it was minted
+    await minted_by(ports, minter, 1)  # by the branch above
+    await minted_by(ports, minter, 1, 4)  # by a sibling
+    await minted_by(ports, "another", 1, 2)
+    assert await selected(ports, MintedBy(minter.token_id, branch(2))) == ids(*made)
+
+
+async def test_only_whole_branch_ids_of_the_minter_are_compared(ports: Ports) -> None:
+    await minted_by(ports, "minter", 1, 2)
+    across = branch(1)[8:] + branch(2)[:8]
+    assert await selected(ports, MintedBy("minter", across)) == set()
+
+
+@pytest.mark.parametrize("of", [OfSubject("ann"), MintedBy("top"), MintedBy("top", branch(1))])
+async def test_what_the_selected_minted_is_selected_to_any_depth(ports: Ports, of: Of) -> None:
+    chain = [await minted_by(ports, "top", 1, subject="ann")]
+    for each in range(5):  # whatever branch of it minted, and for whomever
+        chain.append(await minted_by(ports, chain[-1], *range(7, 7 + each), subject="bob", org=f"org{each}"))
+    twin = await minted_by(ports, chain[2])
+    await minted_by(ports, "another")
+    assert await selected(ports, of) == ids(*chain, twin)
+
+
+@pytest.mark.parametrize("of", [OfOrg("acme"), OfApp("acme", "web")])
+async def test_what_an_orgs_or_apps_tokens_minted_elsewhere_is_not_selected(ports: Ports, of: Of) -> None:
+    here = await minted(ports)
+    await minted_by(ports, here, org="other")
+    assert await selected(ports, of) == ids(here)
+
+
+async def test_expired_and_revoked_minters_are_followed_but_not_selected(ports: Ports) -> None:
+    expired = await minted(ports, subject="ann", expires_at=NOW)
+    gone = await minted_by(ports, expired)
+    living = await minted_by(ports, gone)
+    below = await minted_by(ports, living)
+    await ports.revocations.withdraw([whole(gone.token_id)], OPERATOR, "", None, NOW)
+    assert await selected(ports, OfSubject("ann")) == ids(living, below)
+    assert await selected(ports, MintedBy(expired.token_id)) == ids(living, below)
+
+
+async def test_only_the_living_are_selected(ports: Ports) -> None:
+    living = [
+        await minted(ports),
+        await minted(ports, expires_at=None),
+        await minted(ports, expires_at=NOW + 1),
+    ]
+    await minted(ports, expires_at=NOW)  # at its end it is over
+    gone = await minted(ports)
+    await ports.revocations.withdraw([whole(gone.token_id)], OPERATOR, "", None, NOW)
+    assert await selected(ports, OfOrg("acme")) == ids(*living)
+
+
+async def test_a_token_is_still_selected_when_only_a_branch_of_it_is_withdrawn(ports: Ports) -> None:
+    minter = await minted(ports)
+    await ports.revocations.withdraw([part(minter.token_id, 1)], OPERATOR, "", None, NOW)
+    assert await selected(ports, OfOrg("acme")) == ids(minter)
+
+
+@pytest.mark.parametrize("of", [OfOrg("acme"), OfApp("acme", "web"), OfSubject("ann"), MintedBy("top")])
+async def test_what_was_issued_at_the_bound_or_later_is_not_selected(ports: Ports, of: Of) -> None:
+    made = [await minted_by(ports, "top", subject="ann", created_at_ms=each) for each in (8, 9, 10, 11)]
+    assert await selected(ports, of, 10) == ids(*made[:2])
+    assert await selected(ports, of) == ids(*made)
+
+
+async def test_the_bound_is_about_the_first_level_only(ports: Ports) -> None:
+    old = await minted_by(ports, "top", 1, subject="ann", created_at_ms=1)
+    late = await minted_by(ports, old, created_at_ms=100)
+    later = await minted_by(ports, late, created_at_ms=200)
+    young = await minted_by(ports, "top", 1, subject="ann", created_at_ms=100)
+    await minted_by(ports, young, created_at_ms=101)
+    for of in (OfSubject("ann"), MintedBy("top"), MintedBy("top", branch(1))):
+        assert await selected(ports, of, 10) == ids(old, late, later)
+
+
+async def test_what_is_too_young_for_the_first_level_is_selected_if_a_selected_one_minted_it(
+    ports: Ports,
+) -> None:
+    old = await minted(ports, subject="ann", created_at_ms=1)
+    late = await minted_by(ports, old, subject="ann", created_at_ms=100)
+    assert await selected(ports, OfSubject("ann"), 10) == ids(old, late)
+
+
+async def test_derived_records_are_never_selected(ports: Ports) -> None:
+    root = await minted(ports, subject="ann", minter_token_id="top", minter_branch_ids=(branch(1),))
+    added = record(
+        token_id=root.token_id,
+        subject="ann",
+        lineage=(branch(5),),
+        minter_token_id="top",
+        minter_branch_ids=(branch(1),),
+    )
+    await ports.tokens.add_derived(added, OPERATOR, NOW)
+    for of in (
+        OfOrg("acme"),
+        OfApp("acme", "web"),
+        OfSubject("ann"),
+        MintedBy("top"),
+        MintedBy("top", branch(1)),
+    ):
+        assert await selected(ports, of) == {root.id}
+
+
+async def test_what_was_registered_by_the_selected_does_not_lead_to_more(ports: Ports) -> None:
+    ann, other = await minted(ports, subject="ann"), await minted(ports)
+    by_ann = record(token_id=other.token_id, lineage=(branch(5),), minter_token_id=ann.token_id)
+    await ports.tokens.add_derived(by_ann, OPERATOR, NOW)
+    await minted_by(ports, other, 5)
+    assert await selected(ports, OfSubject("ann")) == ids(ann)
+
+
+async def test_minters_that_go_in_a_circle_end_nevertheless(ports: Ports) -> None:
+    names = [token_id(), token_id()]
+    for name, minter in zip(names, reversed(names), strict=True):
+        await minted(ports, token_id=name, minter_token_id=minter)
+    assert await selected(ports, MintedBy(names[0])) == set(names)
+
+
+async def test_the_newest_come_first(ports: Ports) -> None:
+    top = await minted(ports, subject="ann", created_at_ms=5)
+    added = [top] + [await minted_by(ports, top, created_at_ms=each) for each in (3, 9, 5, 1, 9)]
+    found = await ports.tokens.select(OF_ANN, NOW)
+    assert list(found) == sorted(added, key=lambda each: (each.created_at_ms, each.id), reverse=True)
+
+
+async def test_a_selection_of_many_hundreds_is_whole(ports: Ports) -> None:
+    minters = [record(subject="ann", created_at_ms=each) for each in range(510)]
+    await asyncio.gather(*(ports.tokens.add(each, OPERATOR, None, NOW) for each in minters))
+    below = [await minted_by(ports, minters[each], created_at_ms=1000 + each) for each in (0, 499, 500, 509)]
+    expected = [each.id for each in below[::-1] + minters[::-1]]
+    assert [each.id for each in await ports.tokens.select(OF_ANN, NOW)] == expected
+    done = await withdrawn(ports)
+    assert (done.entries, done.reading.number) == (514, 1)
+    (change,) = await ports.revocations.changes_after(0, 9)
+    assert {each.token_id for each in change.withdrawals} == set(expected)
+
+
+async def test_a_withdrawn_selection_is_one_revision_of_whole_tokens(ports: Ports) -> None:
+    ann = await minted(ports, subject="ann")
+    endless = await minted_by(ports, ann, 1, expires_at=None)
+    other = await minted(ports)
+    done = await withdrawn(ports)
+    assert (done.entries, done.reading.number) == (2, 1)
+    (change,) = await ports.revocations.changes_after(0, 9)
+    assert set(change.withdrawals) == {whole(ann.token_id), Withdrawal(endless.token_id, None, None)}
+    assert await ports.tokens.get(other.token_id) == other
+    assert await selected(ports, OfSubject("ann")) == set()
+
+
+async def test_only_what_is_selected_and_alive_becomes_an_entry(ports: Ports) -> None:
+    expired = await minted(ports, subject="ann", expires_at=NOW)
+    gone = await minted_by(ports, expired)
+    living = await minted_by(ports, gone, created_at_ms=NOW * 1000 + 7)
+    await minted(ports, subject="ann", created_at_ms=NOW * 1000 + 1)  # beyond the bound
+    await ports.revocations.withdraw([whole(gone.token_id)], OPERATOR, "", None, NOW)
+    done = await withdrawn(ports, Selection(OfSubject("ann"), NOW * 1000 + 1))
+    assert (done.entries, done.reading.number) == (1, 2)
+    (change,) = await ports.revocations.changes_after(1, 9)
+    assert change.withdrawals == (whole(living.token_id),)
+
+
+async def test_the_records_of_a_withdrawn_selection_say_so_derived_ones_too(ports: Ports) -> None:
+    ann = await minted(ports, subject="ann")
+    added = record(token_id=ann.token_id, lineage=(branch(5),))
+    derived = await ports.tokens.add_derived(added, OPERATOR, NOW)
+    made = await minted_by(ports, ann)
+    await withdrawn(ports, actor=holder("m"), now=NOW + 1)
+    found = [await ports.tokens.get(each.id) for each in (ann, derived, made)]
+    assert [(each.revoked_at, each.revoked_by, each.revoke_reason) for each in found if each] == [
+        (NOW + 1, "m", "leaked")
+    ] * 3
+
+
+async def test_every_token_of_a_selection_is_audited_under_its_revision(ports: Ports) -> None:
+    ann = await minted(ports, subject="ann")
+    made = await minted_by(ports, ann)
+    await withdrawn(ports, actor=holder("m", 1))
+    rows = [row for row in await ports.audit.newest(9) if row.action == "token.revoked"]
+    assert len(rows) == 2
+    assert {row.target for row in rows} == ids(ann, made)
+    assert {(row.at, row.actor, row.detail, row.revision) for row in rows} == {(NOW, "m", "leaked", 1)}
+
+
+async def test_a_token_of_which_a_branch_is_withdrawn_is_withdrawn_whole(ports: Ports) -> None:
+    ann = await minted(ports, subject="ann")
+    await ports.revocations.withdraw([part(ann.token_id, 1)], OPERATOR, "", None, NOW)
+    assert (await withdrawn(ports)).entries == 1
+
+
+async def test_withdrawing_an_empty_selection_changes_nothing(ports: Ports) -> None:
+    await minted(ports)
+    done = await withdrawn(ports, within=frozenset())
+    assert (done.entries, done.reading.number) == (0, 0)
+    assert [row.action for row in await ports.audit.newest(9)] == ["token.minted"]
+
+
+async def test_withdrawing_a_selection_again_uses_up_no_revision(ports: Ports) -> None:
+    await minted(ports, subject="ann")
+    await withdrawn(ports)
+    done = await withdrawn(ports)
+    assert (done.entries, done.reading.number) == (0, 1)
+    assert len(await ports.revocations.changes_after(0, 9)) == 1
+
+
+async def test_a_selection_within_its_bounds_is_withdrawn(ports: Ports) -> None:
+    ann = await minted(ports, subject="ann")
+    await minted_by(ports, ann, org="other", app="")
+    done = await withdrawn(ports, within=HERE | {("other", ""), ("nowhere", "")})
+    assert done.entries == 2
+
+
+@pytest.mark.parametrize(
+    "within",
+    [frozenset(), HERE, frozenset({("other", "api")}), frozenset({("acme", "api"), ("other", "web")})],
+)
+async def test_a_selection_beyond_its_bounds_changes_nothing(
+    ports: Ports, within: frozenset[tuple[str, str]]
+) -> None:
+    ann = await minted(ports, subject="ann")
+    made = await minted_by(ports, ann, org="other", app="api")
+    before = await ports.audit.newest(9)
+    with pytest.raises(SelectionChangedError) as refused:
+        await withdrawn(ports, within=within, request=REQUEST)
+    assert refused.value.retry_after > 0
+    assert [await ports.tokens.get(each.id) for each in (ann, made)] == [ann, made]
+    assert await ports.revocations.changes_after(0, 9) == []
+    assert (await ports.revocations.reading(NOW)).number == 0
+    assert await ports.audit.newest(9) == before
+    # The request was not used up by it either.
+    assert (await withdrawn(ports, request=Idempotency(REQUEST.key, b"else"))).entries == 2
+
+
+async def test_the_dead_do_not_count_for_the_bounds(ports: Ports) -> None:
+    ann = await minted(ports, subject="ann")
+    await minted_by(ports, ann, org="other", expires_at=NOW)
+    assert (await withdrawn(ports, within=HERE)).entries == 1
+
+
+async def test_derived_records_do_not_count_for_the_bounds(ports: Ports) -> None:
+    ann = await minted(ports, subject="ann")
+    elsewhere = record(token_id=ann.token_id, lineage=(branch(5),), org="other", subject="ann")
+    await ports.tokens.add_derived(elsewhere, OPERATOR, NOW)
+    assert (await withdrawn(ports, within=HERE)).entries == 1
+
+
+async def test_the_same_request_gives_the_answer_of_the_first_time(ports: Ports) -> None:
+    await minted(ports, subject="ann")
+    first = await withdrawn(ports, request=REQUEST)
+    late = await minted(ports, subject="ann")
+    await ports.revocations.withdraw([whole("b")], OPERATOR, "", None, NOW)
+    again = await withdrawn(ports, request=REQUEST, now=NOW + DAY - 1)
+    assert (again.entries, again.reading.number, again.reading.epoch) == (1, 1, first.reading.epoch)
+    assert await ports.tokens.get(late.token_id) == late
+
+
+async def test_the_same_request_gives_that_answer_even_if_the_selection_grew_beyond_its_bounds(
+    ports: Ports,
+) -> None:
+    await minted(ports, subject="ann")
+    await withdrawn(ports, within=HERE, request=REQUEST)
+    await minted(ports, subject="ann", org="other")
+    again = await withdrawn(ports, within=HERE, request=REQUEST)
+    assert (again.entries, again.reading.number) == (1, 1)
+
+
+async def test_an_answer_of_nothing_is_remembered_too(ports: Ports) -> None:
+    await withdrawn(ports, request=REQUEST)
+    await minted(ports, subject="ann")
+    again = await withdrawn(ports, request=REQUEST)
+    assert (again.entries, again.reading.number) == (0, 0)
+
+
+async def test_a_request_id_used_for_another_content_is_refused(ports: Ports) -> None:
+    await minted(ports, subject="ann")
+    await withdrawn(ports, request=REQUEST)
+    await minted(ports, subject="bob")
+    with pytest.raises(RequestReusedError):
+        await withdrawn(ports, Selection(OfSubject("bob")), request=Idempotency(REQUEST.key, b"else"))
+    assert (await ports.revocations.reading(NOW)).number == 1
+
+
+async def test_a_request_is_forgotten_after_a_day(ports: Ports) -> None:
+    await withdrawn(ports, request=REQUEST)
+    await minted(ports, subject="ann", expires_at=None)
+    done = await withdrawn(ports, request=Idempotency(REQUEST.key, b"else"), now=NOW + DAY)
+    assert done.entries == 1
+
+
+async def test_nothing_minted_by_the_selected_survives_it(ports: Ports) -> None:
+    ann = await minted(ports, subject="ann")
+
+    async def mint(turns: int) -> None:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        new = record(minter_token_id=ann.token_id)
+        try:
+            await ports.tokens.add(new, holder(ann.token_id), None, NOW)
+        except MinterWithdrawnError:
+            return
+
+    async def withdraw() -> None:
+        await asyncio.sleep(0.005)
+        await withdrawn(ports)
+
+    await asyncio.gather(withdraw(), *(mint(each % 20) for each in range(100)))
+    listed = await ports.tokens.page(EVERYTHING, None, 999)
+    assert [each.id for each in listed if each.revoked_at is None] == []
