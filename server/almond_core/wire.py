@@ -124,6 +124,7 @@ def _caveat_section(data: bytes, at: int) -> tuple[tuple[bytes, bytes | None, by
     location = verification_id = None
     if data[at : at + 1] == bytes([_LOCATION]):
         location, at = _field(data, at, _LOCATION)
+        _must_be_text(location)
     raw, at = _field(data, at, _IDENTIFIER)
     if data[at : at + 1] == bytes([_VERIFICATION]):
         verification_id, at = _field(data, at, _VERIFICATION)
@@ -176,6 +177,14 @@ def _field(data: bytes, at: int, field_type: int) -> tuple[bytes, int]:
     if start + length > len(data):
         _malformed("a field reaches past the end")
     return data[start : start + length], start + length
+
+
+def _must_be_text(location: bytes) -> None:
+    # Other libraries keep it as a string, and none could narrow the token.
+    try:
+        location.decode()
+    except UnicodeDecodeError:
+        _malformed("a third-party caveat's location is not UTF-8")
 
 
 def _end(data: bytes, at: int) -> int:

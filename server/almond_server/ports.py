@@ -69,7 +69,7 @@ class Record:
     """Of a derived token: the branch ids of all its generations, its own last. Empty for a minted one."""
 
     parent: str = ""
-    """Of a derived token: the id of its nearest ancestor that has a record. Empty for a minted one."""
+    """Of a derived token: the id of its nearest ancestor that had a record when it was registered."""
 
     @property
     def branch_id(self) -> bytes | None:
@@ -233,6 +233,10 @@ class Tokens(Protocol):
         """
         ...
 
+    async def answered(self, request: Idempotency, now: int) -> Record | None:
+        """Return the record that `add` answered to `request` within 24 h, or None; `RequestReusedError`."""
+        ...
+
     async def add_derived(self, record: Record, actor: Actor, now: int) -> Record:
         """Record a derived token, under its nearest recorded ancestor, and return the record that stands.
 
@@ -285,6 +289,10 @@ class Revocations(Protocol):
         """
         ...
 
+    async def answered(self, request: Idempotency, now: int) -> Withdrawn | None:
+        """Return what was answered to `request` within 24 h, or None; `RequestReusedError`."""
+        ...
+
     async def withdraw_selection(
         self,
         selection: Selection,
@@ -296,8 +304,8 @@ class Revocations(Protocol):
     ) -> Withdrawn:
         """Withdraw whole all that `Tokens.select` returns at the time of this very transaction.
 
-        If a record's (org, app) is not `within` (None: no bound), raise `SelectionChangedError`. Otherwise as
-        `withdraw`.
+        A request answered before comes first. If a record's (org, app) is not `within` (None: no bound),
+        raise `SelectionChangedError`. Otherwise as `withdraw`.
         """
         ...
 

@@ -124,7 +124,7 @@ async def test_what_the_feed_repeats_or_says_of_another_store_is_not_taken(
     assert set(server.view._withdrawn) == {"t1", "t2"}
 
 
-async def test_the_feed_alone_never_proves_the_view(
+async def test_the_feed_alone_is_never_believed(
     store: MemoryStore, feed: MemoryFeed, clock: SetClock
 ) -> None:
     server = Server(store, feed, clock)
@@ -132,9 +132,24 @@ async def test_the_feed_alone_never_proves_the_view(
         store.available = False
         clock.advance(6.0)
         await feed.publish(store.epoch, Change(1, (Withdrawal("t1", None, None),)))
-        await server.reaches(1)
+        await asyncio.sleep(0.1)
+        assert server.number == 0
         with pytest.raises(CannotKnowError):
             server.view.must_be_fresh()
+
+
+async def test_an_entry_of_a_past_that_a_restore_undid_hides_nothing(
+    store: MemoryStore, feed: MemoryFeed, clock: SetClock
+) -> None:
+    server = Server(store, feed, clock)
+    async with server.running():
+        # Genuine, of this epoch, and of number 1; but the store was restored to before it.
+        await feed.publish(store.epoch, Change(1, (Withdrawal("undone", None, None),)))
+        await asyncio.sleep(0.1)
+        await server.withdraw("t1")
+        await server.follower.catch_up()
+        assert server.number == 1
+    assert set(server.view._withdrawn) == {"t1"}
 
 
 async def test_a_poll_heals_what_a_cut_feed_lost(

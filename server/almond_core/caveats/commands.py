@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 EXACT: Final = "exact"
 PREFIX: Final = "prefix"
 
+_MAX_SHOWN: Final = 32
+
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
@@ -75,7 +77,7 @@ class Commands:
             )
         if any(each.covers(access.command) for each in self.patterns):
             return PERMITS
-        wanted = shlex.join(access.command)
+        wanted = _shown(access.command)
         return Denies(
             Reason.WRONG_OBJECT,
             f"command {wanted}",
@@ -91,8 +93,14 @@ class Commands:
         return ", or ".join(map(str, self.patterns)) or "none"
 
 
+def _shown(argv: tuple[str, ...]) -> str:
+    """Write the beginning of a command: a request may hold a quarter of a megabyte of one."""
+    clipped = tuple(each[:_MAX_SHOWN] for each in argv[:_MAX_SHOWN])
+    return shlex.join(clipped) + (" ..." if clipped != argv else "")
+
+
 def _pattern(entry: Json) -> Pattern:
-    if isinstance(entry, list) and entry and entry[0] in {EXACT, PREFIX}:
+    if isinstance(entry, list) and entry and entry[0] in (EXACT, PREFIX):
         argv = tuple(each for each in entry[1:] if isinstance(each, str))
         if len(argv) == len(entry) - 1:
             return Pattern(argv, entry[0] == PREFIX)

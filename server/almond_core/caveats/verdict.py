@@ -24,6 +24,15 @@ class Permits:
 PERMITS: Final = Permits()
 
 
+MAX_WORDS: Final = 500
+"""Characters of any text in a verdict: a hostile holder chooses what is quoted, and how often."""
+
+
+def clip(text: str) -> str:
+    """Return `text`, cut to `MAX_WORDS` characters."""
+    return text if len(text) <= MAX_WORDS else f"{text[: MAX_WORDS - 4]} ..."
+
+
 @dataclass(frozen=True, slots=True)
 class Denies:
     """The caveat denies the access: what was wanted, what it allows, and what a person can do."""
@@ -33,6 +42,10 @@ class Denies:
     allowed: str
     sentence: str
 
+    def __post_init__(self) -> None:
+        """Cut what is too long to read."""
+        _clip_all(self)
+
 
 @dataclass(frozen=True, slots=True)
 class NotNamed:
@@ -41,6 +54,17 @@ class NotNamed:
     wanted: str
     allowed: str
     sentence: str
+
+    def __post_init__(self) -> None:
+        """Cut what is too long to read."""
+        _clip_all(self)
+
+
+def _clip_all(verdict: Denies | NotNamed) -> None:
+    for name in ("wanted", "allowed", "sentence"):
+        text = getattr(verdict, name)
+        if len(text) > MAX_WORDS:
+            object.__setattr__(verdict, name, clip(text))
 
 
 Verdict: TypeAlias = Permits | Denies | NotNamed

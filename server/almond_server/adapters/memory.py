@@ -105,6 +105,12 @@ class MemoryTokens:
         self._store.audit.append(AuditRow(now, actor.name, "token.minted", record.token_id, record.kind, 0))
         return record
 
+    async def answered(self, request: Idempotency, now: int) -> Record | None:
+        """Return what `add` answered to a request."""
+        await self._store.turn()
+        earlier = self._store.answered(request, now)
+        return None if earlier is None else self._store.records[earlier]
+
     async def add_derived(self, record: Record, actor: Actor, now: int) -> Record:
         """Record a derived token; what it may refuse and return is the port's."""
         await self._store.turn()
@@ -175,6 +181,12 @@ class MemoryRevocations:
         await self._store.turn()
         return self._withdraw(withdrawals, actor, reason, request, now)
 
+    async def answered(self, request: Idempotency, now: int) -> Withdrawn | None:
+        """Return what was answered to a request."""
+        await self._store.turn()
+        earlier = self._store.answered(request, now)
+        return None if earlier is None else Withdrawn(*earlier)
+
     async def withdraw_selection(
         self,
         selection: Selection,
@@ -186,6 +198,9 @@ class MemoryRevocations:
     ) -> Withdrawn:
         """Withdraw all that is selected; what it may refuse and return is the port's."""
         await self._store.turn()
+        earlier = self._store.answered(request, now)
+        if earlier is not None:
+            return Withdrawn(*earlier)
         found = _selected(self._store, selection, now)
         if within is not None and not {(each.org, each.app) for each in found} <= within:
             raise SelectionChangedError("Something was minted meanwhile.", 0.1)

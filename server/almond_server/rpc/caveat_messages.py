@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from almond_core import caveats
 from almond_core.caveats import Caveat
 from almond_core.caveats.commands import EXACT, PREFIX
 from almond_core.errors import CaveatError, FieldError
+from almond_core.wire import MAX_CAVEATS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from google.protobuf.timestamp_pb2 import Timestamp
 
     from almond.v1 import access_pb2, caveat_pb2
     from almond_core.canonical import Json
 
 
-def caveats_of(messages: Iterable[caveat_pb2.Caveat], field: str) -> list[Caveat]:
+def caveats_of(messages: Sequence[caveat_pb2.Caveat], field: str) -> list[Caveat]:
     """Read caveats to write; a caveat without meaning is refused here, naming which."""
+    if len(messages) > MAX_CAVEATS:
+        raise FieldError(field, f"at most {MAX_CAVEATS} caveats")
     read: list[Caveat] = []
     for index, message in enumerate(messages):
         try:

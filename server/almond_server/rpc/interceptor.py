@@ -1,7 +1,7 @@
 """The one interceptor: bounds what is parsed, turns errors into statuses, and logs what went wrong.
 
-Around every unary call of `almond.v1`: raw bytes in, limit, parse, handler, serialise. Health passes
-untouched; reflection needs a caller who may read the schema.
+Around every call: raw bytes in, limit, parse, handler, serialise. Reflection needs a caller who may read the
+schema.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import grpc
 import structlog
 from google.protobuf.message import DecodeError
 
+from almond_core.errors import AlmondError
 from almond_server.rpc.call_of import call_of
 from almond_server.rpc.errors import TooLargeError, UnparsableError, fault_of
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 MAX_REQUEST_BYTES: Final = 64 * 1024
 MAX_BATCH_BYTES: Final = 2 * 1024 * 1024
-OWN_PREFIX: Final = "/almond.v1."
 REFLECTION_PREFIX: Final = "/grpc.reflection."
 
 _LIMITS: Final = {"/almond.v1.TokenService/BatchVerify": MAX_BATCH_BYTES}
@@ -55,12 +55,14 @@ class Edge(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None:
             return None
-        if method.startswith(OWN_PREFIX):
+        if handler.unary_unary is not None:
             wrapped = _bounded(handler, method)
+        elif handler.unary_stream is not None:
+            wrapped = _watched(handler, method)
         elif method.startswith(REFLECTION_PREFIX):
             wrapped = _guarded(handler, method, self._may_reflect)
         else:
-            return handler
+            return None  # there is no other sort of method, and none gets in unbounded
         self._wrapped[method] = wrapped
         return wrapped
 
@@ -72,7 +74,7 @@ def _bounded(handler: Handler, method: str) -> Handler:
     async def call(raw: bytes, context: Context) -> bytes:
         try:
             return bytes(serialize(await answer(_parsed(parse, raw, limit), context)))
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, grpc.aio.AbortError):
             raise
         except Exception as error:  # noqa: BLE001 - the edge of the program: everything becomes a status
             return await _abort(error, method, context)
@@ -80,18 +82,35 @@ def _bounded(handler: Handler, method: str) -> Handler:
     return grpc.unary_unary_rpc_method_handler(call)
 
 
+def _watched(handler: Handler, method: str) -> Handler:
+    parse, serialize = handler.request_deserializer, handler.response_serializer
+
+    async def call(raw: bytes, context: Context) -> AsyncIterator[bytes]:
+        try:
+            async for response in handler.unary_stream(_parsed(parse, raw, MAX_REQUEST_BYTES), context):
+                yield bytes(serialize(response))
+        except AlmondError as error:
+            await _abort(error, method, context)
+
+    return grpc.unary_stream_rpc_method_handler(call)
+
+
 def _guarded(handler: Handler, method: str, may_reflect: Callable[[Call], None]) -> Handler:
-    async def call(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
+    parse, serialize = handler.request_deserializer, handler.response_serializer
+
+    async def parsed(raws: AsyncIterator[bytes]) -> AsyncIterator[Any]:
+        async for raw in raws:
+            yield _parsed(parse, raw, MAX_REQUEST_BYTES)
+
+    async def call(raws: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
         try:
             may_reflect(call_of(context))
-        except Exception as error:  # noqa: BLE001 - as above
+            async for response in handler.stream_stream(parsed(raws), context):
+                yield bytes(serialize(response))
+        except AlmondError as error:
             await _abort(error, method, context)
-        async for response in handler.stream_stream(requests, context):
-            yield response
 
-    return grpc.stream_stream_rpc_method_handler(
-        call, handler.request_deserializer, handler.response_serializer
-    )
+    return grpc.stream_stream_rpc_method_handler(call)
 
 
 def _parsed(parse: Callable[[bytes], Any], raw: bytes, limit: int) -> Any:

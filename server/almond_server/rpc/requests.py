@@ -10,7 +10,7 @@ from almond_core.caveats import Pattern
 from almond_core.caveats.valid import END_OF_TIME
 from almond_core.errors import CaveatError, FieldError
 from almond_core.masks import parse_actions
-from almond_core.model import Access, Source, checked_id
+from almond_core.model import Access, Source, checked_id, token_id_bytes
 from almond_server.ports import ExpiryRule, MintedBy, OfApp, OfOrg, OfSubject, Selection
 from almond_server.rpc.caveat_messages import caveats_of, pattern_of
 from almond_server.service.branch_id import branch_id_of
@@ -123,27 +123,37 @@ def _target_of(message: token_service_pb2.RevokeRequest) -> Target:
             return WholeToken(message.token_id)
         case "branch":
             its = message.branch
+            _check_token_id("branch", its.token_id)
             return Branch(its.token_id, branch_id_of("branch.branch_id", its.branch_id))
         case "token":
             return Possession(message.token)
         case "minted_by":
             by = message.minted_by
+            _check_token_id("minted_by", by.token_id)
             branch_id = branch_id_of("minted_by.branch_id", by.branch_id) if by.branch_id else None
-            return Selection(MintedBy(by.token_id, branch_id), _before(by))
+            return Selection(MintedBy(by.token_id, branch_id), _before("minted_by", by))
         case "subject":
             subject = checked_id("subject.subject", message.subject.subject)
-            return Selection(OfSubject(subject), _before(message.subject))
+            return Selection(OfSubject(subject), _before("subject", message.subject))
         case "app":
             org, app = checked_id("app.org", message.app.org), checked_id("app.app", message.app.app)
-            return Selection(OfApp(org, app), _before(message.app))
+            return Selection(OfApp(org, app), _before("app", message.app))
         case "org":
-            return Selection(OfOrg(checked_id("org.org", message.org.org)), _before(message.org))
+            return Selection(OfOrg(checked_id("org.org", message.org.org)), _before("org", message.org))
         case _:
             arms = message.DESCRIPTOR.oneofs_by_name["target"].fields
             raise FieldError("target", f"one of {', '.join(arm.name for arm in arms)}")
 
 
+def _check_token_id(arm: str, token_id: str) -> None:
+    try:
+        token_id_bytes(token_id)
+    except FieldError as error:
+        raise FieldError(f"{arm}.token_id", error.sentence) from None
+
+
 def _before(
+    arm: str,
     message: token_service_pb2.MintedByTarget
     | token_service_pb2.SubjectTarget
     | token_service_pb2.AppTarget
@@ -152,7 +162,7 @@ def _before(
     if not message.HasField("issued_before"):
         return None
     if message.issued_before.nanos or not 0 <= message.issued_before.seconds < END_OF_TIME:
-        raise FieldError("issued_before", "whole seconds since 1970, before the year 10000")
+        raise FieldError(f"{arm}.issued_before", "whole seconds since 1970, before the year 10000")
     return message.issued_before.seconds * 1000
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from almond_core.model import Identity
+    from almond_core.wire import WireCaveat
     from almond_server.ports import ExpiryRule, Record
     from almond_server.service.records import Inspection
     from almond_server.service.revoker import Revoked
@@ -165,7 +166,7 @@ def inspection(
         facts=facts(token.unverified_identity, branch_ids, minting.expires_at(first_party)),
         caveats=[_text(caveat.raw) for caveat in token.unverified_caveats],
         text_length=text_length,
-        summary=minting.summarize(caveat.raw for caveat in token.unverified_caveats),
+        summary=_summary(token.unverified_caveats),
         inspect_time=_time(now_ms // 1000),
     )
     if inspection.told:
@@ -179,6 +180,13 @@ def inspection(
     if inspection.record is not None:
         response.record.CopyFrom(record(inspection.record))
     return response
+
+
+def _summary(caveats: Iterable[WireCaveat]) -> str:
+    # A third party's caveat is bytes of anybody's making: they may look like a grant.
+    given = list(caveats)
+    said = minting.summarize(each.raw for each in given if each.body is not None)
+    return said if all(each.body is not None for each in given) else f"{said}; a third-party restriction"
 
 
 def branch(branch_id: bytes) -> str:

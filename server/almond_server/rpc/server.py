@@ -34,6 +34,8 @@ REFLECTION_V1: Final = "grpc.reflection.v1.ServerReflection"
 _OPTIONS: Final = (
     ("grpc.max_receive_message_length", MAX_BATCH_BYTES),
     ("grpc.max_metadata_size", 16 * 1024),
+    # Identity alone: gRPC inflates before it looks at the limit, so a kilobyte could ask for a gigabyte.
+    ("grpc.compression_enabled_algorithms_bitset", 1),
     # Off: with gRPC's default, a second server on the port would silently get half of the connections.
     ("grpc.so_reuseport", 0),
 )

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 MAX_BATCH: Final = 500
 _SLICE: Final = 32
 _MAX_PAGE_TOKEN: Final = 128
+_MAX_PAGE_BYTES: Final = 1024 * 1024
+"""A page ends early above this: what a record says is its maker's choice."""
+
 _PLACE: Final = re.compile(r'\[([0-9]{1,15}), "([A-Za-z0-9_-]{22}(?:/[A-Za-z0-9_-]{22})?)"\]')
 
 
@@ -155,10 +158,17 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
         app = request.app if request.HasField("app") else None
         after = _page_start(request.page_token)
         records = await self._records.list(call_of(context), request.org, app, request.show_all, limit, after)
-        response = pb.ListTokensResponse(records=[responses.record(each) for each in records])
-        if len(records) == limit:
-            last = records[-1]
-            response.next_page_token = _page_token(last.created_at_ms, last.id)
+        response, size = pb.ListTokensResponse(), 0
+        for index, each in enumerate(records):
+            if index % _SLICE == _SLICE - 1:
+                await asyncio.sleep(0)
+            written = responses.record(each)
+            size += written.ByteSize()
+            response.records.append(written)
+            is_last = index == len(records) - 1 and len(records) < limit
+            if not is_last and (index == limit - 1 or size > _MAX_PAGE_BYTES):
+                response.next_page_token = _page_token(each.created_at_ms, each.id)
+                break
         return response
 
 

@@ -13,7 +13,7 @@ from almond_core import chain, header, wire
 from almond_core.caveats import clear
 from almond_core.caveats.audience import ALMOND
 from almond_core.decision import Denial, Judged, judge
-from almond_core.errors import Reason, TokenError
+from almond_core.errors import FieldError, Reason, TokenError
 from almond_core.masks import ALL
 from almond_core.model import RESERVED_ORG, Access, Circumstances
 from almond_server.errors import PermissionDeniedError, UnauthenticatedError
@@ -82,12 +82,13 @@ class Callers:
         """
         return self.permit_each(call, lambda _: needs)
 
-    def authenticate(self, call: Call) -> None:
-        """Make sure that one of the caller's tokens is genuine and live, whatever it permits.
+    def authenticate(self, call: Call) -> Sequence[Caller]:
+        """Return the caller, by each token that is genuine and live, whatever it permits; at least one.
 
-        Raises `UnauthenticatedError` otherwise.
+        Raises `UnauthenticatedError` if there is none.
         """
         denials: list[Denial] = []
+        found: list[Caller] = []
         for text in _texts(call.authorization):
             try:
                 token = self._verified(text)
@@ -96,14 +97,17 @@ class Callers:
                 continue
             over = self._over(token)
             if not over:
-                return
+                found.append(Caller(token))
             denials.extend(over)
-        raise _unauthenticated(denials)
+        if not found:
+            raise _unauthenticated(denials)
+        return found
 
     def permit_each(self, call: Call, needs_of: Callable[[VerifiedToken], Sequence[Need]]) -> Caller:
         """Like `permit`, where the needs (at least one) depend on which token of the header is tried."""
         denials: list[Denial] = []
         refused: list[Need] = []
+        meaningless: FieldError | None = None
         for text in _texts(call.authorization):
             try:
                 token = self._verified(text)
@@ -114,11 +118,18 @@ class Callers:
             if over:
                 denials.extend(over)
                 continue
-            unmet = next((need for need in needs_of(token) if not self._meets(token, need, call)), None)
+            try:
+                needed = needs_of(token)
+            except FieldError as error:  # with this token the request has no meaning; perhaps with the next
+                meaningless = meaningless or error
+                continue
+            unmet = next((need for need in needed if not self._meets(token, need, call)), None)
             if unmet is None:
                 self._uses.note(token, self._clock.now_ms() // 1000)
                 return Caller(token)
             refused.append(unmet)
+        if meaningless is not None:
+            raise meaningless
         raise _denied(refused) if refused else _unauthenticated(denials)
 
     def _over(self, token: VerifiedToken) -> list[Denial]:

@@ -57,8 +57,8 @@ class Follower:
             tasks.create_task(self._read_feed())
             tasks.create_task(self._publish())
 
-    async def catch_up(self) -> None:
-        """Bring the view to the store's newest revision and prove it.
+    async def catch_up(self, *, publish: bool = True) -> None:
+        """Bring the view to the store's newest revision and prove it; `publish` what others may not know.
 
         Raises `CannotKnowError` if the store does not answer, or has gone backwards or been exchanged.
         """
@@ -73,7 +73,7 @@ class Follower:
                 )
             while not self._view.prove(reading, began):
                 changes = await self._revocations.changes_after(self._view.revision.number, _BATCH)
-                taken = [change for change in changes if self._take(change, publish=True)]
+                taken = [change for change in changes if self._take(change, publish=publish)]
                 if not taken and not self._view.prove(reading, began):
                     raise CannotKnowError("The store's revisions have a gap; an operator must look at it.")
 
@@ -99,13 +99,12 @@ class Follower:
             await asyncio.sleep(_FEED_RETRY_SECONDS)
 
     async def _hear(self, epoch: str, change: Change) -> None:
+        # Only a wake-up: an entry may be genuine and yet of a past that a restore has undone, and its number
+        # would then hide the store's own change of that number.
         if epoch != self._view.revision.epoch or change.number <= self._view.revision.number:
             return
-        if not self._take(change, publish=False):
-            with contextlib.suppress(
-                CannotKnowError
-            ):  # a gap: the store has what is missing, now or at a poll
-                await self.catch_up()
+        with contextlib.suppress(CannotKnowError):  # the next poll will do
+            await self.catch_up(publish=False)
 
     def _take(self, change: Change, *, publish: bool) -> bool:
         taken = self._view.apply(change)

@@ -95,12 +95,27 @@ class Minter:
         self._view.must_be_fresh()
         own = order.kind.caveats(order.org)
         caller = self._callers.permit_each(call, lambda token: _needs(order, token, own))
-        ttl = await self._policy.ttl_of(order, minting.orgs_left(minting.inherit(caller.token, own)))
-        record = self._draw_up(caller, order, own, ttl)
         idempotency = None if request is None else idempotency_of("mint", caller, *request)
+        ttl = await self._ttl(caller, order, own, idempotency)
+        record = self._draw_up(caller, order, own, ttl)
         standing = await self._tokens.add(record, caller.actor, idempotency, self._clock.now_ms() // 1000)
         token = self._derive(standing)
         return Minted(token.text, token.branch_id, standing)
+
+    async def _ttl(
+        self, caller: Caller, order: MintOrder, own: list[Caveat], request: Idempotency | None
+    ) -> int:
+        try:
+            return await self._policy.ttl_of(order, minting.orgs_left(minting.inherit(caller.token, own)))
+        except FieldError:
+            # What was minted before the maximum was lowered is what a retry gets: `add` will return it.
+            earlier = None if request is None else await self._tokens.answered(request, self._now())
+            if earlier is None or order.ttl_seconds is None:
+                raise
+            return order.ttl_seconds
+
+    def _now(self) -> int:
+        return self._clock.now_ms() // 1000
 
     def _draw_up(self, caller: Caller, order: MintOrder, own: list[Caveat], ttl: int) -> Record:
         now_ms = self._clock.now_ms()

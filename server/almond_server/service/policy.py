@@ -56,7 +56,7 @@ class Policy:
     async def put(self, call: Call, rule: ExpiryRule) -> None:
         """Set a rule; raises `FieldError` and the caller's errors."""
         caller = self._callers.permit(call, needs.to_set_policy())
-        _check_place(rule.org, rule.kind)
+        _check_place("policy.", rule.org, rule.kind)
         for name, ttl in (("default_ttl", rule.default_ttl), ("max_ttl", rule.max_ttl)):
             if ttl is not None and ttl <= 0:
                 raise FieldError(f"policy.{name}", "more than 0 s")
@@ -69,7 +69,7 @@ class Policy:
     async def delete(self, call: Call, org: str, kind: str) -> None:
         """Take back a rule; raises `FieldError`, the caller's errors, `PolicyNotFoundError`."""
         caller = self._callers.permit(call, needs.to_set_policy())
-        _check_place(org, kind)
+        _check_place("", org, kind)
         if not await self._policies.delete(org, kind, caller.actor, self._clock.now_ms() // 1000):
             raise PolicyNotFoundError(
                 "No policy is set for that org and kind; `almond policy list` shows them."
@@ -81,11 +81,11 @@ class Policy:
         return await self._policies.rules([checked_id("org", org)] if org else [])
 
 
-def _check_place(org: str, kind: str) -> None:
-    checked_id("policy.org", org)
+def _check_place(within: str, org: str, kind: str) -> None:
+    checked_id(f"{within}org", org)
     if kind not in kinds.NAMES | {EVERY_KIND}:
         raise FieldError(
-            "policy.kind", f"one of {', '.join(sorted(kinds.NAMES))}, or {EVERY_KIND} for every kind"
+            f"{within}kind", f"one of {', '.join(sorted(kinds.NAMES))}, or {EVERY_KIND} for every kind"
         )
 
 

@@ -132,13 +132,14 @@ class Revoker:
     ) -> Revoked:
         record = await self._record(call, token_id)
         caller = self._callers.permit(call, needs.to_revoke(record.org, record.app))
-        own = caller.token.identity.token_id == token_id
-        includes_caller = own and (branch_id is None or branch_id in caller.token.branch_ids)
+        includes_caller = _is_of(caller.token, token_id, branch_id)
         if order.validate_only:
-            derived = None if branch_id is None else await self._tokens.get(record_id(token_id, branch_id))
-            shown = derived or record
-            entries = 0 if shown.revoked_at is not None or record.revoked_at is not None else 1
-            return Revoked(entries, None, [shown], includes_caller)
+            shown = record if branch_id is None else await self._tokens.get(record_id(token_id, branch_id))
+            is_over = record.revoked_at is not None
+            if branch_id is not None:
+                await self._follower.catch_up()
+                is_over = self._view.has(token_id, branch_id)
+            return Revoked(int(not is_over), None, [] if shown is None else [shown], includes_caller)
         withdrawal = Withdrawal(record.token_id, branch_id, record.expires_at)
         idempotency = None if request is None else idempotency_of("revoke", caller, *request)
         done = await self._revocations.withdraw(
@@ -149,8 +150,13 @@ class Revoker:
     async def _revoke_selection(
         self, call: Call, selection: Selection, order: RevokeOrder, request: tuple[str, bytes] | None
     ) -> Revoked:
-        self._callers.authenticate(call)
+        genuine = self._callers.authenticate(call)
         now = self._clock.now_ms() // 1000
+        if request is not None and not order.validate_only:
+            for each in genuine:
+                done = await self._revocations.answered(idempotency_of("revoke", each, *request), now)
+                if done is not None:
+                    return await self._revoked(done)
         # Whoever finds nothing learns that much only with a right of the place where it would be.
         place = (RESERVED_ORG, "")
         if isinstance(selection.of, MintedBy):
@@ -185,26 +191,34 @@ class Revoker:
     async def _revoke_presented(self, call: Call, target: Possession, order: RevokeOrder) -> Revoked:
         presented = chain.verify(wire.decode(target.text), self._keys)
         token_id = presented.identity.token_id
-        if call.authorization is None:
-            self._limiter.spend(f"token {token_id}", f"peer {call.peer}")
-        else:
-            self._callers.authenticate(call)
+        genuine = () if call.authorization is None else self._callers.authenticate(call)
+        includes_caller = any(_is_of(each.token, token_id, presented.branch_ids[-1]) for each in genuine)
         if self._view.standing(presented) is not LIVE:
-            return Revoked(0, self._view.revision)
+            revision = None if order.validate_only else self._view.revision
+            return Revoked(0, revision, includes_caller=includes_caller)
         if order.validate_only:
-            return Revoked(1, None)
+            return Revoked(1, None, includes_caller=includes_caller)
+        # Each of these writes an entry that stays: nobody gets to make them without bound.
+        keys = [f"token {token_id}"] if genuine else [f"token {token_id}", f"peer {call.peer}"]
+        self._limiter.spend(*keys)
         record = await self._tokens.get(token_id)
         withdrawal = _of_presented(presented, record)
         actor = Actor(f"possession of {token_id}", token_id, presented.identity.key_id, presented.branch_ids)
         now = self._clock.now_ms() // 1000
         return await self._revoked(
-            await self._revocations.withdraw([withdrawal], actor, order.reason, None, now)
+            await self._revocations.withdraw([withdrawal], actor, order.reason, None, now),
+            includes_caller=includes_caller,
         )
 
     async def _revoked(self, done: Withdrawn, *, includes_caller: bool = False) -> Revoked:
         await self._follower.catch_up()
         revision = Revision(done.reading.epoch, done.reading.number)
         return Revoked(done.entries, revision, includes_caller=includes_caller)
+
+
+def _is_of(token: VerifiedToken, token_id: str, branch_id: bytes | None) -> bool:
+    """Tell whether a token is, or derives from, the one that is withdrawn."""
+    return token.identity.token_id == token_id and (branch_id is None or branch_id in token.branch_ids)
 
 
 def _needs_of(selection: Selection, found: Sequence[Record], place: tuple[str, str]) -> list[needs.Need]:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from almond_core.chain import VerifiedToken
     from almond_server.ports import Change, Clock, Reading
 
-_WHOLE: Final = frozenset({b"whole"})
-"""The entry of a token withdrawn whole. No branch id is five bytes long."""
+_WHOLE: Final[set[bytes]] = {b"whole"}
+"""The entry of a token withdrawn whole. No branch id is five bytes long; nothing is ever added to it."""
 
 
 class RevocationView:
@@ -24,7 +24,7 @@ class RevocationView:
 
     def __init__(self, epoch: str, max_staleness: float, clock: Clock) -> None:
         """Start empty and stale: nothing is known until a reading of the store proves it."""
-        self._withdrawn: dict[str, frozenset[bytes]] = {}
+        self._withdrawn: dict[str, set[bytes]] = {}
         self._clock = clock
         self._max_staleness = max_staleness
         self._proven_at: float | None = None
@@ -43,6 +43,11 @@ class RevocationView:
             if branch_id in entry:
                 return Withdrawn(f"branch, generation {generation} of {len(token.branch_ids) - 1}")
         return LIVE
+
+    def has(self, token_id: str, branch_id: bytes) -> bool:
+        """Tell whether a branch, or its whole token, is known to be withdrawn, however stale."""
+        entry = self._withdrawn.get(token_id, ())
+        return entry is _WHOLE or branch_id in entry
 
     @property
     def is_fresh(self) -> bool:
@@ -76,11 +81,12 @@ class RevocationView:
         if change.number != self.revision.number + 1:
             return False
         for withdrawal in change.withdrawals:
-            entry = self._withdrawn.get(withdrawal.token_id, frozenset())
             if withdrawal.branch_id is None:
                 self._withdrawn[withdrawal.token_id] = _WHOLE
-            elif entry is not _WHOLE:
-                self._withdrawn[withdrawal.token_id] = entry | {withdrawal.branch_id}
+                continue
+            entry = self._withdrawn.setdefault(withdrawal.token_id, set())
+            if entry is not _WHOLE:
+                entry.add(withdrawal.branch_id)
         self.revision = Revision(self.revision.epoch, change.number)
         return True
 

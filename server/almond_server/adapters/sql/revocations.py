@@ -43,6 +43,11 @@ class SqlRevocations:
         """Withdraw under one new revision; what it may refuse and return is the port's."""
         return await self._withdraw(lambda _: withdrawals, actor, reason, request, now)
 
+    async def answered(self, request: Idempotency, now: int) -> Withdrawn | None:
+        """Return what was answered to a request."""
+        at = self._store_time(now)
+        return await self._database.write(lambda connection: _answered(connection, request, now, at))
+
     async def withdraw_selection(
         self,
         selection: Selection,
@@ -73,11 +78,9 @@ class SqlRevocations:
         at = self._store_time(now)
 
         def work(connection: Connection) -> Withdrawn:
-            before = requests.answered(connection, request, now)
+            before = _answered(connection, request, now, at)
             if before is not None:
-                entries, number = map(int, before.split())
-                reading = _read(connection, at)
-                return Withdrawn(entries, Reading(reading.epoch, number, reading.store_time))
+                return before
             reading = _read(connection, at)
             entries = 0
             for each in withdrawals_in(connection):
@@ -127,6 +130,15 @@ class SqlRevocations:
     def _store_time(self, now: int) -> int:
         self._highest_time = max(self._highest_time, now)
         return self._highest_time
+
+
+def _answered(connection: Connection, request: Idempotency | None, now: int, at: int) -> Withdrawn | None:
+    before = requests.answered(connection, request, now)
+    if before is None:
+        return None
+    entries, number = map(int, before.split())
+    reading = _read(connection, at)
+    return Withdrawn(entries, Reading(reading.epoch, number, reading.store_time))
 
 
 def _stands(connection: Connection, withdrawal: Withdrawal) -> bool:

@@ -45,6 +45,15 @@ class SqlTokens:
 
         return await self._database.write(work)
 
+    async def answered(self, request: Idempotency, now: int) -> Record | None:
+        """Return what `add` answered to a request."""
+
+        def work(connection: Connection) -> Record | None:
+            before = requests.answered(connection, request, now)
+            return None if before is None else _get(connection, before)
+
+        return await self._database.write(work)
+
     async def add_derived(self, record: Record, actor: Actor, now: int) -> Record:
         """Record a derived token; what it may refuse and return is the port's."""
 
