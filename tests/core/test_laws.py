@@ -242,6 +242,30 @@ def test_only_its_session_keeps_a_personal_token_s_child_from_permitting_more(
     assert permits(without_session, access, when) or not permits(child, access, when)
 
 
+def test_a_personal_token_leaves_its_session_behind_and_nothing_else() -> None:
+    admin = minted(*map(caveats.parse, (["org", "*", "*"], ["valid", None, worlds.NOW + 9])))
+    session = Valid(None, worlds.NOW + 9)  # as long as the admin's own end, and yet not the same thing
+    of_login = minting.inherit(genuine(admin), Personal("ann", ("acme",), "member").caveats(""), session)
+    assert of_login == (
+        b'["orgs",{"acme":"*"}]',
+        caveats.encode(session),
+        b'["roles",["member"]]',
+        caveats.encode(session),
+    )
+    login = minting.mint(worlds.PRK, replace(worlds.IDENTITY, kind="personal"), of_login).text
+    held = minting.attenuate(login, [caveats.parse(["action", "r"])]).text
+    assert minting.inherit(genuine(held), Deploy("web").caveats("acme")[:1]) == (
+        b'["orgs",{"acme":"*"}]',
+        b'["roles",["member"]]',
+        caveats.encode(session),
+        b'["action","r"]',
+        b'["org","acme","*"]',
+    )
+    # Of another kind, nothing is left behind.
+    other = minting.mint(worlds.PRK, worlds.IDENTITY, of_login).text
+    assert minting.inherit(genuine(other), [])[1] == caveats.encode(session)
+
+
 @given(org_caveats, st.lists(any_caveats, max_size=3), accesses(), circumstances)
 def test_alternatives_never_mix(
     org: Caveat, written: list[Caveat], access: Access, when: Circumstances

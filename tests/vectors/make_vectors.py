@@ -482,6 +482,13 @@ def catalogue_cases() -> list[dict[str, Any]]:
         refused(
             "an exact command of no word", "BROKEN_CAVEAT", 1, ORG, '["commands",[["exact"]]]', access=runs
         ),
+        refused("a mode that is no text", "BROKEN_CAVEAT", 1, ORG, '["commands",[[["x"]]]]', access=runs),
+        refused("a role that is no text", "BROKEN_CAVEAT", 1, ORG, '["roles",[{"a":1}]]'),
+        refused("a block that is no text", "BROKEN_CAVEAT", 1, ORG, '["ip",[[1]]]', access=at("10.1.2.3")),
+        refused("a name that is no text", "BROKEN_CAVEAT", 1, ORG, '["mutations",[["x"]]]'),
+        refused("a service that is no text", "BROKEN_CAVEAT", 1, ORG, '["audience",[["x"]]]'),
+        refused("a key that is no text", "BROKEN_CAVEAT", 1, ORG, '["attribute",["x"],[]]'),
+        refused("a source that is no text", "BROKEN_CAVEAT", 1, ORG, '["source",{"app":["x"]}]'),
         refused("an unknown mode", "BROKEN_CAVEAT", 1, ORG, '["commands",[["suffix","a"]]]', access=runs),
         allowed("the first alternative", ORG, ssh, access=certificate),
         allowed(

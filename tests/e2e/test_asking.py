@@ -1,0 +1,59 @@
+"""At a terminal, `revoke` shows what it would do and asks."""
+
+from __future__ import annotations
+
+import os
+import pty
+from pathlib import Path
+
+import pytest
+
+from e2e.service import ALMOND, DevService, clean_environment
+
+
+def _at_a_terminal(service: DevService, answer: str, token: str, *words: str) -> tuple[int, str]:
+    """Run a command as a person would, answer its question, and return its exit code and the screen."""
+    environment = clean_environment() | {
+        "ALMOND_ADDRESS": service.address,
+        "ALMOND_API_TOKEN": token,
+        "COLUMNS": "200",
+    }
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execve(ALMOND, [ALMOND, *words], environment)  # noqa: S606 - no shell is wanted
+    screen = b""
+    while True:
+        try:
+            read = os.read(terminal, 4096)
+        except OSError:  # what Linux answers when the other side has closed
+            break
+        screen += read
+        if screen.endswith(b"[y/N]: "):
+            os.write(terminal, f"{answer}\n".encode())
+    _, status = os.waitpid(child, 0)
+    os.close(terminal)
+    return os.waitstatus_to_exitcode(status), screen.decode()
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "state"), [("n", 1, "live"), ("", 1, "live"), ("y", 0, "revoked")]
+)
+def test_revoke_says_what_it_reaches_and_asks(tmp_path: Path, answer: str, code: int, state: str) -> None:
+    with DevService(tmp_path / "data") as service:
+        own = service.almond("tokens", "create", "org", "-o", "acme").out.strip()
+        service.almond("tokens", "create", "deploy", "-o", "acme", "-a", "web", "-n", "for web")
+        ended, screen = _at_a_terminal(service, answer, own, "tokens", "revoke", "--org", "acme")
+        assert ended == code, screen
+        assert "2 tokens to revoke" in screen
+        assert "for web" in screen
+        assert "YOUR OWN token is among them" in screen
+        listed = service.almond("tokens", "list", "-o", "acme", "--all").out.splitlines()[1:]
+        assert [line.split()[-1] for line in listed] == [state, state]
+
+
+def test_with_yes_nothing_is_asked(tmp_path: Path) -> None:
+    with DevService(tmp_path / "data") as service:
+        admin = (service.data_dir / "admin.token").read_text().strip()
+        service.almond("tokens", "create", "org", "-o", "acme")
+        ended, screen = _at_a_terminal(service, "n", admin, "tokens", "revoke", "--org", "acme", "--yes")
+        assert (ended, "1 token revoked" in screen, "[y/N]" in screen) == (0, True, False), screen
