@@ -243,7 +243,7 @@ def test_only_its_session_keeps_a_personal_token_s_child_from_permitting_more(
 
 
 def test_a_personal_token_leaves_its_session_behind_and_nothing_else() -> None:
-    admin = minted(*map(caveats.parse, (["org", "*", "*"], ["valid", None, worlds.NOW + 9])))
+    admin = minted(caveats.parse(["org", "*", "*"]), Valid(None, worlds.NOW + 9))
     session = Valid(None, worlds.NOW + 9)  # as long as the admin's own end, and yet not the same thing
     of_login = minting.inherit(genuine(admin), Personal("ann", ("acme",), "member").caveats(""), session)
     assert of_login == (
