@@ -95,12 +95,11 @@ async def almond(data_dir: Path, **changed: Any) -> AsyncIterator[Almond]:
 
 @contextlib.asynccontextmanager
 async def served(app: App, settings: Settings, valkey: ValkeyChild) -> AsyncIterator[Almond]:
-    await app.health.start()
     await app.follower.catch_up()
     address = f"127.0.0.1:{app.server.add_insecure_port('127.0.0.1:0')}"
     await app.server.start()
     following = asyncio.create_task(app.follower.run())
-    await app.health.set(serving=True)
+    app.health.set(serving=True)
     try:
         async with channel_to(address) as channel:
             yield Almond(
@@ -114,7 +113,7 @@ async def served(app: App, settings: Settings, valkey: ValkeyChild) -> AsyncIter
                 valkey,
             )
     finally:
-        await app.health.leave()
+        app.health.leave()
         await app.server.stop(None)
         following.cancel()
         with contextlib.suppress(asyncio.CancelledError):

@@ -18,7 +18,8 @@ from almond_server.adapters.sql.store import Store, open_store
 from almond_server.errors import StartError
 from almond_server.ports_in_use import check_free
 from almond_server.rpc.admin_servicer import AdminServicer
-from almond_server.rpc.server import Health, build
+from almond_server.rpc.health import Health
+from almond_server.rpc.server import build
 from almond_server.rpc.servicer import TokenServicer
 from almond_server.service import needs
 from almond_server.service.attenuator import Attenuator
@@ -114,13 +115,12 @@ async def serve(settings: Settings, ready: Callable[[int], None]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     try:
-        await app.health.start()
         await app.follower.catch_up()
         port = _bind(app.server, settings.address)
         await app.server.start()
         following = asyncio.create_task(app.run())
         following.add_done_callback(lambda _: stopping.set())
-        await app.health.set(serving=True)
+        app.health.set(serving=True)
         if not is_loopback(settings.address):
             log.warning("server.plaintext", advice="put a proxy that speaks TLS in front: tokens are secrets")
         log.info("server.started", address=settings.address, port=port)
@@ -139,7 +139,7 @@ async def serve(settings: Settings, ready: Callable[[int], None]) -> None:
 
 async def _stop(app: App, grace: float) -> None:
     log.info("server.draining", grace_seconds=grace)
-    await app.health.leave()
+    app.health.leave()
     await asyncio.sleep(_DRAIN_SECONDS)  # load balancers turn away before calls are refused
     await app.server.stop(grace)
     log.info("server.stopped")
@@ -165,12 +165,8 @@ def _may_reflect(callers: Callers) -> Callable[[Call], None]:
 
 
 def _health_follows(health: Health) -> Callable[[bool], None]:
-    tasks: set[asyncio.Task[None]] = set()
-
     def turn(fresh: bool) -> None:  # noqa: FBT001 - a callback's one argument
         log.info("server.fresh" if fresh else "server.stale")
-        task = asyncio.get_running_loop().create_task(health.set(serving=fresh))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
+        health.set(serving=fresh)
 
     return turn

@@ -23,7 +23,8 @@ from almond.v1 import token_service_pb2 as pb
 from almond_core.caveats import Org, Valid
 from almond_core.masks import ALL
 from almond_core.model import ANY
-from almond_server.rpc.server import REFLECTION_V1, SERVICE
+from almond_server.rpc.health import SERVICE
+from almond_server.rpc.server import REFLECTION_V1
 from support import (
     Almond,
     bearer,

@@ -24,8 +24,9 @@ from almond_server.adapters.valkey_child import ValkeyChild
 from almond_server.app import compose
 from almond_server.rpc import errors as table
 from almond_server.rpc.admin_servicer import AdminServicer
+from almond_server.rpc.health import Health
 from almond_server.rpc.interceptor import MAX_BATCH_BYTES, MAX_REQUEST_BYTES
-from almond_server.rpc.server import Health, build
+from almond_server.rpc.server import build
 from almond_server.rpc.servicer import TokenServicer
 from support import (
     Almond,

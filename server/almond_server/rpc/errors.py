@@ -32,6 +32,12 @@ class UnparsableError(errors.RefusedError):
     reason = "REQUEST_UNPARSABLE"
 
 
+class UnknownServiceError(errors.RefusedError):
+    """Nothing of this name has a health here."""
+
+    reason = "SERVICE_UNKNOWN"
+
+
 _CODES: Final[tuple[tuple[type[AlmondError], grpc.StatusCode], ...]] = (
     (FieldError, grpc.StatusCode.INVALID_ARGUMENT),
     (TokenError, grpc.StatusCode.INVALID_ARGUMENT),
@@ -42,6 +48,7 @@ _CODES: Final[tuple[tuple[type[AlmondError], grpc.StatusCode], ...]] = (
     (errors.MinterWithdrawnError, grpc.StatusCode.UNAUTHENTICATED),
     (errors.RecordNotFoundError, grpc.StatusCode.NOT_FOUND),
     (errors.PolicyNotFoundError, grpc.StatusCode.NOT_FOUND),
+    (UnknownServiceError, grpc.StatusCode.NOT_FOUND),
     (errors.TooManyDerivedError, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (errors.WrongRevisionError, grpc.StatusCode.FAILED_PRECONDITION),
     (errors.RateLimitedError, grpc.StatusCode.RESOURCE_EXHAUSTED),

@@ -14,7 +14,6 @@ import grpc
 import structlog
 from google.protobuf.message import DecodeError
 
-from almond_core.errors import AlmondError
 from almond_server.rpc.call_of import call_of
 from almond_server.rpc.errors import TooLargeError, UnparsableError, fault_of
 
@@ -89,7 +88,9 @@ def _watched(handler: Handler, method: str) -> Handler:
         try:
             async for response in handler.unary_stream(_parsed(parse, raw, MAX_REQUEST_BYTES), context):
                 yield bytes(serialize(response))
-        except AlmondError as error:
+        except (asyncio.CancelledError, grpc.aio.AbortError):
+            raise
+        except Exception as error:  # noqa: BLE001 - as above
             await _abort(error, method, context)
 
     return grpc.unary_stream_rpc_method_handler(call)
@@ -107,7 +108,9 @@ def _guarded(handler: Handler, method: str, may_reflect: Callable[[Call], None])
             may_reflect(call_of(context))
             async for response in handler.stream_stream(parsed(raws), context):
                 yield bytes(serialize(response))
-        except AlmondError as error:
+        except (asyncio.CancelledError, grpc.aio.AbortError):
+            raise
+        except Exception as error:  # noqa: BLE001 - as above
             await _abort(error, method, context)
 
     return grpc.stream_stream_rpc_method_handler(call)

@@ -5,30 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1.health import aio as health_aio
+from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from grpc_reflection.v1alpha import reflection_pb2 as reflection_messages
 from grpc_reflection.v1alpha.reflection import aio as reflection_aio
 
-from almond.v1 import (
-    admin_service_pb2,
-    admin_service_pb2_grpc,
-    token_service_pb2,
-    token_service_pb2_grpc,
-)
+from almond.v1 import admin_service_pb2, admin_service_pb2_grpc, token_service_pb2_grpc
+from almond_server.rpc.health import SERVICE
 from almond_server.rpc.interceptor import MAX_BATCH_BYTES, Edge
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from almond_server.rpc.admin_servicer import AdminServicer
+    from almond_server.rpc.health import Health
     from almond_server.rpc.servicer import TokenServicer
     from almond_server.service.call import Call
 
-SERVICE: Final = token_service_pb2.DESCRIPTOR.services_by_name["TokenService"].full_name
 ADMIN_SERVICE: Final = admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name
-LIVE: Final = "live"
 REFLECTION_V1: Final = "grpc.reflection.v1.ServerReflection"
 
 _OPTIONS: Final = (
@@ -41,35 +35,6 @@ _OPTIONS: Final = (
 )
 
 
-class Health:
-    """What load balancers ask. `""` and the service follow what the server knows; `live` is the process."""
-
-    def __init__(self) -> None:
-        """Start not serving."""
-        self.servicer = health_aio.HealthServicer()
-
-    async def set(self, *, serving: bool) -> None:
-        """Say whether the service can answer."""
-        status = _STATUS[serving]
-        await self.servicer.set("", status)
-        await self.servicer.set(SERVICE, status)
-
-    async def start(self) -> None:
-        """Say that the process lives and cannot answer yet."""
-        await self.servicer.set(LIVE, _STATUS[True])
-        await self.set(serving=False)
-
-    async def leave(self) -> None:
-        """Say NOT_SERVING for good."""
-        await self.servicer.enter_graceful_shutdown()
-
-
-_STATUS: Final = {
-    True: health_pb2.HealthCheckResponse.SERVING,
-    False: health_pb2.HealthCheckResponse.NOT_SERVING,
-}
-
-
 def build(
     servicer: TokenServicer, admin: AdminServicer, health: Health, may_reflect: Callable[[Call], None]
 ) -> grpc.aio.Server:
@@ -77,7 +42,7 @@ def build(
     server = grpc.aio.server(interceptors=[Edge(may_reflect)], options=_OPTIONS)
     token_service_pb2_grpc.add_TokenServiceServicer_to_server(servicer, server)
     admin_service_pb2_grpc.add_AdminServiceServicer_to_server(admin, server)
-    health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
     names = (SERVICE, ADMIN_SERVICE, "grpc.health.v1.Health", reflection.SERVICE_NAME, REFLECTION_V1)
     reflection.enable_server_reflection(names, server)
     server.add_generic_rpc_handlers((_reflection_v1(names),))

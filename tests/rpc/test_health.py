@@ -1,0 +1,77 @@
+"""Health over a real channel: what is told, and that no watcher can spoil it for another."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import pytest
+import pytest_asyncio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from almond_server.rpc.health import LIVE, SERVICE, Health
+from almond_server.rpc.interceptor import Edge
+from support import channel_to, refusal
+
+pytestmark = pytest.mark.asyncio(loop_scope="function")
+
+Response = health_pb2.HealthCheckResponse
+
+
+@pytest_asyncio.fixture(loop_scope="function")
+async def served() -> AsyncIterator[tuple[Health, Any]]:
+    health = Health()
+    server = grpc.aio.server(interceptors=[Edge(lambda _: None)])
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    await server.start()
+    async with channel_to(address) as channel:
+        yield health, health_pb2_grpc.HealthStub(channel)
+    await server.stop(None)
+
+
+def _asking(name: str) -> health_pb2.HealthCheckRequest:
+    return health_pb2.HealthCheckRequest(service=name)
+
+
+async def _check(stub: Any, name: str) -> int:
+    return int((await stub.Check(_asking(name))).status)
+
+
+@pytest.mark.parametrize("name", ["", SERVICE])
+async def test_it_follows_what_is_set_until_it_leaves(served: tuple[Health, Any], name: str) -> None:
+    health, stub = served
+    assert await _check(stub, name) == Response.NOT_SERVING
+    for serving, status in ((True, Response.SERVING), (False, Response.NOT_SERVING)):
+        health.set(serving=serving)
+        assert await _check(stub, name) == status
+    health.set(serving=True)
+    health.leave()
+    health.set(serving=True)
+    assert await _check(stub, name) == Response.NOT_SERVING
+    assert await _check(stub, LIVE) == Response.SERVING
+
+
+async def test_an_unknown_name_is_not_found_and_can_be_watched(served: tuple[Health, Any]) -> None:
+    _, stub = served
+    refused = await refusal(stub.Check(_asking("nobody")))
+    assert (refused.code, refused.reason) == (grpc.StatusCode.NOT_FOUND, "SERVICE_UNKNOWN")
+    watch = stub.Watch(_asking("nobody"))
+    assert (await watch.read()).status == Response.SERVICE_UNKNOWN
+    watch.cancel()
+
+
+async def test_watchers_hear_every_turn_whoever_leaves_and_whoever_does_not_read(
+    served: tuple[Health, Any],
+) -> None:
+    health, stub = served
+    watches = [stub.Watch(_asking(name)) for name in ("", "", SERVICE)]
+    deaf = stub.Watch(_asking(""))
+    assert [(await watch.read()).status for watch in watches] == [Response.NOT_SERVING] * 3
+    watches.pop(0).cancel()
+    for turn in range(20):
+        health.set(serving=turn % 2 == 0)
+        expected = Response.SERVING if turn % 2 == 0 else Response.NOT_SERVING
+        assert [(await watch.read()).status for watch in watches] == [expected] * 2
+    deaf.cancel()
