@@ -34,7 +34,7 @@ demo: $(STAMP) ## Play the whole story once (mint, attenuate, verify, revoke, ve
 
 .PHONY: test
 test: $(STAMP) ## Run every test
-	$(BIN)/pytest
+	$(BIN)/pytest -n logical --dist loadfile
 
 .PHONY: check
 check: $(STAMP) ## Everything short of tests: style, types, direction of imports, API compatibility, generated code

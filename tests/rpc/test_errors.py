@@ -196,13 +196,13 @@ async def test_a_revision_of_another_store_is_a_failed_precondition(shared: Almo
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_a_revision_not_seen_yet_is_unavailable_for_a_moment(shared: Almond) -> None:
+async def test_a_revision_above_the_stores_own_is_a_failed_precondition(shared: Almond) -> None:
     revision = (await shared.verify(shared.admin, on("acme"))).revision
     epoch, _, number = revision.partition(".")
     refused = await refusal(
         shared.verify(shared.admin, on("acme"), min_revision=f"{epoch}.{int(number) + 1}")
     )
-    has_retry(refused, Code.UNAVAILABLE, "CANNOT_KNOW")
+    has_details(refused, Code.FAILED_PRECONDITION, "REVISION_UNKNOWN")
 
 
 async def test_too_much_possession_is_exhausted_and_says_until_when(tmp_path: Path) -> None:

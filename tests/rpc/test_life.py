@@ -319,7 +319,7 @@ async def test_an_answer_rests_on_the_revision_asked_for_or_there_is_none(shared
     earlier = await shared.verify(made.token, on("acme"), min_revision=f"{epoch}.0")
     assert earlier.outcome == DENIED
     above = await refusal(shared.verify(shared.admin, on("acme"), min_revision=f"{epoch}.{int(number) + 1}"))
-    assert above.code is grpc.StatusCode.UNAVAILABLE
+    assert above.code is grpc.StatusCode.FAILED_PRECONDITION
     other = "0" * 8 if epoch != "0" * 8 else "1" * 8
     foreign = await refusal(shared.verify(shared.admin, on("acme"), min_revision=f"{other}.0"))
     assert foreign.code is grpc.StatusCode.FAILED_PRECONDITION

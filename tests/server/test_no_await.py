@@ -64,8 +64,17 @@ def test_nothing_on_the_path_of_verify_imports_what_waits(path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["Verify", "_verify", "_batch_result"])
-def test_the_rpc_itself_does_not_wait(name: str) -> None:
-    assert [node for node in ast.walk(method(name)) if isinstance(node, WAITING[1:])] == []
+def test_the_rpc_waits_for_nothing_but_a_revision_that_was_asked_for(name: str) -> None:
+    found = method(name)
+    bounded = [
+        node
+        for condition in ast.walk(found)
+        if isinstance(condition, ast.If) and ast.unparse(condition.test) == "request.min_revision"
+        for node in ast.walk(condition)
+    ]
+    waiting = [node for node in ast.walk(found) if isinstance(node, WAITING[1:])]
+    assert [node for node in waiting if node not in bounded] == []
+    assert len(waiting) == (0 if name == "_verify" else 1)
 
 
 def test_the_test_would_see_one_that_waits() -> None:

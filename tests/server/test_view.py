@@ -18,6 +18,7 @@ from almond_server.service.view import RevocationView
 from support import SetClock
 
 EPOCH = "0a1b2c3d"
+NOW = 1_800_000_000
 TOKEN_ID = token_id_at(1_700_000_000_000, bytes(10))
 
 
@@ -28,7 +29,7 @@ def view(clock: SetClock) -> RevocationView:
 
 @pytest.fixture
 def fresh(view: RevocationView, clock: SetClock) -> RevocationView:
-    assert view.prove(Reading(EPOCH, 0, 100), clock.monotonic())
+    assert view.prove(Reading(EPOCH, 0, NOW), clock.monotonic())
     return view
 
 
@@ -68,21 +69,55 @@ def test_a_reading_makes_it_fresh_for_as_long_as_may_be(
 def test_age_counts_from_when_the_reading_began(view: RevocationView, clock: SetClock) -> None:
     began = clock.monotonic()
     clock.advance(6.0)
-    view.prove(Reading(EPOCH, 0, 100), began)
+    view.prove(Reading(EPOCH, 0, NOW + 6), began)
     assert not view.is_fresh
 
 
 def test_a_late_reading_does_not_make_it_older(fresh: RevocationView, clock: SetClock) -> None:
     began = clock.monotonic()
     clock.advance(4.0)
-    fresh.prove(Reading(EPOCH, 0, 104), clock.monotonic())
-    fresh.prove(Reading(EPOCH, 0, 100), began)
-    assert fresh.store_time == 104
+    fresh.prove(Reading(EPOCH, 0, NOW + 4), clock.monotonic())
+    fresh.prove(Reading(EPOCH, 0, NOW), began)
+    assert fresh.store_time == NOW + 4
     clock.advance(4.0)
     assert fresh.is_fresh
 
 
-@pytest.mark.parametrize("reading", [Reading("ffffffff", 0, 100), Reading(EPOCH, 1, 100)])
+@pytest.mark.parametrize("step", [-3600, -31, 31, 3600])
+def test_a_wall_clock_that_steps_away_from_the_stores_proves_nothing_until_it_is_back(
+    fresh: RevocationView, clock: SetClock, step: int
+) -> None:
+    fresh.must_be_sound()
+    clock.wall_ms += step * 1000
+    for check in (fresh.must_be_fresh, fresh.must_be_sound):
+        with pytest.raises(CannotKnowError, match="clock"):
+            check()
+    clock.wall_ms -= step * 1000
+    fresh.must_be_fresh()
+    fresh.must_be_sound()
+
+
+@pytest.mark.parametrize("step", [-29, 29])
+def test_a_small_step_of_the_clock_is_borne(fresh: RevocationView, clock: SetClock, step: int) -> None:
+    clock.wall_ms += step * 1000
+    fresh.must_be_fresh()
+
+
+def test_a_store_ahead_of_this_machines_clock_makes_it_wait(view: RevocationView, clock: SetClock) -> None:
+    assert view.prove(Reading(EPOCH, 0, NOW + 31), clock.monotonic())
+    assert not view.is_fresh
+    clock.wall_ms += 31_000
+    assert view.is_fresh
+
+
+def test_after_an_alarm_it_is_never_fresh_again(fresh: RevocationView, clock: SetClock) -> None:
+    fresh.raise_alarm("look at it")
+    fresh.prove(Reading(EPOCH, 0, NOW), clock.monotonic())
+    with pytest.raises(CannotKnowError, match="look at it"):
+        fresh.must_be_fresh()
+
+
+@pytest.mark.parametrize("reading", [Reading("ffffffff", 0, NOW), Reading(EPOCH, 1, NOW)])
 def test_a_reading_of_another_store_or_beyond_the_view_proves_nothing(
     view: RevocationView, clock: SetClock, reading: Reading
 ) -> None:

@@ -57,7 +57,7 @@ class Health(health_pb2_grpc.HealthServicer):
     async def Watch(  # noqa: N802
         self, request: _Request, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[_Response]:
-        """Answer at once and after every turn; of several turns a slow reader gets the last."""
+        """Answer at once and after every turn, until `leave`; a slow reader gets the last of several."""
         del context
         told: int | None = None
         while True:
@@ -66,6 +66,8 @@ class Health(health_pb2_grpc.HealthServicer):
             if status != told:
                 told = status
                 yield _Response(status=status)
+            if self._left:
+                return  # nothing more will come, and an open stream would use up the grace of the others
             await turned.wait()
 
     def _status(self, name: str) -> Any:

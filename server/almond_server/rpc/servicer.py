@@ -21,6 +21,7 @@ from almond_server.rpc.call_of import call_of
 from almond_server.rpc.caveat_messages import caveats_of
 from almond_server.rpc.errors import fault_of
 from almond_server.service.records import DEFAULT_PAGE
+from almond_server.service.revision import Revision
 
 if TYPE_CHECKING:
     import grpc
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from almond_server.ports import Clock
     from almond_server.service.attenuator import Attenuator
     from almond_server.service.call import Call
+    from almond_server.service.follower import Follower
     from almond_server.service.minter import Minter
     from almond_server.service.records import Records
     from almond_server.service.revoker import Revoker
@@ -47,13 +49,14 @@ _PLACE: Final = re.compile(r'\[([0-9]{1,15}), "([A-Za-z0-9_-]{22}(?:/[A-Za-z0-9_
 class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
     """`almond.v1.TokenService`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - one parameter a use case, passed once by the composition root
         self,
         verifier: Verifier,
         minter: Minter,
         attenuator: Attenuator,
         revoker: Revoker,
         records: Records,
+        follower: Follower,
         clock: Clock,
     ) -> None:
         """Take the use cases."""
@@ -62,10 +65,15 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
         self._attenuator = attenuator
         self._revoker = revoker
         self._records = records
+        self._follower = follower
         self._clock = clock
 
     async def Verify(self, request: pb.VerifyRequest, context: Context) -> pb.VerifyResponse:  # noqa: N802
         """Answer one question."""
+        if (
+            request.min_revision
+        ):  # the one thing that a question may wait for, shortly and before it is looked at
+            await self._reach(request, self._clock.monotonic())
         return self._verify(request, call_of(context))
 
     def _verify(self, request: pb.VerifyRequest, caller: Call) -> pb.VerifyResponse:
@@ -82,20 +90,28 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
         caller = call_of(context)
         self._verifier.authenticate(caller)
         response = pb.BatchVerifyResponse()
+        asked_at = self._clock.monotonic()
         for index, each in enumerate(request.requests):
             if index % _SLICE == _SLICE - 1:
                 await asyncio.sleep(0)
-            response.results.append(self._batch_result(each, caller))
+            response.results.append(await self._batch_result(each, caller, asked_at))
         return response
 
-    def _batch_result(self, request: pb.VerifyRequest, caller: Call) -> pb.BatchVerifyResult:
+    async def _batch_result(
+        self, request: pb.VerifyRequest, caller: Call, asked_at: float
+    ) -> pb.BatchVerifyResult:
         try:
+            if request.min_revision:
+                await self._reach(request, asked_at)
             return pb.BatchVerifyResult(response=self._verify(request, caller))
         except AlmondError as error:
             fault = fault_of(error, "")
             code: int = fault.code.value[0]
             problem = pb.BatchVerifyError(code=code, reason=fault.reason, message=fault.message)
             return pb.BatchVerifyResult(error=problem)
+
+    async def _reach(self, request: pb.VerifyRequest, asked_at: float) -> None:
+        await self._follower.reach(Revision.parse("min_revision", request.min_revision), asked_at)
 
     async def Mint(self, request: pb.MintRequest, context: Context) -> pb.MintResponse:  # noqa: N802
         """Mint a token."""

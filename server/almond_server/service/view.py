@@ -15,6 +15,18 @@ if TYPE_CHECKING:
     from almond_core.chain import VerifiedToken
     from almond_server.ports import Change, Clock, Reading
 
+_MAX_CLOCK_OFF: Final = 30.0
+"""Seconds between a server's wall clock and its store's time, above which `valid` means nothing here."""
+
+_OUT_OF_TOUCH: Final = (
+    "This server has lost touch with its store and cannot know what has been revoked; try again or ask "
+    "another server."
+)
+_CLOCK_IS_OFF: Final = (
+    f"This server's clock differs from the store's by more than {_MAX_CLOCK_OFF:.0f} seconds: ask another "
+    "server, and have an operator set the clock; if it is right, restart this server."
+)
+
 _WHOLE: Final[set[bytes]] = {b"whole"}
 """The entry of a token withdrawn whole. No branch id is five bytes long; nothing is ever added to it."""
 
@@ -28,6 +40,7 @@ class RevocationView:
         self._clock = clock
         self._max_staleness = max_staleness
         self._proven_at: float | None = None
+        self._alarm: str | None = None
         self.revision = Revision(epoch, 0)
         self.store_time = 0
 
@@ -51,30 +64,58 @@ class RevocationView:
 
     @property
     def is_fresh(self) -> bool:
-        """Whether a reading of the store has proven this view within the bound."""
-        return (
-            self._proven_at is not None and self._clock.monotonic() - self._proven_at <= self._max_staleness
-        )
+        """Whether a reading of the store has proven this view within the bound; never after an alarm."""
+        return self._objection() is None
 
     def must_be_fresh(self) -> None:
         """Raise `CannotKnowError` unless fresh."""
-        if not self.is_fresh:
-            raise CannotKnowError(
-                "This server has lost touch with its store and cannot know what has been revoked; try again "
-                "or ask another server."
-            )
+        objection = self._objection()
+        if objection is not None:
+            raise CannotKnowError(objection)
+
+    def must_be_sound(self) -> None:
+        """Raise `CannotKnowError` after an alarm, or if this machine's clock left the store's."""
+        if self._alarm is not None:
+            raise CannotKnowError(self._alarm)
+        if self._proven_at is not None and self._is_clock_off(self._clock.monotonic() - self._proven_at):
+            raise CannotKnowError(_CLOCK_IS_OFF)
+
+    def raise_alarm(self, sentence: str) -> None:
+        """Never be fresh again: what was read cannot be true, and somebody has to look at it."""
+        self._alarm = sentence
+
+    def was_read_since(self, moment: float) -> bool:
+        """Tell whether a reading begun at `moment` (monotonic seconds) or later has proven it."""
+        return self._proven_at is not None and self._proven_at >= moment
+
+    def _objection(self) -> str | None:
+        if self._alarm is not None:
+            return self._alarm
+        if self._proven_at is None:
+            return _OUT_OF_TOUCH
+        elapsed = self._clock.monotonic() - self._proven_at
+        if elapsed > self._max_staleness:
+            return _OUT_OF_TOUCH
+        return _CLOCK_IS_OFF if self._is_clock_off(elapsed) else None
+
+    def _is_clock_off(self, elapsed: float) -> bool:
+        return abs(self._clock.now_ms() / 1000 - self.store_time - elapsed) > _MAX_CLOCK_OFF
 
     def must_have(self, revision: Revision) -> None:
-        """Raise `CannotKnowError` if this view has not seen `revision`.
+        """Raise `CannotKnowError` if `revision` is not seen yet, `WrongRevisionError` as `has_seen`."""
+        if not self.has_seen(revision):
+            raise CannotKnowError("This server has not seen that revision yet; try again in a moment.", 0.1)
 
-        `WrongRevisionError` if it is of another epoch, and so can never be seen.
+    def has_seen(self, revision: Revision) -> bool:
+        """Tell whether the view holds a revision, however stale.
+
+        Raises `WrongRevisionError` if it is of another epoch, and so can never be seen.
         """
         if revision.epoch != self.revision.epoch:
             raise WrongRevisionError(
                 "The revision is of another store, or from before a restore; drop it, or revoke again."
             )
-        if revision.number > self.revision.number:
-            raise CannotKnowError("This server has not seen that revision yet; try again in a moment.", 0.1)
+        return revision.number <= self.revision.number
 
     def apply(self, change: Change) -> bool:
         """Take in the next change; answers whether it was the next one. Older ones are no news."""

@@ -221,8 +221,9 @@ class VerifyRequest(_message.Message):
     scheme; up to 8 tokens separated by commas, which are alternatives. SECRET.
     """
     min_revision: _builtins.str
-    """The answer must rest on at least this revision, as returned by Revoke. If this server has not seen
-    it, it answers UNAVAILABLE, never a stale yes.
+    """The answer must rest on at least this revision, as returned by Revoke. A server that has not seen it
+    waits shortly and asks the store; if that does not answer, it says UNAVAILABLE, never a stale yes.
+    FAILED_PRECONDITION for one of another store, of before a restore, or above the store's own.
     """
     explain: _builtins.bool
     """Whether to explain every caveat."""
