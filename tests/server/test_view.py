@@ -14,7 +14,7 @@ from almond_server.errors import CannotKnowError, WrongRevisionError
 from almond_server.ports import Change, Reading, Withdrawal
 from almond_server.service.key_ring import KeyRing
 from almond_server.service.revision import Revision
-from almond_server.service.view import RevocationView
+from almond_server.service.view import KEPT_SECONDS, RevocationView
 from support import SetClock
 
 EPOCH = "0a1b2c3d"
@@ -168,6 +168,58 @@ def test_several_branches_of_one_token_all_count(fresh: RevocationView, token: V
     fresh.apply(change(2, b"\x01" * 16))
     assert fresh.standing(token) == Withdrawn("branch, generation 3 of 3")
     assert len(fresh) == 1
+
+
+def ending(number: int, ends_at: int | None, branch_id: bytes | None, token_id: str = TOKEN_ID) -> Change:
+    return Change(number, (Withdrawal(token_id, branch_id, ends_at),))
+
+
+def at(view: RevocationView, clock: SetClock, store_time: int) -> RevocationView:
+    """Return the view once its store's time is `store_time`."""
+    clock.wall_ms = store_time * 1000
+    assert view.prove(Reading(EPOCH, view.revision.number, store_time), clock.monotonic())
+    return view
+
+
+def test_an_entry_is_forgotten_a_day_after_its_tokens_end_and_not_before(
+    view: RevocationView, clock: SetClock, token: VerifiedToken
+) -> None:
+    view.apply(ending(1, NOW, None))
+    view.apply(ending(2, None, None, token_id="for ever"))
+    view.apply(ending(3, NOW + 1, None, token_id="later"))
+    assert at(view, clock, NOW + KEPT_SECONDS).prune() == 0
+    assert view.standing(token) == Withdrawn("the token itself")
+    assert at(view, clock, NOW + KEPT_SECONDS + 1).prune() == 1
+    assert view.standing(token) is LIVE
+    assert len(view) == 2
+    assert at(view, clock, NOW + 10 * KEPT_SECONDS).prune() == 1
+    assert len(view) == 1
+
+
+def test_a_branch_is_forgotten_alone(view: RevocationView, clock: SetClock, token: VerifiedToken) -> None:
+    view.apply(ending(1, NOW - 9, token.branch_ids[3]))
+    view.apply(ending(2, NOW + 9, token.branch_ids[1]))
+    assert at(view, clock, NOW + KEPT_SECONDS).prune() == 1
+    assert view.standing(token) == Withdrawn("branch, generation 1 of 3")
+    assert at(view, clock, NOW + 2 * KEPT_SECONDS).prune() == 1
+    assert len(view) == 0
+
+
+def test_the_end_of_a_branch_does_not_bring_back_the_token(
+    view: RevocationView, clock: SetClock, token: VerifiedToken
+) -> None:
+    view.apply(ending(1, NOW - 9, token.branch_ids[3]))
+    view.apply(ending(2, None, None))
+    assert at(view, clock, NOW + KEPT_SECONDS).prune() == 1
+    assert view.standing(token) == Withdrawn("the token itself")
+
+
+def test_many_are_forgotten_in_slices(view: RevocationView, clock: SetClock) -> None:
+    for number in range(1, 2502):
+        view.apply(ending(number, NOW, None, token_id=f"t{number}"))
+    at(view, clock, NOW + 2 * KEPT_SECONDS)
+    assert [view.prune() for _ in range(4)] == [1000, 1000, 501, 0]
+    assert len(view) == 0
 
 
 def test_a_revision_is_seen_not_seen_yet_or_never_to_be_seen(fresh: RevocationView) -> None:

@@ -127,6 +127,7 @@ class Follower:
                 await self.catch_up()
             except CannotKnowError as error:
                 log.warning("store.unread", why=error.sentence)
+            self._view.prune()
             if self._view.is_fresh != was_fresh:
                 was_fresh = self._view.is_fresh
                 self._on_freshness(was_fresh)

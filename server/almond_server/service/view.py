@@ -5,6 +5,7 @@ Fed by the follower, read on the hot path. Must not know where its changes come 
 
 from __future__ import annotations
 
+import heapq
 from typing import TYPE_CHECKING, Final, Literal
 
 from almond_core.decision import LIVE, Standing, Withdrawn
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
 
 _MAX_CLOCK_OFF: Final = 30.0
 """Seconds between a server's wall clock and its store's time, above which `valid` means nothing here."""
+
+KEPT_SECONDS: Final = 24 * 3600
+"""How long an entry outlives its token's end, by the store's time."""
+
+_PRUNED_AT_ONCE: Final = 1000
 
 _OUT_OF_TOUCH: Final = (
     "This server has lost touch with its store and cannot know what has been revoked; try again or ask "
@@ -37,6 +43,8 @@ class RevocationView:
     def __init__(self, epoch: str, max_staleness: float, clock: Clock) -> None:
         """Start empty and stale: nothing is known until a reading of the store proves it."""
         self._withdrawn: dict[str, set[bytes]] = {}
+        # When entries are over, soonest first. The whole token's has an empty branch id.
+        self._ends: list[tuple[int, str, bytes]] = []
         self._clock = clock
         self._max_staleness = max_staleness
         self._proven_at: float | None = None
@@ -122,6 +130,10 @@ class RevocationView:
         if change.number != self.revision.number + 1:
             return False
         for withdrawal in change.withdrawals:
+            if withdrawal.ends_at is not None:
+                heapq.heappush(
+                    self._ends, (withdrawal.ends_at, withdrawal.token_id, withdrawal.branch_id or b"")
+                )
             if withdrawal.branch_id is None:
                 self._withdrawn[withdrawal.token_id] = _WHOLE
                 continue
@@ -141,6 +153,22 @@ class RevocationView:
         self._proven_at = max(read_at, self._proven_at or read_at)
         self.store_time = max(reading.store_time, self.store_time)
         return True
+
+    def prune(self) -> int:
+        """Forget entries whose tokens ended over 24 hours ago by the store's time, at most 1,000 at once.
+
+        Returns how many were looked at. Such a token is denied as expired, whatever is known of it.
+        """
+        for count in range(_PRUNED_AT_ONCE):
+            if not self._ends or self._ends[0][0] + KEPT_SECONDS >= self.store_time:
+                return count
+            _, token_id, branch_id = heapq.heappop(self._ends)
+            entry = self._withdrawn.get(token_id)
+            if not branch_id or (entry is not None and entry <= {branch_id}):
+                self._withdrawn.pop(token_id, None)
+            elif entry is not None and entry is not _WHOLE:
+                entry.discard(branch_id)
+        return _PRUNED_AT_ONCE
 
     def __len__(self) -> int:
         """Return how many tokens have an entry."""
