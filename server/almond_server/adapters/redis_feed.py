@@ -33,6 +33,7 @@ _CONNECT_SECONDS: Final = 1.0
 _ANSWER_SECONDS: Final = 2.0
 _BLOCK_MS: Final = 1000  # below _ANSWER_SECONDS
 _WARN_SECONDS: Final = 60.0
+_SAFE_POLICY: Final = "noeviction"
 _START: Final = b"0-0"
 
 log = structlog.get_logger()
@@ -50,6 +51,7 @@ class RedisFeed:
         self._publishing = _client(url)
         self._reading = _client(url)
         self._warned_at: float | None = None
+        self._policy = _SAFE_POLICY
 
     async def publish(self, epoch: str, change: Change) -> None:
         """Append a change for all readers; raises `FeedUnavailableError`."""
@@ -59,6 +61,7 @@ class RedisFeed:
     async def changes(self) -> AsyncIterator[tuple[str, Change]]:
         """Yield (epoch, change) as they are appended, genuine ones only; ends with `FeedUnavailableError`."""
         last = await self._newest_id()
+        await self._look_at_policy()
         while True:
             # Never from `$`: it would skip what is appended between two calls.
             answer: Any = await _answer(self._reading.xread({STREAM: last}, block=_BLOCK_MS))
@@ -85,6 +88,16 @@ class RedisFeed:
     async def _newest_id(self) -> bytes:
         newest: Any = await _answer(self._reading.xrevrange(STREAM, count=1))
         return bytes(newest[0][0]) if newest else _START
+
+    async def _look_at_policy(self) -> None:
+        try:
+            memory: Any = await _answer(self._reading.info("memory"))
+        except FeedUnavailableError:  # INFO may be forbidden; a server that is down shows at the next command
+            return
+        policy, before = str(memory.get("maxmemory_policy", _SAFE_POLICY)), self._policy
+        self._policy = policy
+        if policy not in {_SAFE_POLICY, before}:
+            log.warning("feed.may_evict", policy=policy, advice="set maxmemory-policy to noeviction")
 
     def _warn(self, entry_id: bytes) -> None:
         now = time.monotonic()
