@@ -22,12 +22,20 @@ from rich.console import Console
 from almond_server import places
 from almond_server.errors import RefusedError, StartError
 from almond_server.ports_in_use import check_free
-from almond_server.settings import DEFAULT_ADDRESS, Settings, is_loopback
+from almond_server.settings import (
+    DEFAULT_ADDRESS,
+    POSTGRES_STALENESS,
+    SQLITE_STALENESS,
+    Settings,
+    is_loopback,
+    store_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _USAGE: Final = 2
+_DATABASE_URL: Final = "ALMOND_DATABASE_URL"
 _DEV_DIR: Final = Path(".almond")
 
 _out = Console(highlight=False, soft_wrap=True)
@@ -64,7 +72,14 @@ def init(
     from almond_server import setup
 
     with _explained():
-        token_file = asyncio.run(setup.init(data_dir, new_admin_token=new_admin_token, admin_days=admin_days))
+        token_file = asyncio.run(
+            setup.init(
+                data_dir,
+                _store(data_dir),
+                new_admin_token=new_admin_token,
+                admin_days=admin_days,
+            )
+        )
     if token_file is None:
         _out.print(f"{data_dir} is initialised already; nothing was changed.")
         _out.print("If the admin token is lost or over: almond init --new-admin-token", markup=False)
@@ -77,7 +92,7 @@ def migrate(data_dir: DataDir = _DEV_DIR) -> None:
     from almond_server.adapters.sql import schema
 
     with _explained():
-        before, after = schema.migrate(places.database(data_dir))
+        before, after = schema.migrate(_store(data_dir))
     _out.print(
         f"Schema {after}: nothing to do." if before == after else f"Schema {before or 'none'} -> {after}."
     )
@@ -87,20 +102,30 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter a setting
     data_dir: DataDir = _DEV_DIR,
     address: Address = DEFAULT_ADDRESS,
     workers: Annotated[int, typer.Option(envvar="ALMOND_WORKERS")] = 1,
-    max_staleness: Annotated[float, typer.Option(envvar="ALMOND_MAX_STALENESS")] = 5.0,
+    max_staleness: Annotated[
+        float | None,
+        typer.Option(envvar="ALMOND_MAX_STALENESS", show_default="5 on SQLite, 60 on PostgreSQL"),
+    ] = None,
     poll_interval: Annotated[float, typer.Option(envvar="ALMOND_POLL_INTERVAL")] = 0.5,
     leeway: Annotated[int, typer.Option(envvar="ALMOND_LEEWAY")] = 5,
     grace: Annotated[float, typer.Option(envvar="ALMOND_GRACE")] = 10.0,
     presented_per_minute: Annotated[int, typer.Option(envvar="ALMOND_PRESENTED_PER_MINUTE")] = 10,
     log_level: Annotated[str, typer.Option(envvar="ALMOND_LOG_LEVEL")] = "info",
 ) -> None:
-    """Serve on a store that `almond init` made; Redis is at ALMOND_REDIS_URL."""
+    """Serve on a store that `almond init` made; Redis is at ALMOND_REDIS_URL.
+
+    The store is SQLite in the data directory, or the PostgreSQL at ALMOND_DATABASE_URL.
+    """
     from almond_server import app, logs
 
+    database_url = os.environ.get(_DATABASE_URL, "")
+    if max_staleness is None:
+        max_staleness = POSTGRES_STALENESS if database_url else SQLITE_STALENESS
     with _explained():
         settings = Settings(
             data_dir=data_dir,
             redis_url=os.environ.get("ALMOND_REDIS_URL", ""),
+            database_url=database_url,
             address=address,
             workers=workers,
             max_staleness=max_staleness,
@@ -122,6 +147,8 @@ def dev(data_dir: DataDir = _DEV_DIR, address: Address = DEFAULT_ADDRESS) -> Non
     with _explained():
         if not is_loopback(address):
             raise StartError("`almond dev` listens on loopback only; use `almond serve` for anything else.")
+        if os.environ.get(_DATABASE_URL):
+            raise StartError(f"`almond dev` brings its own store; unset {_DATABASE_URL}, or use `almond serve`.")
         check_free(address)
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _alone(data_dir):
@@ -130,6 +157,10 @@ def dev(data_dir: DataDir = _DEV_DIR, address: Address = DEFAULT_ADDRESS) -> Non
             asyncio.run(setup.init(data_dir))
             asyncio.run(setup.renew_admin(data_dir))
             _dev(data_dir, address)
+
+
+def _store(data_dir: Path) -> Path | str:
+    return store_of(data_dir, os.environ.get(_DATABASE_URL, ""))
 
 
 def _dev(data_dir: Path, address: str) -> None:

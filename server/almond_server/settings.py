@@ -12,6 +12,10 @@ from almond_server import places
 from almond_server.errors import StartError
 
 DEFAULT_ADDRESS: Final = "127.0.0.1:50051"
+SQLITE_STALENESS: Final = 5.0
+POSTGRES_STALENESS: Final = 60.0
+"""Seconds: its failovers take that long, and no yes is older all the same."""
+
 _MAX_PORT: Final = 65_535
 
 
@@ -26,12 +30,21 @@ class Settings:
             "help": "redis://, rediss:// or unix:// of Redis or Valkey; variable only, it may be secret"
         },
     )
+    database_url: str = field(
+        default="",
+        repr=False,
+        metadata={
+            "help": "postgresql://USER@HOST/DATABASE instead of SQLite in the data directory; variable only, it "
+            "may be secret"
+        },
+    )
     address: str = field(
         default=DEFAULT_ADDRESS, metadata={"help": "host:port to listen on; port 0 picks one"}
     )
     workers: int = field(default=1, metadata={"help": "processes; only 1 for now"})
     max_staleness: float = field(
-        default=5.0, metadata={"help": "seconds without a reading of the store after which nobody says yes"}
+        default=SQLITE_STALENESS,
+        metadata={"help": "seconds without a reading of the store after which nobody says yes"},
     )
     poll_interval: float = field(default=0.5, metadata={"help": "seconds between readings of the store"})
     leeway: int = field(
@@ -46,6 +59,7 @@ class Settings:
     def __post_init__(self) -> None:
         """Raise `StartError` for the first setting that makes no sense."""
         host_and_port(self.address)
+        store_of(self.data_dir, self.database_url)
         if self.workers != 1:
             raise StartError(
                 "--workers: only 1 for now; more processes on one port come with a later version."
@@ -71,9 +85,9 @@ class Settings:
             )
 
     @property
-    def database(self) -> Path:
-        """Where the SQLite store is."""
-        return places.database(self.data_dir)
+    def database(self) -> Path | str:
+        """Where the store is: an SQLite file, or the URL of PostgreSQL."""
+        return store_of(self.data_dir, self.database_url)
 
     @property
     def master_key(self) -> Path:
@@ -84,6 +98,15 @@ class Settings:
     def admin_token(self) -> Path:
         """Where `almond init` writes the admin token."""
         return places.admin_token(self.data_dir)
+
+
+def store_of(data_dir: Path, database_url: str) -> Path | str:
+    """Return where the store is, by the data directory and ALMOND_DATABASE_URL; raises `StartError`."""
+    if not database_url:
+        return places.database(data_dir)
+    if not database_url.startswith(("postgresql://", "postgres://")):
+        raise StartError("ALMOND_DATABASE_URL: postgresql://USER@HOST:PORT/DATABASE, or unset for SQLite.")
+    return database_url
 
 
 def host_and_port(address: str) -> tuple[str, int]:

@@ -22,6 +22,7 @@ from almond_server.secret_file import write_secret
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from almond_server.adapters.sql.database import Location
     from almond_server.adapters.sql.store import Store
     from almond_server.ports import Clock, Tokens
 
@@ -30,15 +31,21 @@ ADMIN_DAYS: Final = 90
 _RENEWED_DAYS: Final = 7
 
 
-async def init(data_dir: Path, *, new_admin_token: bool = False, admin_days: int = ADMIN_DAYS) -> Path | None:
+async def init(
+    data_dir: Path,
+    location: Location | None = None,
+    *,
+    new_admin_token: bool = False,
+    admin_days: int = ADMIN_DAYS,
+) -> Path | None:
     """Make what is missing: master key, store, key ring, admin token (valid for `admin_days`).
 
-    Returns where a new admin token was written, or None if nothing was to do. Raises `StartError` if what
+    The store is at `location`; None is an SQLite file in `data_dir`. Returns where a new admin token was written, or None if nothing was to do. Raises `StartError` if what
     is there does not belong together.
     """
     _make(data_dir)
-    master_path, database = places.master_key(data_dir), places.database(data_dir)
-    if database.exists():
+    master_path, database = places.master_key(data_dir), location or places.database(data_dir)
+    if not schema.is_new(database):
         master = master_key.read(master_path)
     else:
         # A crash may have left the key without the store; never the store without the key.

@@ -46,6 +46,8 @@ BAD: list[tuple[str, Any, str]] = [
     ("redis_url", "", "ALMOND_REDIS_URL"),
     ("redis_url", "localhost:6379", "ALMOND_REDIS_URL"),
     ("redis_url", "http://localhost", "ALMOND_REDIS_URL"),
+    ("database_url", "almond.db", "ALMOND_DATABASE_URL"),
+    ("database_url", "mysql://localhost/almond", "ALMOND_DATABASE_URL"),
 ]
 
 

@@ -1,131 +1,52 @@
-"""One SQLite file: who may write when, and what its failures mean. All that is SQLite's own is here."""
+"""What the SQL adapters need of a database, whichever it is: transactions, run beside the event loop."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import sqlite3
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
-from typing import TYPE_CHECKING, Any, Final, TypeVar
-
-from sqlalchemy import URL, Connection, create_engine, event
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import StaticPool
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
 from almond_server.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
+    from concurrent.futures import ThreadPoolExecutor
 
-    from sqlalchemy import Engine
+    from sqlalchemy import Connection
 
 T = TypeVar("T")
 
-_BUSY_MILLISECONDS: Final = 2000
+Location: TypeAlias = Path | str
+"""Where a database is: the path of an SQLite file, or a `postgresql://` URL, which may hold a password."""
 
 
-class Database:
-    """Runs functions in transactions: writes on one connection and thread, reads on another.
-
-    A write begins IMMEDIATE, so that it never fails half-way for a lock, and once begun it finishes even if
-    the caller is cancelled. Every failure of the database becomes `StoreUnavailableError`.
-    """
-
-    def __init__(self, path: Path) -> None:
-        """Open the file, which must exist."""
-        self._file = _File(path)
-        self._writing = _engine(path, "BEGIN IMMEDIATE")
-        self._reading = _engine(path, "BEGIN")
-        self._writer = ThreadPoolExecutor(1, "almond-store-write")
-        self._reader = ThreadPoolExecutor(1, "almond-store-read")
+class Database(Protocol):
+    """Runs functions in transactions. Every failure of the database becomes `StoreUnavailableError`."""
 
     async def write(self, work: Callable[[Connection], T]) -> T:
-        """Run `work` in a transaction that is durable when this returns."""
-        return await self._run(self._writer, self._writing, work)
+        """Run `work` in a transaction that is durable when this returns.
+
+        Once begun it finishes, even if the caller is cancelled. What else may run at the same time is said
+        by the locks that `work` takes first (`locks.py`).
+        """
+        ...
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run `work` on one consistent state of the database."""
-        return await self._run(self._reader, self._reading, work)
+        ...
 
     async def close(self) -> None:
-        """Finish what has begun and close the file."""
-        for executor, engine in ((self._writer, self._writing), (self._reader, self._reading)):
-            await asyncio.get_running_loop().run_in_executor(executor, engine.dispose)
-            executor.shutdown()
-
-    async def _run(self, executor: ThreadPoolExecutor, engine: Engine, work: Callable[[Connection], T]) -> T:
-        loop = asyncio.get_running_loop()
-        try:
-            running = loop.run_in_executor(executor, _transact, engine, work, self._file)
-        except RuntimeError:  # what an executor answers after `close`
-            raise StoreUnavailableError("The store is closed: this server is stopping.") from None
-        return await asyncio.shield(running)
+        """Finish what has begun and let go of the database."""
+        ...
 
 
-def create_file(path: Path) -> None:
-    """Create an empty file that only this user can read. SQLite gives its side files the same mode."""
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA journal_mode=WAL")  # kept in the file; later it would need the file alone
+async def run(executor: ThreadPoolExecutor, function: Callable[[], T]) -> T:
+    """Run a function on a thread of the executor, to its end even if the caller is cancelled.
 
-
-def location(path: Path) -> URL:
-    """Name the file to SQLAlchemy, whatever characters its path has."""
-    return URL.create("sqlite", database=str(path))
-
-
-class _File:
-    """The file as it was opened. One that was deleted or exchanged since would take writes into nowhere."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._opened = self._look()
-
-    def must_be_the_same(self) -> None:
-        if self._look() != self._opened:
-            raise StoreUnavailableError(
-                "The store's file was deleted or exchanged while this server ran; put it back and restart."
-            )
-
-    def _look(self) -> tuple[int, int] | None:
-        try:
-            status = self._path.stat()
-        except OSError:
-            return None
-        return status.st_dev, status.st_ino
-
-
-def _transact(engine: Engine, work: Callable[[Connection], T], file: _File) -> T:
+    Raises `StoreUnavailableError` once the executor is shut down.
+    """
     try:
-        with engine.begin() as connection:
-            result = work(connection)
-            file.must_be_the_same()  # before the commit: what cannot last is not acknowledged
-            return result
-    except DBAPIError as error:
-        # The driver's own words name no value; SQLAlchemy's would hold the statement's parameters.
-        why = f"{type(error.orig).__name__}: {error.orig}"
-        raise StoreUnavailableError(f"The store did not take it, and nothing was changed ({why}).") from None
-
-
-def _engine(path: Path, begin: str) -> Engine:
-    engine = create_engine(
-        location(path),
-        poolclass=StaticPool,
-        hide_parameters=True,
-        connect_args={"check_same_thread": False, "timeout": _BUSY_MILLISECONDS / 1000},
-    )
-
-    @event.listens_for(engine, "connect")
-    def connected(connection: sqlite3.Connection, record: Any) -> None:
-        del record
-        connection.isolation_level = None  # the driver begins nothing by itself
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "trusted_schema=OFF"):
-            connection.execute(f"PRAGMA {pragma}")
-
-    @event.listens_for(engine, "begin")
-    def begun(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
-
-    return engine
+        running = asyncio.get_running_loop().run_in_executor(executor, function)
+    except RuntimeError:  # what an executor answers after `close`
+        raise StoreUnavailableError("The store is closed: this server is stopping.") from None
+    return await asyncio.shield(running)

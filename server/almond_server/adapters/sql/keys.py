@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, func, insert, select
 
-from almond_server.adapters.sql import audit
+from almond_server.adapters.sql import audit, locks
 from almond_server.adapters.sql.tables import KEYS
 from almond_server.ports import AuditRow, SealedKey
 
@@ -28,6 +28,7 @@ class SqlKeys:
         """Add a key."""
 
         def work(connection: Connection) -> None:
+            locks.exclude(connection, locks.REVOCATIONS)
             position = connection.scalar(select(func.coalesce(func.max(KEYS.c.position), 0))) or 0
             connection.execute(
                 insert(KEYS).values(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, delete, insert, select
 
-from almond_server.adapters.sql import audit
+from almond_server.adapters.sql import audit, locks
 from almond_server.adapters.sql.tables import POLICIES
 from almond_server.ports import AuditRow, ExpiryRule
 
@@ -28,6 +28,7 @@ class SqlPolicies:
         """Set a rule in place of that for its org and kind."""
 
         def work(connection: Connection) -> None:
+            locks.exclude(connection, locks.REVOCATIONS)
             _delete(connection, rule.org, rule.kind)
             connection.execute(
                 insert(POLICIES).values(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Connection, delete, insert, select
 
+from almond_server.adapters.sql import locks
 from almond_server.adapters.sql.tables import REQUESTS
 from almond_server.errors import RequestReusedError
 
@@ -19,12 +20,19 @@ KEPT_SECONDS: Final = 24 * 3600
 def answered(connection: Connection, request: Idempotency | None, now: int) -> str | None:
     """Return what was answered to the request before, or None; forgets what is over.
 
+    Whoever asks with the same id at the same time waits until this transaction is over.
+
     Raises `RequestReusedError` if its content was another.
     """
-    connection.execute(delete(REQUESTS).where(REQUESTS.c.at <= now - KEPT_SECONDS))
+    over = REQUESTS.c.at <= now - KEPT_SECONDS
+    # What another transaction forgets just now is left to it: two would wait for each other's rows.
+    taken = select(REQUESTS.c.key).where(over).with_for_update(skip_locked=True)
+    connection.execute(delete(REQUESTS).where(REQUESTS.c.key.in_(taken)))
     if request is None:
         return None
-    row = connection.execute(select(REQUESTS).where(REQUESTS.c.key == _key(request))).one_or_none()
+    key = _key(request)
+    locks.exclude(connection, int.from_bytes(key[:8], "big", signed=True))
+    row = connection.execute(select(REQUESTS).where(REQUESTS.c.key == key, ~over)).one_or_none()
     if row is None:
         return None
     if row.fingerprint != request.fingerprint:

@@ -1,15 +1,19 @@
-"""What has been withdrawn, in SQL: one revision a transaction, given out in the order of commits."""
+"""What has been withdrawn, in SQL: one revision a transaction, given out in the order of commits.
+
+Calls that wait together share a transaction, and with it its revision (`batch.py`).
+"""
 
 from __future__ import annotations
 
 import contextlib
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, insert, select, update
 
-from almond_server.adapters.sql import audit, requests, selections
+from almond_server.adapters.sql import audit, locks, requests, selections
+from almond_server.adapters.sql.batch import Batches
 from almond_server.adapters.sql.rows import branches_of
 from almond_server.adapters.sql.tables import STORE, TOKENS, WITHDRAWALS
 from almond_server.errors import SelectionChangedError, StoreUnavailableError
@@ -24,6 +28,17 @@ if TYPE_CHECKING:
 _CLOCK_STEP_SECONDS = 60
 
 
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """What one caller wants withdrawn; which entries that is can depend on what is in the store."""
+
+    withdrawals_in: Callable[[Connection], Sequence[Withdrawal]]
+    actor: Actor
+    reason: str
+    request: Idempotency | None
+    now: int
+
+
 class SqlRevocations:
     """Implements `ports.Revocations`."""
 
@@ -31,6 +46,7 @@ class SqlRevocations:
         """Take the database."""
         self._database = database
         self._highest_time = 0
+        self._batches: Batches[_Call, Withdrawn] = Batches(self._commit)
 
     async def withdraw(
         self,
@@ -41,12 +57,14 @@ class SqlRevocations:
         now: int,
     ) -> Withdrawn:
         """Withdraw under one new revision; what it may refuse and return is the port's."""
-        return await self._withdraw(lambda _: withdrawals, actor, reason, request, now)
+        return await self._ask(_Call(lambda _: withdrawals, actor, reason, request, now))
 
     async def answered(self, request: Idempotency, now: int) -> Withdrawn | None:
         """Return what was answered to a request."""
         at = self._store_time(now)
-        return await self._database.write(lambda connection: _answered(connection, request, now, at))
+        return await self._database.write(
+            lambda connection: _answered(connection, request, now, _read(connection, at))
+        )
 
     async def withdraw_selection(
         self,
@@ -65,33 +83,21 @@ class SqlRevocations:
                 raise SelectionChangedError("Something was minted meanwhile; look at it and try again.", 0.1)
             return [Withdrawal(row.id, None, row.expires_at) for row in rows]
 
-        return await self._withdraw(selected, actor, reason, request, now)
+        return await self._ask(_Call(selected, actor, reason, request, now))
 
-    async def _withdraw(
-        self,
-        withdrawals_in: Callable[[Connection], Sequence[Withdrawal]],
-        actor: Actor,
-        reason: str,
-        request: Idempotency | None,
-        now: int,
-    ) -> Withdrawn:
-        at = self._store_time(now)
+    async def _ask(self, call: _Call) -> Withdrawn:
+        self._store_time(call.now)
+        return await self._batches.ask(call)
 
-        def work(connection: Connection) -> Withdrawn:
-            before = _answered(connection, request, now, at)
-            if before is not None:
-                return before
-            reading = _read(connection, at)
-            entries = 0
-            for each in withdrawals_in(connection):
-                if not _stands(connection, each):  # nor was added by this very call
-                    _write(connection, each, reading.number + 1, actor, reason, now)
-                    entries += 1
-            number = reading.number + bool(entries)
-            requests.remember(connection, request, f"{entries} {number}", now)
-            # Last in the transaction: commits, and so revisions, come in the order of this row's lock.
-            connection.execute(update(STORE).values(revision=number, clock=reading.store_time))
-            return Withdrawn(entries, Reading(reading.epoch, number, reading.store_time))
+    async def _commit(self, calls: Sequence[_Call]) -> Sequence[Withdrawn | Exception]:
+        at = self._store_time(0)
+
+        def work(connection: Connection) -> list[Withdrawn | Exception]:
+            locks.exclude(connection, locks.REVOCATIONS)
+            batch = _Batch(connection, _read(connection, at))
+            outcomes = [batch.outcome(call) for call in calls]
+            batch.finish()
+            return outcomes
 
         return await self._database.write(work)
 
@@ -132,13 +138,59 @@ class SqlRevocations:
         return self._highest_time
 
 
-def _answered(connection: Connection, request: Idempotency | None, now: int, at: int) -> Withdrawn | None:
+class _Batch:
+    """The calls of one transaction, one after the other, all under the one next revision."""
+
+    def __init__(self, connection: Connection, before: Reading) -> None:
+        self._connection = connection
+        self._reading = before
+        self._next = before.number + 1
+        self._changed = False
+
+    def outcome(self, call: _Call) -> Withdrawn | Exception:
+        """Do what a call wants, or undo its part alone and return why it could not be done."""
+        # What breaks the whole transaction (a full disk, a lost session) breaks the return to the savepoint
+        # too, and is raised from there.
+        savepoint = self._connection.begin_nested()
+        try:
+            done = self._withdraw(call)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this call's own
+            savepoint.rollback()
+            return error
+        savepoint.commit()
+        self._reading = replace(self._reading, number=max(self._reading.number, done.reading.number))
+        return done
+
+    def finish(self) -> None:
+        """Write the revision down, last in the transaction."""
+        if self._changed:
+            values = {"revision": self._reading.number, "clock": self._reading.store_time}
+            self._connection.execute(update(STORE).values(values))
+
+    def _withdraw(self, call: _Call) -> Withdrawn:
+        connection, reading = self._connection, self._reading
+        before = _answered(connection, call.request, call.now, reading)
+        if before is not None:
+            return before
+        entries = 0
+        for each in call.withdrawals_in(connection):
+            if not _stands(connection, each):  # nor was added by this very call, or one before it
+                _write(connection, each, self._next, call)
+                entries += 1
+        number = self._next if entries else reading.number
+        requests.remember(connection, call.request, f"{entries} {number}", call.now)
+        self._changed = True
+        return Withdrawn(entries, replace(reading, number=number))
+
+
+def _answered(
+    connection: Connection, request: Idempotency | None, now: int, reading: Reading
+) -> Withdrawn | None:
     before = requests.answered(connection, request, now)
     if before is None:
         return None
     entries, number = map(int, before.split())
-    reading = _read(connection, at)
-    return Withdrawn(entries, Reading(reading.epoch, number, reading.store_time))
+    return Withdrawn(entries, replace(reading, number=number))
 
 
 def _stands(connection: Connection, withdrawal: Withdrawal) -> bool:
@@ -151,9 +203,7 @@ def _stands(connection: Connection, withdrawal: Withdrawal) -> bool:
     return found is not None
 
 
-def _write(
-    connection: Connection, withdrawal: Withdrawal, number: int, actor: Actor, reason: str, now: int
-) -> None:
+def _write(connection: Connection, withdrawal: Withdrawal, number: int, call: _Call) -> None:
     branch_id = withdrawal.branch_id or b""
     connection.execute(
         insert(WITHDRAWALS).values(
@@ -165,8 +215,11 @@ def _write(
     if withdrawal.branch_id is not None:
         target = f"{target}/{branch_id.hex()}"
         records = records.where(TOKENS.c.id.in_(_derived_from(connection, withdrawal.token_id, branch_id)))
-    connection.execute(records.values(revoked_at=now, revoked_by=actor.name, revoke_reason=reason))
-    audit.write(connection, AuditRow(now, actor.name, "token.revoked", target, reason, number))
+    connection.execute(
+        records.values(revoked_at=call.now, revoked_by=call.actor.name, revoke_reason=call.reason)
+    )
+    row = AuditRow(call.now, call.actor.name, "token.revoked", target, call.reason, number)
+    audit.write(connection, row)
 
 
 def _derived_from(connection: Connection, token_id: str, branch_id: bytes) -> list[str]:
@@ -183,4 +236,5 @@ def _read(connection: Connection, now: int) -> Reading:
 
 
 def _keep_clock(connection: Connection, clock: int) -> None:
+    locks.share(connection, locks.REVOCATIONS)  # which writes the clock too, as it read it before
     connection.execute(update(STORE).where(STORE.c.clock < clock).values(clock=clock))

@@ -9,50 +9,66 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import NullPool, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
-from almond_server.adapters.sql.database import create_file, location
+from almond_server.adapters.sql import locks, postgres, sqlite
 from almond_server.errors import OldSchemaError, StartError
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
+    from sqlalchemy import Connection, Engine
+
+    from almond_server.adapters.sql.database import Location
 
 _MIGRATIONS: Final = Path(__file__).with_name("migrations")
 
 
-def migrate(path: Path) -> tuple[str | None, str]:
-    """Create or upgrade the database at `path`; returns the version before (None if new) and after.
+def migrate(location: Location) -> tuple[str | None, str]:
+    """Create or upgrade the database there; returns the version before (None if new) and after.
 
-    Raises `StartError` for a database that this program does not know.
+    A PostgreSQL database must exist, and may be empty. Of two that run at once the second waits, and finds
+    nothing to do. Raises `StartError` for a database that cannot be read, or that this program does not know.
     """
-    if not path.exists():
-        create_file(path)
-    before = _version(path)
+    if isinstance(location, Path):
+        sqlite.must_be_local(location)
+        sqlite.create_file(location)
     scripts = ScriptDirectory.from_config(_config())
-    _must_be_known(before, scripts)
+    _must_be_known(_version(location), scripts)
     config = _config()
-    engine = _engine(path)
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-    engine.dispose()
+    engine = _migrating(location)
+    try:
+        with engine.begin() as connection:
+            locks.exclude(connection, locks.MIGRATION)
+            before = _version_in(connection)  # again: another migration may have come first
+            _must_be_known(before, scripts)
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    finally:
+        engine.dispose()
     return before, str(scripts.get_current_head())
 
 
-def check(path: Path) -> None:
-    """Raise `StartError` unless the database at `path` has exactly this program's schema.
+def is_new(location: Location) -> bool:
+    """Tell whether `migrate` would create what is there; raises `StartError` if it cannot be read."""
+    if isinstance(location, Path):
+        return not location.exists()
+    return _version(location) is None
+
+
+def check(location: Location) -> None:
+    """Raise `StartError` unless the database there has exactly this program's schema.
 
     `OldSchemaError` if `migrate` would help.
     """
-    if not path.exists():
-        raise StartError(f"There is no store at {path}; run `almond init` first.")
+    if isinstance(location, Path):
+        if not location.exists():
+            raise StartError(f"There is no store at {location}; run `almond init` first.")
+        sqlite.must_be_local(location)
     scripts = ScriptDirectory.from_config(_config())
-    version = _version(path)
+    version = _version(location)
     _must_be_known(version, scripts)
     if version != scripts.get_current_head():
         raise OldSchemaError(
-            f"The store at {path} has an older schema ({version or 'none'}); run `almond migrate`."
+            f"The store at {_name(location)} has an older schema ({version or 'none'}); run `almond migrate`."
         )
 
 
@@ -65,31 +81,28 @@ def _must_be_known(version: str | None, scripts: ScriptDirectory) -> None:
         )
 
 
-def _version(path: Path) -> str | None:
-    engine = _engine(path)
+def _version(location: Location) -> str | None:
+    engine = postgres.looking(location) if isinstance(location, str) else sqlite.migrating(location)
     try:
         with engine.connect() as connection:
-            return MigrationContext.configure(connection).get_current_revision()
-    except DBAPIError:
-        raise StartError(f"{path} is not a database that can be read.") from None
+            return _version_in(connection)
+    except DBAPIError as error:
+        why = f" ({postgres.why(error)})" if isinstance(location, str) else ""
+        raise StartError(f"{_name(location)} is not a database that can be read{why}.") from None
     finally:
         engine.dispose()
 
 
-def _engine(path: Path) -> Engine:
-    engine = create_engine(location(path), poolclass=NullPool)
+def _version_in(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
 
-    # The driver would begin late and commit before DDL: a migration must be one transaction.
-    @event.listens_for(engine, "connect")
-    def connected(connection: object, record: object) -> None:
-        del record
-        connection.isolation_level = None  # type: ignore[attr-defined]
 
-    @event.listens_for(engine, "begin")
-    def begun(connection: object) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")  # type: ignore[attr-defined]
+def _migrating(location: Location) -> Engine:
+    return postgres.migrating(location) if isinstance(location, str) else sqlite.migrating(location)
 
-    return engine
+
+def _name(location: Location) -> str:
+    return postgres.name(location) if isinstance(location, str) else str(location)
 
 
 def _config() -> Config:

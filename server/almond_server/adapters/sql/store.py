@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from almond_server.adapters.sql import schema
 from almond_server.adapters.sql.audit import SqlAudit
-from almond_server.adapters.sql.database import Database
+from almond_server.adapters.sql.database import Database, Location
 from almond_server.adapters.sql.keys import SqlKeys
 from almond_server.adapters.sql.policies import SqlPolicies
+from almond_server.adapters.sql.postgres import Postgres
 from almond_server.adapters.sql.revocations import SqlRevocations
+from almond_server.adapters.sql.sqlite import Sqlite
 from almond_server.adapters.sql.tokens import SqlTokens
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +31,10 @@ class Store:
         await self.database.close()
 
 
-def open_store(path: Path) -> Store:
-    """Open the database at `path`; raises `StartError` unless it has exactly this program's schema."""
-    schema.check(path)
-    database = Database(path)
+def open_store(location: Location) -> Store:
+    """Open the database there; raises `StartError` unless it has exactly this program's schema."""
+    schema.check(location)
+    database: Database = Postgres(location) if isinstance(location, str) else Sqlite(location)
     return Store(
         database,
         SqlTokens(database),

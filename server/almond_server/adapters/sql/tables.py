@@ -8,11 +8,14 @@ from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData
 
 METADATA: Final = MetaData()
 
+TEXT: Final = Text().with_variant(Text(collation="C"), "postgresql")
+"""Compared and sorted byte by byte, as SQLite does by itself."""
+
 STORE: Final = Table(
     "store",
     METADATA,
     Column("id", Integer, primary_key=True),
-    Column("epoch", Text, nullable=False),
+    Column("epoch", TEXT, nullable=False),
     Column("revision", BigInteger, nullable=False),
     Column("clock", BigInteger, nullable=False),
 )
@@ -20,7 +23,7 @@ STORE: Final = Table(
 KEYS: Final = Table(
     "keys",
     METADATA,
-    Column("id", Text, primary_key=True),
+    Column("id", TEXT, primary_key=True),
     Column("sealed", LargeBinary, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("position", Integer, nullable=False, unique=True),
@@ -29,25 +32,25 @@ KEYS: Final = Table(
 TOKENS: Final = Table(
     "tokens",
     METADATA,
-    Column("id", Text, primary_key=True),
-    Column("key_id", Text, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("kind", Text, nullable=False),
-    Column("org", Text, nullable=False),
-    Column("app", Text, nullable=False),
-    Column("subject", Text, nullable=False),
-    Column("minter_id", Text, nullable=False),
+    Column("id", TEXT, primary_key=True),
+    Column("key_id", TEXT, nullable=False),
+    Column("name", TEXT, nullable=False),
+    Column("kind", TEXT, nullable=False),
+    Column("org", TEXT, nullable=False),
+    Column("app", TEXT, nullable=False),
+    Column("subject", TEXT, nullable=False),
+    Column("minter_id", TEXT, nullable=False),
     Column("minter_branches", LargeBinary, nullable=False),
     Column("created_at_ms", BigInteger, nullable=False),
     Column("expires_at", BigInteger),
-    Column("caveats", Text, nullable=False),
+    Column("caveats", TEXT, nullable=False),
     Column("revoked_at", BigInteger),
-    Column("revoked_by", Text, nullable=False),
-    Column("revoke_reason", Text, nullable=False),
-    Column("token_id", Text, nullable=False, server_default=""),
+    Column("revoked_by", TEXT, nullable=False),
+    Column("revoke_reason", TEXT, nullable=False),
+    Column("token_id", TEXT, nullable=False, server_default=""),
     # Branch ids of a derived token's generations; NULL for a minted one.
     Column("lineage", LargeBinary),
-    Column("parent", Text, nullable=False, server_default=""),
+    Column("parent", TEXT, nullable=False, server_default=""),
     Column("last_used_at", BigInteger),
     Index("tokens_by_org", "org", "created_at_ms", "id"),
     Index("tokens_by_app", "org", "app", "created_at_ms", "id"),
@@ -59,7 +62,7 @@ TOKENS: Final = Table(
 WITHDRAWALS: Final = Table(
     "withdrawals",
     METADATA,
-    Column("token_id", Text, primary_key=True),
+    Column("token_id", TEXT, primary_key=True),
     # Empty for the whole token: NULL would not be unique in a key.
     Column("branch_id", LargeBinary, primary_key=True),
     Column("revision", BigInteger, nullable=False),
@@ -70,8 +73,8 @@ WITHDRAWALS: Final = Table(
 POLICIES: Final = Table(
     "policies",
     METADATA,
-    Column("org", Text, primary_key=True),
-    Column("kind", Text, primary_key=True),
+    Column("org", TEXT, primary_key=True),
+    Column("kind", TEXT, primary_key=True),
     Column("default_ttl", BigInteger),
     Column("max_ttl", BigInteger),
 )
@@ -81,7 +84,7 @@ REQUESTS: Final = Table(
     METADATA,
     Column("key", LargeBinary, primary_key=True),
     Column("fingerprint", LargeBinary, nullable=False),
-    Column("result", Text, nullable=False),
+    Column("result", TEXT, nullable=False),
     Column("at", BigInteger, nullable=False),
     Index("requests_by_time", "at"),
 )
@@ -89,11 +92,11 @@ REQUESTS: Final = Table(
 AUDIT: Final = Table(
     "audit",
     METADATA,
-    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
     Column("at", BigInteger, nullable=False),
-    Column("actor", Text, nullable=False),
-    Column("action", Text, nullable=False),
-    Column("target", Text, nullable=False),
-    Column("detail", Text, nullable=False),
+    Column("actor", TEXT, nullable=False),
+    Column("action", TEXT, nullable=False),
+    Column("target", TEXT, nullable=False),
+    Column("detail", TEXT, nullable=False),
     Column("revision", BigInteger, nullable=False),
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, Select, and_, insert, or_, select, update
 
 from almond_core.model import RESERVED_ORG
-from almond_server.adapters.sql import audit, requests, selections
+from almond_server.adapters.sql import audit, locks, requests, selections
 from almond_server.adapters.sql.rows import record_of, values_of
 from almond_server.adapters.sql.tables import TOKENS, WITHDRAWALS
 from almond_server.errors import MinterWithdrawnError, RecordNotFoundError, TooManyDerivedError
@@ -32,6 +32,7 @@ class SqlTokens:
         """Record a token; what it may refuse and return is the port's."""
 
         def work(connection: Connection) -> Record:
+            locks.share(connection, locks.REVOCATIONS)
             _refuse_withdrawn(connection, actor.token_id, actor.branch_ids)
             before = requests.answered(connection, request, now)
             if before is not None:
@@ -58,6 +59,7 @@ class SqlTokens:
         """Record a derived token; what it may refuse and return is the port's."""
 
         def work(connection: Connection) -> Record:
+            locks.share(connection, locks.REVOCATIONS)
             _refuse_withdrawn(connection, actor.token_id, actor.branch_ids)
             _refuse_withdrawn(connection, record.token_id, record.lineage)
             standing = _get(connection, record.id)
@@ -88,6 +90,8 @@ class SqlTokens:
         """Keep when tokens were last used."""
 
         def work(connection: Connection) -> None:
+            locks.share(connection, locks.REVOCATIONS)  # which writes on the same rows
+            locks.exclude(connection, locks.USES)
             for use in uses:
                 ids = [use.token_id, *(record_id(use.token_id, each) for each in use.branch_ids)]
                 older = or_(TOKENS.c.last_used_at.is_(None), TOKENS.c.last_used_at < use.at)

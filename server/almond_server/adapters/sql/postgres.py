@@ -1,0 +1,168 @@
+"""One PostgreSQL database: its sessions, and what its failures mean. All that is PostgreSQL's own is here."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import psycopg
+from psycopg.pq import TransactionStatus
+from sqlalchemy import URL, Connection, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.pool import NullPool, QueuePool
+
+from almond_server.adapters.sql.database import run
+from almond_server.errors import StartError, StoreUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from psycopg.abc import PQGen
+    from sqlalchemy import Engine
+
+T = TypeVar("T")
+RV = TypeVar("RV")
+
+_WRITERS: Final = 3
+_READERS: Final = 2
+_POOL_SECONDS: Final = 2.0
+_SILENCE_SECONDS: Final = 5.5  # a little above `statement_timeout`, which a server that lives keeps itself
+
+_SESSION: Final = {
+    "synchronous_commit": "on",
+    "default_transaction_isolation": "read committed",
+    "lock_timeout": "2000",
+    "statement_timeout": "5000",
+    "idle_in_transaction_session_timeout": "3000",
+}
+_MIGRATION: Final = {"synchronous_commit": "on", "lock_timeout": "60000"}
+_NETWORK: Final = {
+    "application_name": "almond",
+    "client_encoding": "utf8",
+    "connect_timeout": 2,
+    "keepalives": 1,
+    "keepalives_idle": 2,
+    "keepalives_interval": 1,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 5000,
+}
+
+
+class Postgres:
+    """Implements `database.Database` on a bounded pool of sessions, writes and reads on threads of their own.
+
+    Writes are READ COMMITTED and take the locks of `locks.py`; reads are REPEATABLE READ and READ ONLY.
+    Sessions that broke are replaced: the server may restart. One that a call finds silent is given up.
+    """
+
+    def __init__(self, url: str) -> None:
+        """Take where it is; nothing is connected yet."""
+        self._writing = _engine(
+            url,
+            _SESSION,
+            poolclass=QueuePool,
+            pool_size=_WRITERS + _READERS,
+            max_overflow=0,
+            pool_timeout=_POOL_SECONDS,
+            pool_pre_ping=True,
+        )
+        _give_up_on_silence(self._writing)
+        self._reading = self._writing.execution_options(
+            isolation_level="REPEATABLE READ", postgresql_readonly=True
+        )
+        # Threads of their own: writes that wait for a lock must not keep the view from being read.
+        self._writers = ThreadPoolExecutor(_WRITERS, "almond-store-write")
+        self._readers = ThreadPoolExecutor(_READERS, "almond-store-read")
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` in a transaction that is durable when this returns."""
+        return await run(self._writers, partial(_transact, self._writing, work))
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` on one consistent state of the database."""
+        return await run(self._readers, partial(_transact, self._reading, work))
+
+    async def close(self) -> None:
+        """Finish what has begun and close the sessions."""
+        for executor in (self._writers, self._readers):
+            await asyncio.to_thread(executor.shutdown)
+        await asyncio.to_thread(self._writing.dispose)
+
+
+def migrating(url: str) -> Engine:
+    """Return an engine for one transaction over the schema, which may take long."""
+    return _engine(url, _MIGRATION, poolclass=NullPool)
+
+
+def looking(url: str) -> Engine:
+    """Return an engine for one short look."""
+    engine = _engine(url, _SESSION, poolclass=NullPool)
+    _give_up_on_silence(engine)
+    return engine
+
+
+def name(url: str) -> str:
+    """Name a database to a person: host, port and database, never who connects nor with what."""
+    parsed = _parse(url)
+    return f"{parsed.host or 'localhost'}:{parsed.port or 5432}/{parsed.database or ''}"
+
+
+def why(error: DBAPIError | PoolTimeoutError) -> str:
+    """Say what the driver said, without a value: neither parameters nor a password."""
+    if not isinstance(error, DBAPIError):
+        return "all sessions are in use"
+    kind = type(error.orig).__name__
+    message = error.orig.diag.message_primary if isinstance(error.orig, psycopg.Error) else None
+    return f"{kind}: {message.splitlines()[0]}" if message else kind
+
+
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        parsed = None
+    if parsed is None or parsed.drivername not in {"postgresql", "postgres"}:
+        raise StartError("The store's URL is not one of PostgreSQL: postgresql://USER@HOST:PORT/DATABASE")
+    return parsed.set(drivername="postgresql+psycopg")
+
+
+def _engine(url: str, session: Mapping[str, str], **pool: Any) -> Engine:
+    options = " ".join(f"-c {key}={value.replace(' ', chr(92) + ' ')}" for key, value in session.items())
+    return create_engine(
+        _parse(url), hide_parameters=True, connect_args={**_NETWORK, "options": options}, **pool
+    )
+
+
+class _Impatient(psycopg.Connection[Any]):
+    """Waits for no answer for ever.
+
+    What the kernel of a host still acknowledges, TCP's own timeouts let pass: a server that is paused, or
+    whose disk hangs.
+    """
+
+    def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
+        try:
+            return super().wait(gen, interval, _SILENCE_SECONDS if timeout is None else timeout)
+        except psycopg.OperationalError:
+            if self.info.transaction_status == TransactionStatus.ACTIVE:
+                self.pgconn.finish()  # an answer that came later would be taken for another statement's
+            raise
+
+
+def _give_up_on_silence(engine: Engine) -> None:
+    @event.listens_for(engine, "do_connect")
+    def connect(dialect: object, record: object, args: Any, named: Any) -> psycopg.Connection[Any]:
+        del dialect, record
+        return _Impatient.connect(*args, **named)
+
+
+def _transact(engine: Engine, work: Callable[[Connection], T]) -> T:
+    try:
+        with engine.begin() as connection:
+            return work(connection)
+    except (DBAPIError, PoolTimeoutError) as error:
+        # Not "nothing was changed": a session that breaks during the commit leaves that open.
+        raise StoreUnavailableError(f"The store did not confirm it; try again ({why(error)}).") from None

@@ -1,0 +1,192 @@
+"""One SQLite file: who may write when, and what its failures mean. All that is SQLite's own is here."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import psutil
+from sqlalchemy import URL, Connection, create_engine, event
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool, StaticPool
+
+from almond_server.adapters.sql.database import run
+from almond_server.errors import StartError, StoreUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from sqlalchemy import Engine
+
+T = TypeVar("T")
+
+_BUSY_MILLISECONDS: Final = 2000
+_PRAGMAS: Final = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "trusted_schema=OFF")
+
+_NETWORK_FILE_SYSTEMS: Final = frozenset(
+    {
+        *(
+            "9p",
+            "afs",
+            "beegfs",
+            "ceph",
+            "cifs",
+            "coda",
+            "davfs",
+            "fuse.ceph",
+            "fuse.davfs2",
+            "fuse.glusterfs",
+        ),
+        *(
+            "fuse.gcsfuse",
+            "fuse.rclone",
+            "fuse.s3fs",
+            "fuse.sshfs",
+            "gfs2",
+            "glusterfs",
+            "gpfs",
+            "lustre",
+            "ncpfs",
+        ),
+        *("nfs", "nfs4", "ocfs2", "orangefs", "smb2", "smb3", "smbfs", "virtiofs"),
+    }
+)
+
+
+class Sqlite:
+    """Implements `database.Database`: runs functions in transactions: writes on one connection and thread, reads on another.
+
+    A write begins IMMEDIATE, so that it never fails half-way for a lock, and once begun it finishes even if
+    the caller is cancelled. Every failure of the database becomes `StoreUnavailableError`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open the file, which must exist."""
+        self._file = _File(path)
+        self._writing = _engine(path, "BEGIN IMMEDIATE")
+        self._reading = _engine(path, "BEGIN")
+        self._writer = ThreadPoolExecutor(1, "almond-store-write")
+        self._reader = ThreadPoolExecutor(1, "almond-store-read")
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` in a transaction that is durable when this returns."""
+        return await run(self._writer, partial(_transact, self._writing, work, self._file))
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` on one consistent state of the database."""
+        return await run(self._reader, partial(_transact, self._reading, work, self._file))
+
+    async def close(self) -> None:
+        """Finish what has begun and close the file."""
+        for executor, engine in ((self._writer, self._writing), (self._reader, self._reading)):
+            await asyncio.get_running_loop().run_in_executor(executor, engine.dispose)
+            executor.shutdown()
+
+
+def create_file(path: Path) -> None:
+    """Create an empty file that only this user can read, unless there is one.
+
+    SQLite gives its side files the same mode.
+    """
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        return
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")  # kept in the file; later it would need the file alone
+
+
+def location(path: Path) -> URL:
+    """Name the file to SQLAlchemy, whatever characters its path has."""
+    return URL.create("sqlite", database=str(path))
+
+
+def migrating(path: Path) -> Engine:
+    """Return an engine for one transaction over the schema, which no other such one overlaps."""
+    # The driver would begin late and commit before DDL: a migration must be one transaction.
+    return _engine(path, "BEGIN IMMEDIATE", ())
+
+
+def must_be_local(path: Path) -> None:
+    """Raise `StartError` if the file is on a network file system, where locks and syncs are not kept."""
+    mounts = [(each.mountpoint, each.fstype) for each in psutil.disk_partitions(all=True)]
+    found = network_file_system(path.resolve(), mounts)
+    if found is not None:
+        raise StartError(
+            f"{path} is on a network file system ({found}), on which SQLite can lose what it acknowledged: "
+            "put the data directory on a local disk, or use PostgreSQL."
+        )
+
+
+def network_file_system(path: Path, mounts: Iterable[tuple[str, str]]) -> str | None:
+    """Return the type of the network file system that an absolute path is on; None if it is on another.
+
+    `mounts` are (mount point, type) in the order of mounting: a later one hides an earlier of its place.
+    """
+    depth, found = -1, ""
+    for point, kind in mounts:
+        place = Path(point)
+        if path.is_relative_to(place) and len(place.parts) >= depth:
+            depth, found = len(place.parts), kind.lower()
+    return found if found in _NETWORK_FILE_SYSTEMS else None
+
+
+class _File:
+    """The file as it was opened. One that was deleted or exchanged since would take writes into nowhere."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._opened = self._look()
+
+    def must_be_the_same(self) -> None:
+        if self._look() != self._opened:
+            raise StoreUnavailableError(
+                "The store's file was deleted or exchanged while this server ran; put it back and restart."
+            )
+
+    def _look(self) -> tuple[int, int] | None:
+        try:
+            status = self._path.stat()
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
+
+
+def _transact(engine: Engine, work: Callable[[Connection], T], file: _File) -> T:
+    try:
+        with engine.begin() as connection:
+            result = work(connection)
+            file.must_be_the_same()  # before the commit: what cannot last is not acknowledged
+            return result
+    except DBAPIError as error:
+        # The driver's own words name no value; SQLAlchemy's would hold the statement's parameters.
+        why = f"{type(error.orig).__name__}: {error.orig}"
+        raise StoreUnavailableError(f"The store did not take it, and nothing was changed ({why}).") from None
+
+
+def _engine(path: Path, begin: str, pragmas: tuple[str, ...] = _PRAGMAS) -> Engine:
+    engine = create_engine(
+        location(path),
+        poolclass=StaticPool if pragmas else NullPool,
+        hide_parameters=True,
+        connect_args={"check_same_thread": False, "timeout": _BUSY_MILLISECONDS / 1000},
+    )
+
+    @event.listens_for(engine, "connect")
+    def connected(connection: sqlite3.Connection, record: Any) -> None:
+        del record
+        connection.isolation_level = None  # the driver begins nothing by itself
+        for pragma in pragmas:
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begun(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
