@@ -34,8 +34,8 @@ class Settings:
         default="",
         repr=False,
         metadata={
-            "help": "postgresql://USER@HOST/DATABASE instead of SQLite in the data directory; variable only, it "
-            "may be secret"
+            "help": "postgresql://USER@HOST/DATABASE instead of SQLite in the data directory; "
+            "variable only, it may be secret"
         },
     )
     address: str = field(

@@ -40,8 +40,8 @@ async def init(
 ) -> Path | None:
     """Make what is missing: master key, store, key ring, admin token (valid for `admin_days`).
 
-    The store is at `location`; None is an SQLite file in `data_dir`. Returns where a new admin token was written, or None if nothing was to do. Raises `StartError` if what
-    is there does not belong together.
+    The store is at `location`; None is an SQLite file in `data_dir`. Returns where a new admin token was
+    written, or None if nothing was to do. Raises `StartError` if what is there does not belong together.
     """
     _make(data_dir)
     master_path, database = places.master_key(data_dir), location or places.database(data_dir)

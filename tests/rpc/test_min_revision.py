@@ -85,7 +85,7 @@ async def test_a_store_that_does_not_answer_is_unavailable_whoever_asks(tmp_path
     async with two_servers(tmp_path / "data") as (here, there):
         made = await here.mint(org_wide())
         revision = (await here.revoke(token_id=made.record.id)).revision
-        places.database(here.settings.data_dir).rename(tmp_path / "away.db")  # what was opened is there no more
+        places.database(here.settings.data_dir).rename(tmp_path / "away.db")  # no more what was opened
         refused = await refusal(there.verify(garbage or made.token, on("acme"), min_revision=revision))
         assert (refused.code, refused.reason) == (grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE")
         assert refused.retry_ms

@@ -11,6 +11,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, insert, select, update
+from sqlalchemy.exc import DBAPIError
 
 from almond_server.adapters.sql import audit, locks, requests, selections
 from almond_server.adapters.sql.batch import Batches
@@ -149,11 +150,11 @@ class _Batch:
 
     def outcome(self, call: _Call) -> Withdrawn | Exception:
         """Do what a call wants, or undo its part alone and return why it could not be done."""
-        # What breaks the whole transaction (a full disk, a lost session) breaks the return to the savepoint
-        # too, and is raised from there.
         savepoint = self._connection.begin_nested()
         try:
             done = self._withdraw(call)
+        except DBAPIError:  # a full disk, a lost session: it has broken the whole transaction
+            raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this call's own
             savepoint.rollback()
             return error

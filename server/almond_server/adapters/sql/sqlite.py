@@ -30,37 +30,15 @@ _BUSY_MILLISECONDS: Final = 2000
 _PRAGMAS: Final = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "trusted_schema=OFF")
 
 _NETWORK_FILE_SYSTEMS: Final = frozenset(
-    {
-        *(
-            "9p",
-            "afs",
-            "beegfs",
-            "ceph",
-            "cifs",
-            "coda",
-            "davfs",
-            "fuse.ceph",
-            "fuse.davfs2",
-            "fuse.glusterfs",
-        ),
-        *(
-            "fuse.gcsfuse",
-            "fuse.rclone",
-            "fuse.s3fs",
-            "fuse.sshfs",
-            "gfs2",
-            "glusterfs",
-            "gpfs",
-            "lustre",
-            "ncpfs",
-        ),
-        *("nfs", "nfs4", "ocfs2", "orangefs", "smb2", "smb3", "smbfs", "virtiofs"),
-    }
+    (
+        "9p afs beegfs ceph cifs coda davfs fuse.ceph fuse.davfs2 fuse.gcsfuse fuse.glusterfs fuse.rclone "
+        "fuse.s3fs fuse.sshfs gfs2 glusterfs gpfs lustre ncpfs nfs nfs4 ocfs2 orangefs smb2 smb3 smbfs virtiofs"
+    ).split()
 )
 
 
 class Sqlite:
-    """Implements `database.Database`: runs functions in transactions: writes on one connection and thread, reads on another.
+    """Implements `database.Database`: writes on one connection and thread, reads on another.
 
     A write begins IMMEDIATE, so that it never fails half-way for a lock, and once begun it finishes even if
     the caller is cancelled. Every failure of the database becomes `StoreUnavailableError`.
