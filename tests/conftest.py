@@ -1,8 +1,37 @@
-"""Hypothesis without deadlines: the machines that run this are shared."""
+"""Hypothesis without deadlines, as the machines that run this are shared; and one PostgreSQL a process."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import pytest
 from hypothesis import HealthCheck, settings
+
+from almond_server.adapters.sql.schema import migrate
+from postgres import PostgresServer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 settings.register_profile("almond", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("almond")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A server for all tests of this process: they share it, and leave it running."""
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def _template(postgres: PostgresServer) -> str:
+    url = postgres.new_database()
+    migrate(url)
+    return url.rpartition("/")[2]
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer, _template: str) -> str:
+    """A database of the test's own, with the newest schema and nothing in it."""
+    return postgres.new_database(_template)

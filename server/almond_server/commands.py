@@ -148,7 +148,7 @@ def dev(data_dir: DataDir = _DEV_DIR, address: Address = DEFAULT_ADDRESS) -> Non
         if not is_loopback(address):
             raise StartError("`almond dev` listens on loopback only; use `almond serve` for anything else.")
         if os.environ.get(_DATABASE_URL):
-            raise StartError(f"`almond dev` has a store of its own; unset {_DATABASE_URL} or use `almond serve`.")
+            raise StartError(f"`almond dev` has a store of its own; unset {_DATABASE_URL}, or use `serve`.")
         check_free(address)
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _alone(data_dir):

@@ -2,7 +2,9 @@
 
 One contract suite (tests/contract) runs over all adapters. Obligations common to all ports:
 
-* Every method may raise `StoreUnavailableError` (feed: `FeedUnavailableError`) and then has changed nothing.
+* Every method may raise `StoreUnavailableError` (feed: `FeedUnavailableError`). It has then changed nothing,
+  unless the connection broke during the very commit: asked again under its request id, it answers as it
+  would have.
 * A mutating method is one transaction: all of it, its audit row included, or nothing; when it returns, it is
   durable. A cancelled caller does not stop a transaction that has begun.
 * Answers are immutable values. Times are unix seconds in UTC unless the name says milliseconds.

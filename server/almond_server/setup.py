@@ -15,7 +15,7 @@ from almond_server.adapters import master_key
 from almond_server.adapters.clock import SystemClock
 from almond_server.adapters.sql import schema
 from almond_server.adapters.sql.store import open_store
-from almond_server.errors import OldSchemaError
+from almond_server.errors import OldSchemaError, StartError
 from almond_server.ports import Actor, Record, SealedKey
 from almond_server.secret_file import write_secret
 
@@ -46,6 +46,11 @@ async def init(
     _make(data_dir)
     master_path, database = places.master_key(data_dir), location or places.database(data_dir)
     if not schema.is_new(database):
+        if not master_path.exists():
+            raise StartError(
+                f"The store is there, but no master key at {master_path}: copy master.key from the machine "
+                "that made the store, or from your backup of it. No other key opens its key ring."
+            )
         master = master_key.read(master_path)
     else:
         # A crash may have left the key without the store; never the store without the key.

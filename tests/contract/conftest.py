@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
+    from almond_server.adapters.sql.database import Location
+
+
+_FIXTURES = {"sqlite": "database", "postgres": "postgres_url"}
+
 
 @pytest.fixture
 def database(tmp_path: Path) -> Path:
@@ -36,8 +41,17 @@ async def store(database: Path) -> AsyncIterator[Store]:
     await opened.close()
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-async def ports(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Ports]:
+@pytest.fixture(params=["sqlite", "postgres"])
+def location(request: pytest.FixtureRequest) -> Location:
+    """Where a new database is, of each kind in turn."""
+    found: Location = request.getfixturevalue(
+        {"sqlite": "database", "postgres": "postgres_url"}[request.param]
+    )
+    return found
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+async def ports(request: pytest.FixtureRequest) -> AsyncIterator[Ports]:
     if request.param == "memory":
         memory = MemoryStore()
         yield Ports(
@@ -48,9 +62,7 @@ async def ports(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
             MemoryAudit(memory),
         )
         return
-    path = tmp_path / "almond.db"
-    migrate(path)
-    opened = open_store(path)
+    opened = open_store(request.getfixturevalue(_FIXTURES[request.param]))
     yield Ports(opened.tokens, opened.revocations, opened.keys, opened.policies, opened.audit)
     await opened.close()
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import secrets
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -84,6 +87,52 @@ class DevService:
         return run(*words, stdin=stdin, environment=environment)
 
 
+class ServeProcess:
+    """Runs `almond serve` on what `almond init` made, on entering; stops it by its process id on leaving."""
+
+    def __init__(self, data_dir: Path, redis_url: str, *flags: str, **environment: str) -> None:
+        self.data_dir = data_dir
+        self.log = data_dir.parent / f"{data_dir.name}-{secrets.token_hex(3)}.log"
+        self._command = [ALMOND, "serve", "--data-dir", str(data_dir), "--address", "127.0.0.1:0", *flags]
+        self._environment = {"ALMOND_REDIS_URL": redis_url} | environment
+        self._process: subprocess.Popen[bytes] | None = None
+        self.address = ""
+
+    def __enter__(self) -> Self:
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                env=clean_environment() | self._environment,
+            )
+        deadline = time.monotonic() + 30
+        while not self.address:
+            assert self._process.poll() is None, self.log.read_text()
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.02)
+            started = [line for line in self.log.read_text().splitlines() if "server.started" in line]
+            self.address = f"127.0.0.1:{json.loads(started[-1])['port']}" if started else ""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process is not None
+        self._process.terminate()
+        assert self._process.wait(30) == 0, self.log.read_text()
+
+    def almond(self, *words: str, token: str, stdin: str = "") -> Ran:
+        """Run one command of the command line against this server."""
+        environment = {"ALMOND_ADDRESS": self.address, "ALMOND_API_TOKEN": token}
+        return run(*words, stdin=stdin, environment=environment)
+
+    def eventually_denies(self, *words: str, token: str, stdin: str) -> None:
+        """Ask until the answer is no."""
+        deadline = time.monotonic() + 10
+        while (ran := self.almond(*words, token=token, stdin=stdin)).code != 1:
+            assert time.monotonic() < deadline, ran
+            assert ran.code == 0, ran
+
+
 def run(*words: str, stdin: str = "", environment: dict[str, str] | None = None) -> Ran:
     """Run `almond` with these words."""
     done = subprocess.run(
@@ -93,7 +142,7 @@ def run(*words: str, stdin: str = "", environment: dict[str, str] | None = None)
         text=True,
         timeout=60,
         check=False,
-        env=clean_environment() if environment is None else environment,
+        env=clean_environment() | (environment or {}),
     )
     return Ran(done.returncode, done.stdout, done.stderr)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import psutil
 from sqlalchemy import URL, Connection, create_engine, event
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool, StaticPool
 
 from almond_server.adapters.sql.database import run
@@ -26,15 +27,19 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_BUSY_MILLISECONDS: Final = 2000
+_BUSY_SECONDS: Final = 2.0
+_TRY_SECONDS: Final = 0.003
+_WRITE: Final = "BEGIN IMMEDIATE"
 _PRAGMAS: Final = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "trusted_schema=OFF")
 
-_NETWORK_FILE_SYSTEMS: Final = frozenset(
-    (
-        "9p afs beegfs ceph cifs coda davfs fuse.ceph fuse.davfs2 fuse.gcsfuse fuse.glusterfs fuse.rclone "
-        "fuse.s3fs fuse.sshfs gfs2 glusterfs gpfs lustre ncpfs nfs nfs4 ocfs2 orangefs smb2 smb3 smbfs virtiofs"
-    ).split()
-)
+# fmt: off
+_NETWORK_FILE_SYSTEMS: Final = frozenset({
+    "9p", "afs", "beegfs", "ceph", "cifs", "coda", "davfs", "fuse.ceph", "fuse.davfs2",
+    "fuse.gcsfuse", "fuse.glusterfs", "fuse.rclone", "fuse.s3fs", "fuse.sshfs", "gfs2", "glusterfs",
+    "gpfs", "lustre", "ncpfs", "nfs", "nfs4", "ocfs2", "orangefs", "smb2", "smb3", "smbfs",
+    "virtiofs",
+})
+# fmt: on
 
 
 class Sqlite:
@@ -47,7 +52,7 @@ class Sqlite:
     def __init__(self, path: Path) -> None:
         """Open the file, which must exist."""
         self._file = _File(path)
-        self._writing = _engine(path, "BEGIN IMMEDIATE")
+        self._writing = _engine(path, _WRITE)
         self._reading = _engine(path, "BEGIN")
         self._writer = ThreadPoolExecutor(1, "almond-store-write")
         self._reader = ThreadPoolExecutor(1, "almond-store-read")
@@ -88,7 +93,7 @@ def location(path: Path) -> URL:
 def migrating(path: Path) -> Engine:
     """Return an engine for one transaction over the schema, which no other such one overlaps."""
     # The driver would begin late and commit before DDL: a migration must be one transaction.
-    return _engine(path, "BEGIN IMMEDIATE", ())
+    return _engine(path, _WRITE, ())
 
 
 def must_be_local(path: Path) -> None:
@@ -149,11 +154,12 @@ def _transact(engine: Engine, work: Callable[[Connection], T], file: _File) -> T
 
 
 def _engine(path: Path, begin: str, pragmas: tuple[str, ...] = _PRAGMAS) -> Engine:
+    writes = begin == _WRITE
     engine = create_engine(
         location(path),
         poolclass=StaticPool if pragmas else NullPool,
         hide_parameters=True,
-        connect_args={"check_same_thread": False, "timeout": _BUSY_MILLISECONDS / 1000},
+        connect_args={"check_same_thread": False, "timeout": _TRY_SECONDS if writes else _BUSY_SECONDS},
     )
 
     @event.listens_for(engine, "connect")
@@ -165,6 +171,20 @@ def _engine(path: Path, begin: str, pragmas: tuple[str, ...] = _PRAGMAS) -> Engi
 
     @event.listens_for(engine, "begin")
     def begun(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
+        deadline = time.monotonic() + (_BUSY_SECONDS if writes else 0)
+        while not _begins(connection, begin, last_try=time.monotonic() >= deadline):
+            pass
 
     return engine
+
+
+def _begins(connection: Connection, begin: str, *, last_try: bool) -> bool:
+    # SQLite waits longer and longer between its own tries: a process that writes all the time would starve
+    # this one. Tries of a few milliseconds find the moment between two of its transactions.
+    try:
+        connection.exec_driver_sql(begin)
+    except OperationalError as error:
+        if last_try or getattr(error.orig, "sqlite_errorcode", None) != sqlite3.SQLITE_BUSY:
+            raise
+        return False
+    return True

@@ -1,0 +1,151 @@
+"""What two servers on one store owe each other: here two stores opened on one database, of either kind."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from almond_server.adapters.sql.schema import migrate
+from almond_server.adapters.sql.store import Store, open_store
+from almond_server.errors import MinterWithdrawnError
+from almond_server.ports import Change, Idempotency, MintedBy, Selection, Use
+from contract.samples import NOW, OPERATOR, branch, holder, record, whole
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from pathlib import Path
+
+    from almond_server.adapters.sql.database import Location
+    from almond_server.ports import Actor, Record
+    from postgres import PostgresServer
+
+Nodes = tuple[Store, Store]
+
+
+@pytest.fixture
+async def nodes(location: Location) -> AsyncIterator[Nodes]:
+    stores = open_store(location), open_store(location)
+    yield stores
+    for store in stores:
+        await store.close()
+
+
+async def all_changes(store: Store) -> Sequence[Change]:
+    return await store.revocations.changes_after(0, 10_000)
+
+
+async def test_revisions_have_no_gaps_whoever_gives_them_out(nodes: Nodes) -> None:
+    async def withdraw(name: str, store: Store) -> int:
+        return (await store.revocations.withdraw([whole(name)], OPERATOR, "", None, NOW)).reading.number
+
+    names = [f"t{number}" for number in range(120)]
+    numbers = await asyncio.gather(*(withdraw(name, random.choice(nodes)) for name in names))
+    changes = await all_changes(nodes[0])
+    assert [change.number for change in changes] == list(range(1, len(changes) + 1))
+    where = {each.token_id: change.number for change in changes for each in change.withdrawals}
+    assert where == dict(zip(names, numbers, strict=True))
+
+
+async def test_a_reader_never_sees_a_revision_before_an_earlier_one(nodes: Nodes) -> None:
+    """Commits become visible in the order of their numbers: what a sequence would not give."""
+    done = asyncio.Event()
+
+    async def write(store: Store, name: str) -> None:
+        for number in range(40):
+            await store.revocations.withdraw([whole(f"{name}{number}")], OPERATOR, "", None, NOW)
+
+    async def read() -> None:
+        known = 0
+        while not done.is_set():
+            reading = await nodes[0].revocations.reading(NOW)
+            for change in await nodes[0].revocations.changes_after(known, 1000):
+                assert change.number == known + 1
+                known = change.number
+            assert known >= reading.number
+
+    reader = asyncio.create_task(read())
+    await asyncio.gather(*(write(store, f"{index}-") for index, store in enumerate([*nodes, *nodes])))
+    done.set()
+    await reader
+
+
+async def test_the_same_thing_is_withdrawn_once(nodes: Nodes) -> None:
+    done = await asyncio.gather(
+        *(store.revocations.withdraw([whole("a")], OPERATOR, "", None, NOW) for store in nodes * 10)
+    )
+    assert sum(each.entries for each in done) == 1
+    assert {each.reading.number for each in done} == {1}
+
+
+async def test_one_request_sent_to_both_is_done_once(nodes: Nodes) -> None:
+    request = Idempotency(b"mint\x00caller\x00one", b"content")
+    made = await asyncio.gather(
+        *(store.tokens.add(record(), OPERATOR, request, NOW) for store in nodes * 5), return_exceptions=True
+    )
+    assert len({each.token_id for each in made if not isinstance(each, BaseException)}) == 1
+    assert not [each for each in made if isinstance(each, BaseException)]
+
+
+async def mint_until_refused(store: Store, actor: Actor, minter: Record) -> list[str]:
+    made: list[str] = []
+    while True:
+        minted = record(minter_token_id=minter.token_id, minter_branch_ids=())
+        try:
+            await store.tokens.add(minted, actor, None, NOW)
+        except MinterWithdrawnError:
+            return made
+        made.append(minted.token_id)
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_no_token_outlives_the_revocation_of_what_it_minted_elsewhere(nodes: Nodes, seed: int) -> None:
+    """A minter races its own revocation: what it was acknowledged is withdrawn with it, or was refused."""
+    here, there = nodes
+    minter = record()
+    await here.tokens.add(minter, OPERATOR, None, NOW)
+    minting = [
+        asyncio.create_task(mint_until_refused(here, holder(minter.token_id), minter)) for _ in range(3)
+    ]
+    await asyncio.sleep(random.Random(seed).uniform(0, 0.05))
+    selection = Selection(MintedBy(minter.token_id))
+    await there.revocations.withdraw([whole(minter.token_id)], OPERATOR, "", None, NOW)
+    await there.revocations.withdraw_selection(selection, None, OPERATOR, "", None, NOW)
+    made = {token_id for tokens in await asyncio.gather(*minting) for token_id in tokens}
+    withdrawn = {each.token_id for change in await all_changes(here) for each in change.withdrawals}
+    assert made <= withdrawn
+    assert await here.tokens.select(selection, NOW) == []
+
+
+async def test_uses_of_the_same_tokens_can_be_written_from_both(nodes: Nodes) -> None:
+    tokens = [record() for _ in range(20)]
+    for each in tokens:
+        await nodes[0].tokens.add(each, OPERATOR, None, NOW)
+    uses = [Use(each.token_id, (branch(1),), NOW) for each in tokens]
+    await asyncio.gather(
+        *(store.tokens.note_uses(order) for store in nodes for order in (uses, uses[::-1]) for _ in range(5))
+    )
+    found = await nodes[1].tokens.get(tokens[0].token_id)
+    assert found is not None
+    assert found.last_used_at == NOW
+
+
+async def test_ids_that_differ_in_case_alone_are_different(nodes: Nodes) -> None:
+    lower, upper = record(token_id="a" * 22), record(token_id="A" * 22)
+    await nodes[0].tokens.add(lower, OPERATOR, None, NOW)
+    await nodes[0].tokens.add(upper, OPERATOR, None, NOW)
+    await nodes[0].revocations.withdraw([whole(upper.token_id)], OPERATOR, "", None, NOW)
+    found = [await nodes[1].tokens.get(each.token_id) for each in (lower, upper)]
+    assert [each and each.revoked_at for each in found] == [None, NOW]
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_of_two_migrations_at_once_both_succeed(kind: str, tmp_path: Path, postgres: PostgresServer) -> None:
+    empty: Location = tmp_path / "almond.db" if kind == "sqlite" else postgres.new_database()
+    with ThreadPoolExecutor(4) as threads:
+        results = [each.result() for each in [threads.submit(migrate, empty) for _ in range(4)]]
+    assert sorted(before is None for before, _ in results) == [False, False, False, True]
+    assert len({after for _, after in results}) == 1

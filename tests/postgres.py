@@ -1,0 +1,183 @@
+"""A PostgreSQL of the tests' own: the system's binaries, a directory under /tmp, a free port of loopback.
+
+Run as a program it sees to it that the binaries are there.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Final, Self
+
+import psutil
+import psycopg
+from psycopg import sql
+
+PASSWORD: Final = "in-no-log-7f3a"
+_USER: Final = "postgres"
+_SECONDS: Final = 20.0
+_SYSTEM_BINARIES: Final = Path("/usr/lib/postgresql")
+_HOW: Final = "PostgreSQL is not installed, and tests need it: apt-get install postgresql"
+_OPTIONS: Final = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    # What is injected are kills of processes, after which the kernel still has what was written.
+    "fsync": "off",
+    "max_connections": "200",
+    "shared_buffers": "16MB",
+    "dynamic_shared_memory_type": "posix",
+    "logging_collector": "off",
+}
+
+
+class PostgresServer:
+    """A running server with databases; it can be stopped, killed, paused and started again."""
+
+    def __init__(self) -> None:
+        self.directory = Path(
+            tempfile.mkdtemp(prefix="almond-postgres-", dir="/tmp")
+        )  # initdb as another user
+        self.port = _free_port()
+        self._names = (f"almond_{number}" for number in itertools.count())
+        self._process: subprocess.Popen[bytes] | None = None
+        if os.geteuid() == 0:
+            entry = pwd.getpwnam(_USER)
+            os.chown(self.directory, entry.pw_uid, entry.pw_gid)
+        password = self.directory / "password"
+        password.write_text(PASSWORD)
+        password.chmod(0o644)
+        self._run("initdb", "-D", str(self._data), "-U", _USER, "-A", "scram-sha-256", "--no-sync",
+                  "--locale=C.UTF-8", "--pwfile", str(password))  # fmt: skip
+        self.start()
+
+    @property
+    def _data(self) -> Path:
+        return self.directory / "data"
+
+    def url(self, database: str, user: str = _USER, password: str = PASSWORD) -> str:
+        return f"postgresql://{user}:{password}@127.0.0.1:{self.port}/{database}"
+
+    def new_database(self, template: str | None = None) -> str:
+        """Create a database, as a copy of another if one is named; returns its URL."""
+        name = next(self._names)
+        words = [sql.SQL("CREATE DATABASE"), sql.Identifier(name)]
+        if template is not None:
+            words += [sql.SQL("TEMPLATE"), sql.Identifier(template)]
+        self.execute(sql.SQL(" ").join(words))
+        return self.url(name)
+
+    def execute(self, statement: sql.Composed, database: str = "postgres") -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.url(database), autocommit=True) as connection:
+            cursor = connection.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+
+    def start(self) -> None:
+        """Start it and wait until it takes connections."""
+        options = [word for key, value in _OPTIONS.items() for word in ("-c", f"{key}={value}")]
+        command = [_binary("postgres"), "-D", str(self._data), "-p", str(self.port), *options]
+        with (self.directory / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", **_as_postgres()
+            )
+        deadline = time.monotonic() + _SECONDS
+        while not self._takes_connections():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                said = (self.directory / "log").read_text()[-2000:]
+                message = f"PostgreSQL did not start: {said}"
+                raise RuntimeError(message)
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        """End it as an operator would; what is not committed is rolled back."""
+        self.resume()
+        if self._process is not None:
+            self._process.send_signal(signal.SIGINT)
+            self._process.wait(_SECONDS)
+
+    def kill(self) -> None:
+        """kill -9 of the server and of every session."""
+        for process in self._processes():
+            process.kill()
+        if self._process is not None:
+            self._process.wait(_SECONDS)
+
+    def pause(self) -> None:
+        """SIGSTOP of everything: connections stand, and nothing answers."""
+        for process in self._processes():
+            process.suspend()
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        for process in self._processes():
+            process.resume()
+
+    def close(self) -> None:
+        """End it at once and remove what it wrote."""
+        self.kill()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _processes(self) -> list[psutil.Process]:
+        try:
+            first = psutil.Process(self._process.pid if self._process else -1)
+            return [first, *first.children(recursive=True)]
+        except (psutil.NoSuchProcess, ValueError):
+            return []
+
+    def _takes_connections(self) -> bool:
+        try:
+            psycopg.connect(self.url("postgres"), connect_timeout=2).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def _run(self, program: str, *words: str) -> None:
+        subprocess.run([_binary(program), *words], check=True, capture_output=True, cwd="/", **_as_postgres())
+
+
+def _as_postgres() -> dict[str, Any]:
+    """Give up root, which PostgreSQL refuses to run as."""
+    return {"user": _USER, "group": _USER, "extra_groups": []} if os.geteuid() == 0 else {}
+
+
+def _binary(program: str) -> str:
+    newest_first = sorted(_SYSTEM_BINARIES.glob("*/bin"), key=lambda path: -float(path.parent.name))
+    found = shutil.which(program, path=os.pathsep.join([*map(str, newest_first), os.environ.get("PATH", "")]))
+    if found is None:
+        raise RuntimeError(_HOW)
+    return found
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _install() -> None:
+    try:
+        _binary("postgres")
+    except RuntimeError:
+        if os.geteuid() != 0 or not shutil.which("apt-get"):
+            sys.exit(_HOW)
+        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        for words in (["update"], ["install", "-y", "--no-install-recommends", "postgresql"]):
+            subprocess.run(["apt-get", "-q", *words], check=True, env=environment)
+
+
+if __name__ == "__main__":
+    _install()
