@@ -13,6 +13,7 @@ import structlog
 from almond_core import crypto
 from almond_server.adapters import master_key
 from almond_server.adapters.clock import SystemClock
+from almond_server.adapters.elections import election
 from almond_server.adapters.redis_feed import RedisFeed
 from almond_server.adapters.sql.store import Store, open_store
 from almond_server.errors import StartError
@@ -30,6 +31,7 @@ from almond_server.service.limiter import Limiter
 from almond_server.service.minter import Minter
 from almond_server.service.policy import Policy
 from almond_server.service.records import Records
+from almond_server.service.relay import Relay
 from almond_server.service.revoker import Revoker
 from almond_server.service.uses import Uses
 from almond_server.service.verifier import Verifier
@@ -56,6 +58,7 @@ class App:
 
     server: grpc.aio.Server
     follower: Follower
+    relay: Relay
     uses: Uses
     health: Health
     store: Store
@@ -65,6 +68,7 @@ class App:
         """Do what is done in the background, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.follower.run())
+            tasks.create_task(self.relay.run())
             tasks.create_task(self.uses.run())
 
     async def close(self) -> None:
@@ -86,8 +90,10 @@ async def compose(settings: Settings) -> App:
     view = RevocationView(reading.epoch, settings.max_staleness, clock)
     keys = KeyRing(_unsealed(sealed, master), sealed[-1].key_id, view)
     health = Health()
-    feed = RedisFeed(settings.redis_url, master_key.feed_key(master))
+    feed = RedisFeed(settings.redis_url, master_key.feed_key(master), reading.epoch)
     follower = Follower(store.revocations, feed, view, clock, settings.poll_interval, _health_follows(health))
+    elected = election(settings.database, settings.data_dir)
+    relay = Relay(elected, store.revocations, feed, follower, clock, settings.poll_interval)
     uses = Uses(store.tokens)
     callers = Callers(keys, view, uses, clock, settings.leeway)
     limiter = Limiter(settings.presented_per_minute, clock)
@@ -102,7 +108,7 @@ async def compose(settings: Settings) -> App:
         clock,
     )
     server = build(servicer, AdminServicer(policy), health, _may_reflect(callers))
-    return App(server, follower, uses, health, store, feed)
+    return App(server, follower, relay, uses, health, store, feed)
 
 
 async def serve(settings: Settings, ready: Callable[[int], None]) -> None:
@@ -116,7 +122,7 @@ async def serve(settings: Settings, ready: Callable[[int], None]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     try:
-        await app.follower.catch_up()
+        await app.follower.start()
         port = _bind(app.server, settings.address)
         await app.server.start()
         following = asyncio.create_task(app.run())

@@ -17,14 +17,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import Sequence
+
+KEPT_SECONDS: Final = 24 * 3600
+"""How long an entry outlives its token's end, by the store's time."""
+
+LINKED_SECONDS: Final = 48 * 3600
+"""How long a reader may have been away and still be told the changes since, by the store's time."""
 
 MAX_DERIVED: Final = 1000
 """How many derived tokens of one minted token can have records."""
 
 
-class FeedUnavailableError(Exception):
-    """The feed cannot be reached. Never more than a delay: the store is the truth."""
+class RevisionForgottenError(Exception):
+    """The store no longer knows which change a revision was; what it holds can only be read as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,18 +174,25 @@ class Withdrawal:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What one transaction withdrew. Numbers have no gaps within an epoch."""
+    """What one transaction withdrew, perhaps without what was pruned since. Numbers have no gaps in an epoch.
+
+    The random `mark` tells it from a change that got the same number after a restore of the database;
+    `before` is the mark of the change before it.
+    """
 
     number: int
+    mark: bytes
+    before: bytes
     withdrawals: tuple[Withdrawal, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One look at the store: its epoch, its newest revision number, and its own time (never going back)."""
+    """One look at the store: its epoch, newest revision with its mark, and time (never going back)."""
 
     epoch: str
     number: int
+    mark: bytes
     store_time: int
 
 
@@ -188,7 +201,8 @@ class Withdrawn:
     """What a withdrawal did: how many entries it added, and the revision at which all of it is visible."""
 
     entries: int
-    reading: Reading
+    epoch: str
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,11 +326,36 @@ class Revocations(Protocol):
         ...
 
     async def reading(self, now: int) -> Reading:
-        """Read epoch, newest revision and time of the store; the time is never below an earlier one."""
+        """Read epoch, newest revision and time of the store; the time is never below an earlier one.
+
+        It is the clock of the database where that has one, and else the highest `now` that it was told.
+        """
         ...
 
     async def changes_after(self, number: int, limit: int) -> Sequence[Change]:
-        """Return up to `limit` changes after revision `number`, in order, without gaps."""
+        """Return up to `limit` changes after revision `number`, in order, without gaps.
+
+        Raises `RevisionForgottenError` if `number` is one that was pruned, or that was never given out.
+        """
+        ...
+
+    async def mark_of(self, number: int) -> bytes | None:
+        """Return the mark of a revision; None if it was pruned, or never given out."""
+        ...
+
+    async def withdrawals(self, number: int, after: Withdrawal | None, limit: int) -> Sequence[Withdrawal]:
+        """Return up to `limit` of all entries up to revision `number` that come after an entry.
+
+        They have an order of their own, which the entries of a change are in too.
+        """
+        ...
+
+    async def prune(self, limit: int) -> int:
+        """Forget, at most `limit` of each, what nobody needs; returns how much that was.
+
+        Entries whose tokens ended over `KEPT_SECONDS` ago, and revisions given out over `LINKED_SECONDS`
+        ago, by the store's time; never the newest revision.
+        """
         ...
 
 
@@ -353,28 +392,6 @@ class Audit(Protocol):
 
     async def newest(self, limit: int) -> Sequence[AuditRow]:
         """Return the newest rows."""
-        ...
-
-
-class Feed(Protocol):
-    """The fan-out of changes to all servers. It may lose, repeat or forge: readers check and ask the store.
-
-    Only background tasks touch it. It raises `FeedUnavailableError` within about two seconds at most.
-    """
-
-    async def publish(self, epoch: str, change: Change) -> None:
-        """Append a change for all readers."""
-        ...
-
-    def changes(self) -> AsyncIterator[tuple[str, Change]]:
-        """Yield (epoch, change) as they are appended from now on, genuine ones only.
-
-        Ends by raising `FeedUnavailableError`; iterating anew starts from that time on.
-        """
-        ...
-
-    async def close(self) -> None:
-        """Let go of connections."""
         ...
 
 

@@ -8,14 +8,15 @@ from almond_server.adapters.memory import (
     MemoryAudit,
     MemoryKeys,
     MemoryPolicies,
-    MemoryRevocations,
     MemoryStore,
     MemoryTokens,
 )
+from almond_server.adapters.memory_revocations import MemoryRevocations
 from almond_server.adapters.sql.schema import migrate
 from almond_server.adapters.sql.store import Store, open_store
 from almond_server.adapters.valkey_child import ValkeyChild
 from contract.samples import Ports
+from postgres import PostgresServer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -65,6 +66,13 @@ async def ports(request: pytest.FixtureRequest) -> AsyncIterator[Ports]:
     opened = open_store(request.getfixturevalue(_FIXTURES[request.param]))
     yield Ports(opened.tokens, opened.revocations, opened.keys, opened.policies, opened.audit)
     await opened.close()
+
+
+@pytest.fixture
+def own_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL of the test's own, to kill and to pause."""
+    with PostgresServer() as server:
+        yield server
 
 
 @pytest.fixture

@@ -16,12 +16,12 @@ from almond_server.adapters.valkey_child import ValkeyChild
 async def _read_shortly(feed: RedisFeed) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(0.3):
-            async for _ in feed.changes():
+            async for _ in feed.follow(lambda: 0):
                 raise AssertionError("nothing was published")
 
 
 async def test_a_policy_that_may_drop_keys_is_warned_of_once(valkey: ValkeyChild) -> None:
-    feed = RedisFeed(valkey.url, bytes(32))
+    feed = RedisFeed(valkey.url, bytes(32), "0123abcd")
     with redis.Redis.from_url(valkey.url) as direct, capture_logs() as logged:
         await _read_shortly(feed)
         assert logged == []
@@ -41,7 +41,7 @@ async def test_a_user_who_may_not_ask_reads_all_the_same(valkey: ValkeyChild) ->
             "reader", enabled=True, nopass=True, categories=["+@all"], commands=["-info"], keys=["*"]
         )
     separator = "&" if "?" in valkey.url else "?"
-    feed = RedisFeed(f"{valkey.url}{separator}username=reader&password=x", bytes(32))
+    feed = RedisFeed(f"{valkey.url}{separator}username=reader&password=x", bytes(32), "0123abcd")
     with capture_logs() as logged:
         await _read_shortly(feed)
     await feed.close()

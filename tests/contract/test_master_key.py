@@ -99,7 +99,7 @@ def test_derived_keys_are_neither_the_master_nor_each_other(tmp_path: Path) -> N
 def test_no_repr_shows_a_secret(tmp_path: Path) -> None:
     master = master_key.create(tmp_path / "a")
     sealed = master_key.seal(master, "k1", RING_KEY)
-    shown = f"{SealedKey('k1', sealed, 1)!r}{RedisFeed('redis://u:hunter2@h:1/0', master)!r}"
+    shown = f"{SealedKey('k1', sealed, 1)!r}{RedisFeed('redis://u:hunter2@h:1/0', master, '0123abcd')!r}"
     assert repr(sealed)[2:-1] not in shown
     assert repr(master)[2:-1] not in shown
     assert "hunter2" not in shown

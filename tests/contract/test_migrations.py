@@ -21,7 +21,7 @@ from almond_server.adapters.sql.sqlite import create_file, location, migrating
 from almond_server.adapters.sql.store import open_store
 from almond_server.adapters.sql.tables import METADATA
 from almond_server.errors import MinterWithdrawnError, StartError
-from almond_server.ports import AuditRow, Change, Idempotency, OfSubject, Reading, Selection, Use
+from almond_server.ports import AuditRow, Idempotency, OfSubject, Reading, Selection, Use
 from contract.samples import DAY, EVERYTHING, NOW, OPERATOR, branch, part, record, whole
 
 if TYPE_CHECKING:
@@ -170,13 +170,14 @@ async def test_records_are_still_there_under_their_ids_and_without_lineage(upgra
 
 
 async def test_withdrawals_are_still_there_under_their_revisions(upgraded: Store) -> None:
-    assert await upgraded.revocations.reading(0) == Reading("0a1b2c3d", 2, NOW)
-    assert await upgraded.revocations.changes_after(0, 9) == [
-        Change(1, (whole("gone"),)),
-        Change(2, (part("live", 9),)),
-    ]
+    reading = await upgraded.revocations.reading(0)
+    assert reading == Reading("0a1b2c3d", 2, reading.mark, NOW)
+    one, two = await upgraded.revocations.changes_after(0, 9)
+    assert (one.number, one.withdrawals) == (1, (whole("gone"),))
+    assert (two.number, two.withdrawals) == (2, (part("live", 9),))
+    assert (one.mark, two.mark) == (two.before, reading.mark)
     done = await upgraded.revocations.withdraw([whole("gone")], OPERATOR, "again", None, NOW)
-    assert (done.entries, done.reading.number) == (0, 2)
+    assert (done.entries, done.number) == (0, 2)
 
 
 async def test_keys_audit_and_answers_are_still_there(upgraded: Store) -> None:
@@ -209,6 +210,6 @@ async def test_a_token_of_before_is_selected_used_and_withdrawn_like_any_other(u
     branch_of_it = record(token_id="live", lineage=(branch(3),))
     derived = await upgraded.tokens.add_derived(branch_of_it, OPERATOR, NOW)
     done = await upgraded.revocations.withdraw_selection(selection, None, OPERATOR, "leaked", None, NOW)
-    assert (done.entries, done.reading.number) == (1, 3)
+    assert (done.entries, done.number) == (1, 3)
     found = [await upgraded.tokens.get(each) for each in ("live", derived.id)]
     assert [each.revoked_at for each in found if each] == [NOW, NOW]

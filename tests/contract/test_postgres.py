@@ -11,30 +11,26 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from psycopg import sql
+from sqlalchemy import update
 
 from almond_server.adapters.sql import locks
 from almond_server.adapters.sql import postgres as adapter
 from almond_server.adapters.sql.schema import check, is_new, migrate
 from almond_server.adapters.sql.store import Store, open_store
-from almond_server.adapters.sql.tables import METADATA
+from almond_server.adapters.sql.tables import METADATA, STORE
 from almond_server.errors import OldSchemaError, StartError, StoreUnavailableError
+from almond_server.ports import KEPT_SECONDS, Withdrawal
 from contract.samples import NOW, OPERATOR, record, whole
 from postgres import PASSWORD, PostgresServer
 from support import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from sqlalchemy import Connection
 
 PATIENCE_SECONDS = 8.0
 ENOUGH = 20
-
-
-@pytest.fixture
-def own_server() -> Iterator[PostgresServer]:
-    with PostgresServer() as server:
-        yield server
 
 
 @pytest.fixture
@@ -48,7 +44,7 @@ async def own_store(own_server: PostgresServer) -> AsyncIterator[Store]:
 
 
 async def withdraw(store: Store, name: str) -> int:
-    return (await store.revocations.withdraw([whole(name)], OPERATOR, "", None, NOW)).reading.number
+    return (await store.revocations.withdraw([whole(name)], OPERATOR, "", None, NOW)).number
 
 
 async def names(store: Store) -> set[str]:
@@ -183,6 +179,25 @@ async def test_sessions_are_durable_and_bounded_whatever_the_server_defaults_to(
         ]
     )
     assert shown == ["on", "5s", "2s"]
+    await store.close()
+
+
+async def test_the_stores_time_is_the_databases_whatever_it_is_told(postgres_url: str) -> None:
+    store = open_store(postgres_url)
+    for told in (0, NOW * 2):
+        assert abs((await store.revocations.reading(told)).store_time - time.time()) < 5
+    ahead = int(time.time()) + 500
+    await store.database.write(lambda connection: connection.execute(update(STORE).values(clock=ahead)))
+    assert (await store.revocations.reading(0)).store_time == ahead  # kept, and never goes back
+    await store.close()
+
+
+async def test_what_ended_is_forgotten(postgres_url: str) -> None:
+    store, now = open_store(postgres_url), int(time.time())
+    for name, ends_at in [("over", now - KEPT_SECONDS - 5), ("not yet", now - KEPT_SECONDS + 60)]:
+        await store.revocations.withdraw([Withdrawal(name, None, ends_at)], OPERATOR, "", None, now)
+    assert [await store.revocations.prune(9) for _ in range(2)] == [1, 0]
+    assert [each.token_id for each in await store.revocations.withdrawals(2, None, 9)] == ["not yet"]
     await store.close()
 
 

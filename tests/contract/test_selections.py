@@ -243,7 +243,7 @@ async def test_a_selection_of_many_hundreds_is_whole(ports: Ports) -> None:
     expected = [each.id for each in below[::-1] + minters[::-1]]
     assert [each.id for each in await ports.tokens.select(OF_ANN, NOW)] == expected
     done = await withdrawn(ports)
-    assert (done.entries, done.reading.number) == (514, 1)
+    assert (done.entries, done.number) == (514, 1)
     (change,) = await ports.revocations.changes_after(0, 9)
     assert {each.token_id for each in change.withdrawals} == set(expected)
 
@@ -253,7 +253,7 @@ async def test_a_withdrawn_selection_is_one_revision_of_whole_tokens(ports: Port
     endless = await minted_by(ports, ann, 1, expires_at=None)
     other = await minted(ports)
     done = await withdrawn(ports)
-    assert (done.entries, done.reading.number) == (2, 1)
+    assert (done.entries, done.number) == (2, 1)
     (change,) = await ports.revocations.changes_after(0, 9)
     assert set(change.withdrawals) == {whole(ann.token_id), Withdrawal(endless.token_id, None, None)}
     assert await ports.tokens.get(other.token_id) == other
@@ -267,7 +267,7 @@ async def test_only_what_is_selected_and_alive_becomes_an_entry(ports: Ports) ->
     await minted(ports, subject="ann", created_at_ms=NOW * 1000 + 1)  # beyond the bound
     await ports.revocations.withdraw([whole(gone.token_id)], OPERATOR, "", None, NOW)
     done = await withdrawn(ports, Selection(OfSubject("ann"), NOW * 1000 + 1))
-    assert (done.entries, done.reading.number) == (1, 2)
+    assert (done.entries, done.number) == (1, 2)
     (change,) = await ports.revocations.changes_after(1, 9)
     assert change.withdrawals == (whole(living.token_id),)
 
@@ -303,7 +303,7 @@ async def test_a_token_of_which_a_branch_is_withdrawn_is_withdrawn_whole(ports: 
 async def test_withdrawing_an_empty_selection_changes_nothing(ports: Ports) -> None:
     await minted(ports)
     done = await withdrawn(ports, within=frozenset())
-    assert (done.entries, done.reading.number) == (0, 0)
+    assert (done.entries, done.number) == (0, 0)
     assert [row.action for row in await ports.audit.newest(9)] == ["token.minted"]
 
 
@@ -311,7 +311,7 @@ async def test_withdrawing_a_selection_again_uses_up_no_revision(ports: Ports) -
     await minted(ports, subject="ann")
     await withdrawn(ports)
     done = await withdrawn(ports)
-    assert (done.entries, done.reading.number) == (0, 1)
+    assert (done.entries, done.number) == (0, 1)
     assert len(await ports.revocations.changes_after(0, 9)) == 1
 
 
@@ -362,7 +362,7 @@ async def test_the_same_request_gives_the_answer_of_the_first_time(ports: Ports)
     late = await minted(ports, subject="ann")
     await ports.revocations.withdraw([whole("b")], OPERATOR, "", None, NOW)
     again = await withdrawn(ports, request=REQUEST, now=NOW + DAY - 1)
-    assert (again.entries, again.reading.number, again.reading.epoch) == (1, 1, first.reading.epoch)
+    assert (again.entries, again.number, again.epoch) == (1, 1, first.epoch)
     assert await ports.tokens.get(late.token_id) == late
 
 
@@ -373,14 +373,14 @@ async def test_the_same_request_gives_that_answer_even_if_the_selection_grew_bey
     await withdrawn(ports, within=HERE, request=REQUEST)
     await minted(ports, subject="ann", org="other")
     again = await withdrawn(ports, within=HERE, request=REQUEST)
-    assert (again.entries, again.reading.number) == (1, 1)
+    assert (again.entries, again.number) == (1, 1)
 
 
 async def test_an_answer_of_nothing_is_remembered_too(ports: Ports) -> None:
     await withdrawn(ports, request=REQUEST)
     await minted(ports, subject="ann")
     again = await withdrawn(ports, request=REQUEST)
-    assert (again.entries, again.reading.number) == (0, 0)
+    assert (again.entries, again.number) == (0, 0)
 
 
 async def test_a_request_id_used_for_another_content_is_refused(ports: Ports) -> None:

@@ -40,7 +40,7 @@ async def all_changes(store: Store) -> Sequence[Change]:
 
 async def test_revisions_have_no_gaps_whoever_gives_them_out(nodes: Nodes) -> None:
     async def withdraw(name: str, store: Store) -> int:
-        return (await store.revocations.withdraw([whole(name)], OPERATOR, "", None, NOW)).reading.number
+        return (await store.revocations.withdraw([whole(name)], OPERATOR, "", None, NOW)).number
 
     names = [f"t{number}" for number in range(120)]
     numbers = await asyncio.gather(*(withdraw(name, random.choice(nodes)) for name in names))
@@ -78,7 +78,7 @@ async def test_the_same_thing_is_withdrawn_once(nodes: Nodes) -> None:
         *(store.revocations.withdraw([whole("a")], OPERATOR, "", None, NOW) for store in nodes * 10)
     )
     assert sum(each.entries for each in done) == 1
-    assert {each.reading.number for each in done} == {1}
+    assert {each.number for each in done} == {1}
 
 
 async def test_one_request_sent_to_both_is_done_once(nodes: Nodes) -> None:

@@ -105,7 +105,7 @@ def _ring(view: Any) -> KeyRing:
 
 HOLDERS: dict[str, Callable[[], Any]] = {
     "Settings": lambda: Settings(data_dir=Path("data"), redis_url=_URL),
-    "RedisFeed": lambda: RedisFeed(_URL, PRK),
+    "RedisFeed": lambda: RedisFeed(_URL, PRK, "0123abcd"),
     "KeyRing": lambda: _ring(None),
     "SealedKey": lambda: SealedKey("k1", PRK, 0),
     "NewToken": lambda: NEW,

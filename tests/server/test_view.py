@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from almond_core import chain, crypto, minting, wire
@@ -11,10 +13,10 @@ from almond_core.decision import LIVE, Withdrawn
 from almond_core.masks import ALL
 from almond_core.model import Identity, token_id_at
 from almond_server.errors import CannotKnowError, WrongRevisionError
-from almond_server.ports import Change, Reading, Withdrawal
+from almond_server.ports import KEPT_SECONDS, Change, Reading, Withdrawal
 from almond_server.service.key_ring import KeyRing
 from almond_server.service.revision import Revision
-from almond_server.service.view import KEPT_SECONDS, RevocationView
+from almond_server.service.view import AnotherPastError, RevocationView
 from support import SetClock
 
 EPOCH = "0a1b2c3d"
@@ -29,7 +31,7 @@ def view(clock: SetClock) -> RevocationView:
 
 @pytest.fixture
 def fresh(view: RevocationView, clock: SetClock) -> RevocationView:
-    assert view.prove(Reading(EPOCH, 0, NOW), clock.monotonic())
+    assert view.prove(Reading(EPOCH, 0, mark(0), NOW), clock.monotonic())
     return view
 
 
@@ -44,8 +46,13 @@ def token(view: RevocationView) -> VerifiedToken:
     )
 
 
+def mark(number: int) -> bytes:
+    return number.to_bytes(8, "big")
+
+
 def change(number: int, *branch_ids: bytes | None, token_id: str = TOKEN_ID) -> Change:
-    return Change(number, tuple(Withdrawal(token_id, each, None) for each in branch_ids))
+    withdrawals = tuple(Withdrawal(token_id, each, None) for each in branch_ids)
+    return Change(number, mark(number), mark(number - 1), withdrawals)
 
 
 def test_a_new_view_knows_nothing(view: RevocationView, token: VerifiedToken) -> None:
@@ -69,15 +76,15 @@ def test_a_reading_makes_it_fresh_for_as_long_as_may_be(
 def test_age_counts_from_when_the_reading_began(view: RevocationView, clock: SetClock) -> None:
     began = clock.monotonic()
     clock.advance(6.0)
-    view.prove(Reading(EPOCH, 0, NOW + 6), began)
+    view.prove(Reading(EPOCH, 0, mark(0), NOW + 6), began)
     assert not view.is_fresh
 
 
 def test_a_late_reading_does_not_make_it_older(fresh: RevocationView, clock: SetClock) -> None:
     began = clock.monotonic()
     clock.advance(4.0)
-    fresh.prove(Reading(EPOCH, 0, NOW + 4), clock.monotonic())
-    fresh.prove(Reading(EPOCH, 0, NOW), began)
+    fresh.prove(Reading(EPOCH, 0, mark(0), NOW + 4), clock.monotonic())
+    fresh.prove(Reading(EPOCH, 0, mark(0), NOW), began)
     assert fresh.store_time == NOW + 4
     clock.advance(4.0)
     assert fresh.is_fresh
@@ -104,7 +111,7 @@ def test_a_small_step_of_the_clock_is_borne(fresh: RevocationView, clock: SetClo
 
 
 def test_a_store_ahead_of_this_machines_clock_makes_it_wait(view: RevocationView, clock: SetClock) -> None:
-    assert view.prove(Reading(EPOCH, 0, NOW + 31), clock.monotonic())
+    assert view.prove(Reading(EPOCH, 0, mark(0), NOW + 31), clock.monotonic())
     assert not view.is_fresh
     clock.wall_ms += 31_000
     assert view.is_fresh
@@ -112,12 +119,12 @@ def test_a_store_ahead_of_this_machines_clock_makes_it_wait(view: RevocationView
 
 def test_after_an_alarm_it_is_never_fresh_again(fresh: RevocationView, clock: SetClock) -> None:
     fresh.raise_alarm("look at it")
-    fresh.prove(Reading(EPOCH, 0, NOW), clock.monotonic())
+    fresh.prove(Reading(EPOCH, 0, mark(0), NOW), clock.monotonic())
     with pytest.raises(CannotKnowError, match="look at it"):
         fresh.must_be_fresh()
 
 
-@pytest.mark.parametrize("reading", [Reading("ffffffff", 0, NOW), Reading(EPOCH, 1, NOW)])
+@pytest.mark.parametrize("reading", [Reading("ffffffff", 0, mark(0), NOW), Reading(EPOCH, 1, mark(1), NOW)])
 def test_a_reading_of_another_store_or_beyond_the_view_proves_nothing(
     view: RevocationView, clock: SetClock, reading: Reading
 ) -> None:
@@ -128,12 +135,37 @@ def test_a_reading_of_another_store_or_beyond_the_view_proves_nothing(
 
 def test_only_the_next_change_is_taken(fresh: RevocationView) -> None:
     assert not fresh.apply(change(2, None))
-    assert not fresh.apply(change(0, None))
     assert len(fresh) == 0
     assert fresh.apply(change(1, None))
     assert not fresh.apply(change(1, None, token_id="another"))
     assert fresh.revision == Revision(EPOCH, 1)
     assert len(fresh) == 1
+
+
+def test_a_change_of_another_past_is_refused(fresh: RevocationView) -> None:
+    """The store was restored, and gave out the same number to something else."""
+    fresh.apply(change(1, None))
+    with pytest.raises(AnotherPastError):
+        fresh.apply(replace(change(2, None), before=mark(9)))
+    assert fresh.revision == Revision(EPOCH, 1)
+
+
+def test_a_reading_of_another_past_is_refused(fresh: RevocationView, clock: SetClock) -> None:
+    fresh.apply(change(1, None))
+    clock.advance(6.0)
+    with pytest.raises(AnotherPastError):
+        fresh.prove(Reading(EPOCH, 1, mark(9), NOW), clock.monotonic())
+    assert not fresh.is_fresh
+    assert fresh.prove(Reading(EPOCH, 1, mark(1), NOW + 6), clock.monotonic())
+    assert fresh.is_fresh
+
+
+def test_a_view_that_was_filled_goes_on_from_there(view: RevocationView) -> None:
+    view.take(change(1, None).withdrawals)
+    view.stand_at(7, mark(7))
+    assert not view.apply(change(7, None, token_id="known"))
+    assert view.apply(change(8, None, token_id="new"))
+    assert (len(view), view.revision.number) == (2, 8)
 
 
 def test_a_token_withdrawn_whole_is_withdrawn_whatever_was_before_or_comes_after(
@@ -171,13 +203,13 @@ def test_several_branches_of_one_token_all_count(fresh: RevocationView, token: V
 
 
 def ending(number: int, ends_at: int | None, branch_id: bytes | None, token_id: str = TOKEN_ID) -> Change:
-    return Change(number, (Withdrawal(token_id, branch_id, ends_at),))
+    return Change(number, mark(number), mark(number - 1), (Withdrawal(token_id, branch_id, ends_at),))
 
 
 def at(view: RevocationView, clock: SetClock, store_time: int) -> RevocationView:
     """Return the view once its store's time is `store_time`."""
     clock.wall_ms = store_time * 1000
-    assert view.prove(Reading(EPOCH, view.revision.number, store_time), clock.monotonic())
+    assert view.prove(Reading(EPOCH, view.revision.number, view.mark, store_time), clock.monotonic())
     return view
 
 

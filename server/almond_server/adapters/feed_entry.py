@@ -1,60 +1,155 @@
-"""One entry of the feed as bytes, with its proof: anybody may write to Redis, only servers know the key.
+"""What the feed holds, as bytes with a proof: anybody may write to Redis, only servers know the key.
 
-The proof covers epoch, number and withdrawals, so that no entry can be made up or moved. An old one can be
-repeated; readers know its number already.
+A proof covers the kind of entry, the epoch, its place (a part of which change, a chunk of which snapshot) and
+its content, so that none can be made up, moved or mixed. An old one can be repeated: readers know its number.
 """
 
 from __future__ import annotations
 
 import hmac
 import json
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from almond_core import crypto
-from almond_server.ports import Change, Withdrawal
+from almond_server.fan_out import Beat
+from almond_server.ports import Reading, Withdrawal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
-_LABEL: Final = b"almond/v1/feed-entry\x00"
-_CHANGE: Final = b"change"
+_LABEL: Final = b"almond/v2/feed"
+_BODY: Final = b"body"
 _PROOF: Final = b"proof"
 
+Fields = dict[bytes, bytes]
+_T = TypeVar("_T")
 
-def encode(feed_key: bytes, epoch: str, change: Change) -> dict[bytes, bytes]:
-    """Write an entry's fields."""
-    withdrawals = [
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a change; `parts` is how many it has in all."""
+
+    mark: bytes
+    before: bytes
+    parts: int
+    withdrawals: tuple[Withdrawal, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What a snapshot is of, and which chunks belong to it."""
+
+    name: str
+    number: int
+    mark: bytes
+    chunks: int
+
+
+class Codec:
+    """Writes and reads the entries of one epoch. What is not genuine, or of another form, is read as None."""
+
+    def __init__(self, feed_key: bytes, epoch: str) -> None:
+        """Take the secret that the servers share."""
+        self._feed_key = feed_key
+        self._epoch = epoch
+
+    def part(self, place: str, part: Part) -> Fields:
+        """Write a part of a change; `place` is its id in the stream."""
+        body = [part.mark.hex(), part.before.hex(), part.parts, _rows(part.withdrawals)]
+        return self._write("part", place, body)
+
+    def read_part(self, place: str, fields: Mapping[bytes, bytes]) -> Part | None:
+        """Read what `part` wrote."""
+        return self._read("part", place, fields, _part)
+
+    def beat(self, beat: Beat) -> Fields:
+        """Write a heartbeat."""
+        reading = beat.reading
+        asked = [nonce.hex() for nonce in beat.asked]
+        return self._write("beat", "", [reading.number, reading.mark.hex(), reading.store_time, asked])
+
+    def read_beat(self, fields: Mapping[bytes, bytes]) -> Beat | None:
+        """Read what `beat` wrote."""
+        return self._read("beat", "", fields, self._beat)
+
+    def head(self, head: Head) -> Fields:
+        """Write the head of a snapshot."""
+        return self._write("head", "", [head.name, head.number, head.mark.hex(), head.chunks])
+
+    def read_head(self, fields: Mapping[bytes, bytes]) -> Head | None:
+        """Read what `head` wrote."""
+        return self._read("head", "", fields, _head)
+
+    def chunk(self, place: str, withdrawals: Sequence[Withdrawal]) -> Fields:
+        """Write a chunk of a snapshot; `place` says which of which."""
+        return self._write("chunk", place, _rows(withdrawals))
+
+    def read_chunk(self, place: str, fields: Mapping[bytes, bytes]) -> tuple[Withdrawal, ...] | None:
+        """Read what `chunk` wrote."""
+        return self._read("chunk", place, fields, _withdrawals)
+
+    def _write(self, kind: str, place: str, value: Any) -> Fields:
+        body = json.dumps(value, separators=(",", ":")).encode()
+        return {_BODY: body, _PROOF: self._proof(kind, place, body)}
+
+    def _read(
+        self, kind: str, place: str, fields: Mapping[bytes, bytes], parse: Callable[[Any], _T]
+    ) -> _T | None:
+        body = fields.get(_BODY, b"")
+        if not crypto.same(fields.get(_PROOF, b""), self._proof(kind, place, body)):
+            return None
+        try:
+            return parse(json.loads(body))
+        except (ValueError, TypeError):
+            return None
+
+    def _proof(self, kind: str, place: str, body: bytes) -> bytes:
+        said = b"\x00".join([_LABEL, kind.encode(), self._epoch.encode(), place.encode(), body])
+        return hmac.digest(self._feed_key, said, "sha256")
+
+    def _beat(self, value: Any) -> Beat:
+        number, mark, store_time, asked = value
+        reading = Reading(self._epoch, _int(number), bytes.fromhex(mark), _int(store_time))
+        return Beat(reading, frozenset(map(bytes.fromhex, asked)))
+
+
+def _part(value: Any) -> Part:
+    mark, before, parts, rows = value
+    return Part(bytes.fromhex(mark), bytes.fromhex(before), _int(parts), _withdrawals(rows))
+
+
+def _head(value: Any) -> Head:
+    name, number, mark, chunks = value
+    return Head(_str(name), _int(number), bytes.fromhex(mark), _int(chunks))
+
+
+def _rows(withdrawals: Sequence[Withdrawal]) -> list[list[str | int | None]]:
+    return [
         [each.token_id, None if each.branch_id is None else each.branch_id.hex(), each.ends_at]
-        for each in change.withdrawals
+        for each in withdrawals
     ]
-    body = json.dumps([epoch, change.number, withdrawals], separators=(",", ":")).encode()
-    return {_CHANGE: body, _PROOF: _proof(feed_key, body)}
 
 
-def decode(feed_key: bytes, fields: Mapping[bytes, bytes]) -> tuple[str, Change] | None:
-    """Read an entry's fields: (epoch, change), or None if it is not genuine or has another form."""
-    body = fields.get(_CHANGE, b"")
-    if not crypto.same(fields.get(_PROOF, b""), _proof(feed_key, body)):
-        return None
-    try:
-        return _parse(json.loads(body))
-    except (ValueError, TypeError):
-        return None
-
-
-def _parse(value: Any) -> tuple[str, Change]:
-    epoch, number, rows = value
-    withdrawals = tuple(_withdrawal(*row) for row in rows)
-    if not isinstance(epoch, str) or not isinstance(number, int):
-        raise TypeError
-    return epoch, Change(number, withdrawals)
+def _withdrawals(rows: Any) -> tuple[Withdrawal, ...]:
+    return tuple(_withdrawal(*row) for row in rows)
 
 
 def _withdrawal(token_id: Any, branch_id: Any, ends_at: Any) -> Withdrawal:
-    if not isinstance(token_id, str) or not isinstance(ends_at, int | None):
+    return Withdrawal(
+        _str(token_id),
+        None if branch_id is None else bytes.fromhex(branch_id),
+        None if ends_at is None else _int(ends_at),
+    )
+
+
+def _int(value: Any) -> int:
+    if type(value) is not int:
         raise TypeError
-    return Withdrawal(token_id, None if branch_id is None else bytes.fromhex(branch_id), ends_at)
+    return value
 
 
-def _proof(feed_key: bytes, body: bytes) -> bytes:
-    return hmac.digest(feed_key, _LABEL + body, "sha256")
+def _str(value: Any) -> str:
+    if type(value) is not str:
+        raise TypeError
+    return value

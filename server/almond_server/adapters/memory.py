@@ -15,7 +15,6 @@ from almond_server.errors import (
     MinterWithdrawnError,
     RecordNotFoundError,
     RequestReusedError,
-    SelectionChangedError,
     StoreUnavailableError,
     TooManyDerivedError,
 )
@@ -30,7 +29,6 @@ from almond_server.ports import (
     OfSubject,
     Reading,
     Withdrawal,
-    Withdrawn,
     record_id,
 )
 
@@ -51,6 +49,8 @@ class MemoryStore:
     time: int = 0
     records: dict[str, Record] = field(default_factory=dict)
     changes: list[Change] = field(default_factory=list)
+    marks: dict[int, bytes] = field(default_factory=lambda: {0: secrets.token_bytes(8)})
+    given_out: dict[int, int] = field(default_factory=lambda: {0: 0})
     entries: set[tuple[str, bytes | None]] = field(default_factory=set)
     requests: dict[bytes, tuple[bytes, int, Any]] = field(default_factory=dict)
     keys: list[SealedKey] = field(default_factory=list)
@@ -83,7 +83,19 @@ class MemoryStore:
     def reading(self, now: int) -> Reading:
         """Read the store at `now`."""
         self.time = max(self.time, now)
-        return Reading(self.epoch, len(self.changes), self.time)
+        return Reading(self.epoch, self.number, self.marks[self.number], self.time)
+
+    @property
+    def number(self) -> int:
+        """The newest revision."""
+        return max(self.marks)
+
+    def append(self, withdrawals: Sequence[Withdrawal]) -> None:
+        """Give out the next revision."""
+        number, mark, before = self.number + 1, secrets.token_bytes(8), self.marks[self.number]
+        self.changes.append(Change(number, mark, before, tuple(withdrawals)))
+        self.marks[number] = mark
+        self.given_out[number] = self.time
 
 
 class MemoryTokens:
@@ -138,7 +150,7 @@ class MemoryTokens:
     async def select(self, selection: Selection, now: int) -> Sequence[Record]:
         """Return the live records of a selection, newest first."""
         await self._store.turn()
-        return _selected(self._store, selection, now)
+        return selected(self._store, selection, now)
 
     async def note_uses(self, uses: Sequence[Use]) -> None:
         """Keep when tokens were last used."""
@@ -160,101 +172,6 @@ class MemoryTokens:
         lineage = {(token_id, branch_id) for branch_id in (None, *branch_ids)}
         if token_id and lineage & self._store.entries:
             raise MinterWithdrawnError("The token that this was to be made from has been revoked.")
-
-
-class MemoryRevocations:
-    """Implements `ports.Revocations`."""
-
-    def __init__(self, store: MemoryStore) -> None:
-        """Keep withdrawals in `store`."""
-        self._store = store
-
-    async def withdraw(
-        self,
-        withdrawals: Sequence[Withdrawal],
-        actor: Actor,
-        reason: str,
-        request: Idempotency | None,
-        now: int,
-    ) -> Withdrawn:
-        """Withdraw under one new revision; raises `RequestReusedError`."""
-        await self._store.turn()
-        return self._withdraw(withdrawals, actor, reason, request, now)
-
-    async def answered(self, request: Idempotency, now: int) -> Withdrawn | None:
-        """Return what was answered to a request."""
-        await self._store.turn()
-        earlier = self._store.answered(request, now)
-        return None if earlier is None else Withdrawn(*earlier)
-
-    async def withdraw_selection(
-        self,
-        selection: Selection,
-        within: frozenset[tuple[str, str]] | None,
-        actor: Actor,
-        reason: str,
-        request: Idempotency | None,
-        now: int,
-    ) -> Withdrawn:
-        """Withdraw all that is selected; what it may refuse and return is the port's."""
-        await self._store.turn()
-        earlier = self._store.answered(request, now)
-        if earlier is not None:
-            return Withdrawn(*earlier)
-        found = _selected(self._store, selection, now)
-        if within is not None and not {(each.org, each.app) for each in found} <= within:
-            raise SelectionChangedError("Something was minted meanwhile.", 0.1)
-        withdrawals = [Withdrawal(each.token_id, None, each.expires_at) for each in found]
-        return self._withdraw(withdrawals, actor, reason, request, now)
-
-    def _withdraw(
-        self,
-        withdrawals: Sequence[Withdrawal],
-        actor: Actor,
-        reason: str,
-        request: Idempotency | None,
-        now: int,
-    ) -> Withdrawn:
-        earlier = self._store.answered(request, now)
-        if earlier is not None:
-            return Withdrawn(*earlier)
-        added = [each for each in withdrawals if self._enter(each)]
-        if added:
-            self._store.changes.append(Change(len(self._store.changes) + 1, tuple(added)))
-        for each in added:
-            self._fill_in(each, actor, reason, now)
-        answer = (len(added), self._store.reading(now))
-        self._store.remember(request, answer, now)
-        return Withdrawn(*answer)
-
-    async def reading(self, now: int) -> Reading:
-        """Read epoch, newest revision and time."""
-        await self._store.turn()
-        return self._store.reading(now)
-
-    async def changes_after(self, number: int, limit: int) -> Sequence[Change]:
-        """Return up to `limit` changes after revision `number`."""
-        await self._store.turn()
-        return self._store.changes[number : number + limit]
-
-    def _enter(self, withdrawal: Withdrawal) -> bool:
-        entry = (withdrawal.token_id, withdrawal.branch_id)
-        standing = {entry, (withdrawal.token_id, None)} & self._store.entries
-        self._store.entries.add(entry)
-        return not standing
-
-    def _fill_in(self, withdrawal: Withdrawal, actor: Actor, reason: str, now: int) -> None:
-        target, branch_id = withdrawal.token_id, withdrawal.branch_id
-        for record in list(self._store.records.values()):
-            is_of_it = branch_id is None or branch_id in record.lineage
-            if record.token_id == target and is_of_it and record.revoked_at is None:
-                self._store.records[record.id] = replace(
-                    record, revoked_at=now, revoked_by=actor.name, revoke_reason=reason
-                )
-        if branch_id is not None:
-            target = f"{target}/{branch_id.hex()}"
-        number = len(self._store.changes)
-        self._store.audit.append(AuditRow(now, actor.name, "token.revoked", target, reason, number))
 
 
 class MemoryKeys:
@@ -330,7 +247,8 @@ def _place(record: Record) -> tuple[int, str]:
     return record.created_at_ms, record.id
 
 
-def _selected(store: MemoryStore, selection: Selection, now: int) -> list[Record]:
+def selected(store: MemoryStore, selection: Selection, now: int) -> list[Record]:
+    """Return the live records of a selection."""
     minted = [each for each in store.records.values() if not each.lineage]
     before = selection.issued_before_ms
     found = {

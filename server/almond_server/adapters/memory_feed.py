@@ -5,54 +5,120 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from almond_server.ports import FeedUnavailableError
+from almond_server.fan_out import Beat, FeedUnavailableError, Snapshot, Tail
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Sequence
 
-    from almond_server.ports import Change
+    from almond_server.ports import Change, Withdrawal
 
 
 class MemoryFeed:
-    """Implements `ports.Feed`; servers that share one object hear of each other."""
+    """Implements `fan_out.Feed`; servers that share one object hear of each other."""
 
     def __init__(self) -> None:
-        """Start without readers."""
-        self._readers: set[asyncio.Queue[tuple[str, Change] | None]] = set()
+        """Start empty, and without readers."""
+        self.readers = 0
         self._available = True
+        self._changes: list[Change] = []
+        self._beats: list[Beat] = []
+        self._nonces: list[bytes] = []
+        self._kept: tuple[int, bytes, list[Sequence[Withdrawal]]] | None = None
+        self._news = asyncio.Event()
 
     def cut(self) -> None:
         """Fail from now on, as if the network was down, until `mend`."""
         self._available = False
-        for reader in self._readers:
-            reader.put_nowait(None)
+        self._tell()
 
     def mend(self) -> None:
         """Work again."""
         self._available = True
 
-    async def publish(self, epoch: str, change: Change) -> None:
-        """Append a change for all readers; raises `FeedUnavailableError` while cut."""
-        await asyncio.sleep(0)
-        self._must_be_available()
-        for reader in self._readers:
-            reader.put_nowait((epoch, change))
+    def flush(self) -> None:
+        """Lose everything."""
+        self._changes, self._beats, self._nonces, self._kept = [], [], [], None
 
-    async def changes(self) -> AsyncIterator[tuple[str, Change]]:
-        """Yield (epoch, change) as they are appended; ends with `FeedUnavailableError` when cut."""
-        self._must_be_available()
-        reader: asyncio.Queue[tuple[str, Change] | None] = asyncio.Queue()
-        self._readers.add(reader)
+    async def append(self, change: Change) -> bool:
+        """Append a change after the one before it."""
+        await self._turn()
+        if self._changes and self._changes[-1].number < change.number - 1:
+            return False
+        if not self._changes or self._changes[-1].number == change.number - 1:
+            self._changes.append(change)
+            self._tell()
+        return True
+
+    async def tail(self) -> Tail | None:
+        """Return the newest change."""
+        await self._turn()
+        return Tail(self._changes[-1].number, self._changes[-1].mark) if self._changes else None
+
+    async def restart(self) -> None:
+        """Drop all changes, questions, heartbeats and the snapshot."""
+        await self._turn()
+        self.flush()
+
+    async def ask(self, nonce: bytes) -> None:
+        """Ask the relay to name a nonce in its next heartbeat."""
+        await self._turn()
+        self._nonces.append(nonce)
+
+    async def asked(self) -> Sequence[bytes]:
+        """Take the nonces of those who asked."""
+        await self._turn()
+        taken, self._nonces = self._nonces[:1000], self._nonces[1000:]
+        return taken
+
+    async def beat(self, beat: Beat) -> None:
+        """Send a heartbeat."""
+        await self._turn()
+        self._beats.append(beat)
+        self._tell()
+
+    async def follow(self, seen: Callable[[], int]) -> AsyncIterator[Change | Beat | None]:
+        """Yield changes and heartbeats; ends with `FeedUnavailableError` when cut."""
+        await self._turn()
+        self.readers += 1
+        number, beats = seen(), 0
         try:
-            while (heard := await reader.get()) is not None:
-                yield heard
+            while True:
+                news = self._news
+                for change in [each for each in self._changes if each.number > number]:
+                    number = change.number
+                    yield change
+                for beat in self._beats[beats:]:
+                    beats += 1
+                    yield beat
+                if self._news is news:
+                    await news.wait()
+                await self._turn()
         finally:
-            self._readers.discard(reader)
-        raise FeedUnavailableError("the feed was cut")
+            self.readers -= 1
+
+    async def snapshot(self) -> Snapshot | None:
+        """Return the newest snapshot."""
+        await self._turn()
+        return None if self._kept is None else Snapshot(*self._kept[:2], _each(self._kept[2]))
+
+    async def keep(self, snapshot: Snapshot) -> None:
+        """Put a snapshot in place of the one before it."""
+        await self._turn()
+        self._kept = (snapshot.number, snapshot.mark, [page async for page in snapshot.pages])
 
     async def close(self) -> None:
         """Let go of nothing."""
 
-    def _must_be_available(self) -> None:
+    async def _turn(self) -> None:
+        await asyncio.sleep(0)
         if not self._available:
             raise FeedUnavailableError("the feed was cut")
+
+    def _tell(self) -> None:
+        self._news.set()
+        self._news = asyncio.Event()
+
+
+async def _each(pages: list[Sequence[Withdrawal]]) -> AsyncIterator[Sequence[Withdrawal]]:
+    for page in pages:
+        yield page

@@ -1,97 +1,163 @@
-"""The feed in Redis or Valkey: one capped stream that every server appends to and reads.
+"""The feed in Redis or Valkey: a stream of changes, one of heartbeats, and the questions to the relay.
 
-Reading and publishing have connections of their own, and nothing here waits longer than two seconds: the
-driver's own defaults hang for a minute on a silent server.
+Ids in the stream of changes are `REVISION-PART`: a script appends one only right after the one before it, so
+that any server may append what it has read from the store (`feed_parts.py`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import structlog
-from redis.asyncio import ConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 
-from almond_server.adapters import feed_entry
-from almond_server.errors import StartError
-from almond_server.ports import FeedUnavailableError
+from almond_server.adapters.feed_entry import Codec
+from almond_server.adapters.feed_parts import LAST, Assembly, split
+from almond_server.adapters.redis_client import BLOCK_MS, answer, client
+from almond_server.adapters.redis_snapshot import RedisSnapshot
+from almond_server.fan_out import Beat, FeedGarbledError, FeedUnavailableError, Snapshot, Tail
+from almond_server.ports import Change
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
-    from almond_server.ports import Change
-
-STREAM: Final = "{almond}:changes"
-"""The braces keep all of Almond's keys in one slot of a cluster."""
+    from almond_server.adapters.feed_parts import Place
 
 _MAX_ENTRIES: Final = 10_000
-_CONNECT_SECONDS: Final = 1.0
-_ANSWER_SECONDS: Final = 2.0
-_BLOCK_MS: Final = 1000  # below _ANSWER_SECONDS
+_MAX_BEATS: Final = 16
+_MAX_ASKED: Final = 1000
+_NONCE_BYTES: Final = 8
+_AT_ONCE: Final = 100
+_AGAIN_SECONDS: Final = 1.0
 _WARN_SECONDS: Final = 60.0
 _SAFE_POLICY: Final = "noeviction"
-_START: Final = b"0-0"
+
+_APPEND: Final = """
+local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
+if last and last[1] ~= ARGV[1] then return last[1] end
+if not last and ARGV[2] == '' then return '0-0' end
+redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[3], ARGV[4], 'body', ARGV[5], 'proof', ARGV[6])
+return ARGV[4]
+"""
+"""Appends an entry after the one with the id ARGV[1]; to an empty stream if ARGV[2] is not empty.
+
+Answers the id of the newest entry then: the appended one's, or what stood in its way.
+"""
+
+_T = TypeVar("_T")
 
 log = structlog.get_logger()
 
 
 class RedisFeed:
-    """Implements `ports.Feed`."""
+    """Implements `fan_out.Feed`."""
 
-    def __init__(self, url: str, feed_key: bytes) -> None:
+    def __init__(self, url: str, feed_key: bytes, epoch: str) -> None:
         """Take a redis://, rediss:// or unix:// URL, which may hold a password, and the key of the proofs.
 
         Connects when first used. Raises `StartError` for a URL of another form.
         """
-        self._feed_key = feed_key
-        self._publishing = _client(url)
-        self._reading = _client(url)
+        prefix = f"{{almond}}:{epoch}"  # the braces keep all keys in one slot of a cluster
+        self._codec = Codec(feed_key, epoch)
+        self._writing = client(url)
+        self._reading = client(url)
+        self._snapshot = RedisSnapshot(self._writing, self._codec, prefix)
+        self._changes, self._beats, self._asked = (
+            f"{prefix}:{name}" for name in ("changes", "beats", "asked")
+        )
         self._warned_at: float | None = None
         self._policy = _SAFE_POLICY
 
-    async def publish(self, epoch: str, change: Change) -> None:
-        """Append a change for all readers; raises `FeedUnavailableError`."""
-        entry: Any = feed_entry.encode(self._feed_key, epoch, change)
-        await _answer(self._publishing.xadd(STREAM, entry, maxlen=_MAX_ENTRIES, approximate=True))
+    async def append(self, change: Change) -> bool:
+        """Append a change, in parts if it is large, after the one before it."""
+        for before, place, part in split(change):
+            fields = self._codec.part(_id(place), part)
+            is_first = "yes" if before[0] < change.number else ""
+            arguments: Any = (_id(before), is_first, _MAX_ENTRIES, _id(place), *fields.values())
+            script: Any = self._writing.eval(_APPEND, 1, self._changes, *arguments)
+            if _place(await answer(script)) < place:
+                return False
+            await asyncio.sleep(0)  # a large change must not keep calls waiting
+        return True
 
-    async def changes(self) -> AsyncIterator[tuple[str, Change]]:
-        """Yield (epoch, change) as they are appended, genuine ones only; ends with `FeedUnavailableError`."""
-        last = await self._newest_id()
+    async def tail(self) -> Tail | None:
+        """Return the newest change that is wholly there."""
+        newest: Any = await answer(self._writing.xrevrange(self._changes, count=1))
+        if not newest:
+            return None
+        (entry_id, fields), *_ = newest
+        part = self._codec.read_part(entry_id.decode(), fields)
+        if part is None:
+            raise FeedGarbledError("the newest change is not genuine")
+        number, index = _place(entry_id)
+        return Tail(number, part.mark) if index == LAST else Tail(number - 1, part.before)
+
+    async def restart(self) -> None:
+        """Drop all changes, questions, heartbeats and the snapshot."""
+        keys = (self._changes, self._beats, self._asked, self._snapshot.key)
+        await answer(self._writing.delete(*keys))
+
+    async def ask(self, nonce: bytes) -> None:
+        """Ask the relay to name a nonce in its next heartbeat."""
+        async with self._writing.pipeline(transaction=False) as commands:
+            _ = commands.rpush(self._asked, nonce), commands.ltrim(self._asked, -_MAX_ASKED, -1)
+            await answer(commands.execute())
+
+    async def asked(self) -> Sequence[bytes]:
+        """Take the nonces of those who asked."""
+        nonces: Any = await answer(self._writing.lpop(self._asked, _MAX_ASKED))
+        return [nonce for nonce in nonces or () if len(nonce) == _NONCE_BYTES]
+
+    async def beat(self, beat: Beat) -> None:
+        """Send a heartbeat."""
+        fields: Any = self._codec.beat(beat)
+        await answer(self._writing.xadd(self._beats, fields, maxlen=_MAX_BEATS, approximate=False))
+
+    async def follow(self, seen: Callable[[], int]) -> AsyncIterator[Change | Beat | None]:
+        """Yield changes and heartbeats, and None for what is not genuine or not whole."""
         await self._look_at_policy()
         while True:
-            # Never from `$`: it would skip what is appended between two calls.
-            answer: Any = await _answer(self._reading.xread({STREAM: last}, block=_BLOCK_MS))
-            if not answer:
-                last = await self._still_there(last)
-                continue
-            for entry_id, fields in answer[0][1]:
-                last = entry_id
-                heard = feed_entry.decode(self._feed_key, fields)
-                if heard is None:
-                    self._warn(entry_id)
-                else:
-                    yield heard
+            # From the view's own revision, again and again: whatever was flushed, restarted or written to the
+            # end of the stream, the next round is right. Never from `$`, which would skip entries.
+            positions = {self._changes: _id((seen(), LAST)), self._beats: "0-0"}
+            assembly, ends = Assembly(), time.monotonic() + _AGAIN_SECONDS
+            while time.monotonic() < ends:
+                streams: Any = positions
+                read: Any = await answer(self._reading.xread(streams, count=_AT_ONCE, block=BLOCK_MS))
+                for stream, entry_id, fields in _flat(read):
+                    positions[stream] = entry_id
+                    if stream == self._beats:
+                        yield self._genuine(entry_id, self._codec.read_beat(fields))
+                        continue
+                    part = self._genuine(entry_id, self._codec.read_part(entry_id, fields))
+                    whole = None if part is None else assembly.add(_place(entry_id), part)
+                    if part is None or _place(entry_id)[1] == LAST:
+                        yield whole
+
+    async def snapshot(self) -> Snapshot | None:
+        """Return the newest snapshot."""
+        return await self._snapshot.find()
+
+    async def keep(self, snapshot: Snapshot) -> None:
+        """Put a snapshot in place of the one before it."""
+        await self._snapshot.keep(snapshot)
 
     async def close(self) -> None:
         """Let go of connections; what still uses them ends with `FeedUnavailableError`."""
         await self._reading.aclose()
-        await self._publishing.aclose()
+        await self._writing.aclose()
 
-    async def _still_there(self, last: bytes) -> bytes:
-        # A stream that was flushed, or is another server's, may go on with lower ids: then read all of it.
-        return last if _order(await self._newest_id()) >= _order(last) else _START
-
-    async def _newest_id(self) -> bytes:
-        newest: Any = await _answer(self._reading.xrevrange(STREAM, count=1))
-        return bytes(newest[0][0]) if newest else _START
+    def _genuine(self, entry_id: str, read: _T | None) -> _T | None:
+        now = time.monotonic()
+        if read is None and (self._warned_at is None or now - self._warned_at >= _WARN_SECONDS):
+            self._warned_at = now
+            log.warning("feed.entry_rejected", entry=entry_id, advice="somebody else writes to this Redis")
+        return read
 
     async def _look_at_policy(self) -> None:
         try:
-            memory: Any = await _answer(self._reading.info("memory"))
+            memory: Any = await answer(self._reading.info("memory"))
         except FeedUnavailableError:  # INFO may be forbidden; a server that is down shows at the next command
             return
         policy, before = str(memory.get("maxmemory_policy", _SAFE_POLICY)), self._policy
@@ -99,38 +165,17 @@ class RedisFeed:
         if policy not in {_SAFE_POLICY, before}:
             log.warning("feed.may_evict", policy=policy, advice="set maxmemory-policy to noeviction")
 
-    def _warn(self, entry_id: bytes) -> None:
-        now = time.monotonic()
-        if self._warned_at is None or now - self._warned_at >= _WARN_SECONDS:
-            self._warned_at = now
-            log.warning("feed.entry_rejected", entry=entry_id.decode(), stream=STREAM)
+
+def _flat(read: Any) -> Iterator[tuple[str, str, dict[bytes, bytes]]]:
+    for stream, entries in read:
+        for entry_id, fields in entries:
+            yield stream.decode(), entry_id.decode(), fields
 
 
-def _client(url: str) -> Redis:
-    try:
-        pool = ConnectionPool.from_url(url)
-    except ValueError:  # its text may hold part of the password
-        raise StartError("ALMOND_REDIS_URL: redis://, rediss:// or unix:// and what belongs to it.") from None
-    pool.connection_kwargs.update(  # above what the URL's query may say
-        decode_responses=False,
-        protocol=2,  # the same answers from every server and every version of the driver
-        retry=Retry(NoBackoff(), 0),
-        socket_connect_timeout=_CONNECT_SECONDS,
-        # `_answer` has the time limit. The driver's own is kept with `asyncio.wait_for`, which up to Python
-        # 3.11 may swallow a cancellation: the reading task could then not be stopped.
-        socket_timeout=None,
-    )
-    return Redis.from_pool(pool)  # closes the pool with it
+def _id(place: Place) -> str:
+    return f"{place[0]}-{place[1]}"
 
 
-async def _answer(command: Awaitable[Any]) -> Any:
-    try:
-        async with asyncio.timeout(_ANSWER_SECONDS):  # connecting and greeting included
-            return await command
-    except (RedisError, OSError) as error:  # TimeoutError is an OSError
-        raise FeedUnavailableError(str(error) or "Redis does not answer") from None
-
-
-def _order(entry_id: bytes) -> tuple[int, int]:
-    milliseconds, _, count = entry_id.partition(b"-")
-    return int(milliseconds), int(count)
+def _place(entry_id: bytes | str) -> Place:
+    number, _, index = (entry_id if isinstance(entry_id, str) else entry_id.decode()).partition("-")
+    return int(number), int(index)

@@ -1,36 +1,43 @@
 """The follower: keeps the view up to date from the store and the feed, in the background.
 
-The store is the truth: it is polled, and its readings alone prove the view fresh. The feed makes it quick.
-Every fault ends in one of two ways: the next poll heals it, or the view goes stale and nobody says yes.
+The store is the truth: it is polled, and only what somebody has read there since this server asked proves
+the view fresh: this server itself, or the relay, whose heartbeats come by the feed. Every fault ends in one
+of two ways: it heals, or the view goes stale and nobody says yes.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING
+import secrets
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import structlog
 
 from almond_server.errors import CannotKnowError, WrongRevisionError
-from almond_server.ports import FeedUnavailableError
+from almond_server.fan_out import Beat, FeedUnavailableError
+from almond_server.ports import Change, RevisionForgottenError
+from almond_server.service import loader
+from almond_server.service.view import AnotherPastError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from almond_server.ports import Change, Clock, Feed, Revocations
+    from almond_server.fan_out import Feed
+    from almond_server.ports import Clock, Reading, Revocations
     from almond_server.service.revision import Revision
     from almond_server.service.view import RevocationView
 
-_BATCH = 1000
-_MAX_UNPUBLISHED = 10_000
-_FEED_RETRY_SECONDS = 0.5
-_REVISION_WAIT_SECONDS = 0.05
+_BATCH: Final = 1000
+_MAX_UNPUBLISHED: Final = 10_000
+_MAX_ASKED: Final = 100
+_FEED_RETRY_SECONDS: Final = 0.5
+_REVISION_WAIT_SECONDS: Final = 0.05
 """What a change usually needs to come by the feed; who waits longer asks the store."""
 
-_STORE_WAIT_SECONDS = 1.0
+_STORE_WAIT_SECONDS: Final = 1.0
 
-_WENT_BACKWARDS = (
+_WENT_BACKWARDS: Final = (
     "The store is not the one this server started with, or went backwards: revocations may be missing in it. "
     "Ask an operator; the server must be restarted once they have looked at it."
 )
@@ -58,36 +65,40 @@ class Follower:
         self._poll_seconds = poll_seconds
         self._on_freshness = on_freshness
         self._reading = asyncio.Lock()
-        self._asking: asyncio.Task[None] | None = None
+        self._asking: asyncio.Task[Reading] | None = None
         self._moved = asyncio.Event()
+        self._doubted = asyncio.Event()
         self._unpublished: asyncio.Queue[Change] = asyncio.Queue(_MAX_UNPUBLISHED)
+        self._asked: dict[bytes, tuple[float, int]] = {}
 
     async def run(self) -> None:
         """Follow until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._poll())
-            tasks.create_task(self._read_feed())
-            tasks.create_task(self._publish())
+            for work in (self._poll, self._read_feed, self._publish, self._ask_feed, self._tell):
+                tasks.create_task(work())
 
-    async def catch_up(self, *, publish: bool = True) -> None:
-        """Bring the view to the store's newest revision and prove it; `publish` what others may not know.
+    async def start(self) -> None:
+        """Fill an empty view, quickly, and prove it. Raises as `catch_up`."""
+        await loader.from_snapshot(self._view, self._revocations, self._feed)
+        await self.catch_up()
+
+    async def catch_up(self) -> Reading:
+        """Bring the view to the store's newest revision and prove it; returns the reading that did.
 
         Raises `CannotKnowError` if the store does not answer, or has gone backwards or been exchanged.
         """
         async with self._reading:
             self._view.must_be_sound()  # before the store is told a time that is not
-            began, before = self._clock.monotonic(), self._view.revision.number
+            began, before = self._clock.monotonic(), self._view.revision
             reading = await self._revocations.reading(self._clock.now_ms() // 1000)
-            if reading.epoch != self._view.revision.epoch or reading.number < before:
-                store = f"{reading.epoch}.{reading.number}"
-                log.error("store.went_backwards", view=str(self._view.revision), store=store)
-                self._view.raise_alarm(_WENT_BACKWARDS)
-                raise CannotKnowError(_WENT_BACKWARDS)
-            while not self._view.prove(reading, began):
-                changes = await self._revocations.changes_after(self._view.revision.number, _BATCH)
-                taken = [change for change in changes if self._take(change, publish=publish)]
-                if not taken and not self._view.prove(reading, began):
-                    raise CannotKnowError("The store's revisions have a gap; an operator must look at it.")
+            try:
+                if reading.epoch != before.epoch or reading.number < before.number:
+                    self._went_backwards(reading)
+                while not self._view.prove(reading, began):
+                    await self._step(reading)
+            except AnotherPastError:
+                self._went_backwards(reading)
+            return reading
 
     async def reach(self, revision: Revision, asked_at: float) -> None:
         """Wait until the view has seen `revision`, asked for at `asked_at` (monotonic seconds).
@@ -101,15 +112,41 @@ class Follower:
                 raise WrongRevisionError(
                     "No revision of that number was given out; use one that Revoke or Verify returned."
                 )
-            await (self._ask() if waited else self._move())
+            await (self._ask_store() if waited else self._move())
             waited = True
+
+    async def _step(self, reading: Reading) -> None:
+        try:
+            changes = await self._revocations.changes_after(self._view.revision.number, _BATCH)
+        except RevisionForgottenError:
+            await loader.from_store(self._view, self._revocations, reading)
+            return
+        number = self._view.revision.number
+        for change in changes:
+            self._take(change)
+        if self._view.revision.number == number < reading.number:
+            raise CannotKnowError("The store's revisions have a gap; an operator must look at it.")
+
+    def _went_backwards(self, reading: Reading) -> NoReturn:
+        store = f"{reading.epoch}.{reading.number}"
+        log.error("store.went_backwards", view=str(self._view.revision), store=store)
+        self._view.raise_alarm(_WENT_BACKWARDS)
+        raise CannotKnowError(_WENT_BACKWARDS) from None
+
+    def _take(self, change: Change, *, publish: bool = True) -> None:
+        if not self._view.apply(change):
+            return
+        self._moved.set()
+        self._moved = asyncio.Event()
+        if publish and not self._unpublished.full():
+            self._unpublished.put_nowait(change)
 
     async def _move(self) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_REVISION_WAIT_SECONDS):
                 await self._moved.wait()
 
-    async def _ask(self) -> None:
+    async def _ask_store(self) -> None:
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self.catch_up())
             # All who wait may have gone when it fails: that is nobody's loss, and no news for the log.
@@ -121,12 +158,27 @@ class Follower:
             raise CannotKnowError("The store does not answer; try again or ask another server.") from None
 
     async def _poll(self) -> None:
-        was_fresh: bool | None = None
+        unread = ""
         while True:
+            self._doubted.clear()
             try:
                 await self.catch_up()
             except CannotKnowError as error:
-                log.warning("store.unread", why=error.sentence)
+                if error.sentence != unread:
+                    log.warning("store.unread", why=error.sentence)
+                unread = error.sentence
+                await asyncio.sleep(self._poll_seconds)  # however much there is to doubt
+                continue
+            if unread:
+                log.info("store.read_again")
+            unread = ""
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._poll_seconds):
+                    await self._doubted.wait()
+
+    async def _tell(self) -> None:
+        was_fresh: bool | None = None
+        while True:
             self._view.prune()
             if self._view.is_fresh != was_fresh:
                 was_fresh = self._view.is_fresh
@@ -136,33 +188,46 @@ class Follower:
     async def _read_feed(self) -> None:
         while True:
             try:
-                async for epoch, change in self._feed.changes():
-                    await self._hear(epoch, change)
+                async for heard in self._feed.follow(lambda: self._view.revision.number):
+                    self._hear(heard)
             except FeedUnavailableError as error:
                 log.warning("feed.unread", why=str(error))
             await asyncio.sleep(_FEED_RETRY_SECONDS)
 
-    async def _hear(self, epoch: str, change: Change) -> None:
-        # Only a wake-up: an entry may be genuine and yet of a past that a restore has undone, and its number
-        # would then hide the store's own change of that number.
-        if epoch != self._view.revision.epoch or change.number <= self._view.revision.number:
-            return
-        with contextlib.suppress(CannotKnowError):  # the next poll will do
-            await self.catch_up(publish=False)
+    def _hear(self, heard: Change | Beat | None) -> None:
+        # Never waits: while the store is silent, the feed may be all that this server has.
+        try:
+            if isinstance(heard, Change):
+                self._take(heard, publish=False)
+                is_sound = heard.number <= self._view.revision.number
+            else:
+                is_sound = heard is not None and self._is_borne_out(heard)
+        except AnotherPastError:
+            is_sound = False
+        if not is_sound:
+            self._doubted.set()
 
-    def _take(self, change: Change, *, publish: bool) -> bool:
-        taken = self._view.apply(change)
-        if taken:
-            self._moved.set()
-            self._moved = asyncio.Event()
-        if taken and publish and not self._unpublished.full():
-            self._unpublished.put_nowait(change)
-        return taken
+    def _is_borne_out(self, beat: Beat) -> bool:
+        mine = [asked for nonce in beat.asked if (asked := self._asked.pop(nonce, None))]
+        if not mine:
+            return True  # it proves nothing here: nobody can tell how old it is
+        asked_at, number = max(mine)
+        return beat.reading.number >= number and self._view.prove(beat.reading, asked_at)
+
+    async def _ask_feed(self) -> None:
+        while True:
+            nonce = secrets.token_bytes(8)
+            self._asked[nonce] = (self._clock.monotonic(), self._view.revision.number)
+            while len(self._asked) > _MAX_ASKED:
+                del self._asked[next(iter(self._asked))]
+            with contextlib.suppress(FeedUnavailableError):  # told by who reads the feed
+                await self._feed.ask(nonce)
+            await asyncio.sleep(self._poll_seconds)
 
     async def _publish(self) -> None:
         while True:
             change = await self._unpublished.get()
             try:
-                await self._feed.publish(self._view.revision.epoch, change)
+                await self._feed.append(change)  # where others are missing, the relay brings them
             except FeedUnavailableError as error:
                 log.warning("feed.unwritten", number=change.number, why=str(error))

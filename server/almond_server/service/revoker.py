@@ -212,7 +212,7 @@ class Revoker:
 
     async def _revoked(self, done: Withdrawn, *, includes_caller: bool = False) -> Revoked:
         await self._follower.catch_up()
-        revision = Revision(done.reading.epoch, done.reading.number)
+        revision = Revision(done.epoch, done.number)
         return Revoked(done.entries, revision, includes_caller=includes_caller)
 
 

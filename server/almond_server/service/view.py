@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from almond_core.decision import LIVE, Standing, Withdrawn
 from almond_server.errors import CannotKnowError, WrongRevisionError
+from almond_server.ports import KEPT_SECONDS
 from almond_server.service.revision import Revision
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from almond_core.chain import VerifiedToken
-    from almond_server.ports import Change, Clock, Reading
+    from almond_server.ports import Change, Clock, Reading, Withdrawal
 
 _MAX_CLOCK_OFF: Final = 30.0
 """Seconds between a server's wall clock and its store's time, above which `valid` means nothing here."""
-
-KEPT_SECONDS: Final = 24 * 3600
-"""How long an entry outlives its token's end, by the store's time."""
 
 _PRUNED_AT_ONCE: Final = 1000
 
@@ -37,6 +37,10 @@ _WHOLE: Final[set[bytes]] = {b"whole"}
 """The entry of a token withdrawn whole. No branch id is five bytes long; nothing is ever added to it."""
 
 
+class AnotherPastError(Exception):
+    """What was read has another mark than the view at the same revision: it continues another past."""
+
+
 class RevocationView:
     """Token id to the branch ids withdrawn under it, or to `_WHOLE`. Implements `core.Revocations`."""
 
@@ -50,6 +54,8 @@ class RevocationView:
         self._proven_at: float | None = None
         self._alarm: str | None = None
         self.revision = Revision(epoch, 0)
+        self.mark = b""
+        """The mark of the newest revision seen; empty while nothing was read yet."""
         self.store_time = 0
 
     def standing(self, token: VerifiedToken) -> Literal[Standing.LIVE] | Withdrawn:
@@ -126,10 +132,21 @@ class RevocationView:
         return revision.number <= self.revision.number
 
     def apply(self, change: Change) -> bool:
-        """Take in the next change; answers whether it was the next one. Older ones are no news."""
+        """Take in the next change; answers whether it was the next one. Older ones are no news.
+
+        Raises `AnotherPastError` for one that does not come after what this view has seen.
+        """
         if change.number != self.revision.number + 1:
             return False
-        for withdrawal in change.withdrawals:
+        if self.mark and change.before != self.mark:
+            raise AnotherPastError
+        self.take(change.withdrawals)
+        self.stand_at(change.number, change.mark)
+        return True
+
+    def take(self, withdrawals: Iterable[Withdrawal]) -> None:
+        """Take in entries of whatever revision. More than the store has is never wrong: it is a denial."""
+        for withdrawal in withdrawals:
             if withdrawal.ends_at is not None:
                 heapq.heappush(
                     self._ends, (withdrawal.ends_at, withdrawal.token_id, withdrawal.branch_id or b"")
@@ -140,16 +157,23 @@ class RevocationView:
             entry = self._withdrawn.setdefault(withdrawal.token_id, set())
             if entry is not _WHOLE:
                 entry.add(withdrawal.branch_id)
-        self.revision = Revision(self.revision.epoch, change.number)
-        return True
+
+    def stand_at(self, number: int, mark: bytes) -> None:
+        """Take note that every entry up to a revision has been taken in."""
+        self.revision, self.mark = Revision(self.revision.epoch, number), mark
 
     def prove(self, reading: Reading, read_at: float) -> bool:
         """Take note of a reading of the store begun at `read_at` (monotonic seconds).
 
-        Answers whether it proves this view: same epoch, and no revision that the view has not seen.
+        Answers whether it proves this view: same epoch, and no revision that the view has not seen. Raises
+        `AnotherPastError` if it is at the view's revision and another mark.
         """
         if reading.epoch != self.revision.epoch or reading.number > self.revision.number:
             return False
+        if reading.number == self.revision.number and reading.mark != self.mark:
+            if self.mark:
+                raise AnotherPastError
+            self.mark = reading.mark
         self._proven_at = max(read_at, self._proven_at or read_at)
         self.store_time = max(reading.store_time, self.store_time)
         return True

@@ -6,17 +6,17 @@ Calls that wait together share a transaction, and with it its revision (`batch.p
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, replace
-from itertools import groupby
-from typing import TYPE_CHECKING
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import DBAPIError
 
-from almond_server.adapters.sql import audit, locks, requests, selections
+from almond_server.adapters.sql import audit, changes, locks, requests, selections, store_clock
 from almond_server.adapters.sql.batch import Batches
 from almond_server.adapters.sql.rows import branches_of
-from almond_server.adapters.sql.tables import STORE, TOKENS, WITHDRAWALS
+from almond_server.adapters.sql.tables import REVISIONS, STORE, TOKENS, WITHDRAWALS
 from almond_server.errors import SelectionChangedError, StoreUnavailableError
 from almond_server.ports import AuditRow, Change, Reading, Withdrawal, Withdrawn
 
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from almond_server.adapters.sql.database import Database
     from almond_server.ports import Actor, Idempotency, Selection
 
-_CLOCK_STEP_SECONDS = 60
+_CLOCK_STEP_SECONDS: Final = 60
+_MARK_BYTES: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +63,11 @@ class SqlRevocations:
 
     async def answered(self, request: Idempotency, now: int) -> Withdrawn | None:
         """Return what was answered to a request."""
-        at = self._store_time(now)
-        return await self._database.write(
-            lambda connection: _answered(connection, request, now, _read(connection, at))
-        )
+
+        def work(connection: Connection) -> Withdrawn | None:
+            return _answered(connection, request, now, _read(connection, 0).epoch)
+
+        return await self._database.write(work)
 
     async def withdraw_selection(
         self,
@@ -87,15 +89,15 @@ class SqlRevocations:
         return await self._ask(_Call(selected, actor, reason, request, now))
 
     async def _ask(self, call: _Call) -> Withdrawn:
-        self._store_time(call.now)
+        self._told(call.now)
         return await self._batches.ask(call)
 
     async def _commit(self, calls: Sequence[_Call]) -> Sequence[Withdrawn | Exception]:
-        at = self._store_time(0)
+        told = self._told(0)
 
         def work(connection: Connection) -> list[Withdrawn | Exception]:
             locks.exclude(connection, locks.REVOCATIONS)
-            batch = _Batch(connection, _read(connection, at))
+            batch = _Batch(connection, _read(connection, told))
             outcomes = [batch.outcome(call) for call in calls]
             batch.finish()
             return outcomes
@@ -104,37 +106,41 @@ class SqlRevocations:
 
     async def reading(self, now: int) -> Reading:
         """Read epoch, newest revision and time of the store."""
-        kept = await self._database.read(lambda connection: _read(connection, 0))
-        at = self._store_time(max(now, kept.store_time))
-        if at - kept.store_time >= _CLOCK_STEP_SECONDS:
+        told = self._told(now)
+        reading, kept = await self._database.read(
+            lambda connection: (_read(connection, told), connection.scalar(select(STORE.c.clock)) or 0)
+        )
+        if reading.store_time - kept >= _CLOCK_STEP_SECONDS:
             # Often enough that the store's time survives a restart, seldom enough to cost nothing.
             # What a full disk refuses to keep is true all the same.
             with contextlib.suppress(StoreUnavailableError):
-                await self._database.write(lambda connection: _keep_clock(connection, at))
-        return replace(kept, store_time=at)
+                await self._database.write(lambda connection: _keep_clock(connection, reading.store_time))
+        self._told(reading.store_time)
+        return reading
 
     async def changes_after(self, number: int, limit: int) -> Sequence[Change]:
-        """Return the changes after a revision, in order."""
+        """Return the changes after a revision, in order; raises `RevisionForgottenError`."""
+        return await self._database.read(lambda connection: changes.after(connection, number, limit))
 
-        def work(connection: Connection) -> list[Change]:
-            newest = select(WITHDRAWALS.c.revision).where(WITHDRAWALS.c.revision > number)
-            numbers = newest.distinct().order_by(WITHDRAWALS.c.revision).limit(limit)
-            rows = connection.execute(
-                select(WITHDRAWALS)
-                .where(WITHDRAWALS.c.revision.in_(numbers))
-                .order_by(WITHDRAWALS.c.revision, WITHDRAWALS.c.token_id, WITHDRAWALS.c.branch_id)
-            )
-            return [
-                Change(
-                    revision,
-                    tuple(Withdrawal(row.token_id, row.branch_id or None, row.ends_at) for row in group),
-                )
-                for revision, group in groupby(rows, key=lambda row: int(row.revision))
-            ]
+    async def mark_of(self, number: int) -> bytes | None:
+        """Return the mark of a revision."""
+        return await self._database.read(lambda connection: changes.mark_of(connection, number))
 
-        return await self._database.read(work)
+    async def withdrawals(self, number: int, after: Withdrawal | None, limit: int) -> Sequence[Withdrawal]:
+        """Return a page of all entries up to a revision."""
+        return await self._database.read(lambda connection: changes.page(connection, number, after, limit))
 
-    def _store_time(self, now: int) -> int:
+    async def prune(self, limit: int) -> int:
+        """Forget what nobody needs."""
+        told = self._told(0)
+
+        def work(connection: Connection) -> int:
+            locks.exclude(connection, locks.REVOCATIONS)
+            return changes.prune(connection, _read(connection, told).store_time, limit)
+
+        return await self._database.write(work)
+
+    def _told(self, now: int) -> int:
         self._highest_time = max(self._highest_time, now)
         return self._highest_time
 
@@ -144,9 +150,8 @@ class _Batch:
 
     def __init__(self, connection: Connection, before: Reading) -> None:
         self._connection = connection
-        self._reading = before
-        self._next = before.number + 1
-        self._changed = False
+        self._before = before
+        self._newest = before.number
 
     def outcome(self, call: _Call) -> Withdrawn | Exception:
         """Do what a call wants, or undo its part alone and return why it could not be done."""
@@ -159,39 +164,38 @@ class _Batch:
             savepoint.rollback()
             return error
         savepoint.commit()
-        self._reading = replace(self._reading, number=max(self._reading.number, done.reading.number))
+        self._newest = max(self._newest, done.number)
         return done
 
     def finish(self) -> None:
         """Write the revision down, last in the transaction."""
-        if self._changed:
-            values = {"revision": self._reading.number, "clock": self._reading.store_time}
-            self._connection.execute(update(STORE).values(values))
+        if self._newest > self._before.number:
+            at = self._before.store_time
+            mark = secrets.token_bytes(_MARK_BYTES)
+            self._connection.execute(insert(REVISIONS).values(number=self._newest, mark=mark, at=at))
+            self._connection.execute(update(STORE).values(revision=self._newest, clock=at))
 
     def _withdraw(self, call: _Call) -> Withdrawn:
-        connection, reading = self._connection, self._reading
-        before = _answered(connection, call.request, call.now, reading)
-        if before is not None:
-            return before
+        connection, epoch = self._connection, self._before.epoch
+        earlier = _answered(connection, call.request, call.now, epoch)
+        if earlier is not None:
+            return earlier
         entries = 0
         for each in call.withdrawals_in(connection):
             if not _stands(connection, each):  # nor was added by this very call, or one before it
-                _write(connection, each, self._next, call)
+                _write(connection, each, self._before.number + 1, call)
                 entries += 1
-        number = self._next if entries else reading.number
+        number = self._before.number + 1 if entries else self._newest
         requests.remember(connection, call.request, f"{entries} {number}", call.now)
-        self._changed = True
-        return Withdrawn(entries, replace(reading, number=number))
+        return Withdrawn(entries, epoch, number)
 
 
-def _answered(
-    connection: Connection, request: Idempotency | None, now: int, reading: Reading
-) -> Withdrawn | None:
-    before = requests.answered(connection, request, now)
-    if before is None:
+def _answered(connection: Connection, request: Idempotency | None, now: int, epoch: str) -> Withdrawn | None:
+    earlier = requests.answered(connection, request, now)
+    if earlier is None:
         return None
-    entries, number = map(int, before.split())
-    return Withdrawn(entries, replace(reading, number=number))
+    entries, number = map(int, earlier.split())
+    return Withdrawn(entries, epoch, number)
 
 
 def _stands(connection: Connection, withdrawal: Withdrawal) -> bool:
@@ -231,9 +235,12 @@ def _derived_from(connection: Connection, token_id: str, branch_id: bytes) -> li
     return [row.id for row in connection.execute(derived) if branch_id in branches_of(row.lineage)]
 
 
-def _read(connection: Connection, now: int) -> Reading:
-    row = connection.execute(select(STORE)).one()
-    return Reading(row.epoch, row.revision, max(row.clock, now))
+def _read(connection: Connection, told: int) -> Reading:
+    row = connection.execute(
+        select(STORE, REVISIONS.c.mark).join(REVISIONS, REVISIONS.c.number == STORE.c.revision)
+    ).one()
+    time = max(row.clock, store_clock.seconds(connection, told))
+    return Reading(row.epoch, row.revision, bytes(row.mark), time)
 
 
 def _keep_clock(connection: Connection, clock: int) -> None:

@@ -68,6 +68,15 @@ WITHDRAWALS: Final = Table(
     Column("revision", BigInteger, nullable=False),
     Column("ends_at", BigInteger),
     Index("withdrawals_by_revision", "revision"),
+    Index("withdrawals_by_end", "ends_at"),
+)
+
+REVISIONS: Final = Table(
+    "revisions",
+    METADATA,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("mark", LargeBinary, nullable=False),
+    Column("at", BigInteger, nullable=False),
 )
 
 POLICIES: Final = Table(

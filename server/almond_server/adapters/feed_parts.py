@@ -1,0 +1,59 @@
+"""A change as parts, for the stream, and parts as a change again.
+
+A part's place is (revision, index) with indexes from 1; the last part always has the index `LAST`, so that a
+reader, and who appends the next change, can tell that a change is wholly there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from almond_server.adapters.feed_entry import Part
+from almond_server.ports import Change
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LAST: Final = 1_000_000_000
+_ENTRIES: Final = 1000
+
+Place = tuple[int, int]
+
+
+def split(change: Change) -> Iterator[tuple[Place, Place, Part]]:
+    """Yield the parts of a change: the place a part comes right after, its own place, and the part."""
+    entries = change.withdrawals
+    count = max(1, -(-len(entries) // _ENTRIES))
+    before: Place = (change.number - 1, LAST)
+    for index in range(1, count + 1):
+        some = entries[(index - 1) * _ENTRIES : index * _ENTRIES]
+        place = (change.number, LAST if index == count else index)
+        yield before, place, Part(change.mark, change.before, count, some)
+        before = place
+
+
+class Assembly:
+    """Puts together the parts of one change after the other."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self._number = 0
+        self._parts: list[Part] = []
+
+    def add(self, place: Place, part: Part) -> Change | None:
+        """Add the next part; answers the change once it is whole.
+
+        A part that does not go with those before it begins anew: the change it is of will not become whole.
+        """
+        number, index = place
+        if number != self._number or (self._parts and self._parts[0].mark != part.mark):
+            self._number, self._parts = number, []
+        if index not in {len(self._parts) + 1, LAST}:
+            self._parts = []
+            return None
+        self._parts.append(part)
+        if index != LAST or len(self._parts) != part.parts:
+            return None
+        entries = tuple(entry for each in self._parts for entry in each.withdrawals)
+        self._parts = []
+        return Change(number, part.mark, part.before, entries)

@@ -1,0 +1,79 @@
+"""The snapshot in Redis or Valkey: chunks that never change, and a head with their names and revision."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any, Final
+
+from almond_server.adapters.feed_entry import Head
+from almond_server.adapters.redis_client import answer
+from almond_server.fan_out import FeedUnavailableError, Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from redis.asyncio import Redis
+
+    from almond_server.adapters.feed_entry import Codec
+    from almond_server.ports import Withdrawal
+
+_WRITING_SECONDS: Final = 3600
+_READING_SECONDS: Final = 60
+
+
+class RedisSnapshot:
+    """Keeps one snapshot at a time, whole: the new head is written after all its chunks."""
+
+    def __init__(self, redis: Redis, codec: Codec, prefix: str) -> None:
+        """Take a connection, who writes and reads entries, and what all keys begin with."""
+        self._redis = redis
+        self._codec = codec
+        self.key = f"{prefix}:snapshot"
+
+    async def find(self) -> Snapshot | None:
+        """Return the snapshot; None if there is none, or its head is not genuine."""
+        head = await self._read_head()
+        return None if head is None else Snapshot(head.number, head.mark, self._pages(head))
+
+    async def keep(self, snapshot: Snapshot) -> None:
+        """Write a snapshot, and let the chunks of the one before it go."""
+        before = await self._read_head()
+        name, chunks = secrets.token_hex(8), 0
+        async for entries in snapshot.pages:
+            fields: Any = self._codec.chunk(_place(name, chunks, snapshot.number), entries)
+            async with self._redis.pipeline() as commands:
+                _ = commands.hset(self._chunk(name, chunks), mapping=fields)
+                _ = commands.expire(self._chunk(name, chunks), _WRITING_SECONDS)  # if no head ever names it
+                await answer(commands.execute())
+            chunks += 1
+        for index in range(chunks):
+            await answer(self._redis.persist(self._chunk(name, index)))
+        head: Any = self._codec.head(Head(name, snapshot.number, snapshot.mark, chunks))
+        async with self._redis.pipeline() as commands:
+            _ = commands.delete(self.key)
+            _ = commands.hset(self.key, mapping=head)
+            await answer(commands.execute())
+        if before is None:
+            return
+        for index in range(before.chunks):  # whoever reads them may finish
+            await answer(self._redis.expire(self._chunk(before.name, index), _READING_SECONDS))
+
+    async def _read_head(self) -> Head | None:
+        fields: Any = self._redis.hgetall(self.key)
+        return self._codec.read_head(await answer(fields))
+
+    async def _pages(self, head: Head) -> AsyncIterator[Sequence[Withdrawal]]:
+        for index in range(head.chunks):
+            fields: Any = self._redis.hgetall(self._chunk(head.name, index))
+            place = _place(head.name, index, head.number)
+            entries = self._codec.read_chunk(place, await answer(fields))
+            if entries is None:
+                raise FeedUnavailableError("a chunk of the snapshot is missing or not genuine")
+            yield entries
+
+    def _chunk(self, name: str, index: int) -> str:
+        return f"{self.key}:{name}:{index}"
+
+
+def _place(name: str, index: int, number: int) -> str:
+    return f"{name}/{index} of {number}"

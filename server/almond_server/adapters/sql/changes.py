@@ -1,0 +1,89 @@
+"""Reading what was withdrawn, by revision and as a whole, and forgetting what is over."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, Row, delete, or_, select
+
+from almond_server.adapters.sql.tables import REVISIONS, STORE, WITHDRAWALS
+from almond_server.ports import (
+    KEPT_SECONDS,
+    LINKED_SECONDS,
+    Change,
+    RevisionForgottenError,
+    Withdrawal,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_ORDER = (WITHDRAWALS.c.token_id, WITHDRAWALS.c.branch_id)
+
+
+def after(connection: Connection, number: int, limit: int) -> list[Change]:
+    """Return up to `limit` changes after revision `number`; raises `RevisionForgottenError`."""
+    revisions = connection.execute(
+        select(REVISIONS).where(REVISIONS.c.number >= number).order_by(REVISIONS.c.number).limit(limit + 1)
+    ).all()
+    if not revisions or revisions[0].number != number:
+        raise RevisionForgottenError(number)
+    rows = connection.execute(
+        select(WITHDRAWALS)
+        .where(WITHDRAWALS.c.revision > number, WITHDRAWALS.c.revision <= revisions[-1].number)
+        .order_by(WITHDRAWALS.c.revision, *_ORDER)
+    )
+    entries = {each: tuple(map(_entry, group)) for each, group in groupby(rows, key=lambda row: row.revision)}
+    marks = [bytes(each.mark) for each in revisions]
+    return [
+        Change(revision.number, mark, before, entries.get(revision.number, ()))
+        for revision, mark, before in zip(revisions[1:], marks[1:], marks, strict=False)
+    ]
+
+
+def mark_of(connection: Connection, number: int) -> bytes | None:
+    """Return the mark of a revision, or None."""
+    mark = connection.scalar(select(REVISIONS.c.mark).where(REVISIONS.c.number == number))
+    return None if mark is None else bytes(mark)
+
+
+def page(connection: Connection, number: int, last: Withdrawal | None, limit: int) -> Sequence[Withdrawal]:
+    """Return up to `limit` entries up to revision `number`, by their ids, after the entry `last`."""
+    statement = select(WITHDRAWALS).where(WITHDRAWALS.c.revision <= number)
+    if last is not None:
+        token_id, branch_id = WITHDRAWALS.c.token_id, WITHDRAWALS.c.branch_id
+        same_token = (token_id == last.token_id) & (branch_id > (last.branch_id or b""))
+        statement = statement.where(or_(token_id > last.token_id, same_token), token_id >= last.token_id)
+    return [_entry(row) for row in connection.execute(statement.order_by(*_ORDER).limit(limit))]
+
+
+def prune(connection: Connection, store_time: int, limit: int) -> int:
+    """Forget at most `limit` entries and `limit` revisions that nobody needs; returns how many."""
+    over = (
+        select(*_ORDER)
+        .where(WITHDRAWALS.c.ends_at < store_time - KEPT_SECONDS)
+        .order_by(WITHDRAWALS.c.ends_at)
+        .limit(limit)
+    )
+    for token_id, branch_id in (ended := connection.execute(over).all()):
+        connection.execute(
+            delete(WITHDRAWALS).where(
+                WITHDRAWALS.c.token_id == token_id, WITHDRAWALS.c.branch_id == branch_id
+            )
+        )
+    newest = select(STORE.c.revision).scalar_subquery()
+    old = (
+        select(REVISIONS.c.number)
+        .where(REVISIONS.c.at < store_time - LINKED_SECONDS, REVISIONS.c.number < newest)
+        .order_by(REVISIONS.c.number)
+        .limit(limit)
+    )
+    numbers = connection.scalars(old).all()
+    if numbers:
+        connection.execute(delete(REVISIONS).where(REVISIONS.c.number <= numbers[-1]))
+    return len(ended) + len(numbers)
+
+
+def _entry(row: Row[Any]) -> Withdrawal:
+    return Withdrawal(row.token_id, bytes(row.branch_id) or None, row.ends_at)

@@ -1,0 +1,141 @@
+"""The relay: the one server that does for all what the feed needs beside the changes themselves.
+
+Heartbeats for those who do not see the store, changes that a crash left behind, the snapshot, and pruning.
+Every server stands for election; two relays at once would be twice the work and no harm.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from almond_server.errors import CannotKnowError
+from almond_server.fan_out import Beat, FeedGarbledError, FeedUnavailableError, Snapshot
+from almond_server.ports import RevisionForgottenError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from almond_server.fan_out import Election, Feed
+    from almond_server.ports import Clock, Reading, Revocations, Withdrawal
+    from almond_server.service.follower import Follower
+
+_BATCH: Final = 1000
+_KEPT_CHANGES: Final = 1000
+"""How many changes a feed that was lost gets again: for readers that are behind, and do not see the store."""
+
+_PAGE: Final = 10_000
+_SNAPSHOT_CHANGES: Final = 1000
+_SNAPSHOT_SECONDS: Final = 60.0
+_PRUNE_SECONDS: Final = 60.0
+
+log = structlog.get_logger()
+
+
+class Relay:
+    """Does the relay's work for as long as this server is elected."""
+
+    def __init__(
+        self,
+        election: Election,
+        revocations: Revocations,
+        feed: Feed,
+        follower: Follower,
+        clock: Clock,
+        beat_seconds: float,
+    ) -> None:
+        """Take the election, the store's side, the feed, and who reads the store for this server."""
+        self._election = election
+        self._revocations = revocations
+        self._feed = feed
+        self._follower = follower
+        self._clock = clock
+        self._beat_seconds = beat_seconds
+        self._was_won = False
+        self._keeping: asyncio.Task[None] | None = None
+        self._kept_at = self._pruned_at = clock.monotonic()
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        try:
+            while True:
+                await self.turn()
+                await asyncio.sleep(self._beat_seconds)
+        finally:
+            if self._keeping is not None:
+                self._keeping.cancel()
+            await self._election.resign()
+
+    async def turn(self) -> None:
+        """Do one round, if elected. A relay that cannot reach store or feed lets another one try."""
+        won = await self._election.is_won()
+        if won and not self._was_won:
+            log.info("relay.elected")
+        self._was_won = won
+        if not won:
+            return
+        try:
+            await self._work()
+        except FeedGarbledError as error:
+            log.warning("feed.garbled", why=str(error))
+            await self._restart()
+        except (FeedUnavailableError, CannotKnowError) as error:
+            log.warning("relay.resigns", why=str(error))
+            await self._election.resign()
+
+    async def _work(self) -> None:
+        # Whoever asked before this reading of the store can take it for theirs.
+        asked = await self._feed.asked()
+        reading = await self._follower.catch_up()
+        await self._mend(reading)
+        await self._feed.beat(Beat(reading, frozenset(asked)))
+        await self._keep(reading)
+        await self._prune()
+
+    async def _mend(self, reading: Reading) -> None:
+        tail = await self._feed.tail()
+        if tail is not None and await self._revocations.mark_of(tail.number) != tail.mark:
+            raise FeedGarbledError("the newest change is not of this store")
+        number = max(0, reading.number - _KEPT_CHANGES) if tail is None else tail.number
+        try:
+            while number < reading.number:
+                for change in await self._revocations.changes_after(number, _BATCH):
+                    if not await self._feed.append(change):
+                        return  # another server appends too; the next round looks again
+                    number = change.number
+        except RevisionForgottenError:
+            return  # older than any reader can use
+
+    async def _restart(self) -> None:
+        try:
+            await self._feed.restart()
+        except FeedUnavailableError:
+            await self._election.resign()
+
+    async def _keep(self, reading: Reading) -> None:
+        if self._keeping is not None and not self._keeping.done():
+            return
+        kept, now = await self._feed.snapshot(), self._clock.monotonic()
+        news = _SNAPSHOT_CHANGES if kept is None else reading.number - kept.number
+        if news >= _SNAPSHOT_CHANGES or (news > 0 and now - self._kept_at >= _SNAPSHOT_SECONDS):
+            # Beside the heartbeats: a large one takes its time.
+            self._kept_at, self._keeping = now, asyncio.create_task(self._keep_now(reading))
+
+    async def _keep_now(self, reading: Reading) -> None:
+        try:
+            await self._feed.keep(Snapshot(reading.number, reading.mark, self._pages(reading)))
+        except (FeedUnavailableError, CannotKnowError) as error:
+            log.warning("relay.no_snapshot", why=str(error))
+
+    async def _pages(self, reading: Reading) -> AsyncIterator[Sequence[Withdrawal]]:
+        last: Withdrawal | None = None
+        while entries := await self._revocations.withdrawals(reading.number, last, _PAGE):
+            yield entries
+            last = entries[-1]
+
+    async def _prune(self) -> None:
+        now = self._clock.monotonic()
+        if now - self._pruned_at >= _PRUNE_SECONDS and not await self._revocations.prune(_BATCH):
+            self._pruned_at = now

@@ -1,0 +1,283 @@
+"""What the relay does for the others, over memory: heartbeats, what a crash left behind, snapshots."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+import pytest
+
+from almond_server.adapters.elections import MemoryElection
+from almond_server.adapters.memory import MemoryStore
+from almond_server.adapters.memory_feed import MemoryFeed
+from almond_server.adapters.memory_revocations import MemoryRevocations
+from almond_server.errors import CannotKnowError
+from almond_server.fan_out import Tail
+from almond_server.ports import KEPT_SECONDS, LINKED_SECONDS, Actor, Change, Reading, Withdrawal
+from almond_server.service.follower import Follower
+from almond_server.service.relay import Relay
+from almond_server.service.view import RevocationView
+from support import SetClock, eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+OFTEN = 0.01
+OPERATOR = Actor("operator")
+
+
+class Node:
+    """A server that sees the shared feed, and a store of its own availability."""
+
+    def __init__(self, store: MemoryStore, feed: MemoryFeed, clock: SetClock, box: list[object]) -> None:
+        self.store = store
+        self.feed = feed
+        self.revocations = Cuttable(store)
+        self.view = RevocationView(store.epoch, 5.0, clock)
+        self.follower = Follower(self.revocations, feed, self.view, clock, OFTEN, lambda _: None)
+        self.relay = Relay(MemoryElection(box), self.revocations, feed, self.follower, clock, OFTEN)
+
+    @contextlib.asynccontextmanager
+    async def running(self, *, relay: bool = True) -> AsyncIterator[None]:
+        await self.follower.start()
+        tasks = [asyncio.create_task(self.follower.run())]
+        if relay:
+            tasks.append(asyncio.create_task(self.relay.run()))
+        try:
+            yield
+        finally:
+            for task in tasks:
+                assert not task.done()
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class Cuttable(MemoryRevocations):
+    """One server's way to the store."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        super().__init__(store)
+        self.is_cut = False
+
+    async def reading(self, now: int) -> Reading:
+        if self.is_cut:
+            raise CannotKnowError("cut")
+        return await super().reading(now)
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.fixture
+def feed() -> MemoryFeed:
+    return MemoryFeed()
+
+
+@pytest.fixture
+def nodes(store: MemoryStore, feed: MemoryFeed, clock: SetClock) -> tuple[Node, Node]:
+    box: list[object] = []
+    return Node(store, feed, clock, box), Node(store, feed, clock, box)
+
+
+async def withdraw(store: MemoryStore, *token_ids: str, ends_at: int | None = None) -> None:
+    for token_id in token_ids:
+        await MemoryRevocations(store).withdraw([Withdrawal(token_id, None, ends_at)], OPERATOR, "", None, 0)
+
+
+async def soon(good: object) -> None:
+    async def look() -> bool:
+        return bool(good()) if callable(good) else False
+
+    await eventually(look, bool)
+
+
+async def pass_time(clock: SetClock, seconds: float) -> None:
+    """Let time go on in steps in which every background task comes to its turn."""
+    for _ in range(round(seconds * 2)):
+        clock.advance(0.5)
+        await asyncio.sleep(0.03)
+
+
+async def test_who_does_not_see_the_store_stays_fresh_by_heartbeats(
+    nodes: tuple[Node, Node], store: MemoryStore, clock: SetClock
+) -> None:
+    here, there = nodes
+    async with here.running(), there.running(relay=False):
+        there.revocations.is_cut = True
+        await pass_time(clock, 12)
+        assert there.view.is_fresh
+        await withdraw(store, "t1")
+        await soon(lambda: there.view.revision.number == 1)
+        await pass_time(clock, 12)
+        there.view.must_be_fresh()
+
+
+async def test_without_a_relay_who_does_not_see_the_store_is_stale(
+    nodes: tuple[Node, Node], clock: SetClock
+) -> None:
+    here, there = nodes
+    async with here.running(relay=False), there.running(relay=False):
+        there.revocations.is_cut = True
+        await pass_time(clock, 6)
+        assert here.view.is_fresh
+        assert not there.view.is_fresh
+
+
+async def test_a_relay_that_does_not_see_the_store_proves_nothing(
+    nodes: tuple[Node, Node], clock: SetClock
+) -> None:
+    here, there = nodes
+    async with here.running(), there.running(relay=False):
+        here.revocations.is_cut = there.revocations.is_cut = True
+        await pass_time(clock, 6)
+        assert (here.view.is_fresh, there.view.is_fresh) == (False, False)
+
+
+async def test_another_server_takes_over_from_a_relay_that_does_not_see_the_store(
+    nodes: tuple[Node, Node], clock: SetClock
+) -> None:
+    here, there = nodes
+    async with here.running():
+        await asyncio.sleep(0.05)
+        async with there.running():
+            here.revocations.is_cut = True
+            await pass_time(clock, 12)
+            assert (here.view.is_fresh, there.view.is_fresh) == (True, True)
+
+
+async def test_an_old_heartbeat_proves_nothing(
+    nodes: tuple[Node, Node], feed: MemoryFeed, clock: SetClock
+) -> None:
+    here, there = nodes
+    async with here.running(), there.running(relay=False):
+        await pass_time(clock, 1)
+        there.revocations.is_cut = True
+        beats = list(feed._beats)
+        assert beats
+        here.relay._election = MemoryElection([object()])  # no more of them
+        for _ in range(12):
+            for beat in beats:
+                await feed.beat(beat)
+            await pass_time(clock, 0.5)
+        assert not there.view.is_fresh
+
+
+async def test_a_heartbeat_ahead_of_the_view_proves_nothing(
+    nodes: tuple[Node, Node], store: MemoryStore, clock: SetClock
+) -> None:
+    here, there = nodes
+    async with here.running(), there.running(relay=False):
+        there.revocations.is_cut = True
+        await withdraw(store, "t1", "t2")
+        await soon(lambda: here.view.revision.number == 2)
+        await soon(lambda: there.view.revision.number == 2)
+        # Now a change is lost on its way to this one reader.
+        there.view.stand_at(1, store.marks[1])
+        await pass_time(clock, 6)
+        assert not there.view.is_fresh
+
+
+async def test_what_a_crash_left_unsent_is_brought_by_the_relay(
+    nodes: tuple[Node, Node], store: MemoryStore, feed: MemoryFeed
+) -> None:
+    here, _ = nodes
+    await withdraw(store, *(f"t{each}" for each in range(5)))
+    await feed.append(store.changes[0])
+    async with here.running():
+        await soon(lambda: len(feed._changes) == 5)
+    assert feed._changes == store.changes
+
+
+async def test_a_flushed_feed_gets_the_newest_changes_again(
+    nodes: tuple[Node, Node], store: MemoryStore, feed: MemoryFeed
+) -> None:
+    here, _ = nodes
+    await withdraw(store, *(f"t{each}" for each in range(1500)))
+    async with here.running():
+        await soon(lambda: feed._changes)
+        feed.flush()
+        await soon(lambda: len(feed._changes) == 1000)
+        assert feed._changes == store.changes[-1000:]
+
+
+async def test_a_feed_of_another_past_is_restarted(
+    nodes: tuple[Node, Node], store: MemoryStore, feed: MemoryFeed
+) -> None:
+    here, _ = nodes
+    await withdraw(store, "t1", "t2")
+    for number, before in ((1, b"x0"), (2, b"x1"), (3, b"x2")):
+        await feed.append(Change(number, b"x%d" % number, before, ()))
+    async with here.running():
+        await soon(lambda: feed._changes == store.changes)
+
+
+def kept(feed: MemoryFeed) -> int | None:
+    return feed._kept[0] if feed._kept is not None else None
+
+
+async def test_the_first_snapshot_comes_at_once_and_later_ones_when_they_pay(
+    nodes: tuple[Node, Node], store: MemoryStore, feed: MemoryFeed, clock: SetClock
+) -> None:
+    here, there = nodes
+    await withdraw(store, "t1")
+    async with here.running():
+        await soon(lambda: kept(feed) == 1)
+        await withdraw(store, "t2")
+        await soon(lambda: feed._changes[-1].number == 2)
+        assert kept(feed) == 1
+        clock.advance(60)
+        await soon(lambda: kept(feed) == 2)
+        await withdraw(store, *(f"u{each}" for each in range(1000)))
+        await soon(lambda: kept(feed) == 1002)
+    asked: list[int] = []
+    whole_read = there.revocations.withdrawals
+
+    async def counted(number: int, after: Withdrawal | None, limit: int) -> object:
+        asked.append(number)
+        return await whole_read(number, after, limit)
+
+    there.revocations.withdrawals = counted  # type: ignore[assignment, method-assign]
+    await there.follower.start()
+    assert (len(there.view), there.view.revision.number, asked) == (1002, 1002, [])
+
+
+async def test_a_snapshot_of_another_past_is_not_loaded(
+    nodes: tuple[Node, Node], store: MemoryStore, feed: MemoryFeed
+) -> None:
+    here, _ = nodes
+    await withdraw(store, "t1", "t2")
+    feed._kept = (2, b"another!", [[Withdrawal("of another past", None, None)]])
+    await here.follower.start()
+    assert set(here.view._withdrawn) == {"t1", "t2"}
+    async with here.running():
+        pass
+
+
+async def test_what_is_over_is_pruned_from_the_store(
+    nodes: tuple[Node, Node], store: MemoryStore, clock: SetClock
+) -> None:
+    here, _ = nodes
+    now = clock.now_ms() // 1000
+    await withdraw(store, "over", ends_at=now - KEPT_SECONDS)
+    await withdraw(store, "later", ends_at=now + LINKED_SECONDS)
+    async with here.running():
+        clock.advance(61)
+        await soon(lambda: store.entries == {("later", None)})
+
+
+async def test_a_feed_that_is_cut_makes_the_relay_resign_and_stand_again(
+    nodes: tuple[Node, Node], store: MemoryStore, feed: MemoryFeed
+) -> None:
+    here, _ = nodes
+    await withdraw(store, "t1")
+    async with here.running():
+        await soon(lambda: feed._changes)
+        feed.cut()
+        await asyncio.sleep(0.05)
+        feed.flush()
+        feed.mend()
+        await soon(lambda: feed._changes)
+    assert await feed.tail() == Tail(1, store.marks[1])
