@@ -7,18 +7,26 @@ import subprocess
 from dataclasses import MISSING, fields
 from pathlib import Path
 
-from almond_server.settings import Settings
+from almond_server.settings import POSTGRES_STALENESS, SQLITE_STALENESS, Settings
 
 ROOT = Path(__file__).parents[2]
+
+
+# Where the command line knows more than the field.
+_DEFAULTS = {
+    "data_dir": "`.almond`",
+    "database_url": "SQLite",
+    "max_staleness": f"`{SQLITE_STALENESS}`; on PostgreSQL `{POSTGRES_STALENESS}`",
+}
 
 
 def settings_table() -> str:
     """Print the table of settings as server/ARCHITECTURE.md has it."""
     rows = ["| variable | flag | default | what |", "| --- | --- | --- | --- |"]
     for each in fields(Settings):
-        flag = "none" if each.name == "redis_url" else f"`--{each.name.replace('_', '-')}`"
-        default = "`.almond`" if each.name == "data_dir" else f"`{each.default}`"
-        default = "required" if each.default is MISSING and each.name != "data_dir" else default
+        flag = "none" if "variable only" in each.metadata["help"] else f"`--{each.name.replace('_', '-')}`"
+        default = "required" if each.default is MISSING else f"`{each.default}`"
+        default = _DEFAULTS.get(each.name, default)
         rows.append(f"| `ALMOND_{each.name.upper()}` | {flag} | {default} | {each.metadata['help']} |")
     return "\n".join(rows) + "\n"
 
