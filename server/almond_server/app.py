@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from almond_core import crypto
+from almond_server import unhealed
 from almond_server.adapters import master_key
 from almond_server.adapters.clock import SystemClock
 from almond_server.adapters.elections import election
@@ -25,7 +26,7 @@ from almond_server.rpc.servicer import TokenServicer
 from almond_server.service import needs
 from almond_server.service.attenuator import Attenuator
 from almond_server.service.callers import Callers
-from almond_server.service.follower import Follower
+from almond_server.service.follower import Follower, Signals
 from almond_server.service.key_ring import KeyRing
 from almond_server.service.limiter import Limiter
 from almond_server.service.minter import Minter
@@ -40,6 +41,7 @@ from almond_server.settings import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     import grpc
 
@@ -91,7 +93,14 @@ async def compose(settings: Settings) -> App:
     keys = KeyRing(_unsealed(sealed, master), sealed[-1].key_id, view)
     health = Health()
     feed = RedisFeed(settings.redis_url, master_key.feed_key(master), reading.epoch)
-    follower = Follower(store.revocations, feed, view, clock, settings.poll_interval, _health_follows(health))
+    follower = Follower(
+        store.revocations,
+        feed,
+        view,
+        clock,
+        settings.poll_interval,
+        Signals(_health_follows(health), lambda: _write_down(settings.data_dir, view)),
+    )
     elected = election(settings.database, settings.data_dir)
     relay = Relay(elected, store.revocations, feed, follower, clock, settings.poll_interval)
     uses = Uses(store.tokens)
@@ -116,6 +125,7 @@ async def serve(settings: Settings, ready: Callable[[int], None]) -> None:
 
     `ready` is called once, with the port, when the first question can be answered.
     """
+    unhealed.must_be_none(settings.data_dir)
     check_free(settings.address)
     app = await compose(settings)
     stopping = asyncio.Event()
@@ -169,6 +179,17 @@ def _may_reflect(callers: Callers) -> Callable[[Call], None]:
         callers.permit_each(call, lambda token: [needs.to_reflect(token.identity.home_org)])
 
     return check
+
+
+def _write_down(data_dir: Path, view: RevocationView) -> None:
+    if not len(view):  # it has just started, and knows nothing that others do not
+        return
+    try:
+        path = unhealed.write(data_dir, view.revision, view.entries())
+    except OSError as error:
+        log.error("store.unhealed", why=str(error), advice="keep this server running: it alone knows")  # noqa: TRY400
+    else:
+        log.error("store.unhealed", file=str(path), advice="almond store heal")
 
 
 def _health_follows(health: Health) -> Callable[[bool], None]:

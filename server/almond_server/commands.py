@@ -14,13 +14,13 @@ import shutil
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
-from almond_server import places
-from almond_server.errors import RefusedError, StartError
+from almond_server import places, store_commands
+from almond_server.command_line import DATABASE_URL, DEV_DIR, DataDir, explained, out, store_at
+from almond_server.errors import StartError
 from almond_server.ports_in_use import check_free
 from almond_server.settings import (
     DEFAULT_ADDRESS,
@@ -28,20 +28,11 @@ from almond_server.settings import (
     SQLITE_STALENESS,
     Settings,
     is_loopback,
-    store_of,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_USAGE: Final = 2
-_DATABASE_URL: Final = "ALMOND_DATABASE_URL"
-_DEV_DIR: Final = Path(".almond")
-
-_out = Console(highlight=False, soft_wrap=True)
-_err = Console(stderr=True, highlight=False, soft_wrap=True)
-
-DataDir = Annotated[Path, typer.Option(envvar="ALMOND_DATA_DIR", help="Where everything is kept.")]
 Address = Annotated[str, typer.Option(envvar="ALMOND_ADDRESS", help="host:port to listen on.")]
 
 
@@ -51,10 +42,12 @@ def register(app: typer.Typer) -> None:
     app.command("migrate")(migrate)
     app.command("serve")(serve)
     app.command("dev")(dev)
+    app.add_typer(store_commands.store, name="store")
+    app.add_typer(store_commands.audit, name="audit")
 
 
 def init(
-    data_dir: DataDir = _DEV_DIR,
+    data_dir: DataDir = DEV_DIR,
     *,
     new_admin_token: Annotated[
         bool, typer.Option(help="Write a fresh admin token over the old one.")
@@ -71,35 +64,35 @@ def init(
     """Make the master key, the store with its key ring, and an admin token. Safe to run again."""
     from almond_server import setup
 
-    with _explained():
+    with explained():
         token_file = asyncio.run(
             setup.init(
                 data_dir,
-                _store(data_dir),
+                store_at(data_dir),
                 new_admin_token=new_admin_token,
                 admin_days=admin_days,
             )
         )
     if token_file is None:
-        _out.print(f"{data_dir} is initialised already; nothing was changed.")
-        _out.print("If the admin token is lost or over: almond init --new-admin-token", markup=False)
+        out.print(f"{data_dir} is initialised already; nothing was changed.")
+        out.print("If the admin token is lost or over: almond init --new-admin-token", markup=False)
     else:
-        _out.print(f"The admin token is in {token_file} (mode 0600, valid for {admin_days} days).")
+        out.print(f"The admin token is in {token_file} (mode 0600, valid for {admin_days} days).")
 
 
-def migrate(data_dir: DataDir = _DEV_DIR) -> None:
+def migrate(data_dir: DataDir = DEV_DIR) -> None:
     """Bring the store's schema up to this program's."""
     from almond_server.adapters.sql import schema
 
-    with _explained():
-        before, after = schema.migrate(_store(data_dir))
-    _out.print(
+    with explained():
+        before, after = schema.migrate(store_at(data_dir))
+    out.print(
         f"Schema {after}: nothing to do." if before == after else f"Schema {before or 'none'} -> {after}."
     )
 
 
 def serve(  # noqa: PLR0913, PLR0917 - one parameter a setting
-    data_dir: DataDir = _DEV_DIR,
+    data_dir: DataDir = DEV_DIR,
     address: Address = DEFAULT_ADDRESS,
     workers: Annotated[int, typer.Option(envvar="ALMOND_WORKERS")] = 1,
     max_staleness: Annotated[
@@ -118,10 +111,10 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter a setting
     """
     from almond_server import app, logs
 
-    database_url = os.environ.get(_DATABASE_URL, "")
+    database_url = os.environ.get(DATABASE_URL, "")
     if max_staleness is None:
         max_staleness = POSTGRES_STALENESS if database_url else SQLITE_STALENESS
-    with _explained():
+    with explained():
         settings = Settings(
             data_dir=data_dir,
             redis_url=os.environ.get("ALMOND_REDIS_URL", ""),
@@ -139,16 +132,16 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter a setting
         asyncio.run(app.serve(settings, lambda _: None))
 
 
-def dev(data_dir: DataDir = _DEV_DIR, address: Address = DEFAULT_ADDRESS) -> None:
+def dev(data_dir: DataDir = DEV_DIR, address: Address = DEFAULT_ADDRESS) -> None:
     """Run everything at once for development, on this machine alone: store, Valkey, service, admin token."""
     from almond_server import setup
     from almond_server.adapters.sql import schema
 
-    with _explained():
+    with explained():
         if not is_loopback(address):
             raise StartError("`almond dev` listens on loopback only; use `almond serve` for anything else.")
-        if os.environ.get(_DATABASE_URL):
-            raise StartError(f"`almond dev` has a store of its own; unset {_DATABASE_URL}, or use `serve`.")
+        if os.environ.get(DATABASE_URL):
+            raise StartError(f"`almond dev` has a store of its own; unset {DATABASE_URL}, or use `serve`.")
         check_free(address)
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _alone(data_dir):
@@ -157,10 +150,6 @@ def dev(data_dir: DataDir = _DEV_DIR, address: Address = DEFAULT_ADDRESS) -> Non
             asyncio.run(setup.init(data_dir))
             asyncio.run(setup.renew_admin(data_dir))
             _dev(data_dir, address)
-
-
-def _store(data_dir: Path) -> Path | str:
-    return store_of(data_dir, os.environ.get(_DATABASE_URL, ""))
 
 
 def _dev(data_dir: Path, address: str) -> None:
@@ -188,17 +177,17 @@ def _welcome(settings: Settings, port: int) -> None:
     address = f"{settings.address.rpartition(':')[0]}:{port}"
     almond = "almond" if shutil.which("almond") else os.path.relpath(sys.argv[0])
     flags = "" if address == DEFAULT_ADDRESS else f" --address {address}"
-    if settings.data_dir.resolve() != _DEV_DIR.resolve():
+    if settings.data_dir.resolve() != DEV_DIR.resolve():
         flags += f" --api-token-file {settings.admin_token}"
-    _out.print(f"Almond is ready on {address}. Ctrl-C stops it; {settings.data_dir}/ keeps its data.")
-    _out.print(f"The admin token is in {settings.admin_token}.\n")
-    _out.print("Try, in a second terminal, from this directory:\n")
+    out.print(f"Almond is ready on {address}. Ctrl-C stops it; {settings.data_dir}/ keeps its data.")
+    out.print(f"The admin token is in {settings.admin_token}.\n")
+    out.print("Try, in a second terminal, from this directory:\n")
     for command in (
         f"{almond} tokens create deploy --org acme --app web{flags} > web.token",
         f"{almond} tokens verify -t - --org acme --app web --action w{flags} < web.token",
         f"{almond} tokens revoke --token -{flags} < web.token",
     ):
-        _out.print(f"  {command}", markup=False)
+        out.print(f"  {command}", markup=False)
 
 
 @contextmanager
@@ -214,12 +203,3 @@ def _alone(data_dir: Path) -> Iterator[None]:
         lock.write(str(os.getpid()))
         lock.flush()
         yield
-
-
-@contextmanager
-def _explained() -> Iterator[Any]:
-    try:
-        yield
-    except (StartError, RefusedError) as error:
-        _err.print(f"error: {error}", markup=False)
-        raise typer.Exit(_USAGE) from None

@@ -92,6 +92,10 @@ class Feed(Protocol):
         """Return the newest snapshot; None if there is none, or it is not genuine."""
         ...
 
+    def recall(self) -> AsyncIterator[Sequence[Withdrawal]]:
+        """Yield all withdrawals that the feed has in snapshot and changes: what is genuine, gaps or not."""
+        ...
+
     async def keep(self, snapshot: Snapshot) -> None:
         """Put a snapshot in place of the one before it."""
         ...

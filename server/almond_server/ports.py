@@ -350,6 +350,13 @@ class Revocations(Protocol):
         """
         ...
 
+    async def begin_epoch(self, actor: Actor, now: int) -> Reading:
+        """Begin a new epoch, in which no revision of before means anything; numbers go on.
+
+        Audited as `store.epoch_begun`, target the new epoch, detail the one before.
+        """
+        ...
+
     async def prune(self, limit: int) -> int:
         """Forget, at most `limit` of each, what nobody needs; returns how much that was.
 
@@ -388,10 +395,14 @@ class Policies(Protocol):
 
 
 class Audit(Protocol):
-    """What was done, newest first. Rows are written by the other ports, in their transactions."""
+    """What was done. Rows are written by the other ports, in their transactions."""
 
     async def newest(self, limit: int) -> Sequence[AuditRow]:
         """Return the newest rows."""
+        ...
+
+    async def page(self, after: int, limit: int) -> Sequence[tuple[int, AuditRow]]:
+        """Return up to `limit` rows, oldest first, with their sequence numbers, which are above `after`."""
         ...
 
 

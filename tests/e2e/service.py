@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -124,6 +125,13 @@ class ServeProcess:
         """Run one command of the command line against this server."""
         environment = {"ALMOND_ADDRESS": self.address, "ALMOND_API_TOKEN": token}
         return run(*words, stdin=stdin, environment=environment)
+
+    def eventually(self, good: Callable[[], object]) -> None:
+        """Look until it is so."""
+        deadline = time.monotonic() + 10
+        while not good():
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.05)
 
     def eventually_denies(self, *words: str, token: str, stdin: str) -> None:
         """Ask until the answer is no."""

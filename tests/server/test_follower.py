@@ -13,7 +13,7 @@ from almond_server.adapters.memory_feed import MemoryFeed
 from almond_server.adapters.memory_revocations import MemoryRevocations
 from almond_server.errors import CannotKnowError, StoreUnavailableError, WrongRevisionError
 from almond_server.ports import LINKED_SECONDS, Actor, Change, Reading, Withdrawal
-from almond_server.service.follower import Follower
+from almond_server.service.follower import Follower, Signals
 from almond_server.service.revision import Revision
 from almond_server.service.view import RevocationView
 from support import SetClock, eventually
@@ -37,7 +37,12 @@ class Server:
         self.revocations = revocations or MemoryRevocations(store)
         self.view = RevocationView(store.epoch, 5.0, clock)
         self.turns: list[bool] = []
-        self.follower = Follower(self.revocations, feed, self.view, clock, poll_seconds, self.turns.append)
+        self.alarms = 0
+        signals = Signals(self.turns.append, self._alarm)
+        self.follower = Follower(self.revocations, feed, self.view, clock, poll_seconds, signals)
+
+    def _alarm(self) -> None:
+        self.alarms += 1
 
     @property
     def number(self) -> int:
@@ -223,7 +228,7 @@ async def test_a_store_that_went_backwards_never_proves_the_view(
         await server.withdraw("t3", "t4")
         await asyncio.sleep(0.05)
         assert server.turns == [True, False]
-        assert server.number == 2
+        assert (server.number, server.alarms) == (2, 1)
 
 
 async def test_an_exchanged_store_never_proves_the_view(

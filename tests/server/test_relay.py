@@ -15,7 +15,7 @@ from almond_server.adapters.memory_revocations import MemoryRevocations
 from almond_server.errors import CannotKnowError
 from almond_server.fan_out import Tail
 from almond_server.ports import KEPT_SECONDS, LINKED_SECONDS, Actor, Change, Reading, Withdrawal
-from almond_server.service.follower import Follower
+from almond_server.service.follower import Follower, Signals
 from almond_server.service.relay import Relay
 from almond_server.service.view import RevocationView
 from support import SetClock, eventually
@@ -33,10 +33,16 @@ class Node:
     def __init__(self, store: MemoryStore, feed: MemoryFeed, clock: SetClock, box: list[object]) -> None:
         self.store = store
         self.feed = feed
+        self.alarms = 0
         self.revocations = Cuttable(store)
         self.view = RevocationView(store.epoch, 5.0, clock)
-        self.follower = Follower(self.revocations, feed, self.view, clock, OFTEN, lambda _: None)
+        self.follower = Follower(
+            self.revocations, feed, self.view, clock, OFTEN, Signals(lambda _: None, self._alarm)
+        )
         self.relay = Relay(MemoryElection(box), self.revocations, feed, self.follower, clock, OFTEN)
+
+    def _alarm(self) -> None:
+        self.alarms += 1
 
     @contextlib.asynccontextmanager
     async def running(self, *, relay: bool = True) -> AsyncIterator[None]:
@@ -203,15 +209,36 @@ async def test_a_flushed_feed_gets_the_newest_changes_again(
         assert feed._changes == store.changes[-1000:]
 
 
-async def test_a_feed_of_another_past_is_restarted(
+async def test_a_feed_that_knows_what_the_store_does_not_is_an_alarm(
+    nodes: tuple[Node, Node], store: MemoryStore, feed: MemoryFeed
+) -> None:
+    """The database was restored: what it has lost is in the feed, which must not be thrown away."""
+    here, there = nodes
+    await withdraw(store, "t1", "t2", "lost")
+    for change in store.changes:
+        await feed.append(change)
+    store.entries.discard(("lost", None))
+    store.changes.pop()
+    del store.marks[3]
+    with pytest.raises(CannotKnowError, match="backwards"):
+        await here.follower.start()
+    await withdraw(store, "else")  # it grows again
+    with pytest.raises(CannotKnowError, match="backwards"):
+        await there.follower.start()
+    assert (here.alarms, there.alarms) == (1, 1)
+    assert feed._changes[-1].withdrawals == (Withdrawal("lost", None, None),)
+
+
+async def test_a_feed_whose_end_the_store_has_forgotten_is_restarted(
     nodes: tuple[Node, Node], store: MemoryStore, feed: MemoryFeed
 ) -> None:
     here, _ = nodes
-    await withdraw(store, "t1", "t2")
-    for number, before in ((1, b"x0"), (2, b"x1"), (3, b"x2")):
-        await feed.append(Change(number, b"x%d" % number, before, ()))
+    await withdraw(store, "t1", "t2", "t3")
+    await feed.append(Change(1, b"forgotten", b"", ()))
+    del store.marks[1]
     async with here.running():
         await soon(lambda: feed._changes == store.changes)
+    assert here.alarms == 0
 
 
 def kept(feed: MemoryFeed) -> int | None:

@@ -234,6 +234,11 @@ class MemoryAudit:
         await self._store.turn()
         return self._store.audit[::-1][:limit]
 
+    async def page(self, after: int, limit: int) -> Sequence[tuple[int, AuditRow]]:
+        """Return a page of rows, oldest first."""
+        await self._store.turn()
+        return list(enumerate(self._store.audit, start=1))[after : after + limit]
+
 
 def _is_listed(record: Record, listing: Listing) -> bool:
     # Tokens of several orgs have no home org; they are listed with those of any org.

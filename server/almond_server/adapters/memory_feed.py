@@ -101,6 +101,14 @@ class MemoryFeed:
         await self._turn()
         return None if self._kept is None else Snapshot(*self._kept[:2], _each(self._kept[2]))
 
+    async def recall(self) -> AsyncIterator[Sequence[Withdrawal]]:
+        """Yield all withdrawals that the feed has."""
+        await self._turn()
+        for page in self._kept[2] if self._kept is not None else []:
+            yield page
+        for change in self._changes:
+            yield change.withdrawals
+
     async def keep(self, snapshot: Snapshot) -> None:
         """Put a snapshot in place of the one before it."""
         await self._turn()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -116,6 +117,15 @@ class MemoryRevocations:
         await self._store.turn()
         entries = self._entries(number)
         return [each for each in entries if after is None or _order(each) > _order(after)][:limit]
+
+    async def begin_epoch(self, actor: Actor, now: int) -> Reading:
+        """Begin a new epoch."""
+        await self._store.turn()
+        before, self._store.epoch = self._store.epoch, secrets.token_hex(4)
+        detail, number = f"after {before}", self._store.number
+        row = AuditRow(now, actor.name, "store.epoch_begun", self._store.epoch, detail, number)
+        self._store.audit.append(row)
+        return self._store.reading(now)
 
     async def prune(self, limit: int) -> int:
         """Forget what nobody needs."""

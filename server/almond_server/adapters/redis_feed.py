@@ -17,7 +17,7 @@ from almond_server.adapters.feed_parts import LAST, Assembly, split
 from almond_server.adapters.redis_client import BLOCK_MS, answer, client
 from almond_server.adapters.redis_snapshot import RedisSnapshot
 from almond_server.fan_out import Beat, FeedGarbledError, FeedUnavailableError, Snapshot, Tail
-from almond_server.ports import Change
+from almond_server.ports import Change, Withdrawal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -95,8 +95,8 @@ class RedisFeed:
 
     async def restart(self) -> None:
         """Drop all changes, questions, heartbeats and the snapshot."""
-        keys = (self._changes, self._beats, self._asked, self._snapshot.key)
-        await answer(self._writing.delete(*keys))
+        await self._snapshot.drop()
+        await answer(self._writing.delete(self._changes, self._beats, self._asked))
 
     async def ask(self, nonce: bytes) -> None:
         """Ask the relay to name a nonce in its next heartbeat."""
@@ -139,6 +139,18 @@ class RedisFeed:
         """Return the newest snapshot."""
         return await self._snapshot.find()
 
+    async def recall(self) -> AsyncIterator[Sequence[Withdrawal]]:
+        """Yield all withdrawals that the feed has."""
+        async for page in self._snapshot.recall():
+            yield page
+        after = "-"
+        while entries := await answer(self._writing.xrange(self._changes, after, count=_AT_ONCE)):
+            for entry_id, fields in entries:
+                after = f"({entry_id.decode()}"
+                part = self._codec.read_part(entry_id.decode(), fields)
+                if part is not None:
+                    yield part.withdrawals
+
     async def keep(self, snapshot: Snapshot) -> None:
         """Put a snapshot in place of the one before it."""
         await self._snapshot.keep(snapshot)
@@ -164,6 +176,19 @@ class RedisFeed:
         self._policy = policy
         if policy not in {_SAFE_POLICY, before}:
             log.warning("feed.may_evict", policy=policy, advice="set maxmemory-policy to noeviction")
+
+
+async def epochs(url: str) -> list[str]:
+    """Return the epochs that a Redis has changes or a snapshot of; raises `FeedUnavailableError`."""
+    redis, found, cursor = client(url), set[str](), 0
+    try:
+        while True:
+            cursor, keys = await answer(redis.scan(cursor, match="{almond}:*", count=1000))
+            found |= {key.decode().split(":")[1] for key in keys}
+            if cursor == 0:
+                return sorted(found)
+    finally:
+        await redis.aclose()
 
 
 def _flat(read: Any) -> Iterator[tuple[str, str, dict[bytes, bytes]]]:

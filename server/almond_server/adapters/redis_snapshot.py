@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from almond_server.adapters.feed_entry import Head
 from almond_server.adapters.redis_client import answer
-from almond_server.fan_out import FeedUnavailableError, Snapshot
+from almond_server.fan_out import FeedGarbledError, FeedUnavailableError, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -53,10 +53,32 @@ class RedisSnapshot:
             _ = commands.delete(self.key)
             _ = commands.hset(self.key, mapping=head)
             await answer(commands.execute())
-        if before is None:
+        await self._let_go(before)
+
+    async def drop(self) -> None:
+        """Delete the head, whatever it is; let the chunks go."""
+        try:
+            head = await self._read_head()
+        except FeedGarbledError:
+            head = None
+        await answer(self._redis.delete(self.key))
+        await self._let_go(head)
+
+    async def recall(self) -> AsyncIterator[Sequence[Withdrawal]]:
+        """Yield the entries of every chunk that is there and genuine."""
+        head = await self._read_head()
+        if head is None:
             return
-        for index in range(before.chunks):  # whoever reads them may finish
-            await answer(self._redis.expire(self._chunk(before.name, index), _READING_SECONDS))
+        for index in range(head.chunks):
+            entries = await self._read_chunk(head, index)
+            if entries is not None:
+                yield entries
+
+    async def _let_go(self, head: Head | None) -> None:
+        if head is None:
+            return
+        for index in range(head.chunks):  # whoever reads them may finish
+            await answer(self._redis.expire(self._chunk(head.name, index), _READING_SECONDS))
 
     async def _read_head(self) -> Head | None:
         fields: Any = self._redis.hgetall(self.key)
@@ -64,12 +86,14 @@ class RedisSnapshot:
 
     async def _pages(self, head: Head) -> AsyncIterator[Sequence[Withdrawal]]:
         for index in range(head.chunks):
-            fields: Any = self._redis.hgetall(self._chunk(head.name, index))
-            place = _place(head.name, index, head.number)
-            entries = self._codec.read_chunk(place, await answer(fields))
+            entries = await self._read_chunk(head, index)
             if entries is None:
                 raise FeedUnavailableError("a chunk of the snapshot is missing or not genuine")
             yield entries
+
+    async def _read_chunk(self, head: Head, index: int) -> tuple[Withdrawal, ...] | None:
+        fields: Any = self._redis.hgetall(self._chunk(head.name, index))
+        return self._codec.read_chunk(_place(head.name, index, head.number), await answer(fields))
 
     def _chunk(self, name: str, index: int) -> str:
         return f"{self.key}:{name}:{index}"

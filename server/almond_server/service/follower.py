@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import structlog
@@ -23,7 +24,7 @@ from almond_server.service.view import AnotherPastError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from almond_server.fan_out import Feed
+    from almond_server.fan_out import Feed, Tail
     from almond_server.ports import Clock, Reading, Revocations
     from almond_server.service.revision import Revision
     from almond_server.service.view import RevocationView
@@ -39,10 +40,21 @@ _STORE_WAIT_SECONDS: Final = 1.0
 
 _WENT_BACKWARDS: Final = (
     "The store is not the one this server started with, or went backwards: revocations may be missing in it. "
-    "Ask an operator; the server must be restarted once they have looked at it."
+    "An operator must put them back (`almond store restored`, `almond store heal`) and restart the servers."
 )
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """Whom the follower tells."""
+
+    freshness: Callable[[bool], None]
+    """Hears, at every turn, whether the view is fresh."""
+
+    alarm: Callable[[], None]
+    """Hears once that the store went backwards."""
 
 
 class Follower:
@@ -55,15 +67,15 @@ class Follower:
         view: RevocationView,
         clock: Clock,
         poll_seconds: float,
-        on_freshness: Callable[[bool], None],
+        signals: Signals,
     ) -> None:
-        """Take the store's side, the feed, and the view to keep. `on_freshness` hears of every turn."""
+        """Take the store's side, the feed, the view to keep, and whom to tell."""
         self._revocations = revocations
         self._feed = feed
         self._view = view
         self._clock = clock
         self._poll_seconds = poll_seconds
-        self._on_freshness = on_freshness
+        self._signals = signals
         self._reading = asyncio.Lock()
         self._asking: asyncio.Task[Reading] | None = None
         self._moved = asyncio.Event()
@@ -79,8 +91,26 @@ class Follower:
 
     async def start(self) -> None:
         """Fill an empty view, quickly, and prove it. Raises as `catch_up`."""
+        with contextlib.suppress(FeedUnavailableError):
+            await self.compare(await self._feed.tail())
         await loader.from_snapshot(self._view, self._revocations, self._feed)
         await self.catch_up()
+
+    async def compare(self, tail: Tail | None) -> bool:
+        """Tell whether the newest change of the feed is one that the store has, or there is none.
+
+        It is not one if the store has forgotten it. Raises `CannotKnowError`, after an alarm, if the store
+        has never had it: only what was committed is ever appended.
+        """
+        if tail is None:
+            return True
+        mark = await self._revocations.mark_of(tail.number)
+        if mark == tail.mark:
+            return True
+        reading = await self._revocations.reading(0)
+        if mark is not None or tail.number > reading.number:
+            self._went_backwards(reading, f"feed {reading.epoch}.{tail.number}")
+        return False
 
     async def catch_up(self) -> Reading:
         """Bring the view to the store's newest revision and prove it; returns the reading that did.
@@ -93,11 +123,11 @@ class Follower:
             reading = await self._revocations.reading(self._clock.now_ms() // 1000)
             try:
                 if reading.epoch != before.epoch or reading.number < before.number:
-                    self._went_backwards(reading)
+                    self._went_backwards(reading, f"view {self._view.revision}")
                 while not self._view.prove(reading, began):
                     await self._step(reading)
             except AnotherPastError:
-                self._went_backwards(reading)
+                self._went_backwards(reading, f"view {self._view.revision}")
             return reading
 
     async def reach(self, revision: Revision, asked_at: float) -> None:
@@ -127,10 +157,10 @@ class Follower:
         if self._view.revision.number == number < reading.number:
             raise CannotKnowError("The store's revisions have a gap; an operator must look at it.")
 
-    def _went_backwards(self, reading: Reading) -> NoReturn:
-        store = f"{reading.epoch}.{reading.number}"
-        log.error("store.went_backwards", view=str(self._view.revision), store=store)
-        self._view.raise_alarm(_WENT_BACKWARDS)
+    def _went_backwards(self, reading: Reading, known: str) -> NoReturn:
+        log.error("store.went_backwards", known=known, store=f"{reading.epoch}.{reading.number}")
+        if self._view.raise_alarm(_WENT_BACKWARDS):
+            self._signals.alarm()
         raise CannotKnowError(_WENT_BACKWARDS) from None
 
     def _take(self, change: Change, *, publish: bool = True) -> None:
@@ -182,7 +212,7 @@ class Follower:
             self._view.prune()
             if self._view.is_fresh != was_fresh:
                 was_fresh = self._view.is_fresh
-                self._on_freshness(was_fresh)
+                self._signals.freshness(was_fresh)
             await asyncio.sleep(self._poll_seconds)
 
     async def _read_feed(self) -> None:

@@ -96,8 +96,8 @@ class Relay:
 
     async def _mend(self, reading: Reading) -> None:
         tail = await self._feed.tail()
-        if tail is not None and await self._revocations.mark_of(tail.number) != tail.mark:
-            raise FeedGarbledError("the newest change is not of this store")
+        if not await self._follower.compare(tail):
+            raise FeedGarbledError("the newest change is one that the store has forgotten")
         number = max(0, reading.number - _KEPT_CHANGES) if tail is None else tail.number
         try:
             while number < reading.number:

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from almond_core.decision import LIVE, Standing, Withdrawn
 from almond_server.errors import CannotKnowError, WrongRevisionError
-from almond_server.ports import KEPT_SECONDS
+from almond_server.ports import KEPT_SECONDS, Withdrawal
 from almond_server.service.revision import Revision
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from almond_core.chain import VerifiedToken
-    from almond_server.ports import Change, Clock, Reading, Withdrawal
+    from almond_server.ports import Change, Clock, Reading
 
 _MAX_CLOCK_OFF: Final = 30.0
 """Seconds between a server's wall clock and its store's time, above which `valid` means nothing here."""
@@ -94,9 +94,13 @@ class RevocationView:
         if self._proven_at is not None and self._is_clock_off(self._clock.monotonic() - self._proven_at):
             raise CannotKnowError(_CLOCK_IS_OFF)
 
-    def raise_alarm(self, sentence: str) -> None:
-        """Never be fresh again: what was read cannot be true, and somebody has to look at it."""
-        self._alarm = sentence
+    def raise_alarm(self, sentence: str) -> bool:
+        """Never be fresh again: what was read cannot be true, and somebody has to look at it.
+
+        Answers whether it is the first alarm.
+        """
+        is_first, self._alarm = self._alarm is None, sentence
+        return is_first
 
     def was_read_since(self, moment: float) -> bool:
         """Tell whether a reading begun at `moment` (monotonic seconds) or later has proven it."""
@@ -177,6 +181,19 @@ class RevocationView:
         self._proven_at = max(read_at, self._proven_at or read_at)
         self.store_time = max(reading.store_time, self.store_time)
         return True
+
+    def entries(self) -> Iterator[Withdrawal]:
+        """Return all entries as they are now, for an operator to look at: not for the hot path."""
+        ends = {(token_id, branch_id): end for end, token_id, branch_id in self._ends}
+        known = {
+            token_id: [b""] if entry is _WHOLE else sorted(entry)
+            for token_id, entry in self._withdrawn.items()
+        }
+        return (
+            Withdrawal(token_id, branch_id or None, ends.get((token_id, branch_id)))
+            for token_id, branch_ids in known.items()
+            for branch_id in branch_ids
+        )
 
     def prune(self) -> int:
         """Forget entries whose tokens ended over 24 hours ago by the store's time, at most 1,000 at once.

@@ -13,7 +13,7 @@ import typer
 from almond_client.cli.failures import Failure, explained
 
 GROUP: Final = "almond.commands"
-SERVER_COMMANDS: Final = ("init", "migrate", "serve", "dev")
+SERVER_COMMANDS: Final = ("init", "migrate", "serve", "dev", "store", "audit")
 
 _HELP: Final = "Needs the server: pip install 'almond-auth[server]'."
 

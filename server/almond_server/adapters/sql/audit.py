@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, Row, insert, select
 
 from almond_server.adapters.sql.tables import AUDIT
 from almond_server.ports import AuditRow
@@ -25,14 +25,20 @@ class SqlAudit:
     async def newest(self, limit: int) -> Sequence[AuditRow]:
         """Return the newest rows."""
         statement = select(AUDIT).order_by(AUDIT.c.seq.desc()).limit(limit)
+        return await self._database.read(
+            lambda connection: [_row(row) for row in connection.execute(statement)]
+        )
 
-        def work(connection: Connection) -> list[AuditRow]:
-            return [
-                AuditRow(row.at, row.actor, row.action, row.target, row.detail, row.revision)
-                for row in connection.execute(statement)
-            ]
+    async def page(self, after: int, limit: int) -> Sequence[tuple[int, AuditRow]]:
+        """Return a page of rows, oldest first."""
+        statement = select(AUDIT).where(AUDIT.c.seq > after).order_by(AUDIT.c.seq).limit(limit)
+        return await self._database.read(
+            lambda connection: [(row.seq, _row(row)) for row in connection.execute(statement)]
+        )
 
-        return await self._database.read(work)
+
+def _row(row: Row[Any]) -> AuditRow:
+    return AuditRow(row.at, row.actor, row.action, row.target, row.detail, row.revision)
 
 
 def write(connection: Connection, row: AuditRow) -> None:

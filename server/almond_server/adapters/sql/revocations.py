@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Connection, insert, select, update
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _CLOCK_STEP_SECONDS: Final = 60
 _MARK_BYTES: Final = 8
+_EPOCH_BYTES: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +130,22 @@ class SqlRevocations:
     async def withdrawals(self, number: int, after: Withdrawal | None, limit: int) -> Sequence[Withdrawal]:
         """Return a page of all entries up to a revision."""
         return await self._database.read(lambda connection: changes.page(connection, number, after, limit))
+
+    async def begin_epoch(self, actor: Actor, now: int) -> Reading:
+        """Begin a new epoch."""
+        told = self._told(now)
+
+        def work(connection: Connection) -> Reading:
+            locks.exclude(connection, locks.REVOCATIONS)
+            before, epoch = _read(connection, told), secrets.token_hex(_EPOCH_BYTES)
+            connection.execute(update(STORE).values(epoch=epoch, clock=before.store_time))
+            row = AuditRow(
+                now, actor.name, "store.epoch_begun", epoch, f"after {before.epoch}", before.number
+            )
+            audit.write(connection, row)
+            return replace(before, epoch=epoch)
+
+        return await self._database.write(work)
 
     async def prune(self, limit: int) -> int:
         """Forget what nobody needs."""

@@ -85,6 +85,21 @@ def create_file(path: Path) -> None:
         connection.execute("PRAGMA journal_mode=WAL")  # kept in the file; later it would need the file alone
 
 
+def backup(path: Path, target: Path) -> None:
+    """Copy the database as it is at this moment; others may go on. Raises `StartError` if it cannot be."""
+    if not path.exists():
+        raise StartError(f"There is no store at {path}.")
+    if target.exists():
+        raise StartError(f"{target} exists already.")
+    os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    try:
+        with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(target)) as copy:
+            source.backup(copy)
+    except sqlite3.Error as error:
+        target.unlink()
+        raise StartError(f"The store at {path} could not be copied ({error}).") from None
+
+
 def location(path: Path) -> URL:
     """Name the file to SQLAlchemy, whatever characters its path has."""
     return URL.create("sqlite", database=str(path))

@@ -1,0 +1,153 @@
+"""Putting back what a store lost: from what servers knew, from Redis, from an export of the audit log.
+
+Composes like `setup`; the operator's own commands, run beside stopped servers. All of it can be run again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from almond_server import places, unhealed
+from almond_server.adapters import master_key
+from almond_server.adapters.clock import SystemClock
+from almond_server.adapters.redis_feed import RedisFeed, epochs
+from almond_server.adapters.sql import sqlite
+from almond_server.adapters.sql.store import open_store
+from almond_server.errors import StartError
+from almond_server.fan_out import FeedUnavailableError
+from almond_server.ports import Actor, Withdrawal
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Sequence
+
+    from almond_server.adapters.sql.database import Location
+    from almond_server.adapters.sql.store import Store
+
+_OPERATOR: Final = Actor("operator")
+_BATCH: Final = 1000
+
+
+@dataclass(slots=True)
+class Recovered:
+    """What was put back: entries that were new to the store, by source; and the epoch it is in now."""
+
+    entries: dict[str, int] = field(default_factory=dict)
+    epoch: str = ""
+
+
+def backup(location: Location, target: Path) -> None:
+    """Copy an SQLite store to `target`, beside running servers; raises `StartError` if it cannot be done."""
+    if not isinstance(location, Path):
+        raise StartError('PostgreSQL: pg_dump --format=custom --file FILE "$ALMOND_DATABASE_URL"')
+    sqlite.backup(location, target)
+
+
+async def heal(data_dir: Path, location: Location, files: Sequence[Path]) -> Recovered:
+    """Put back what servers wrote down (`files`, or those in `data_dir`); a new epoch if that was anything.
+
+    Raises `StartError` if there is no such file, or it is something else.
+    """
+    given = list(files) or unhealed.pending(data_dir)
+    if not given:
+        raise StartError(f"There is nothing to heal: no server left a file in {data_dir}.")
+    read = {path: unhealed.read(path) for path in given}
+    async with _opened(location) as store:
+        done = Recovered()
+        for path, withdrawals in read.items():
+            done.entries[path.name] = await _put_back(store, withdrawals, f"healed from {path.name}")
+        done.epoch = await _epoch(store, is_new=any(done.entries.values()))
+    for path in given:
+        unhealed.done(path)
+    return done
+
+
+async def restored(
+    data_dir: Path, location: Location, redis_url: str | None, audit: Path | None
+) -> Recovered:
+    """After a restore of the database: put back what Redis and an audit export know, and begin an epoch.
+
+    `redis_url` None is for a Redis that is lost too. Raises `StartError` if one of them cannot be read; then
+    the epoch is what it was.
+    """
+    rows = [] if audit is None else _audit_rows(audit)
+    master = master_key.read(places.master_key(data_dir))
+    async with _opened(location) as store:
+        done = Recovered()
+        if redis_url is not None:
+            done.entries["Redis"] = await _from_redis(store, redis_url, master_key.feed_key(master))
+        if audit is not None:
+            withdrawals = [await _withdrawal(store, target) for target in rows]
+            done.entries[audit.name] = await _put_back(store, withdrawals, f"restored from {audit.name}")
+        done.epoch = await _epoch(store, is_new=True)
+        return done
+
+
+async def export_audit(location: Location, after: int) -> AsyncIterator[str]:
+    """Yield the audit log after a sequence number as JSON lines, oldest first."""
+    async with _opened(location) as store:
+        newest = after
+        while rows := await store.audit.page(newest, _BATCH):
+            for newest, row in rows:
+                yield json.dumps({"seq": newest, **asdict(row)})
+
+
+@contextlib.asynccontextmanager
+async def _opened(location: Location) -> AsyncIterator[Store]:
+    store = open_store(location)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+async def _put_back(store: Store, withdrawals: Sequence[Withdrawal], reason: str) -> int:
+    entries, now = 0, SystemClock().now_ms() // 1000
+    for first in range(0, len(withdrawals), _BATCH):
+        some = withdrawals[first : first + _BATCH]
+        done = await store.revocations.withdraw(some, _OPERATOR, reason, None, now)
+        entries += done.entries
+    return entries
+
+
+async def _from_redis(store: Store, redis_url: str, feed_key: bytes) -> int:
+    entries = 0
+    try:
+        for epoch in await epochs(redis_url):  # the backup may be older than the newest epoch
+            feed = RedisFeed(redis_url, feed_key, epoch)
+            async for withdrawals in feed.recall():
+                entries += await _put_back(store, withdrawals, "restored from Redis")
+            await feed.close()
+    except FeedUnavailableError as error:
+        raise StartError(
+            f"Redis does not tell what it knows ({error}). Bring it back. If it is lost, say "
+            "--without-redis: what was revoked after the backup is then known to servers' files and to an "
+            "audit export alone."
+        ) from None
+    return entries
+
+
+async def _epoch(store: Store, *, is_new: bool) -> str:
+    now = SystemClock().now_ms() // 1000
+    if not is_new:
+        return (await store.revocations.reading(now)).epoch
+    return (await store.revocations.begin_epoch(_OPERATOR, now)).epoch
+
+
+async def _withdrawal(store: Store, target: str) -> Withdrawal:
+    token_id, _, branch = target.partition("/")
+    record = await store.tokens.get(token_id)  # of a token minted after the backup there is none
+    return Withdrawal(
+        token_id, bytes.fromhex(branch) if branch else None, None if record is None else record.expires_at
+    )
+
+
+def _audit_rows(path: Path) -> list[str]:
+    try:
+        rows: Iterable[dict[str, str]] = map(json.loads, path.read_text().splitlines())
+        return [row["target"] for row in rows if row["action"] == "token.revoked"]
+    except (OSError, ValueError, TypeError, KeyError):
+        raise StartError(f"{path} is not what `almond audit export` writes.") from None

@@ -1,0 +1,104 @@
+"""`almond store` and `almond audit`: what an operator does to a store beside its servers. Composes only."""
+# ruff: noqa: PLC0415 - see commands.py
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from almond_server.command_line import DEV_DIR, DataDir, explained, out, store_at
+from almond_server.errors import StartError
+
+if TYPE_CHECKING:
+    from almond_server.recovery import Recovered
+
+store = typer.Typer(no_args_is_help=True, help="Put back what a store has lost. See ops/RESTORE.md.")
+audit = typer.Typer(no_args_is_help=True, help="The audit log.")
+
+
+@store.command("backup")
+def backup(
+    file: Annotated[Path, typer.Argument(help="Where to write it; must not be there yet.")],
+    data_dir: DataDir = DEV_DIR,
+) -> None:
+    """Write a copy of the SQLite store as it is now, beside running servers. Keep master.key elsewhere."""
+    from almond_server import recovery
+
+    with explained():
+        recovery.backup(store_at(data_dir), file)
+    out.print(f"Written to {file}. After a restore run `almond store restored`: see ops/RESTORE.md.")
+
+
+@store.command("heal")
+def heal(
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            help="unhealed-*.jsonl, as servers wrote them; by default those in the data directory."
+        ),
+    ] = None,
+    data_dir: DataDir = DEV_DIR,
+) -> None:
+    """Put back the revocations that servers still knew when they saw that the store had lost them."""
+    from almond_server import recovery
+
+    with explained():
+        done = asyncio.run(recovery.heal(data_dir, store_at(data_dir), files or []))
+    _tell(done)
+
+
+@store.command("restored")
+def restored(
+    data_dir: DataDir = DEV_DIR,
+    audit_file: Annotated[
+        Path | None, typer.Option("--audit", help="What `almond audit export` wrote after the backup.")
+    ] = None,
+    *,
+    without_redis: Annotated[
+        bool, typer.Option(help="Redis is lost too; do not ask it (otherwise it is at ALMOND_REDIS_URL).")
+    ] = False,
+) -> None:
+    """Run this after a restore of the database, before any server starts on it: begins a new epoch.
+
+    Puts back what was revoked after the backup, as far as Redis and the audit export know it.
+    """
+    from almond_server import recovery
+
+    redis_url = os.environ.get("ALMOND_REDIS_URL")
+    with explained():
+        if not redis_url and not without_redis:
+            raise StartError("Set ALMOND_REDIS_URL to ask Redis what it knows, or say --without-redis.")
+        asked = None if without_redis else redis_url
+        done = asyncio.run(recovery.restored(data_dir, store_at(data_dir), asked, audit_file))
+    _tell(done)
+
+
+@audit.command("export")
+def export(
+    data_dir: DataDir = DEV_DIR,
+    after: Annotated[int, typer.Option(min=0, help="The `seq` to go on after.")] = 0,
+) -> None:
+    """Write the audit log as JSON lines, oldest first: keep it where the database is not."""
+    from almond_server import recovery
+
+    async def write() -> None:
+        async for line in recovery.export_audit(store_at(data_dir), after):
+            typer.echo(line)
+
+    with explained():
+        asyncio.run(write())
+
+
+def _tell(done: Recovered) -> None:
+    table = Table("source", "put back", box=None)
+    for source, entries in done.entries.items():
+        table.add_row(source, str(entries))
+    out.print(table)
+    out.print(
+        f"The store is in epoch {done.epoch}. Start the servers again; callers' revisions of before are over."
+    )

@@ -1,0 +1,66 @@
+"""What a server knew when its store lost it: a file in its data directory, until somebody heals the store.
+
+The first line says of which epoch and revision it is; each other line is a withdrawal. No secret is in it.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from almond_server.errors import StartError
+from almond_server.ports import Withdrawal
+from almond_server.secret_file import write_secret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from almond_server.service.revision import Revision
+
+_PATTERN: Final = "unhealed-*.jsonl"
+
+
+def write(data_dir: Path, revision: Revision, withdrawals: Iterable[Withdrawal]) -> Path:
+    """Write down what is withdrawn as of a revision; returns where."""
+    path = data_dir / f"unhealed-{revision.epoch}-{revision.number}.jsonl"
+    lines = [json.dumps({"epoch": revision.epoch, "number": revision.number})]
+    for each in withdrawals:
+        branch = None if each.branch_id is None else each.branch_id.hex()
+        lines.append(json.dumps([each.token_id, branch, each.ends_at]))
+    write_secret(path, "\n".join(lines) + "\n")
+    return path
+
+
+def read(path: Path) -> list[Withdrawal]:
+    """Read what `write` wrote; raises `StartError` if it is something else."""
+    try:
+        head, *lines = path.read_text().splitlines()
+        _ = json.loads(head)["epoch"]
+        rows = [json.loads(line) for line in lines]
+        return [
+            Withdrawal(str(token_id), bytes.fromhex(branch) if branch else None, ends_at)
+            for token_id, branch, ends_at in rows
+        ]
+    except (OSError, ValueError, TypeError, KeyError):
+        raise StartError(f"{path} is not a file that a server wrote for `almond store heal`.") from None
+
+
+def pending(data_dir: Path) -> list[Path]:
+    """Return the files that wait for `almond store heal`."""
+    return sorted(data_dir.glob(_PATTERN))
+
+
+def done(path: Path) -> None:
+    """Keep a file whose withdrawals are in the store, under a name that nobody waits for."""
+    path.rename(path.with_name(path.name.replace("unhealed", "healed")))
+
+
+def must_be_none(data_dir: Path) -> None:
+    """Raise `StartError` if a file waits."""
+    waiting = pending(data_dir)
+    if waiting:
+        raise StartError(
+            f"{waiting[0]} holds revocations that the store had lost when a server last ran here: run "
+            "`almond store heal`, which puts them back. ops/RESTORE.md tells the whole story."
+        )
