@@ -1,0 +1,133 @@
+"""A port of loopback in front of a server, on which the network can be made to fail."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Coroutine
+from typing import Any, Self, TypeVar
+
+Upstream = str | tuple[str, int]
+"""A unix socket's path, or host and port."""
+
+_T = TypeVar("_T")
+_CHUNK = 65_536
+
+
+class FaultProxy:
+    """Passes bytes on, on a thread of its own, until it is told otherwise. Ends with its `with` block."""
+
+    def __init__(self, upstream: Upstream) -> None:
+        self._upstream = upstream
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="fault-proxy", daemon=True)
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._delay = 0.0
+        self._refuses = self._swallows = False
+        self._thread.start()
+        self._server = self._do(asyncio.start_server(self._connected, "127.0.0.1", 0))
+        self.port: int = self._server.sockets[0].getsockname()[1]
+
+    def heal(self) -> None:
+        """Pass bytes on. Connections that lost some are reset: their ends cannot go on from there."""
+
+        async def turn() -> None:
+            if self._swallows:
+                self._reset()
+            self._delay, self._refuses, self._swallows = 0.0, False, False
+
+        self._do(turn())
+
+    def cut(self) -> None:
+        """Reset all connections, and every new one."""
+
+        async def turn() -> None:
+            self._refuses = True
+            self._reset()
+
+        self._do(turn())
+
+    def delay(self, seconds: float) -> None:
+        """Let everything come late, in both directions."""
+
+        async def turn() -> None:
+            self._delay = seconds
+
+        self._do(turn())
+
+    def half_open(self) -> None:
+        """Go on taking connections and bytes, and let nothing of it arrive."""
+
+        async def turn() -> None:
+            self._swallows = True
+
+        self._do(turn())
+
+    def close(self) -> None:
+        """Let go of everything."""
+
+        async def end() -> None:
+            self._server.close()
+            self._reset()
+            mine = asyncio.current_task()
+            tasks = [task for task in asyncio.all_tasks() if task is not mine]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+        self._do(end())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _do(self, work: Coroutine[Any, Any, _T]) -> _T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+
+    def _reset(self) -> None:
+        for writer in list(self._writers):
+            writer.transport.abort()
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._refuses:
+            writer.transport.abort()
+            return
+        self._writers.add(writer)
+        try:
+            there, back = await _connect(self._upstream)
+        except OSError:
+            self._writers.discard(writer)
+            writer.transport.abort()
+            return
+        self._writers.add(back)
+        try:
+            async with asyncio.TaskGroup() as pumps:
+                pumps.create_task(self._pump(reader, back))
+                pumps.create_task(self._pump(there, writer))
+        finally:
+            for end in (writer, back):
+                self._writers.discard(end)
+                end.transport.abort()
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while chunk := await reader.read(_CHUNK):
+                if self._delay:
+                    await asyncio.sleep(self._delay)
+                if self._swallows:
+                    continue
+                writer.write(chunk)
+                await writer.drain()
+        writer.transport.abort()  # one direction's end is the other's too
+
+
+async def _connect(upstream: Upstream) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    if isinstance(upstream, str):
+        return await asyncio.open_unix_connection(upstream)
+    return await asyncio.open_connection(*upstream)
