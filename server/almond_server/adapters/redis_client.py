@@ -13,6 +13,7 @@ from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.maint_notifications import MaintNotificationsConfig
 
 from almond_server.errors import StartError
 from almond_server.fan_out import FeedGarbledError, FeedUnavailableError
@@ -34,12 +35,15 @@ def client(url: str) -> Redis:
     Connects when first used.
     """
     try:
-        pool = ConnectionPool.from_url(url)
+        off = MaintNotificationsConfig(enabled=False)
+        pool = ConnectionPool.from_url(url, maint_notifications_config=off)
     except ValueError:  # its text may hold part of the password
         raise StartError("ALMOND_REDIS_URL: redis://, rediss:// or unix:// and what belongs to it.") from None
     pool.connection_kwargs.update(  # above what the URL's query may say
         decode_responses=False,
-        protocol=2,  # the same answers from every server and every version of the driver
+        # The same answers from every server and every version of the driver. With it the notifications above
+        # are impossible, and left on they would refuse every TCP connection.
+        protocol=2,
         retry=Retry(NoBackoff(), 0),
         socket_connect_timeout=_CONNECT_SECONDS,
         # `answer` has the time limit. The driver's own is kept with `asyncio.wait_for`, which up to Python
