@@ -5,6 +5,7 @@ Run as a program it sees to it that the binaries are there.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import pwd
@@ -106,19 +107,22 @@ class PostgresServer:
     def kill(self) -> None:
         """kill -9 of the server and of every session."""
         for process in self._processes():
-            process.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):  # a session may end by itself
+                process.kill()
         if self._process is not None:
             self._process.wait(_SECONDS)
 
     def pause(self) -> None:
         """SIGSTOP of everything: connections stand, and nothing answers."""
         for process in self._processes():
-            process.suspend()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.suspend()
 
     def resume(self) -> None:
         """SIGCONT."""
         for process in self._processes():
-            process.resume()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.resume()
 
     def close(self) -> None:
         """End it at once and remove what it wrote."""

@@ -110,6 +110,8 @@ class FaultProxy:
             async with asyncio.TaskGroup() as pumps:
                 pumps.create_task(self._pump(reader, back))
                 pumps.create_task(self._pump(there, writer))
+        except asyncio.CancelledError:
+            return  # by `close`; the callback that the streams have put on this task would call it a defect
         finally:
             for end in (writer, back):
                 self._writers.discard(end)

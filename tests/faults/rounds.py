@@ -1,0 +1,151 @@
+"""Rounds of a world under faults: clients work, things break and are mended, and then all must be well."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from almond_server.adapters.redis_feed import RedisFeed
+from almond_server.adapters.sql.store import Store, open_store
+from almond_server.fan_out import FeedUnavailableError
+from faults import injections
+from faults.clients import Clients
+from faults.history import Held, History
+from faults.injections import Injection
+from faults.node import Node
+from faults.world import MAX_STALENESS, World
+from support import deploy
+
+BLIND_SERVER = "a_blind_server"
+_HEAL_SECONDS = 20.0
+_MOST_FAULTS = 3
+_KEEPERS = 3
+_BLIND_SHARE = 0.1
+
+
+class Rounds:
+    """The rounds of one world, which is used up as its clients go on with what they hold."""
+
+    def __init__(self, world: World, chance: random.Random, only: frozenset[str] = frozenset()) -> None:
+        self.world = world
+        self.history = History(MAX_STALENESS)
+        self.clients = Clients(world, self.history, chance)
+        self.faults: list[str] = []
+        self._only = only
+        self._store: Store = open_store(world.location)
+
+    async def begin(self) -> None:
+        """Wait for the servers, and mint what nobody ever revokes."""
+        while len(self.world.live) < _KEEPERS:
+            token = await self.clients.mint(self.world.nodes[0], None, deploy("web"))
+            if token is None:
+                await asyncio.sleep(0.05)
+            else:
+                self.world.live.append(token)
+        await self.must_be_well()
+
+    async def close(self) -> None:
+        await self._store.close()
+
+    async def play(self, chance: random.Random) -> None:
+        """One round with faults chosen at random."""
+        self.faults = []
+        async with self._working():
+            possible = injections.possible(self.world)
+            possible = [each for each in possible if not self._only or each.__name__ in self._only]
+            if self._blinds(chance):
+                await self._blind_server_goes_on(chance)
+            else:
+                chosen = chance.sample(possible, min(len(possible), chance.randint(1, _MOST_FAULTS)))
+                await asyncio.gather(*(self._inject(injection, chance) for injection in chosen))
+            await asyncio.sleep(0.1)
+        await self.must_be_well()
+
+    async def begin_anew(self) -> None:
+        """Kill all servers at once: what they load then must be all that was acknowledged."""
+        for node in self.world.nodes:
+            node.kill()
+        await self.must_be_well(len(self.clients.gone))
+
+    async def must_be_well(self, most: int = 30) -> None:
+        """Mend everything; every server must then answer and know what was revoked, and so must the feed."""
+        self.world.heal()
+        deadline = time.monotonic() + _HEAL_SECONDS
+        gone = [token for token in self.clients.gone if self.history.acknowledged(token)][-most:]
+        await asyncio.gather(*(self._must_answer(node, gone, deadline) for node in self.world.nodes))
+        if not await _by(deadline, self._feed_is_whole):
+            self.history.must(False, "the feed never got what the store has")
+
+    @contextlib.asynccontextmanager
+    async def _working(self) -> AsyncIterator[None]:
+        working = asyncio.create_task(self.clients.run())
+        try:
+            yield
+        finally:
+            working.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await working
+
+    def _blinds(self, chance: random.Random) -> bool:
+        if self._only:
+            return BLIND_SERVER in self._only
+        return self.world.postgres is not None and chance.random() < _BLIND_SHARE
+
+    async def _inject(self, injection: Injection, chance: random.Random) -> None:
+        begins, lasts = chance.uniform(0.1, 0.6), chance.uniform(0.2, 1.5)
+        await asyncio.sleep(begins)
+        async with injection(self.world, chance) as what:
+            self.faults.append(what)
+            await asyncio.sleep(lasts)
+
+    async def _blind_server_goes_on(self, chance: random.Random) -> None:
+        """Who sees only Redis stays fresh by the relay's heartbeats, beside one that sees only the store."""
+        blind, deaf, _ = chance.sample(self.world.nodes, 3)
+        assert blind.store is not None
+        await asyncio.sleep(0.2)
+        blind.store.cut()
+        deaf.redis.cut()
+        self.faults.append(f"server {blind.index} sees only Redis, server {deaf.index} only the store")
+        await asyncio.sleep(2 * MAX_STALENESS)
+        since = time.monotonic()
+        went_on = await _by(since + 2, lambda: self._said_yes(blind, since))
+        self.history.must(went_on, f"server {blind.index} did not go on by heartbeats")
+        blind.store.heal()
+        deaf.redis.heal()
+
+    async def _said_yes(self, node: Node, since: float) -> bool:
+        return self.clients.last_yes.get(node.index, 0) > since
+
+    async def _must_answer(self, node: Node, gone: list[Held], deadline: float) -> None:
+        newest = self.history.newest
+        for token in (self.world.live[0], *gone):
+
+            async def answered(token: Held = token) -> bool:
+                return await self.clients.ask(node, token, newest) is not None
+
+            if not await _by(deadline, answered):
+                self.history.must(False, f"server {node.index} did not heal")
+                return
+
+    async def _feed_is_whole(self) -> bool:
+        reading = await self._store.revocations.reading(0)
+        feed = RedisFeed(f"unix://{self.world.valkey.socket}", self.world.feed_key, reading.epoch)
+        try:
+            tail = await feed.tail()
+        except FeedUnavailableError:
+            return False
+        else:
+            return (0 if tail is None else tail.number) == reading.number
+        finally:
+            await feed.close()
+
+
+async def _by(deadline: float, good: Callable[[], Awaitable[bool]]) -> bool:
+    while not await good():
+        if time.monotonic() > deadline:
+            return False
+        await asyncio.sleep(0.03)
+    return True
