@@ -37,6 +37,11 @@ test: $(STAMP) ## Run every test; needs Debian's postgresql, and installs it whe
 	$(BIN)/python tests/postgres.py
 	$(BIN)/pytest -n logical --dist loadfile
 
+.PHONY: test-faults
+test-faults: $(STAMP) ## Run 1,000 rounds of random faults (half an hour); LOG=file goes on from there
+	$(BIN)/python tests/postgres.py
+	PYTHONPATH=tests $(BIN)/python tests/faults/checker.py --rounds $(or $(ROUNDS),1000) $(if $(LOG),--log $(LOG))
+
 .PHONY: check
 check: $(STAMP) ## Everything short of tests: style, types, direction of imports, API compatibility, generated code
 	$(BIN)/ruff check
@@ -53,8 +58,9 @@ format: $(STAMP) ## Let ruff repair and format what it can
 	$(BIN)/ruff format
 
 .PHONY: bench
-bench: $(STAMP) ## Measure what it costs to reject the worst token texts
+bench: $(STAMP) ## Measure: rejecting the worst token texts; a revocation's way to another server
 	$(BIN)/python tests/bench/worst_inputs.py
+	PYTHONPATH=tests $(BIN)/python tests/bench/propagation.py
 
 .PHONY: protos
 protos: $(STAMP) ## Generate the Python stubs from protos/almond/v1

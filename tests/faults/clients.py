@@ -133,7 +133,8 @@ class Clients:
         answer = await self._answer(call)
         if answer is None:
             return False
-        self.history.revoked(handle, time.monotonic(), answer.revision, before)
+        new_after = before if answer.entries else None
+        self.history.revoked(handle, time.monotonic(), answer.revision, new_after=new_after)
         self.counts["revoked"] += 1
         return True
 

@@ -75,11 +75,14 @@ class History:
         """A revocation is about to be asked for."""
         self._revoked.setdefault(handle, _Revoked(at))
 
-    def revoked(self, handle: str, at: float, revision: str, newest_before: str) -> None:
-        """A revocation was acknowledged; when it was asked for, `newest_before` had been."""
+    def revoked(self, handle: str, at: float, revision: str, *, new_after: str | None) -> None:
+        """A revocation was acknowledged.
+
+        `new_after` is what had been when it was asked for; None if it was withdrawn already.
+        """
         known, number = self._revoked[handle], number_of(revision)
-        if number < number_of(newest_before):
-            self._blame(f"{handle} got revision {revision} after {newest_before} was acknowledged")
+        if new_after is not None and number <= number_of(new_after):
+            self._blame(f"{handle} got revision {revision} after {new_after} was acknowledged")
         if known.acknowledged_at is None:
             known.acknowledged_at, known.number = at, number
         if number > number_of(self.newest):

@@ -1,0 +1,135 @@
+"""How long after its acknowledgement a revocation is denied by another server, with Valkey and without.
+
+Two `almond serve` on one store and one Valkey, on this machine. The first denial is sought by asking again
+and again from the moment of the acknowledgement, so no figure can be below one Verify's time, which stands
+beside.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import grpc
+import redis.asyncio
+from rich.console import Console
+from rich.table import Table
+
+from almond.v1 import decision_pb2, token_service_pb2_grpc
+from almond.v1 import token_service_pb2 as pb
+from almond_server.adapters.valkey_child import ValkeyChild
+from e2e.service import ServeProcess, run
+from postgres import PostgresServer
+from support import bearer, deploy, on
+
+_WITH_VALKEY = 500
+_WITHOUT_VALKEY = 60
+_POLL_SECONDS = 0.5
+_ACCESS = on("acme", "w", app="web")
+
+
+class Client:
+    """Mints and revokes at one server, asks the other."""
+
+    def __init__(self, here: grpc.aio.Channel, there: grpc.aio.Channel, admin: str) -> None:
+        self._here = token_service_pb2_grpc.TokenServiceStub(here)
+        self._there = token_service_pb2_grpc.TokenServiceStub(there)
+        self._admin = bearer(admin)
+
+    async def mint(self) -> str:
+        return str((await self._here.Mint(deploy("web"), metadata=self._admin)).token)
+
+    async def revoke(self, token: str) -> None:
+        await self._here.Revoke(pb.RevokeRequest(token=token), metadata=self._admin)
+
+    async def is_denied(self, token: str) -> bool:
+        answer = await self._there.Verify(pb.VerifyRequest(token=token, access=_ACCESS), metadata=self._admin)
+        return bool(answer.outcome == decision_pb2.OUTCOME_DENIED)
+
+    async def until_denied(self, within: float = 0) -> float:
+        """Seconds from the acknowledgement to the end of the first Verify that denies.
+
+        Revoked at a random moment `within` so many seconds: else one would always come right after a poll.
+        """
+        token = await self.mint()
+        await asyncio.sleep(random.uniform(0, within))
+        assert not await self.is_denied(token)
+        await self.revoke(token)
+        acknowledged = time.perf_counter()
+        while not await self.is_denied(token):
+            pass
+        return time.perf_counter() - acknowledged
+
+
+async def measure(store: str, directory: Path, environment: dict[str, str], out: Console) -> None:
+    """Print one table for one store."""
+    table = Table(
+        "ms", "p50", "p99", "max", "n", title=f"{store}: from the acknowledgement to the first denial"
+    )
+    with (
+        ValkeyChild(directory) as valkey,
+        ServeProcess(directory, valkey.url, "--poll-interval", str(_POLL_SECONDS), **environment) as one,
+        ServeProcess(directory, valkey.url, "--poll-interval", str(_POLL_SECONDS), **environment) as other,
+    ):
+        admin = (directory / "admin.token").read_text().strip()
+        async with (
+            grpc.aio.insecure_channel(one.address) as here,
+            grpc.aio.insecure_channel(other.address) as there,
+            redis.asyncio.Redis.from_url(valkey.url) as bare,
+        ):
+            client = Client(here, there, admin)
+            token = await client.mint()
+            table.add_row("Valkey's bare round trip (PING)", *await _timed(bare.ping, _WITH_VALKEY))
+            table.add_row("one Verify", *await _timed(lambda: client.is_denied(token), _WITH_VALKEY))
+            spans = [await client.until_denied() for _ in range(_WITH_VALKEY)]
+            table.add_row("with Valkey", *_row(spans))
+            os.kill(valkey.pid, signal.SIGKILL)
+            spans = [await client.until_denied(_POLL_SECONDS) for _ in range(_WITHOUT_VALKEY)]
+            table.add_row(f"Valkey down (poll interval {1000 * _POLL_SECONDS:.0f})", *_row(spans))
+    out.print(table)
+
+
+async def _timed(call: Callable[[], Awaitable[object]], count: int) -> list[str]:
+    spans = []
+    for _ in range(count):
+        began = time.perf_counter()
+        await call()
+        spans.append(time.perf_counter() - began)
+    return _row(spans)
+
+
+def _row(spans: list[float]) -> list[str]:
+    cuts = statistics.quantiles(spans, n=100, method="inclusive")
+    return [f"{1000 * span:.2f}" for span in (cuts[49], cuts[98], max(spans))] + [str(len(spans))]
+
+
+def main() -> None:
+    out = Console()
+    for store in ("SQLite", "PostgreSQL"):
+        with tempfile.TemporaryDirectory() as place:
+            directory = Path(place) / "data"
+            directory.mkdir()
+            if store == "SQLite":
+                _run(store, directory, {}, out)
+            else:
+                with PostgresServer() as postgres:
+                    _run(store, directory, {"ALMOND_DATABASE_URL": postgres.new_database()}, out)
+
+
+def _run(store: str, directory: Path, environment: dict[str, str], out: Console) -> None:
+    made = run("init", "--data-dir", str(directory), environment=environment)
+    if made.code:
+        sys.exit(made.err)
+    asyncio.run(measure(store, directory, environment, out))
+
+
+if __name__ == "__main__":
+    main()
