@@ -99,7 +99,7 @@ async def compose(settings: Settings) -> App:
         view,
         clock,
         settings.poll_interval,
-        Signals(_health_follows(health), lambda: _write_down(settings.data_dir, view)),
+        Signals(_health_follows(health), lambda: _write_down(settings.data_dir, view), health.set_feed),
     )
     elected = election(settings.database, settings.data_dir)
     relay = Relay(elected, store.revocations, feed, follower, clock, settings.poll_interval)

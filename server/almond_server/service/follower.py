@@ -56,6 +56,9 @@ class Signals:
     alarm: Callable[[], None]
     """Hears once that the store went backwards."""
 
+    feed: Callable[[str | None], None]
+    """Hears, at every turn, what an operator should know of the feed; None if nothing."""
+
 
 class Follower:
     """Applies changes to the view, in order and without gaps, and passes on what it saw first."""
@@ -208,11 +211,15 @@ class Follower:
 
     async def _tell(self) -> None:
         was_fresh: bool | None = None
+        objection: str | None = ""
         while True:
             self._view.prune()
             if self._view.is_fresh != was_fresh:
                 was_fresh = self._view.is_fresh
                 self._signals.freshness(was_fresh)
+            if self._feed.objection != objection:
+                objection = self._feed.objection
+                self._signals.feed(objection)
             await asyncio.sleep(self._poll_seconds)
 
     async def _read_feed(self) -> None:
