@@ -137,7 +137,6 @@ async def serve(settings: Settings, ready: Callable[[int], None]) -> None:
         await app.server.start()
         following = asyncio.create_task(app.run())
         following.add_done_callback(lambda _: stopping.set())
-        app.health.set(serving=True)
         if not is_loopback(settings.address):
             log.warning("server.plaintext", advice="put a proxy that speaks TLS in front: tokens are secrets")
         log.info("server.started", address=settings.address, port=port)
