@@ -101,7 +101,7 @@ async def compose(settings: Settings) -> App:
         settings.poll_interval,
         Signals(_health_follows(health), lambda: _write_down(settings.data_dir, view), health.set_feed),
     )
-    elected = election(settings.database, settings.data_dir)
+    elected = election(settings.database, settings.data_dir, settings.poll_interval)
     relay = Relay(elected, store.revocations, feed, follower, clock, settings.poll_interval)
     uses = Uses(store.tokens)
     callers = Callers(keys, view, uses, clock, settings.leeway)
