@@ -101,8 +101,12 @@ class PostgresServer:
 
     def kill(self) -> None:
         """kill -9 of the server and of every session."""
-        for process in self._processes():
+        processes = self._processes()
+        for process in processes:
             process.kill()
+        deadline = time.monotonic() + _SECONDS
+        while any(map(_is_alive, processes)) and time.monotonic() < deadline:
+            time.sleep(0.01)  # a session that is still ending would keep the next server from starting
         if self._process is not None:
             self._process.wait(_SECONDS)
 
@@ -150,6 +154,13 @@ class PostgresServer:
 def _as_postgres() -> dict[str, Any]:
     """Give up root, which PostgreSQL refuses to run as."""
     return {"user": _USER, "group": _USER, "extra_groups": []} if os.geteuid() == 0 else {}
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _free_port() -> int:

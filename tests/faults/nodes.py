@@ -9,6 +9,7 @@ import signal
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import unquote
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -20,6 +21,8 @@ from support import bearer, channel_to, eventually, on, org_wide
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from almond_server.adapters.valkey_child import ValkeyChild
 
 SECONDS = 10.0
 """How long a call may take; whoever fails has to say so well before."""
@@ -94,6 +97,11 @@ class Node(ServeProcess):
     async def turns(self, *, healthy: bool, name: str = "", seconds: float = SECONDS) -> None:
         """Look until health says so."""
         await eventually(lambda: self.is_healthy(name), lambda said: said is healthy, seconds)
+
+
+def upstream(valkey: ValkeyChild) -> str:
+    """Name a Valkey's socket to a proxy."""
+    return unquote(valkey.url.removeprefix("unix://"))
 
 
 def init(data_dir: Path, **environment: str) -> None:
