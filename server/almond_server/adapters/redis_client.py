@@ -13,6 +13,7 @@ from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.maint_notifications import MaintNotificationsConfig
 
 from almond_server.errors import StartError
 from almond_server.fan_out import FeedGarbledError, FeedUnavailableError
@@ -34,7 +35,10 @@ def client(url: str) -> Redis:
     Connects when first used.
     """
     try:
-        pool = ConnectionPool.from_url(url)
+        # The driver would turn notifications on over TCP, for which it needs another protocol than ours.
+        pool = ConnectionPool.from_url(
+            url, maint_notifications_config=MaintNotificationsConfig(enabled=False)
+        )
     except ValueError:  # its text may hold part of the password
         raise StartError("ALMOND_REDIS_URL: redis://, rediss:// or unix:// and what belongs to it.") from None
     pool.connection_kwargs.update(  # above what the URL's query may say
