@@ -29,15 +29,16 @@ async def test_what_was_revoked_while_valkey_was_away_comes_by_the_feed_when_it_
         async with Node(data_dir, valkey.url) as here, Node(data_dir, valkey.url, *SELDOM) as there:
             tokens = [await here.mint() for _ in range(40)]
             live = await here.mint()
-            await there.turns(healthy=True, name="feed")
-            for round_ in range(2):
-                some = tokens[round_ * 20 : (round_ + 1) * 20]
-                for number, each in enumerate(some):
+            await there.turns(healthy=True, name="feed", seconds=FEED_SECONDS)
+            for some, last_without in ((tokens[:20], 20), (tokens[20:], 15)):
+                for number, each in enumerate((*some, None), 1):
                     if number == 5:
                         os.kill(valkey.pid, signal.SIGKILL)
-                    if number == 15:
+                    if number == last_without + 1:
                         valkey.stop()
                         valkey = ValkeyChild(valkey_dir)
+                    if each is None:
+                        break
                     async with asyncio.timeout(1):  # whoever revokes does not wait for Valkey
                         await here.revoke(each)
                     assert await here.asked(each) is Answer.NO
@@ -46,6 +47,6 @@ async def test_what_was_revoked_while_valkey_was_away_comes_by_the_feed_when_it_
                         await there.comes_to(each, Answer.NO)
             for node in (here, there):
                 assert await node.asked(live) is Answer.YES
-                await node.turns(healthy=True, name="feed")
+                await node.turns(healthy=True, name="feed", seconds=FEED_SECONDS)
     finally:
         valkey.stop()

@@ -33,6 +33,9 @@ _BATCH: Final = 1000
 _MAX_UNPUBLISHED: Final = 10_000
 _MAX_ASKED: Final = 100
 _FEED_RETRY_SECONDS: Final = 0.5
+_TELL_SECONDS: Final = 1.0
+"""How late health may turn, however seldom the store is polled."""
+
 _REVISION_WAIT_SECONDS: Final = 0.05
 """What a change usually needs to come by the feed; who waits longer asks the store."""
 
@@ -220,7 +223,7 @@ class Follower:
             if self._feed.objection != objection:
                 objection = self._feed.objection
                 self._signals.feed(objection)
-            await asyncio.sleep(self._poll_seconds)
+            await asyncio.sleep(min(self._poll_seconds, _TELL_SECONDS))
 
     async def _read_feed(self) -> None:
         while True:
