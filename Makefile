@@ -33,13 +33,13 @@ demo: $(STAMP) ## Play the whole story once (mint, attenuate, verify, revoke, ve
 	$(BIN)/python tests/e2e/demo.py
 
 .PHONY: test
-test: $(STAMP) ## Run every test; needs Debian's postgresql, and installs it where it may
-	$(BIN)/python tests/postgres.py
+test: $(STAMP) ## Run every test; needs Debian's postgresql and faketime, and installs them where it may
+	$(BIN)/python tests/system_packages.py
 	$(BIN)/pytest -n logical --dist loadfile
 
 .PHONY: test-faults
 test-faults: $(STAMP) ## Run 1,000 rounds of random faults (half an hour); LOG=file goes on from there
-	$(BIN)/python tests/postgres.py
+	$(BIN)/python tests/system_packages.py
 	PYTHONPATH=tests $(BIN)/python tests/faults/checker.py --rounds $(or $(ROUNDS),1000) $(if $(LOG),--log $(LOG))
 
 .PHONY: check

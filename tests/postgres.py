@@ -1,7 +1,4 @@
-"""A PostgreSQL of the tests' own: the system's binaries, a directory under /tmp, a free port of loopback.
-
-Run as a program it sees to it that the binaries are there.
-"""
+"""A PostgreSQL of the tests' own: the system's binaries, a directory under /tmp, a free port of loopback."""
 
 from __future__ import annotations
 
@@ -13,7 +10,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -23,11 +19,11 @@ import psutil
 import psycopg
 from psycopg import sql
 
+from system_packages import postgres_binary
+
 PASSWORD: Final = "in-no-log-7f3a"
 _USER: Final = "postgres"
 _SECONDS: Final = 20.0
-_SYSTEM_BINARIES: Final = Path("/usr/lib/postgresql")
-_HOW: Final = "PostgreSQL is not installed, and tests need it: apt-get install postgresql"
 _OPTIONS: Final = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -84,7 +80,7 @@ class PostgresServer:
     def start(self) -> None:
         """Start it and wait until it takes connections."""
         options = [word for key, value in _OPTIONS.items() for word in ("-c", f"{key}={value}")]
-        command = [_binary("postgres"), "-D", str(self._data), "-p", str(self.port), *options]
+        command = [postgres_binary("postgres"), "-D", str(self._data), "-p", str(self.port), *options]
         with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", **_as_postgres()
@@ -106,9 +102,13 @@ class PostgresServer:
 
     def kill(self) -> None:
         """kill -9 of the server and of every session."""
-        for process in self._processes():
+        processes = self._processes()
+        for process in processes:
             with contextlib.suppress(psutil.NoSuchProcess):  # a session may end by itself
                 process.kill()
+        deadline = time.monotonic() + _SECONDS
+        while any(map(_is_alive, processes)) and time.monotonic() < deadline:
+            time.sleep(0.01)  # a session that is still ending would keep the next server from starting
         if self._process is not None:
             self._process.wait(_SECONDS)
 
@@ -150,7 +150,9 @@ class PostgresServer:
         return True
 
     def _run(self, program: str, *words: str) -> None:
-        subprocess.run([_binary(program), *words], check=True, capture_output=True, cwd="/", **_as_postgres())
+        subprocess.run(
+            [postgres_binary(program), *words], check=True, capture_output=True, cwd="/", **_as_postgres()
+        )
 
 
 def _as_postgres() -> dict[str, Any]:
@@ -158,30 +160,14 @@ def _as_postgres() -> dict[str, Any]:
     return {"user": _USER, "group": _USER, "extra_groups": []} if os.geteuid() == 0 else {}
 
 
-def _binary(program: str) -> str:
-    newest_first = sorted(_SYSTEM_BINARIES.glob("*/bin"), key=lambda path: -float(path.parent.name))
-    found = shutil.which(program, path=os.pathsep.join([*map(str, newest_first), os.environ.get("PATH", "")]))
-    if found is None:
-        raise RuntimeError(_HOW)
-    return found
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def _install() -> None:
-    try:
-        _binary("postgres")
-    except RuntimeError:
-        if os.geteuid() != 0 or not shutil.which("apt-get"):
-            sys.exit(_HOW)
-        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        for words in (["update"], ["install", "-y", "--no-install-recommends", "postgresql"]):
-            subprocess.run(["apt-get", "-q", *words], check=True, env=environment)
-
-
-if __name__ == "__main__":
-    _install()

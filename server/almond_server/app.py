@@ -99,9 +99,9 @@ async def compose(settings: Settings) -> App:
         view,
         clock,
         settings.poll_interval,
-        Signals(_health_follows(health), lambda: _write_down(settings.data_dir, view)),
+        Signals(_health_follows(health), lambda: _write_down(settings.data_dir, view), health.set_feed),
     )
-    elected = election(settings.database, settings.data_dir)
+    elected = election(settings.database, settings.data_dir, settings.poll_interval)
     relay = Relay(elected, store.revocations, feed, follower, clock, settings.poll_interval)
     uses = Uses(store.tokens)
     callers = Callers(keys, view, uses, clock, settings.leeway)
@@ -137,7 +137,6 @@ async def serve(settings: Settings, ready: Callable[[int], None]) -> None:
         await app.server.start()
         following = asyncio.create_task(app.run())
         following.add_done_callback(lambda _: stopping.set())
-        app.health.set(serving=True)
         if not is_loopback(settings.address):
             log.warning("server.plaintext", advice="put a proxy that speaks TLS in front: tokens are secrets")
         log.info("server.started", address=settings.address, port=port)

@@ -53,6 +53,14 @@ class Feed(Protocol):
     Only background tasks touch it. It raises `FeedUnavailableError` within about two seconds at most.
     """
 
+    @property
+    def objection(self) -> str | None:
+        """What an operator should hear of, in a sentence of ASCII; None if nothing, as it is being followed.
+
+        That it does not answer, takes no writes, or may drop what it holds. At most about two seconds old.
+        """
+        ...
+
     async def append(self, change: Change) -> bool:
         """Append a change for all readers; answers whether it is there now.
 

@@ -14,23 +14,43 @@ from almond_server.fan_out import FeedUnavailableError, Snapshot, Tail
 from almond_server.ports import Withdrawal
 from contract.feeds import EPOCH, KEY, NONCE, Feeds, Listener, beat, change, mark
 from contract.samples import part, whole
+from support import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
+
+    from almond_server.fan_out import Feed
 
 
 @pytest.fixture(params=["memory", "valkey"])
 async def feeds(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Feeds]:
     if request.param == "memory":
         shared = MemoryFeed()
-        yield Feeds(shared, shared)
+        yield Feeds(shared, shared, shared.cut)
         return
     with ValkeyChild(tmp_path) as child:
         mine, theirs = RedisFeed(child.url, KEY, EPOCH), RedisFeed(child.url, KEY, EPOCH)
-        yield Feeds(mine, theirs)
+        yield Feeds(mine, theirs, child.stop)
         await mine.close()
         await theirs.close()
+
+
+async def objects(feed: Feed) -> str | None:
+    return feed.objection
+
+
+async def test_nothing_is_objected_to_a_feed_that_is_followed_and_something_to_one_that_is_gone(
+    feeds: Feeds,
+) -> None:
+    assert feeds.mine.objection
+    async with Listener(feeds.mine):
+        await eventually(lambda: objects(feeds.mine), lambda objection: objection is None)
+        feeds.cut()
+        objection = await eventually(lambda: objects(feeds.mine), bool)
+        assert objection is not None
+        assert objection.isascii()
+        assert objection.isprintable()
 
 
 async def test_changes_arrive_whole_and_in_order(feeds: Feeds) -> None:

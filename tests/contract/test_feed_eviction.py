@@ -1,16 +1,46 @@
-"""A Redis that may drop keys to make room is said to be one, once."""
+"""A Redis that may drop keys to make room, or takes no writes, is said to be one."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import pytest
 import redis
 from structlog.testing import capture_logs
 
 from almond_server.adapters.redis_feed import RedisFeed
-from almond_server.adapters.valkey_child import ValkeyChild
+from almond_server.fan_out import FeedUnavailableError
+from contract.feeds import EPOCH, KEY, NONCE, Listener
+from support import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from almond_server.adapters.valkey_child import ValkeyChild
+
+
+@pytest.fixture
+async def feed(valkey: ValkeyChild) -> AsyncIterator[RedisFeed]:
+    made = RedisFeed(valkey.url, KEY, EPOCH)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def admin(valkey: ValkeyChild) -> Iterator[Any]:
+    with redis.Redis.from_url(valkey.url) as client:
+        yield client
+
+
+async def _objection(feed: RedisFeed, word: str | None) -> str | None:
+    """Wait for an objection with a word in it, or for none; fails with what it stayed."""
+
+    async def look() -> str | None:
+        return feed.objection
+
+    return await eventually(look, lambda said: said is None if word is None else word in (said or ""))
 
 
 async def _read_shortly(feed: RedisFeed) -> None:
@@ -20,29 +50,58 @@ async def _read_shortly(feed: RedisFeed) -> None:
                 raise AssertionError("nothing was published")
 
 
-async def test_a_policy_that_may_drop_keys_is_warned_of_once(valkey: ValkeyChild) -> None:
-    feed = RedisFeed(valkey.url, bytes(32), "0123abcd")
-    with redis.Redis.from_url(valkey.url) as direct, capture_logs() as logged:
+async def test_a_policy_that_may_drop_keys_is_warned_of_once(feed: RedisFeed, admin: Any) -> None:
+    with capture_logs() as logged:
         await _read_shortly(feed)
         assert logged == []
-        admin: Any = direct
         admin.config_set("maxmemory-policy", "allkeys-lru")
         await _read_shortly(feed)
         await _read_shortly(feed)
-    await feed.close()
     (warned,) = logged
     assert (warned["event"], warned["policy"]) == ("feed.may_evict", "allkeys-lru")
 
 
-async def test_a_user_who_may_not_ask_reads_all_the_same(valkey: ValkeyChild) -> None:
-    with redis.Redis.from_url(valkey.url) as direct:
-        admin: Any = direct
-        admin.acl_setuser(
-            "reader", enabled=True, nopass=True, categories=["+@all"], commands=["-info"], keys=["*"]
-        )
-    separator = "&" if "?" in valkey.url else "?"
-    feed = RedisFeed(f"{valkey.url}{separator}username=reader&password=x", bytes(32), "0123abcd")
+async def test_every_turn_of_the_policy_is_heard_of_while_the_feed_is_read(
+    feed: RedisFeed, admin: Any
+) -> None:
     with capture_logs() as logged:
-        await _read_shortly(feed)
+        async with Listener(feed):
+            await _objection(feed, None)
+            for policy in ("allkeys-random", "volatile-lru"):
+                admin.config_set("maxmemory-policy", policy)
+                assert "noeviction" in str(await _objection(feed, policy))
+            admin.config_set("maxmemory-policy", "noeviction")
+            await _objection(feed, None)
+    events = [(each["event"], each["policy"]) for each in logged]
+    assert events == [
+        ("feed.may_evict", "allkeys-random"),
+        ("feed.may_evict", "volatile-lru"),
+        ("feed.evicts_no_more", "noeviction"),
+    ]
+
+
+async def test_a_redis_that_takes_no_writes_is_objected_to_until_it_does(feed: RedisFeed, admin: Any) -> None:
+    async with Listener(feed):
+        await _objection(feed, None)
+        admin.config_set("maxmemory", 1)
+        with pytest.raises(FeedUnavailableError):
+            await feed.ask(NONCE)
+        assert "no writes" in str(feed.objection)
+        admin.config_set("maxmemory", 0)
+        await feed.ask(NONCE)
+        assert feed.objection is None
+
+
+async def test_a_user_who_may_not_ask_reads_all_the_same_and_health_says_so(
+    valkey: ValkeyChild, admin: Any
+) -> None:
+    admin.acl_setuser(
+        "reader", enabled=True, nopass=True, categories=["+@all"], commands=["-info"], keys=["*"]
+    )
+    separator = "&" if "?" in valkey.url else "?"
+    feed = RedisFeed(f"{valkey.url}{separator}username=reader&password=x", KEY, EPOCH)
+    with capture_logs() as logged:
+        async with Listener(feed):
+            assert "INFO" in str(await _objection(feed, "INFO"))
     await feed.close()
     assert logged == []

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import os
 import sqlite3
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -20,6 +24,9 @@ from almond_server.adapters.sql.tables import METADATA
 from almond_server.errors import StartError, StoreUnavailableError
 from almond_server.ports import SealedKey
 from contract.samples import EVERYTHING, NOW, OPERATOR, record, whole
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 SERVER = Path(__file__).resolve().parents[2] / "server"
 
@@ -184,6 +191,24 @@ async def test_a_writer_that_never_ends_makes_the_store_unavailable(store: Store
     assert (await store.revocations.reading(NOW)).number == 0
     other.close()
     assert (await store.revocations.withdraw([whole("t")], OPERATOR, "", None, NOW)).number == 1
+
+
+async def test_a_failure_that_nobody_waits_for_any_more_is_not_printed(store: Store) -> None:
+    def work(connection: Connection) -> None:
+        time.sleep(0.1)
+        connection.exec_driver_sql("SELECT * FROM nowhere")
+
+    printed: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: printed.append(context))
+    asking = asyncio.create_task(store.database.read(work))
+    await asyncio.sleep(0.02)
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    with pytest.raises(StoreUnavailableError):
+        await store.database.read(work)  # after it, on the same thread
+    del asking
+    gc.collect()
+    assert printed == []
 
 
 async def test_a_closed_store_is_unavailable(database: Path) -> None:

@@ -8,11 +8,13 @@ from typing import Any
 import grpc
 import pytest
 import pytest_asyncio
+import redis
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from almond_server.rpc.health import LIVE, SERVICE, Health
+from almond.v1 import decision_pb2
+from almond_server.rpc.health import DETAIL, FEED, LIVE, SERVICE, Health
 from almond_server.rpc.interceptor import Edge
-from support import channel_to, refusal
+from support import Almond, channel_to, eventually, on, org_wide, refusal
 
 pytestmark = pytest.mark.asyncio(loop_scope="function")
 
@@ -51,6 +53,51 @@ async def test_it_follows_what_is_set_until_it_leaves(served: tuple[Health, Any]
     health.set(serving=True)
     assert await _check(stub, name) == Response.NOT_SERVING
     assert await _check(stub, LIVE) == Response.SERVING
+
+
+async def _check_feed(stub: Any) -> tuple[int, str | None]:
+    call = stub.Check(_asking(FEED))
+    status = int((await call).status)
+    return status, dict(tuple(await call.trailing_metadata())).get(DETAIL)
+
+
+async def test_the_feed_has_a_health_of_its_own_with_a_reason_in_words(served: tuple[Health, Any]) -> None:
+    health, stub = served
+    assert (await _check_feed(stub))[0] == Response.NOT_SERVING
+    watch = stub.Watch(_asking(FEED))
+    assert (await watch.read()).status == Response.NOT_SERVING
+    for serving in (True, False):
+        health.set(serving=serving)
+        for objection, status in ((None, Response.SERVING), ("it may drop keys", Response.NOT_SERVING)):
+            health.set_feed(objection)
+            assert await _check_feed(stub) == (status, objection)
+            assert (await watch.read()).status == status
+            others = [await _check(stub, name) for name in ("", SERVICE)]
+            assert others == [Response.SERVING if serving else Response.NOT_SERVING] * 2
+            assert await _check(stub, LIVE) == Response.SERVING
+
+
+async def test_a_server_says_of_its_redis_what_it_hears(service: Almond) -> None:
+    stub: Any = health_pb2_grpc.HealthStub(service.channel)
+
+    async def look() -> tuple[int, str | None]:
+        return await _check_feed(stub)
+
+    async def is_told(status: int, word: str) -> None:
+        await eventually(look, lambda told: told[0] == status and word in (told[1] or ""))
+        assert await _check(stub, "") == Response.SERVING
+
+    await is_told(Response.SERVING, "")
+    with redis.Redis.from_url(service.valkey.url) as direct:
+        admin: Any = direct
+        admin.config_set("maxmemory-policy", "allkeys-lfu")
+        await is_told(Response.NOT_SERVING, "allkeys-lfu")
+        admin.config_set("maxmemory-policy", "noeviction")
+        await is_told(Response.SERVING, "")
+    service.valkey.stop()
+    await is_told(Response.NOT_SERVING, "does not answer")
+    token = (await service.mint(org_wide())).token
+    assert (await service.verify(token, on("acme"))).outcome == decision_pb2.OUTCOME_ALLOWED
 
 
 async def test_an_unknown_name_is_not_found_and_can_be_watched(served: tuple[Health, Any]) -> None:

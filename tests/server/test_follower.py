@@ -38,7 +38,8 @@ class Server:
         self.view = RevocationView(store.epoch, 5.0, clock)
         self.turns: list[bool] = []
         self.alarms = 0
-        signals = Signals(self.turns.append, self._alarm)
+        self.objections: list[str | None] = []
+        signals = Signals(self.turns.append, self._alarm, self.objections.append)
         self.follower = Follower(self.revocations, feed, self.view, clock, poll_seconds, signals)
 
     def _alarm(self) -> None:

@@ -37,7 +37,12 @@ class Node:
         self.revocations = Cuttable(store)
         self.view = RevocationView(store.epoch, 5.0, clock)
         self.follower = Follower(
-            self.revocations, feed, self.view, clock, OFTEN, Signals(lambda _: None, self._alarm)
+            self.revocations,
+            feed,
+            self.view,
+            clock,
+            OFTEN,
+            Signals(lambda _: None, self._alarm, lambda _: None),
         )
         self.relay = Relay(MemoryElection(box), self.revocations, feed, self.follower, clock, OFTEN)
 

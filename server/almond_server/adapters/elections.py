@@ -1,6 +1,7 @@
 """Elections of the relay: a lock on a file, an advisory lock in PostgreSQL, and one in memory for tests.
 
-Both locks go with the process that holds them, however it ends; and PostgreSQL's with the connection.
+Both locks go with the process that holds them, however it ends; PostgreSQL's also with the connection, and
+when the process is paused.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import fcntl
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError
@@ -24,11 +25,18 @@ if TYPE_CHECKING:
     from almond_server.fan_out import Election
 
 
-def election(location: Location, data_dir: Path) -> Election:
-    """Return the election for the servers on a store: those on an SQLite file share its directory."""
+_WORK_SECONDS: Final = 3.0
+"""What a relay's work takes at most, unless something is slow; then another may as well be it."""
+
+
+def election(location: Location, data_dir: Path, turn_seconds: float) -> Election:
+    """Return the election for the servers on a store: those on an SQLite file share its directory.
+
+    A relay asks whether it still is one every `turn_seconds`, and what its work takes.
+    """
     if isinstance(location, Path):
         return FileElection(data_dir / "relay.lock")
-    return PostgresElection(location)
+    return PostgresElection(location, turn_seconds)
 
 
 class FileElection:
@@ -62,9 +70,12 @@ class FileElection:
 class PostgresElection:
     """Implements `fan_out.Election` among the sessions of one database, with a connection of its own."""
 
-    def __init__(self, url: str) -> None:
-        """Take where the database is; nothing is connected yet."""
-        self._engine = postgres.looking(url)
+    def __init__(self, url: str, turn_seconds: float) -> None:
+        """Take where the database is, and how often a relay asks; nothing is connected yet.
+
+        The database itself releases the lock of one that asks no more, though its connection stands.
+        """
+        self._engine = postgres.holding(url, turn_seconds + _WORK_SECONDS)
         self._session: Connection | None = None
         self._thread = ThreadPoolExecutor(1, "almond-election")
 

@@ -26,6 +26,11 @@ class MemoryFeed:
         self._kept: tuple[int, bytes, list[Sequence[Withdrawal]]] | None = None
         self._news = asyncio.Event()
 
+    @property
+    def objection(self) -> str | None:
+        """Say what is wrong with it now."""
+        return None if self._available and self.readers else "the feed is not read"
+
     def cut(self) -> None:
         """Fail from now on, as if the network was down, until `mend`."""
         self._available = False

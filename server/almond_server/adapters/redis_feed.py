@@ -15,8 +15,9 @@ import structlog
 from almond_server.adapters.feed_entry import Codec
 from almond_server.adapters.feed_parts import LAST, Assembly, split
 from almond_server.adapters.redis_client import BLOCK_MS, answer, client
+from almond_server.adapters.redis_condition import RedisCondition
 from almond_server.adapters.redis_snapshot import RedisSnapshot
-from almond_server.fan_out import Beat, FeedGarbledError, FeedUnavailableError, Snapshot, Tail
+from almond_server.fan_out import Beat, FeedGarbledError, Snapshot, Tail
 from almond_server.ports import Change, Withdrawal
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ _NONCE_BYTES: Final = 8
 _AT_ONCE: Final = 100
 _AGAIN_SECONDS: Final = 1.0
 _WARN_SECONDS: Final = 60.0
-_SAFE_POLICY: Final = "noeviction"
 
 _APPEND: Final = """
 local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
@@ -67,7 +67,12 @@ class RedisFeed:
             f"{prefix}:{name}" for name in ("changes", "beats", "asked")
         )
         self._warned_at: float | None = None
-        self._policy = _SAFE_POLICY
+        self._condition = RedisCondition()
+
+    @property
+    def objection(self) -> str | None:
+        """Say what is wrong with it now."""
+        return self._condition.objection
 
     async def append(self, change: Change) -> bool:
         """Append a change, in parts if it is large, after the one before it."""
@@ -102,7 +107,8 @@ class RedisFeed:
         """Ask the relay to name a nonce in its next heartbeat."""
         async with self._writing.pipeline(transaction=False) as commands:
             _ = commands.rpush(self._asked, nonce), commands.ltrim(self._asked, -_MAX_ASKED, -1)
-            await answer(commands.execute())
+            with self._condition.writing():
+                await answer(commands.execute())
 
     async def asked(self) -> Sequence[bytes]:
         """Take the nonces of those who asked."""
@@ -116,15 +122,16 @@ class RedisFeed:
 
     async def follow(self, seen: Callable[[], int]) -> AsyncIterator[Change | Beat | None]:
         """Yield changes and heartbeats, and None for what is not genuine or not whole."""
-        await self._look_at_policy()
         while True:
+            await self._condition.look(self._reading)
             # From the view's own revision, again and again: whatever was flushed, restarted or written to the
             # end of the stream, the next round is right. Never from `$`, which would skip entries.
             positions = {self._changes: _id((seen(), LAST)), self._beats: "0-0"}
             assembly, ends = Assembly(), time.monotonic() + _AGAIN_SECONDS
             while time.monotonic() < ends:
                 streams: Any = positions
-                read: Any = await answer(self._reading.xread(streams, count=_AT_ONCE, block=BLOCK_MS))
+                with self._condition.reading():
+                    read: Any = await answer(self._reading.xread(streams, count=_AT_ONCE, block=BLOCK_MS))
                 for stream, entry_id, fields in _flat(read):
                     positions[stream] = entry_id
                     if stream == self._beats:
@@ -166,16 +173,6 @@ class RedisFeed:
             self._warned_at = now
             log.warning("feed.entry_rejected", entry=entry_id, advice="somebody else writes to this Redis")
         return read
-
-    async def _look_at_policy(self) -> None:
-        try:
-            memory: Any = await answer(self._reading.info("memory"))
-        except FeedUnavailableError:  # INFO may be forbidden; a server that is down shows at the next command
-            return
-        policy, before = str(memory.get("maxmemory_policy", _SAFE_POLICY)), self._policy
-        self._policy = policy
-        if policy not in {_SAFE_POLICY, before}:
-            log.warning("feed.may_evict", policy=policy, advice="set maxmemory-policy to noeviction")
 
 
 async def epochs(url: str) -> list[str]:

@@ -33,6 +33,9 @@ _BATCH: Final = 1000
 _MAX_UNPUBLISHED: Final = 10_000
 _MAX_ASKED: Final = 100
 _FEED_RETRY_SECONDS: Final = 0.5
+_TELL_SECONDS: Final = 1.0
+"""How late health may turn, however seldom the store is polled."""
+
 _REVISION_WAIT_SECONDS: Final = 0.05
 """What a change usually needs to come by the feed; who waits longer asks the store."""
 
@@ -55,6 +58,9 @@ class Signals:
 
     alarm: Callable[[], None]
     """Hears once that the store went backwards."""
+
+    feed: Callable[[str | None], None]
+    """Hears, at every turn, what an operator should know of the feed; None if nothing."""
 
 
 class Follower:
@@ -208,12 +214,16 @@ class Follower:
 
     async def _tell(self) -> None:
         was_fresh: bool | None = None
+        objection: str | None = ""
         while True:
             self._view.prune()
             if self._view.is_fresh != was_fresh:
                 was_fresh = self._view.is_fresh
                 self._signals.freshness(was_fresh)
-            await asyncio.sleep(self._poll_seconds)
+            if self._feed.objection != objection:
+                objection = self._feed.objection
+                self._signals.feed(objection)
+            await asyncio.sleep(min(self._poll_seconds, _TELL_SECONDS))
 
     async def _read_feed(self) -> None:
         while True:

@@ -49,4 +49,6 @@ async def run(executor: ThreadPoolExecutor, function: Callable[[], T]) -> T:
         running = asyncio.get_running_loop().run_in_executor(executor, function)
     except RuntimeError:  # what an executor answers after `close`
         raise StoreUnavailableError("The store is closed: this server is stopping.") from None
+    # Its caller may have gone when it fails: that is no news for the loop to print.
+    running.add_done_callback(lambda done: done.cancelled() or done.exception())
     return await asyncio.shield(running)

@@ -104,6 +104,17 @@ def looking(url: str) -> Engine:
     return engine
 
 
+def holding(url: str, idle_seconds: float) -> Engine:
+    """Return an engine for sessions that hold a lock.
+
+    The database ends one that was not used for `idle_seconds`: its holder is paused, or cut off.
+    """
+    kept = {**_SESSION, "idle_session_timeout": str(max(1, round(idle_seconds * 1000)))}
+    engine = _engine(url, kept, poolclass=NullPool)
+    _give_up_on_silence(engine)
+    return engine
+
+
 def name(url: str) -> str:
     """Name a database to a person: host, port and database, never who connects nor with what."""
     parsed = _parse(url)

@@ -1,0 +1,125 @@
+"""A server's clock is stepped by an hour: it answers nobody and tells the store nothing, until it is back.
+
+Only the wall clock is: that is what an operator, NTP or a resumed machine steps.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from almond_server import places
+from almond_server.adapters.valkey_child import ValkeyChild
+from faults.nodes import Answer, Node, init
+from system_packages import faketime_library
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+HOUR = 3600
+TURN_SECONDS = 2.0
+"""Within which health has to turn, and a server that is back to answer."""
+
+
+class NodeWithAClock(Node):
+    """A server that a file tells how many seconds its wall clock is off."""
+
+    def __init__(self, data_dir: Path, redis_url: str, off: int, **environment: str) -> None:
+        self._off = data_dir.with_name("off")
+        self.step(off)
+        faked = {
+            "LD_PRELOAD": faketime_library(),
+            "FAKETIME_TIMESTAMP_FILE": str(self._off),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "NO_FAKE_STAT": "1",
+        }
+        super().__init__(data_dir, redis_url, "--poll-interval", "0.1", **faked, **environment)
+
+    def step(self, off: int) -> None:
+        new = self._off.with_suffix(".new")
+        new.write_text(f"{off:+d}\n")
+        new.rename(self._off)  # at once: half a number would be another clock
+
+
+@pytest.fixture
+def valkey(tmp_path: Path) -> Iterator[ValkeyChild]:
+    place = tmp_path / "valkey"
+    place.mkdir()
+    with ValkeyChild(place) as child:
+        yield child
+
+
+@pytest.fixture
+def environment(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
+    """The settings of servers on a new store."""
+    chosen = {}
+    if kind == "postgres":
+        chosen["ALMOND_DATABASE_URL"] = request.getfixturevalue("postgres").new_database()
+    init(tmp_path / "data", **chosen)
+    return chosen
+
+
+def _store_clock(data_dir: Path, environment: dict[str, str]) -> int:
+    """Read the time that the store keeps."""
+    question = "SELECT clock FROM store"
+    if environment:
+        with psycopg.connect(environment["ALMOND_DATABASE_URL"]) as session:
+            row = session.execute(question).fetchone()
+    else:
+        with closing(sqlite3.connect(places.database(data_dir))) as connection:
+            row = connection.execute(question).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+async def test_a_server_whose_clock_is_stepped_is_silent_until_it_is_back(
+    tmp_path: Path, valkey: ValkeyChild, environment: dict[str, str]
+) -> None:
+    data_dir = tmp_path / "data"
+    async with (
+        NodeWithAClock(data_dir, valkey.url, 0, **environment) as stepped,
+        Node(data_dir, valkey.url, **environment) as right,
+    ):
+        token = await stepped.mint()
+        for off in (HOUR, -HOUR):
+            gone = await right.mint()
+            assert await stepped.asked(token) is Answer.YES
+            stepped.step(off)
+            assert await stepped.asked(token) is Answer.NOBODY_KNOWS  # at once
+            await stepped.turns(healthy=False, seconds=TURN_SECONDS)
+            await right.revoke(gone)  # writes down what time the store was told it is
+            assert abs(_store_clock(data_dir, environment) - time.time()) < 10
+            assert (await right.asked(gone), await right.asked(token)) == (Answer.NO, Answer.YES)
+            assert await right.is_healthy()
+            assert await stepped.asked(token) is Answer.NOBODY_KNOWS
+            stepped.step(0)
+            await stepped.turns(healthy=True, seconds=TURN_SECONDS)
+            assert await stepped.asked(token) is Answer.YES
+            await stepped.comes_to(gone, Answer.NO, TURN_SECONDS)
+
+
+# An SQLite store has no clock but its servers': one that starts ahead of it may have been away for long.
+@pytest.mark.parametrize(("kind", "offs"), [("sqlite", [-HOUR]), ("postgres", [HOUR, -HOUR])])
+async def test_a_server_that_starts_with_a_wrong_clock_does_not_serve_and_says_so(
+    tmp_path: Path, valkey: ValkeyChild, environment: dict[str, str], offs: list[int]
+) -> None:
+    data_dir = tmp_path / "data"
+    async with Node(data_dir, valkey.url, **environment) as right:
+        token = await right.mint()
+        for off in offs:
+            async with NodeWithAClock(data_dir, valkey.url, off, **environment) as wrong:
+                assert await wrong.asked(token) is Answer.NOBODY_KNOWS
+                assert not await wrong.is_healthy()
+                assert await right.asked(token) is Answer.YES
+                wrong.eventually(lambda: "clock differs" in wrong.log.read_text())
+                wrong.step(0)
+                await wrong.turns(healthy=True, seconds=TURN_SECONDS)
+                assert await wrong.asked(token) is Answer.YES
