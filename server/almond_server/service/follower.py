@@ -33,6 +33,9 @@ _BATCH: Final = 1000
 _MAX_UNPUBLISHED: Final = 10_000
 _MAX_ASKED: Final = 100
 _FEED_RETRY_SECONDS: Final = 0.5
+_DOUBT_SECONDS: Final = 0.02
+"""Between two readings of the store at least, whoever fills the feed with what is to be doubted."""
+
 _REVISION_WAIT_SECONDS: Final = 0.05
 """What a change usually needs to come by the feed; who waits longer asks the store."""
 
@@ -204,6 +207,7 @@ class Follower:
             unread = ""
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._poll_seconds):
+                    await asyncio.sleep(_DOUBT_SECONDS)
                     await self._doubted.wait()
 
     async def _tell(self) -> None:
