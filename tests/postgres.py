@@ -39,7 +39,8 @@ _OPTIONS: Final = {
 class PostgresServer:
     """A running server with databases; it can be stopped, killed, paused and started again."""
 
-    def __init__(self) -> None:
+    def __init__(self, copy_of: Self | None = None) -> None:
+        """Start a new one, or a standby of another one."""
         self.directory = Path(
             tempfile.mkdtemp(prefix="almond-postgres-", dir="/tmp")
         )  # initdb as another user
@@ -49,6 +50,12 @@ class PostgresServer:
         if os.geteuid() == 0:
             entry = pwd.getpwnam(_USER)
             os.chown(self.directory, entry.pw_uid, entry.pw_gid)
+        if copy_of is not None:
+            self._run(
+                "pg_basebackup", "-D", str(self._data), "-d", copy_of.url("postgres"), "-R", "-c", "fast"
+            )
+            self.start()
+            return
         password = self.directory / "password"
         password.write_text(PASSWORD)
         password.chmod(0o644)
@@ -76,6 +83,10 @@ class PostgresServer:
         with psycopg.connect(self.url(database), autocommit=True) as connection:
             cursor = connection.execute(statement)
             return cursor.fetchall() if cursor.description else []
+
+    def standby(self) -> PostgresServer:
+        """Start a standby of this one, which reads and never writes."""
+        return PostgresServer(self)
 
     def start(self) -> None:
         """Start it and wait until it takes connections."""

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from almond_core.errors import FieldError
 from almond_server import places, unhealed
 from almond_server.adapters import master_key
 from almond_server.adapters.clock import SystemClock
@@ -19,13 +20,14 @@ from almond_server.adapters.sql import sqlite
 from almond_server.adapters.sql.store import open_store
 from almond_server.errors import StartError
 from almond_server.fan_out import FeedUnavailableError
-from almond_server.ports import Actor, Withdrawal
+from almond_server.ports import Actor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
 
     from almond_server.adapters.sql.database import Location
     from almond_server.adapters.sql.store import Store
+    from almond_server.ports import Withdrawal
 
 _OPERATOR: Final = Actor("operator")
 _BATCH: Final = 1000
@@ -80,7 +82,7 @@ async def restored(
         if redis_url is not None:
             done.entries["Redis"] = await _from_redis(store, redis_url, master_key.feed_key(master))
         if audit is not None:
-            withdrawals = [await _withdrawal(store, target) for target in rows]
+            withdrawals = [await _with_its_end(store, each) for each in rows]
             done.entries[audit.name] = await _put_back(store, withdrawals, f"restored from {audit.name}")
         done.epoch = await _epoch(store, is_new=True)
         return done
@@ -137,17 +139,15 @@ async def _epoch(store: Store, *, is_new: bool) -> str:
     return (await store.revocations.begin_epoch(_OPERATOR, now)).epoch
 
 
-async def _withdrawal(store: Store, target: str) -> Withdrawal:
-    token_id, _, branch = target.partition("/")
-    record = await store.tokens.get(token_id)  # of a token minted after the backup there is none
-    return Withdrawal(
-        token_id, bytes.fromhex(branch) if branch else None, None if record is None else record.expires_at
-    )
+async def _with_its_end(store: Store, withdrawal: Withdrawal) -> Withdrawal:
+    record = await store.tokens.get(withdrawal.token_id)  # of a token minted after the backup there is none
+    return replace(withdrawal, ends_at=None if record is None else record.expires_at)
 
 
-def _audit_rows(path: Path) -> list[str]:
+def _audit_rows(path: Path) -> list[Withdrawal]:
     try:
         rows: Iterable[dict[str, str]] = map(json.loads, path.read_text().splitlines())
-        return [row["target"] for row in rows if row["action"] == "token.revoked"]
-    except (OSError, ValueError, TypeError, KeyError):
+        targets = [row["target"].partition("/") for row in rows if row["action"] == "token.revoked"]
+        return [unhealed.withdrawal(token_id, branch, None) for token_id, _, branch in targets]
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, FieldError):
         raise StartError(f"{path} is not what `almond audit export` writes.") from None

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from almond_core.crypto import BRANCH_ID_BYTES
+from almond_core.errors import FieldError
+from almond_core.model import token_id_bytes
 from almond_server.errors import StartError
 from almond_server.ports import Withdrawal
 from almond_server.secret_file import write_secret
@@ -38,12 +41,24 @@ def read(path: Path) -> list[Withdrawal]:
         head, *lines = path.read_text().splitlines()
         _ = json.loads(head)["epoch"]
         rows = [json.loads(line) for line in lines]
-        return [
-            Withdrawal(str(token_id), bytes.fromhex(branch) if branch else None, ends_at)
-            for token_id, branch, ends_at in rows
-        ]
-    except (OSError, ValueError, TypeError, KeyError):
+        return [withdrawal(*row) for row in rows]
+    except (OSError, ValueError, TypeError, KeyError, FieldError):
         raise StartError(f"{path} is not a file that a server wrote for `almond store heal`.") from None
+
+
+def withdrawal(token_id: Any, branch: Any, ends_at: Any) -> Withdrawal:
+    """Read the parts of a withdrawal; `branch` is in hex.
+
+    Raises `ValueError`, `TypeError` or `FieldError` for what no server wrote: from the store it would get
+    into every server's view.
+    """
+    token_id_bytes(token_id)
+    branch_id = bytes.fromhex(branch) if branch else None
+    if branch_id is not None and len(branch_id) != BRANCH_ID_BYTES:
+        raise ValueError
+    if ends_at is not None and type(ends_at) is not int:
+        raise TypeError
+    return Withdrawal(token_id, branch_id, ends_at)
 
 
 def pending(data_dir: Path) -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import signal
 import sys
 import time
@@ -63,6 +64,17 @@ async def test_who_resigns_makes_room_and_may_stand_again(candidates: list[Elect
     assert not await third.is_won()
     await second.resign()
     assert await eventually(first.is_won, bool)
+
+
+async def test_who_may_open_no_more_files_is_not_elected_and_lives_on(tmp_path: Path) -> None:
+    mine, most = FileElection(tmp_path / "relay.lock"), resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, most[1]))
+    try:
+        assert not await mine.is_won()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, most)
+    assert await mine.is_won()
+    await mine.resign()
 
 
 async def holder(where: Location, data_dir: Path) -> asyncio.subprocess.Process:

@@ -182,6 +182,36 @@ async def test_sessions_are_durable_and_bounded_whatever_the_server_defaults_to(
     await store.close()
 
 
+async def test_a_standby_is_no_store_until_it_is_promoted(own_server: PostgresServer) -> None:
+    url = own_server.new_database()
+    migrate(url)
+    with own_server.standby() as standby:
+        its_url = url.replace(f":{own_server.port}/", f":{standby.port}/")
+        with pytest.raises(StartError):
+            check(its_url)
+        both = (f"127.0.0.1:{each.port}" for each in (standby, own_server))
+        name = url.rpartition("/")[2]
+        store = open_store(
+            f"postgresql://postgres:{PASSWORD}@/{name}?" + "&".join(f"host={at}" for at in both)
+        )
+        await withdraw(store, "a")
+        assert (await store.revocations.reading(NOW)).number == 1
+        await store.close()
+        standby.execute(sql.SQL("SELECT {}()").format(sql.Identifier("pg_promote")))
+        check(its_url)
+
+
+@pytest.mark.parametrize("setting", ["synchronous_commit = off", "lock_timeout = 0"])
+def test_a_session_that_does_not_keep_its_settings_is_refused(postgres_url: str, setting: str) -> None:
+    engine = adapter.looking(postgres_url)
+    with engine.connect() as connection:
+        adapter.must_keep_settings(connection, postgres_url)
+        connection.exec_driver_sql(f"SET {setting}")  # what a pooler's session has, which began otherwise
+        with pytest.raises(StartError, match="PgBouncer"):
+            adapter.must_keep_settings(connection, postgres_url)
+    engine.dispose()
+
+
 async def test_the_stores_time_is_the_databases_whatever_it_is_told(postgres_url: str) -> None:
     store = open_store(postgres_url)
     for told in (0, NOW * 2):

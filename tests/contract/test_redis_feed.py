@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
 from almond_server.adapters.feed_entry import Codec, Head, Part
-from almond_server.adapters.redis_feed import RedisFeed
+from almond_server.adapters.redis_feed import RedisFeed, epochs
 from almond_server.errors import StartError
 from almond_server.fan_out import FeedGarbledError, FeedUnavailableError, Snapshot, Tail
 from almond_server.ports import Change
@@ -138,6 +138,67 @@ async def test_a_key_of_another_type_is_garbled_until_a_restart(
         await work()
     await feed.restart()
     await work()
+
+
+@pytest.mark.parametrize("key", [CHANGES, BEATS])
+async def test_a_stream_whose_ids_are_used_up_is_garbled_until_a_restart(
+    feed: RedisFeed, redis: Any, key: str
+) -> None:
+    await redis.xadd(key, {"x": "y"}, id=f"{2**64 - 1}-{2**64 - 1}")
+    await redis.xdel(key, f"{2**64 - 1}-{2**64 - 1}")  # the stream remembers it
+    with pytest.raises(FeedGarbledError):
+        await (feed.append(change(1)) if key == CHANGES else feed.beat(beat(1)))
+    await feed.restart()
+    assert await feed.append(change(1))
+    await feed.beat(beat(1))
+
+
+@pytest.mark.parametrize("key", ["head", "chunk", "changes"])
+async def test_what_is_genuine_is_recalled_beside_a_key_of_another_type(
+    feed: RedisFeed, redis: Any, key: str
+) -> None:
+    await feed.keep(Snapshot(1, mark(1), _pages([whole("a")], [whole("b")])))
+    await feed.append(Change(2, mark(2), mark(1), (whole("c"),)))
+    chunks = [each for each in await redis.keys(f"{HEAD}:*") if each.endswith(b":0")]
+    spoilt, left = {
+        "head": (HEAD, {"c"}),
+        "chunk": (chunks[0], {"b", "c"}),
+        "changes": (CHANGES, {"a", "b"}),
+    }[key]
+    await redis.set(spoilt, "mine now")
+    assert {each.token_id async for page in feed.recall() for each in page} == left
+
+
+async def test_only_epochs_that_can_be_ours_are_found(
+    feed: RedisFeed, redis: Any, valkey: ValkeyChild
+) -> None:
+    await feed.append(change(1))
+    for key in (
+        b"{almond}:\xff\xfe:changes",
+        "{almond}:",
+        "{almond}:0123ABCD:changes",
+        "{almond}:x:snapshot",
+    ):
+        await redis.set(key, "mine now")
+    assert await epochs(valkey.url) == [EPOCH]
+
+
+@pytest.mark.parametrize("said", [b":not a number\r\n", b"$-9x\r\n", b"*1\r\n" * 10_000, b"SSH-2.0\r\n"])
+async def test_a_service_that_is_no_redis_is_unavailable(said: bytes) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(4096):
+            writer.write(said)
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1") as server:
+        port = server.sockets[0].getsockname()[1]
+        feed = RedisFeed(f"redis://127.0.0.1:{port}", KEY, EPOCH)
+        for call in (feed.append(change(1)), feed.tail(), feed.ask(NONCE), feed.snapshot()):
+            with pytest.raises(FeedUnavailableError):
+                await call
+        with pytest.raises(FeedUnavailableError):
+            await anext(aiter(feed.follow(lambda: 0)))
+        await feed.close()
 
 
 async def test_parts_that_do_not_belong_together_make_no_change(feed: RedisFeed, redis: Any) -> None:
@@ -336,3 +397,8 @@ async def test_the_url_cannot_lengthen_the_time_limits(valkey: ValkeyChild) -> N
 
 async def _page(entries: Sequence[Withdrawal]) -> AsyncIterator[Sequence[Withdrawal]]:
     yield entries
+
+
+async def _pages(*pages: Sequence[Withdrawal]) -> AsyncIterator[Sequence[Withdrawal]]:
+    for each in pages:
+        yield each

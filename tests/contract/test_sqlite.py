@@ -183,6 +183,16 @@ async def test_a_full_disk_changes_nothing_and_is_told(store: Store) -> None:
     assert done.number == refused + 1
 
 
+async def test_a_store_without_its_newest_revision_is_unavailable(store: Store, database: Path) -> None:
+    await store.revocations.withdraw([whole("a")], OPERATOR, "", None, NOW)
+    with sqlite3.connect(database) as other:  # as between two statements of a restore
+        other.execute("DELETE FROM revisions")
+    with pytest.raises(StoreUnavailableError):
+        await store.revocations.reading(NOW)
+    with pytest.raises(StoreUnavailableError):
+        await store.revocations.withdraw([whole("b")], OPERATOR, "", None, NOW)
+
+
 async def test_a_writer_that_never_ends_makes_the_store_unavailable(store: Store, database: Path) -> None:
     other = sqlite3.connect(database, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")

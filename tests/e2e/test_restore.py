@@ -177,7 +177,8 @@ def test_restored_asks_redis_or_is_told_not_to(site: Site) -> None:
     unset = {name: value for name, value in lost.items() if name != "ALMOND_REDIS_URL"}
     assert run("store", "restored", environment=unset).code == 2
     assert run("store", "restored", "--without-redis", environment=unset).code == 0
-    for path in ("nowhere.jsonl", "data/master.key"):
+    (site.directory / "odd.jsonl").write_text('{"action": "token.revoked", "target": "odd/zz"}\n')
+    for path in ("nowhere.jsonl", "data/master.key", "odd.jsonl"):
         ran = run("store", "restored", "--audit", str(site.directory / path), environment=site.environment)
         assert (ran.code, "audit export" in ran.err) == (2, True)
         assert run("store", "heal", str(site.directory / path), environment=site.environment).code == 2

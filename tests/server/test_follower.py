@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
 
@@ -12,6 +12,7 @@ from almond_server.adapters.memory import MemoryStore
 from almond_server.adapters.memory_feed import MemoryFeed
 from almond_server.adapters.memory_revocations import MemoryRevocations
 from almond_server.errors import CannotKnowError, StoreUnavailableError, WrongRevisionError
+from almond_server.fan_out import Beat
 from almond_server.ports import LINKED_SECONDS, Actor, Change, Reading, Withdrawal
 from almond_server.service.follower import Follower, Signals
 from almond_server.service.revision import Revision
@@ -285,6 +286,30 @@ async def test_a_server_that_was_away_for_days_reads_everything_anew(
     store.time = 0
     await server.follower.catch_up()
     assert (server.number, len(server.view), server.view.is_fresh) == (3, 3, True)
+
+
+async def test_a_feed_full_of_forgeries_costs_the_store_few_readings(
+    store: MemoryStore, clock: SetClock
+) -> None:
+    class Forged(MemoryFeed):
+        async def follow(self, seen: Callable[[], int]) -> AsyncIterator[Change | Beat | None]:
+            self.readers += 1
+            while True:
+                await asyncio.sleep(0)
+                yield None
+
+    class Counted(MemoryRevocations):
+        readings = 0
+
+        async def reading(self, now: int) -> Reading:
+            self.readings += 1
+            return await super().reading(now)
+
+    revocations = Counted(store)
+    server = Server(store, Forged(), clock, revocations=revocations)
+    async with server.running():
+        await asyncio.sleep(0.5)
+    assert 2 < revocations.readings <= 40
 
 
 async def test_a_slow_store_counts_from_when_it_was_asked(

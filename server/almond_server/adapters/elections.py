@@ -51,7 +51,10 @@ class FileElection:
         """Try to lock the file, if it is not locked by this one already."""
         if self._file is not None:
             return True
-        opened = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            opened = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError:  # whoever opens many connections uses up the files that this process may have
+            return False
         try:
             fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

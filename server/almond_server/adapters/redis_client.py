@@ -26,7 +26,7 @@ _ANSWER_SECONDS: Final = 2.0
 BLOCK_MS: Final = 1000
 """How long a call may ask the server to wait; below the time limit of an answer."""
 
-_GARBLED: Final = ("WRONGTYPE", "The ID specified in XADD")
+_GARBLED: Final = ("WRONGTYPE", "The ID specified in XADD", "exhausted the last possible ID")
 
 
 def client(url: str) -> Redis:
@@ -63,3 +63,6 @@ async def answer(command: Awaitable[Any]) -> Any:
         raise (FeedGarbledError if any(sign in why for sign in _GARBLED) else FeedUnavailableError)(
             why
         ) from None
+    except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
+        # What the driver makes of bytes that are no answer of Redis: another service listens there.
+        raise FeedUnavailableError(f"no answer of a Redis ({type(error).__name__})") from None

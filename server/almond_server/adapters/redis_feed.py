@@ -7,6 +7,7 @@ that any server may append what it has read from the store (`feed_parts.py`).
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -32,6 +33,8 @@ _NONCE_BYTES: Final = 8
 _AT_ONCE: Final = 100
 _AGAIN_SECONDS: Final = 1.0
 _WARN_SECONDS: Final = 60.0
+_KEY: Final = re.compile(rb"\{almond\}:([0-9a-f]{8}):")
+"""A key of ours. Others may have written some that only look alike."""
 
 _APPEND: Final = """
 local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
@@ -151,7 +154,7 @@ class RedisFeed:
         async for page in self._snapshot.recall():
             yield page
         after = "-"
-        while entries := await answer(self._writing.xrange(self._changes, after, count=_AT_ONCE)):
+        while entries := await self._after(after):
             for entry_id, fields in entries:
                 after = f"({entry_id.decode()}"
                 part = self._codec.read_part(entry_id.decode(), fields)
@@ -167,6 +170,13 @@ class RedisFeed:
         await self._reading.aclose()
         await self._writing.aclose()
 
+    async def _after(self, entry_id: str) -> Any:
+        try:
+            return await answer(self._writing.xrange(self._changes, entry_id, count=_AT_ONCE))
+        except FeedGarbledError as error:
+            log.warning("feed.garbled", why=str(error))
+            return ()
+
     def _genuine(self, entry_id: str, read: _T | None) -> _T | None:
         now = time.monotonic()
         if read is None and (self._warned_at is None or now - self._warned_at >= _WARN_SECONDS):
@@ -181,7 +191,7 @@ async def epochs(url: str) -> list[str]:
     try:
         while True:
             cursor, keys = await answer(redis.scan(cursor, match="{almond}:*", count=1000))
-            found |= {key.decode().split(":")[1] for key in keys}
+            found |= {match[1].decode() for key in keys if (match := _KEY.match(key))}
             if cursor == 0:
                 return sorted(found)
     finally:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from almond_server.adapters.feed_entry import Head
 from almond_server.adapters.redis_client import answer
 from almond_server.fan_out import FeedGarbledError, FeedUnavailableError, Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Sequence
 
     from redis.asyncio import Redis
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _WRITING_SECONDS: Final = 3600
 _READING_SECONDS: Final = 60
+
+_T = TypeVar("_T")
 
 
 class RedisSnapshot:
@@ -57,22 +59,26 @@ class RedisSnapshot:
 
     async def drop(self) -> None:
         """Delete the head, whatever it is; let the chunks go."""
-        try:
-            head = await self._read_head()
-        except FeedGarbledError:
-            head = None
+        head = await self._what_is_genuine(self._read_head())
         await answer(self._redis.delete(self.key))
         await self._let_go(head)
 
     async def recall(self) -> AsyncIterator[Sequence[Withdrawal]]:
         """Yield the entries of every chunk that is there and genuine."""
-        head = await self._read_head()
+        head = await self._what_is_genuine(self._read_head())
         if head is None:
             return
         for index in range(head.chunks):
-            entries = await self._read_chunk(head, index)
+            entries = await self._what_is_genuine(self._read_chunk(head, index))
             if entries is not None:
                 yield entries
+
+    @staticmethod
+    async def _what_is_genuine(read: Awaitable[_T | None]) -> _T | None:
+        try:
+            return await read
+        except FeedGarbledError:
+            return None
 
     async def _let_go(self, head: Head | None) -> None:
         if head is None:

@@ -35,6 +35,8 @@ _MAX_ASKED: Final = 100
 _FEED_RETRY_SECONDS: Final = 0.5
 _TELL_SECONDS: Final = 1.0
 """How late health may turn, however seldom the store is polled."""
+_DOUBT_SECONDS: Final = 0.02
+"""Between two readings of the store at least, whoever fills the feed with what is to be doubted."""
 
 _REVISION_WAIT_SECONDS: Final = 0.05
 """What a change usually needs to come by the feed; who waits longer asks the store."""
@@ -210,6 +212,7 @@ class Follower:
             unread = ""
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._poll_seconds):
+                    await asyncio.sleep(_DOUBT_SECONDS)
                     await self._doubted.wait()
 
     async def _tell(self) -> None:

@@ -41,6 +41,7 @@ _SESSION: Final = {
 _MIGRATION: Final = {"synchronous_commit": "on", "lock_timeout": "60000"}
 _NETWORK: Final = {
     "application_name": "almond",
+    "target_session_attrs": "primary",  # a standby may be behind, and would prove knowledge that is old
     "client_encoding": "utf8",
     "connect_timeout": 2,
     "keepalives": 1,
@@ -113,6 +114,22 @@ def holding(url: str, idle_seconds: float) -> Engine:
     engine = _engine(url, kept, poolclass=NullPool)
     _give_up_on_silence(engine)
     return engine
+
+
+def must_keep_settings(connection: Connection, url: str) -> None:
+    """Raise `StartError` if what sessions ask for when they begin does not hold in them.
+
+    A pooler in transaction mode drops it; what was acknowledged would then be as durable as the database's
+    own default says.
+    """
+    for setting in ("synchronous_commit", "lock_timeout", "idle_in_transaction_session_timeout"):
+        wanted = _SESSION[setting]
+        if connection.exec_driver_sql(f"SHOW {setting}").scalar() not in {wanted, f"{wanted[:-3]}s"}:
+            raise StartError(
+                f"{name(url)} does not keep `{setting}` for the length of a session: a pooler such as "
+                "PgBouncer stands in between. Connect to PostgreSQL itself, or by a pool in session mode "
+                "that does not drop `options`."
+            )
 
 
 def name(url: str) -> str:

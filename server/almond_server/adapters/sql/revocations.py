@@ -255,7 +255,9 @@ def _derived_from(connection: Connection, token_id: str, branch_id: bytes) -> li
 def _read(connection: Connection, told: int) -> Reading:
     row = connection.execute(
         select(STORE, REVISIONS.c.mark).join(REVISIONS, REVISIONS.c.number == STORE.c.revision)
-    ).one()
+    ).one_or_none()
+    if row is None:  # in the middle of a restore: what comes of it, the next reading tells
+        raise StoreUnavailableError("The store has no newest revision; an operator must look at it.")
     time = max(row.clock, store_clock.seconds(connection, told))
     return Reading(row.epoch, row.revision, bytes(row.mark), time)
 

@@ -85,6 +85,8 @@ def _version(location: Location) -> str | None:
     engine = postgres.looking(location) if isinstance(location, str) else sqlite.migrating(location)
     try:
         with engine.connect() as connection:
+            if isinstance(location, str):
+                postgres.must_keep_settings(connection, location)
             return _version_in(connection)
     except DBAPIError as error:
         why = f" ({postgres.why(error)})" if isinstance(location, str) else ""

@@ -1,0 +1,43 @@
+"""The file of what a server alone knew: read as it was written; nothing else gets into the store."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from almond_server import unhealed
+from almond_server.errors import StartError
+from almond_server.ports import Withdrawal
+from almond_server.service.revision import Revision
+
+TOKEN = "AZqhxDUAcACAAAAAAAAAAA"
+HEAD = json.dumps({"epoch": "0123abcd", "number": 7})
+
+
+def test_what_was_written_is_read(tmp_path: Path) -> None:
+    known = [Withdrawal(TOKEN, None, None), Withdrawal(TOKEN, bytes(16), 1_800_000_000)]
+    assert unhealed.read(unhealed.write(tmp_path, Revision("0123abcd", 7), known)) == known
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        ["no token id", None, None],
+        [7, None, None],
+        [TOKEN, "00", None],
+        [TOKEN, "zz" * 16, None],
+        [TOKEN, 7, None],
+        [TOKEN, None, "soon"],
+        [TOKEN, None, 1.5],
+        [TOKEN, None, True],
+        [TOKEN, None],
+        {},
+    ],
+)
+def test_a_row_that_no_server_wrote_is_refused(tmp_path: Path, row: object) -> None:
+    path = tmp_path / "unhealed-0123abcd-7.jsonl"
+    path.write_text(f"{HEAD}\n{json.dumps(row)}\n")
+    with pytest.raises(StartError, match="not a file that a server wrote"):
+        unhealed.read(path)
