@@ -353,6 +353,9 @@ class Revocations(Protocol):
     async def begin_epoch(self, actor: Actor, now: int) -> Reading:
         """Begin a new epoch, in which no revision of before means anything; numbers go on.
 
+        Its time begins at `now`, or what the database's own clock says: the one thing that turns a time back
+        which a server with a wrong clock has told.
+
         Audited as `store.epoch_begun`, target the new epoch, detail the one before.
         """
         ...

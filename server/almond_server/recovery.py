@@ -20,7 +20,7 @@ from almond_server.adapters.sql import sqlite
 from almond_server.adapters.sql.store import open_store
 from almond_server.errors import StartError
 from almond_server.fan_out import FeedUnavailableError
-from almond_server.ports import Actor
+from almond_server.ports import KEPT_SECONDS, Actor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
@@ -70,10 +70,11 @@ async def heal(data_dir: Path, location: Location, files: Sequence[Path]) -> Rec
 async def restored(
     data_dir: Path, location: Location, redis_url: str | None, audit: Path | None
 ) -> Recovered:
-    """After a restore of the database: put back what Redis and an audit export know, and begin an epoch.
+    """After a restore of the database, or of a clock: put back what others know, and begin an epoch.
 
-    `redis_url` None is for a Redis that is lost too. Raises `StartError` if one of them cannot be read; then
-    the epoch is what it was.
+    That is Redis, an audit export, and the store's own audit log: entries that were pruned by a clock far
+    ahead of the time. `redis_url` None is for a Redis that is lost too. Raises `StartError` if one of them
+    cannot be read; then the epoch is what it was.
     """
     rows = [] if audit is None else _audit_rows(audit)
     master = master_key.read(places.master_key(data_dir))
@@ -84,6 +85,7 @@ async def restored(
         if audit is not None:
             withdrawals = [await _with_its_end(store, each) for each in rows]
             done.entries[audit.name] = await _put_back(store, withdrawals, f"restored from {audit.name}")
+        done.entries["its own audit log"] = await _from_audit(store)
         done.epoch = await _epoch(store, is_new=True)
         return done
 
@@ -129,6 +131,18 @@ async def _from_redis(store: Store, redis_url: str, feed_key: bytes) -> int:
             "--without-redis: what was revoked after the backup is then known to servers' files and to an "
             "audit export alone."
         ) from None
+    return entries
+
+
+async def _from_audit(store: Store) -> int:
+    entries, newest, oldest = 0, 0, SystemClock().now_ms() // 1000 - KEPT_SECONDS
+    while rows := await store.audit.page(newest, _BATCH):
+        newest = rows[-1][0]
+        targets = [row.target.partition("/") for _, row in rows if row.action == "token.revoked"]
+        known = [unhealed.withdrawal(token_id, branch, None) for token_id, _, branch in targets]
+        ended = [await _with_its_end(store, each) for each in known]
+        lasting = [each for each in ended if each.ends_at is None or each.ends_at > oldest]
+        entries += await _put_back(store, lasting, "restored from the audit log")
     return entries
 
 

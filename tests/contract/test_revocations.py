@@ -233,3 +233,16 @@ async def test_the_newest_audit_rows_come_first(ports: Ports) -> None:
     for each in range(5):
         await withdrawn(ports, whole(f"t{each}"))
     assert [row.target for row in await ports.audit.newest(3)] == ["t4", "t3", "t2"]
+
+
+async def test_a_new_epoch_goes_on_with_the_numbers_and_turns_back_a_time_that_was_wrong(
+    ports: Ports,
+) -> None:
+    done = await ports.revocations.withdraw([whole("a")], OPERATOR, "", None, NOW)
+    wrong = await ports.revocations.reading(NOW + 10**8)
+    begun = await ports.revocations.begin_epoch(OPERATOR, NOW)
+    assert begun.epoch != wrong.epoch
+    assert begun.number == done.number
+    again = await ports.revocations.reading(NOW)
+    assert (again.epoch, again.number, again.mark) == (begun.epoch, wrong.number, wrong.mark)
+    assert again.store_time < NOW + 10**8

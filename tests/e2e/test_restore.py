@@ -193,3 +193,23 @@ def test_a_backup_is_for_this_user_alone_and_overwrites_nothing(site: Site) -> N
         return
     assert (ran.code, target.stat().st_mode & 0o777) == (0, 0o600)
     assert run("store", "backup", str(target), environment=site.environment).code == 2
+
+
+def test_what_a_clock_far_ahead_has_pruned_is_put_back(tmp_path: Path) -> None:
+    with ValkeyChild(tmp_path) as valkey:
+        environment = {"ALMOND_DATA_DIR": str(tmp_path), "ALMOND_REDIS_URL": valkey.url}
+        assert run("init", environment=environment).code == 0
+        with ServeProcess(tmp_path, valkey.url) as server:
+            admin = (tmp_path / "admin.token").read_text().strip()
+            words = ("tokens", "create", "deploy", "--org", "acme", "--app", "web")
+            token = server.almond(*words, token=admin).out
+            assert server.almond("tokens", "revoke", "--token", "-", stdin=token, token=admin).code == 0
+        with closing(sqlite3.connect(tmp_path / "almond.db")) as store:  # what a wrong clock leads to
+            store.execute("UPDATE store SET clock = clock + 400 * 86400")
+            store.execute("DELETE FROM withdrawals")
+            store.commit()
+        redis.Redis.from_url(valkey.url).flushall()
+        ran = run("store", "restored", "--without-redis", environment=environment)
+        assert re.search(r"its own audit log\s+1", ran.out), ran
+        with ServeProcess(tmp_path, valkey.url) as server:
+            assert server.almond(*ASK, stdin=token, token=admin).code == 1

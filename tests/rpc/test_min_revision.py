@@ -80,6 +80,26 @@ async def test_a_batch_waits_once_and_answers_each_question(tmp_path: Path) -> N
         ]
 
 
+async def test_a_batch_that_nobody_can_answer_waits_once(tmp_path: Path) -> None:
+    async with two_servers(tmp_path / "data") as (here, there):
+        made = await here.mint(org_wide())
+        revision = (await here.revoke(token_id=made.record.id)).revision
+        places.database(here.settings.data_dir).rename(tmp_path / "away.db")
+        looks, reading = 0, there.app.store.revocations.reading
+
+        async def counted(now: int) -> object:
+            nonlocal looks
+            looks += 1
+            return await reading(now)
+
+        there.app.store.revocations.reading = counted  # type: ignore[method-assign, assignment]
+        question = pb.VerifyRequest(token=made.token, access=on("acme"), min_revision=revision)
+        batch = pb.BatchVerifyRequest(requests=[question] * 20)
+        answer = await there.stub.BatchVerify(batch, metadata=bearer(there.admin))
+        assert {each.error.code for each in answer.results} == {grpc.StatusCode.UNAVAILABLE.value[0]}
+        assert looks <= 2
+
+
 @pytest.mark.parametrize("garbage", ["alm1_nonsense", ""])
 async def test_a_store_that_does_not_answer_is_unavailable_whoever_asks(tmp_path: Path, garbage: str) -> None:
     async with two_servers(tmp_path / "data") as (here, there):

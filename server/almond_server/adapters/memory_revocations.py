@@ -125,6 +125,7 @@ class MemoryRevocations:
         detail, number = f"after {before}", self._store.number
         row = AuditRow(now, actor.name, "store.epoch_begun", self._store.epoch, detail, number)
         self._store.audit.append(row)
+        self._store.time = now
         return self._store.reading(now)
 
     async def prune(self, limit: int) -> int:

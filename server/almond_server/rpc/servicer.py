@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 MAX_BATCH: Final = 500
 _SLICE: Final = 32
+_UNAVAILABLE: Final = 14
 _MAX_PAGE_TOKEN: Final = 128
 _MAX_PAGE_BYTES: Final = 1024 * 1024
 """A page ends early above this: what a record says is its maker's choice."""
@@ -90,18 +91,20 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
         caller = call_of(context)
         self._verifier.authenticate(caller)
         response = pb.BatchVerifyResponse()
-        asked_at = self._clock.monotonic()
+        asked_at, nobody_knows = self._clock.monotonic(), False
         for index, each in enumerate(request.requests):
             if index % _SLICE == _SLICE - 1:
                 await asyncio.sleep(0)
-            response.results.append(await self._batch_result(each, caller, asked_at))
+            result = await self._batch_result(each, caller, None if nobody_knows else asked_at)
+            nobody_knows = nobody_knows or result.error.code == _UNAVAILABLE  # who waited once need not again
+            response.results.append(result)
         return response
 
     async def _batch_result(
-        self, request: pb.VerifyRequest, caller: Call, asked_at: float
+        self, request: pb.VerifyRequest, caller: Call, asked_at: float | None
     ) -> pb.BatchVerifyResult:
         try:
-            if request.min_revision:
+            if request.min_revision and asked_at is not None:
                 await self._reach(request, asked_at)
             return pb.BatchVerifyResult(response=self._verify(request, caller))
         except AlmondError as error:

@@ -30,6 +30,8 @@ _PAGE: Final = 10_000
 _SNAPSHOT_CHANGES: Final = 1000
 _SNAPSHOT_SECONDS: Final = 60.0
 _PRUNE_SECONDS: Final = 60.0
+_FIRST_PRUNE_SECONDS: Final = 3600.0
+"""An SQLite store knows the time from its servers; a clock that was wrong at the start is right by then."""
 
 log = structlog.get_logger()
 
@@ -55,7 +57,8 @@ class Relay:
         self._beat_seconds = beat_seconds
         self._was_won = False
         self._keeping: asyncio.Task[None] | None = None
-        self._kept_at = self._pruned_at = clock.monotonic()
+        self._kept_at = clock.monotonic()
+        self._prunes_at = self._kept_at + _FIRST_PRUNE_SECONDS
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -137,5 +140,5 @@ class Relay:
 
     async def _prune(self) -> None:
         now = self._clock.monotonic()
-        if now - self._pruned_at >= _PRUNE_SECONDS and not await self._revocations.prune(_BATCH):
-            self._pruned_at = now
+        if now >= self._prunes_at and not await self._revocations.prune(_BATCH):
+            self._prunes_at = now + _PRUNE_SECONDS

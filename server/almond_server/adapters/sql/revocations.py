@@ -133,19 +133,21 @@ class SqlRevocations:
 
     async def begin_epoch(self, actor: Actor, now: int) -> Reading:
         """Begin a new epoch."""
-        told = self._told(now)
 
         def work(connection: Connection) -> Reading:
             locks.exclude(connection, locks.REVOCATIONS)
-            before, epoch = _read(connection, told), secrets.token_hex(_EPOCH_BYTES)
-            connection.execute(update(STORE).values(epoch=epoch, clock=before.store_time))
+            before, epoch = _read(connection, 0), secrets.token_hex(_EPOCH_BYTES)
+            clock = store_clock.seconds(connection, now)
+            connection.execute(update(STORE).values(epoch=epoch, clock=clock))
             row = AuditRow(
                 now, actor.name, "store.epoch_begun", epoch, f"after {before.epoch}", before.number
             )
             audit.write(connection, row)
-            return replace(before, epoch=epoch)
+            return replace(before, epoch=epoch, store_time=clock)
 
-        return await self._database.write(work)
+        begun = await self._database.write(work)
+        self._highest_time = begun.store_time
+        return begun
 
     async def prune(self, limit: int) -> int:
         """Forget what nobody needs."""
