@@ -1,7 +1,4 @@
-"""A PostgreSQL of the tests' own: the system's binaries, a directory under /tmp, a free port of loopback.
-
-Run as a program it sees to it that the binaries are there.
-"""
+"""A PostgreSQL of the tests' own: the system's binaries, a directory under /tmp, a free port of loopback."""
 
 from __future__ import annotations
 
@@ -12,7 +9,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -22,11 +18,11 @@ import psutil
 import psycopg
 from psycopg import sql
 
+from system_packages import binary
+
 PASSWORD: Final = "in-no-log-7f3a"
 _USER: Final = "postgres"
 _SECONDS: Final = 20.0
-_SYSTEM_BINARIES: Final = Path("/usr/lib/postgresql")
-_HOW: Final = "PostgreSQL is not installed, and tests need it: apt-get install postgresql"
 _OPTIONS: Final = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -42,11 +38,13 @@ _OPTIONS: Final = {
 class PostgresServer:
     """A running server with databases; it can be stopped, killed, paused and started again."""
 
-    def __init__(self) -> None:
+    def __init__(self, **options: str) -> None:
+        """Take settings of the server besides those that all have."""
+        self._options = _OPTIONS | options
         self.directory = Path(
             tempfile.mkdtemp(prefix="almond-postgres-", dir="/tmp")
         )  # initdb as another user
-        self.port = _free_port()
+        self.port = free_port()
         self._names = (f"almond_{number}" for number in itertools.count())
         self._process: subprocess.Popen[bytes] | None = None
         if os.geteuid() == 0:
@@ -82,8 +80,8 @@ class PostgresServer:
 
     def start(self) -> None:
         """Start it and wait until it takes connections."""
-        options = [word for key, value in _OPTIONS.items() for word in ("-c", f"{key}={value}")]
-        command = [_binary("postgres"), "-D", str(self._data), "-p", str(self.port), *options]
+        options = [word for key, value in self._options.items() for word in ("-c", f"{key}={value}")]
+        command = [binary("postgres"), "-D", str(self._data), "-p", str(self.port), *options]
         with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", **_as_postgres()
@@ -146,7 +144,7 @@ class PostgresServer:
         return True
 
     def _run(self, program: str, *words: str) -> None:
-        subprocess.run([_binary(program), *words], check=True, capture_output=True, cwd="/", **_as_postgres())
+        subprocess.run([binary(program), *words], check=True, capture_output=True, cwd="/", **_as_postgres())
 
 
 def _as_postgres() -> dict[str, Any]:
@@ -154,30 +152,7 @@ def _as_postgres() -> dict[str, Any]:
     return {"user": _USER, "group": _USER, "extra_groups": []} if os.geteuid() == 0 else {}
 
 
-def _binary(program: str) -> str:
-    newest_first = sorted(_SYSTEM_BINARIES.glob("*/bin"), key=lambda path: -float(path.parent.name))
-    found = shutil.which(program, path=os.pathsep.join([*map(str, newest_first), os.environ.get("PATH", "")]))
-    if found is None:
-        raise RuntimeError(_HOW)
-    return found
-
-
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def _install() -> None:
-    try:
-        _binary("postgres")
-    except RuntimeError:
-        if os.geteuid() != 0 or not shutil.which("apt-get"):
-            sys.exit(_HOW)
-        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        for words in (["update"], ["install", "-y", "--no-install-recommends", "postgresql"]):
-            subprocess.run(["apt-get", "-q", *words], check=True, env=environment)
-
-
-if __name__ == "__main__":
-    _install()

@@ -1,4 +1,4 @@
-"""What every feed owes, over memory and over a real Valkey."""
+"""What every feed owes, over memory and over a real Valkey: alone, behind sentinels, in a cluster."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pytest
 
 from almond_server.adapters.memory_feed import MemoryFeed
 from almond_server.adapters.redis_feed import RedisFeed
-from almond_server.adapters.valkey_child import ValkeyChild
 from almond_server.fan_out import FeedUnavailableError, Snapshot, Tail
 from almond_server.ports import Withdrawal
 from contract.feeds import EPOCH, KEY, NONCE, Feeds, Listener, beat, change, mark
@@ -17,20 +16,26 @@ from contract.samples import part, whole
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
-    from pathlib import Path
+
+    from almond_server.adapters.valkey_child import ValkeyChild
 
 
-@pytest.fixture(params=["memory", "valkey"])
-async def feeds(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Feeds]:
+@pytest.fixture(params=["memory", "valkey", "sentinel", "cluster"])
+async def feeds(request: pytest.FixtureRequest) -> AsyncIterator[Feeds]:
     if request.param == "memory":
         shared = MemoryFeed()
         yield Feeds(shared, shared)
         return
-    with ValkeyChild(tmp_path) as child:
-        mine, theirs = RedisFeed(child.url, KEY, EPOCH), RedisFeed(child.url, KEY, EPOCH)
-        yield Feeds(mine, theirs)
-        await mine.close()
-        await theirs.close()
+    url = request.getfixturevalue(f"{request.param}_url")
+    mine, theirs = RedisFeed(url, KEY, EPOCH), RedisFeed(url, KEY, EPOCH)
+    yield Feeds(mine, theirs)
+    await mine.close()
+    await theirs.close()
+
+
+@pytest.fixture
+def valkey_url(valkey: ValkeyChild) -> str:
+    return valkey.url
 
 
 async def test_changes_arrive_whole_and_in_order(feeds: Feeds) -> None:
