@@ -18,7 +18,7 @@ import psutil
 import psycopg
 from psycopg import sql
 
-from system_packages import binary
+from system_packages import postgres_binary
 
 PASSWORD: Final = "in-no-log-7f3a"
 _USER: Final = "postgres"
@@ -38,13 +38,12 @@ _OPTIONS: Final = {
 class PostgresServer:
     """A running server with databases; it can be stopped, killed, paused and started again."""
 
-    def __init__(self, **options: str) -> None:
-        """Take settings of the server besides those that all have."""
-        self._options = _OPTIONS | options
+    def __init__(self) -> None:
+        self._options = _OPTIONS
         self.directory = Path(
             tempfile.mkdtemp(prefix="almond-postgres-", dir="/tmp")
         )  # initdb as another user
-        self.port = free_port()
+        self.port = _free_port()
         self._names = (f"almond_{number}" for number in itertools.count())
         self._process: subprocess.Popen[bytes] | None = None
         if os.geteuid() == 0:
@@ -78,10 +77,14 @@ class PostgresServer:
             cursor = connection.execute(statement)
             return cursor.fetchall() if cursor.description else []
 
+    def set(self, **options: str) -> None:
+        """Start it with these settings from now on."""
+        self._options = self._options | options
+
     def start(self) -> None:
         """Start it and wait until it takes connections."""
         options = [word for key, value in self._options.items() for word in ("-c", f"{key}={value}")]
-        command = [binary("postgres"), "-D", str(self._data), "-p", str(self.port), *options]
+        command = [postgres_binary("postgres"), "-D", str(self._data), "-p", str(self.port), *options]
         with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", **_as_postgres()
@@ -103,8 +106,12 @@ class PostgresServer:
 
     def kill(self) -> None:
         """kill -9 of the server and of every session."""
-        for process in self._processes():
+        processes = self._processes()
+        for process in processes:
             process.kill()
+        deadline = time.monotonic() + _SECONDS
+        while any(map(_is_alive, processes)) and time.monotonic() < deadline:
+            time.sleep(0.01)  # a session that is still ending would keep the next server from starting
         if self._process is not None:
             self._process.wait(_SECONDS)
 
@@ -144,7 +151,9 @@ class PostgresServer:
         return True
 
     def _run(self, program: str, *words: str) -> None:
-        subprocess.run([binary(program), *words], check=True, capture_output=True, cwd="/", **_as_postgres())
+        subprocess.run(
+            [postgres_binary(program), *words], check=True, capture_output=True, cwd="/", **_as_postgres()
+        )
 
 
 def _as_postgres() -> dict[str, Any]:
@@ -152,7 +161,14 @@ def _as_postgres() -> dict[str, Any]:
     return {"user": _USER, "group": _USER, "extra_groups": []} if os.geteuid() == 0 else {}
 
 
-def free_port() -> int:
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,7 +1,4 @@
-"""Programs that tests need and no wheel brings: where they are, and which Debian package has them.
-
-Run as a program it installs what is missing, where it may.
-"""
+"""What the tests need of the system beside Python. Run as a program it installs what it may."""
 
 from __future__ import annotations
 
@@ -10,36 +7,60 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-_PACKAGES: Final = {"postgres": "postgresql", "initdb": "postgresql", "redis-server": "redis-server"}
-_POSTGRESQL: Final = Path("/usr/lib/postgresql")
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_LIBRARIES: Final = Path("/usr/lib")
 
 
-def binary(program: str) -> str:
-    """Return where a program is; raises `RuntimeError` that says how to get it."""
-    newest_first = sorted(_POSTGRESQL.glob("*/bin"), key=lambda path: -float(path.parent.name))
-    found = shutil.which(program, path=os.pathsep.join([*map(str, newest_first), os.environ.get("PATH", "")]))
-    if found is None:
-        message = f"{program} is not installed, and tests need it: apt-get install {_PACKAGES[program]}"
-        raise RuntimeError(message)
-    return found
+def postgres_binary(program: str) -> str:
+    """Find a program of the newest PostgreSQL; raises `RuntimeError`."""
+    newest_first = sorted(
+        _LIBRARIES.glob("postgresql/*/bin"), key=lambda path: float(path.parent.name), reverse=True
+    )
+    path = os.pathsep.join([*map(str, newest_first), os.environ.get("PATH", "")])
+    found = shutil.which(program, path=path)
+    return found or _missing("postgresql")
+
+
+def redis_server() -> str:
+    """Find Debian's Redis, which speaks TLS; raises `RuntimeError`."""
+    return shutil.which("redis-server") or _missing("redis-server")
+
+
+def faketime_library() -> str:
+    """Find the library that tells a process another time; raises `RuntimeError`."""
+    found = sorted(_LIBRARIES.glob("*/faketime/libfaketimeMT.so.1"))
+    return str(found[0]) if found else _missing("faketime")
+
+
+_PACKAGES: Final[dict[str, Callable[[], str]]] = {
+    "postgresql": lambda: postgres_binary("postgres"),
+    "redis-server": redis_server,
+    "faketime": faketime_library,
+}
+
+
+def _missing(package: str) -> str:
+    message = f"Debian's package {package} is not installed, and tests need it: apt-get install {package}"
+    raise RuntimeError(message)
 
 
 def _install() -> None:
-    missing, how = set(), ""
-    for program, package in _PACKAGES.items():
+    missing = {}
+    for package, find in _PACKAGES.items():
         try:
-            binary(program)
+            find()
         except RuntimeError as error:
-            missing.add(package)
-            how = str(error)
+            missing[package] = str(error)
     if not missing:
         return
     if os.geteuid() != 0 or not shutil.which("apt-get"):
-        sys.exit(how)
+        sys.exit("\n".join(missing.values()))
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for words in (["update"], ["install", "-y", "--no-install-recommends", *sorted(missing)]):
+    for words in (["update"], ["install", "-y", "--no-install-recommends", *missing]):
         subprocess.run(["apt-get", "-q", *words], check=True, env=environment)
 
 
