@@ -162,7 +162,7 @@ def _warn_of_plaintext(settings: Settings) -> None:
             "store.plaintext", advice="add sslmode=verify-full&sslrootcert=FILE to ALMOND_DATABASE_URL"
         )
     if redis_address.parse(settings.redis_url).is_exposed:
-        log.warning("feed.plaintext", advice="say rediss instead of redis in ALMOND_REDIS_URL")
+        log.warning("feed.plaintext", advice="others may read its password: rediss in ALMOND_REDIS_URL")
 
 
 async def _stop(app: App, grace: float) -> None:

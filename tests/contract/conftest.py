@@ -17,7 +17,8 @@ from almond_server.adapters.sql.store import Store, open_store
 from almond_server.adapters.valkey_child import ValkeyChild
 from contract.samples import Ports
 from postgres import PostgresServer
-from redis_servers import Cluster, Watched, clustered, watched
+from redis_clusters import Cluster, clustered
+from redis_sentinels import Watched, watched
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

@@ -12,11 +12,13 @@ from almond_server.adapters.redis_feed import RedisFeed, epochs
 from almond_server.fan_out import FeedUnavailableError, Snapshot
 from contract.feeds import EPOCH, KEY, Listener, change, mark
 from contract.samples import whole
-from redis_servers import SLOT, Cluster, RedisServer, clustered, has_slot, is_well, until
+from redis_clusters import SLOT, Cluster, clustered, has_slot, is_well
+from redis_servers import RedisServer, free_port, until
 from support import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
+    from pathlib import Path
 
     from almond_server.ports import Withdrawal
 
@@ -166,6 +168,20 @@ async def test_a_killed_node_that_had_the_keys_is_replaced_by_who_takes_the_slot
         taker.do("CLUSTER", "BUMPEPOCH")
         assert await eventually(lambda: appends(feed, 2), bool, 4)
         await feed.close()
+
+
+async def test_who_has_the_slot_is_what_most_nodes_say(
+    cluster: Cluster, cluster_url: str, tmp_path: Path
+) -> None:
+    alone = RedisServer(tmp_path, None, cluster_enabled="yes", cluster_port=str(free_port())).start()
+    alone.do("CLUSTER", "ADDSLOTSRANGE", 0, 16_383)
+    feed = RedisFeed(cluster_url.replace("//", f"//{alone.address},"), KEY, EPOCH)
+    try:
+        assert await feed.append(change(1))
+        assert (alone.do("DBSIZE"), cluster.owner.do("DBSIZE")) == (0, 1)
+    finally:
+        await feed.close()
+        alone.kill()
 
 
 async def test_one_server_that_is_no_cluster_is_unavailable(tmp_path_factory: pytest.TempPathFactory) -> None:

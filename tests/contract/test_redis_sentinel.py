@@ -15,7 +15,8 @@ from almond_server.fan_out import FeedUnavailableError
 from almond_server.ports import Change
 from contract.feeds import EPOCH, KEY, change
 from contract.samples import OPERATOR, whole
-from redis_servers import MASTER, RedisServer, Watched, hurry, watched
+from redis_sentinels import MASTER, Watched, hurry, remembering, watched
+from redis_servers import RedisServer
 from support import almond, eventually
 
 if TYPE_CHECKING:
@@ -169,6 +170,21 @@ async def test_silent_sentinels_are_unavailable_in_time(well: Watched) -> None:
         await feed.append(change(1))
     assert time.monotonic() - began < _NOTICING_SECONDS
     await feed.close()
+
+
+async def test_of_sentinels_that_differ_who_knows_the_newest_failover_is_believed(tmp_path: Path) -> None:
+    new, old = RedisServer(tmp_path).start(), RedisServer(tmp_path).start()
+    sentinels = [
+        remembering(tmp_path, server.port, epoch) for server, epoch in ((old, 3), (new, 12), (old, 4))
+    ]
+    feed = RedisFeed(f"redis+sentinel://{','.join(each.address for each in sentinels)}/{MASTER}", KEY, EPOCH)
+    try:
+        assert await feed.append(change(1))
+        assert (new.do("DBSIZE"), old.do("DBSIZE")) == (1, 0)
+    finally:
+        await feed.close()
+        for each in (new, old, *sentinels):
+            each.kill()
 
 
 async def test_a_name_that_no_sentinel_knows_is_unavailable(sentinels: Watched) -> None:

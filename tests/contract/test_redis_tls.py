@@ -12,7 +12,8 @@ from almond_server.errors import StartError
 from almond_server.fan_out import FeedUnavailableError, Tail
 from certificates import Authority
 from contract.feeds import EPOCH, KEY, change, mark
-from redis_servers import RedisServer, Tls, watched
+from redis_sentinels import watched
+from redis_servers import RedisServer, Tls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -137,7 +137,7 @@ def _trust(address: Address) -> Any:
         trust.get()  # now, and not at the first connection
     except (OSError, ValueError, TypeError):  # ssl.SSLError is an OSError
         raise StartError(
-            "ALMOND_REDIS_URL: a file of ssl_ca_certs, ssl_ca_path, ssl_certfile or ssl_keyfile cannot be "
-            "read, or does not hold what it should."
+            "ALMOND_REDIS_URL: a file of ssl_ca_certs, ssl_certfile or ssl_keyfile cannot be read, or does "
+            "not hold what it should."
         ) from None
     return trust
