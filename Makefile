@@ -33,7 +33,7 @@ demo: $(STAMP) ## Play the whole story once (mint, attenuate, verify, revoke, ve
 	$(BIN)/python tests/e2e/demo.py
 
 .PHONY: test
-test: $(STAMP) ## Run every test; needs Debian's postgresql and faketime, and installs them where it may
+test: $(STAMP) ## Run every test; needs Debian's postgresql, redis-server and faketime, and installs them where it may
 	$(BIN)/python tests/system_packages.py
 	$(BIN)/pytest -n logical --dist loadfile
 

@@ -41,6 +41,7 @@ class PostgresServer:
 
     def __init__(self, copy_of: Self | None = None) -> None:
         """Start a new one, or a standby of another one."""
+        self._options = dict(_OPTIONS)
         self.directory = Path(
             tempfile.mkdtemp(prefix="almond-postgres-", dir="/tmp")
         )  # initdb as another user
@@ -88,9 +89,13 @@ class PostgresServer:
         """Start a standby of this one, which reads and never writes."""
         return PostgresServer(self)
 
+    def set(self, **options: str) -> None:
+        """Start it with these settings from now on."""
+        self._options = self._options | options
+
     def start(self) -> None:
         """Start it and wait until it takes connections."""
-        options = [word for key, value in _OPTIONS.items() for word in ("-c", f"{key}={value}")]
+        options = [word for key, value in self._options.items() for word in ("-c", f"{key}={value}")]
         command = [postgres_binary("postgres"), "-D", str(self._data), "-p", str(self.port), *options]
         with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen(

@@ -25,6 +25,11 @@ def postgres_binary(program: str) -> str:
     return found or _missing("postgresql")
 
 
+def redis_server() -> str:
+    """Find Debian's Redis, which speaks TLS; raises `RuntimeError`."""
+    return shutil.which("redis-server") or _missing("redis-server")
+
+
 def faketime_library() -> str:
     """Find the library that tells a process another time; raises `RuntimeError`."""
     found = sorted(_LIBRARIES.glob("*/faketime/libfaketimeMT.so.1"))
@@ -33,6 +38,7 @@ def faketime_library() -> str:
 
 _PACKAGES: Final[dict[str, Callable[[], str]]] = {
     "postgresql": lambda: postgres_binary("postgres"),
+    "redis-server": redis_server,
     "faketime": faketime_library,
 }
 

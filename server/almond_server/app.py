@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from almond_core import crypto
-from almond_server import unhealed
+from almond_server import redis_address, unhealed
 from almond_server.adapters import master_key
 from almond_server.adapters.clock import SystemClock
 from almond_server.adapters.elections import election
 from almond_server.adapters.redis_feed import RedisFeed
+from almond_server.adapters.sql import postgres
 from almond_server.adapters.sql.store import Store, open_store
 from almond_server.errors import StartError
 from almond_server.ports_in_use import check_free
@@ -137,8 +138,7 @@ async def serve(settings: Settings, ready: Callable[[int], None]) -> None:
         await app.server.start()
         following = asyncio.create_task(app.run())
         following.add_done_callback(lambda _: stopping.set())
-        if not is_loopback(settings.address):
-            log.warning("server.plaintext", advice="put a proxy that speaks TLS in front: tokens are secrets")
+        _warn_of_plaintext(settings)
         log.info("server.started", address=settings.address, port=port)
         ready(port)
         await stopping.wait()
@@ -151,6 +151,17 @@ async def serve(settings: Settings, ready: Callable[[int], None]) -> None:
             raise StartError("The server stopped by itself: it could not go on following revocations.")
     finally:
         await app.close()
+
+
+def _warn_of_plaintext(settings: Settings) -> None:
+    if not is_loopback(settings.address):
+        log.warning("server.plaintext", advice="put a proxy that speaks TLS in front: tokens are secrets")
+    if isinstance(settings.database, str) and postgres.is_exposed(settings.database):
+        log.warning(
+            "store.plaintext", advice="add sslmode=verify-full&sslrootcert=FILE to ALMOND_DATABASE_URL"
+        )
+    if redis_address.parse(settings.redis_url).is_exposed:
+        log.warning("feed.plaintext", advice="others may read its password: rediss in ALMOND_REDIS_URL")
 
 
 async def _stop(app: App, grace: float) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
-from almond_server import places
+from almond_server import places, redis_address
 from almond_server.errors import StartError
+from almond_server.loopback import is_loopback_host
 
 DEFAULT_ADDRESS: Final = "127.0.0.1:50051"
 SQLITE_STALENESS: Final = 5.0
@@ -27,15 +27,16 @@ class Settings:
     redis_url: str = field(
         repr=False,
         metadata={
-            "help": "redis://, rediss:// or unix:// of Redis or Valkey; variable only, it may be secret"
+            "help": "redis://, unix://, redis+sentinel:// or redis+cluster:// of Redis or Valkey; rediss "
+            "for redis is with TLS; variable only, it may be secret"
         },
     )
     database_url: str = field(
         default="",
         repr=False,
         metadata={
-            "help": "postgresql://USER@HOST/DATABASE instead of SQLite in the data directory; "
-            "variable only, it may be secret"
+            "help": "postgresql://USER@HOST/DATABASE instead of SQLite in the data directory; TLS with "
+            "?sslmode=verify-full&sslrootcert=FILE; variable only, it may be secret"
         },
     )
     address: str = field(
@@ -78,11 +79,7 @@ class Settings:
             )
         if self.log_level not in {"debug", "info", "warning", "error"}:
             raise StartError("--log-level: debug, info, warning or error.")
-        if not self.redis_url.startswith(("redis://", "rediss://", "unix://")):
-            raise StartError(
-                "ALMOND_REDIS_URL must be set to a redis://, rediss:// or unix:// URL "
-                "(`almond dev` brings its own)."
-            )
+        redis_address.parse(self.redis_url)
 
     @property
     def database(self) -> Path | str:
@@ -121,7 +118,4 @@ def host_and_port(address: str) -> tuple[str, int]:
 def is_loopback(address: str) -> bool:
     """Tell whether an address is of this machine alone."""
     host, _ = host_and_port(address)
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return is_loopback_host(host)

@@ -17,6 +17,8 @@ from almond_server.adapters.sql.store import Store, open_store
 from almond_server.adapters.valkey_child import ValkeyChild
 from contract.samples import Ports
 from postgres import PostgresServer
+from redis_clusters import Cluster, clustered
+from redis_sentinels import Watched, watched
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -79,3 +81,32 @@ def own_server() -> Iterator[PostgresServer]:
 def valkey(tmp_path: Path) -> Iterator[ValkeyChild]:
     with ValkeyChild(tmp_path) as child:
         yield child
+
+
+@pytest.fixture(scope="module")
+def sentinels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    """A master with its replica and sentinels for all tests of a module, which leave them well."""
+    with watched(tmp_path_factory.mktemp("sentinel")) as running:
+        yield running
+
+
+@pytest.fixture
+def sentinel_url(sentinels: Watched) -> str:
+    """The URL of an empty master behind sentinels."""
+    sentinels.master.do("FLUSHALL")
+    return sentinels.url
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A cluster for all tests of a module, which leave it well."""
+    with clustered(tmp_path_factory.mktemp("cluster")) as running:
+        yield running
+
+
+@pytest.fixture
+def cluster_url(cluster: Cluster) -> str:
+    """The URL of an empty cluster."""
+    for node in cluster.nodes:
+        node.do("FLUSHALL")
+    return cluster.url

@@ -11,8 +11,6 @@ from almond_server.ports import Change, Reading
 from contract.samples import part, whole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from almond_server.fan_out import Feed
     from almond_server.ports import Withdrawal
 
@@ -40,11 +38,10 @@ def beat(number: int, *asked: bytes) -> Beat:
 
 @dataclass
 class Feeds:
-    """Two servers' feeds, and how to end what carries both."""
+    """Two servers' feeds."""
 
     mine: Feed
     theirs: Feed
-    cut: Callable[[], None]
 
 
 class Listener:

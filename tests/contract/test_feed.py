@@ -1,4 +1,4 @@
-"""What every feed owes, over memory and over a real Valkey."""
+"""What every feed owes, over memory and over a real Valkey: alone, behind sentinels, in a cluster."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pytest
 
 from almond_server.adapters.memory_feed import MemoryFeed
 from almond_server.adapters.redis_feed import RedisFeed
-from almond_server.adapters.valkey_child import ValkeyChild
 from almond_server.fan_out import FeedUnavailableError, Snapshot, Tail
 from almond_server.ports import Withdrawal
 from contract.feeds import EPOCH, KEY, NONCE, Feeds, Listener, beat, change, mark
@@ -17,23 +16,41 @@ from contract.samples import part, whole
 from support import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Callable, Sequence
 
+    from almond_server.adapters.valkey_child import ValkeyChild
     from almond_server.fan_out import Feed
 
 
-@pytest.fixture(params=["memory", "valkey"])
-async def feeds(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Feeds]:
+@pytest.fixture(params=["memory", "valkey", "sentinel", "cluster"])
+async def feeds(request: pytest.FixtureRequest) -> AsyncIterator[Feeds]:
     if request.param == "memory":
         shared = MemoryFeed()
-        yield Feeds(shared, shared, shared.cut)
+        yield Feeds(shared, shared)
         return
-    with ValkeyChild(tmp_path) as child:
-        mine, theirs = RedisFeed(child.url, KEY, EPOCH), RedisFeed(child.url, KEY, EPOCH)
-        yield Feeds(mine, theirs, child.stop)
-        await mine.close()
-        await theirs.close()
+    url = request.getfixturevalue(f"{request.param}_url")
+    mine, theirs = RedisFeed(url, KEY, EPOCH), RedisFeed(url, KEY, EPOCH)
+    yield Feeds(mine, theirs)
+    await mine.close()
+    await theirs.close()
+
+
+@pytest.fixture
+def valkey_url(valkey: ValkeyChild) -> str:
+    return valkey.url
+
+
+@pytest.fixture(params=["memory", "valkey"])
+async def one_to_cut(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Feed, Callable[[], None]]]:
+    """A feed of the test's own, and how to take its server away."""
+    if request.param == "memory":
+        alone = MemoryFeed()
+        yield alone, alone.cut
+        return
+    child: ValkeyChild = request.getfixturevalue("valkey")
+    feed = RedisFeed(child.url, KEY, EPOCH)
+    yield feed, child.stop
+    await feed.close()
 
 
 async def objects(feed: Feed) -> str | None:
@@ -41,13 +58,14 @@ async def objects(feed: Feed) -> str | None:
 
 
 async def test_nothing_is_objected_to_a_feed_that_is_followed_and_something_to_one_that_is_gone(
-    feeds: Feeds,
+    one_to_cut: tuple[Feed, Callable[[], None]],
 ) -> None:
-    assert feeds.mine.objection
-    async with Listener(feeds.mine):
-        await eventually(lambda: objects(feeds.mine), lambda objection: objection is None)
-        feeds.cut()
-        objection = await eventually(lambda: objects(feeds.mine), bool)
+    feed, cut = one_to_cut
+    assert feed.objection
+    async with Listener(feed):
+        await eventually(lambda: objects(feed), lambda objection: objection is None)
+        cut()
+        objection = await eventually(lambda: objects(feed), bool)
         assert objection is not None
         assert objection.isascii()
         assert objection.isprintable()

@@ -382,19 +382,6 @@ def test_a_url_of_another_form_is_refused_without_its_password(url: str) -> None
     assert "hunter2" not in f"{refused.value!r}{refused.value.__cause__!r}"
 
 
-async def test_the_url_cannot_lengthen_the_time_limits(valkey: ValkeyChild) -> None:
-    feed = RedisFeed(f"{valkey.url}?socket_timeout=60&socket_connect_timeout=60&protocol=3", KEY, EPOCH)
-    os.kill(valkey.pid, signal.SIGSTOP)
-    began = time.monotonic()
-    try:
-        with pytest.raises(FeedUnavailableError):
-            await feed.append(change(1))
-    finally:
-        os.kill(valkey.pid, signal.SIGCONT)
-    assert time.monotonic() - began < 2.5
-    await feed.close()
-
-
 async def _page(entries: Sequence[Withdrawal]) -> AsyncIterator[Sequence[Withdrawal]]:
     yield entries
 

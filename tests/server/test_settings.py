@@ -46,6 +46,7 @@ BAD: list[tuple[str, Any, str]] = [
     ("redis_url", "", "ALMOND_REDIS_URL"),
     ("redis_url", "localhost:6379", "ALMOND_REDIS_URL"),
     ("redis_url", "http://localhost", "ALMOND_REDIS_URL"),
+    ("redis_url", "rediss://localhost?ssl_cert_reqs=none", "ALMOND_REDIS_URL"),
     ("database_url", "almond.db", "ALMOND_DATABASE_URL"),
     ("database_url", "mysql://localhost/almond", "ALMOND_DATABASE_URL"),
 ]
@@ -74,6 +75,8 @@ def test_every_setting_but_the_directory_has_a_bad_value_in_the_table() -> None:
         ("presented_per_minute", 1),
         ("redis_url", "rediss://user:word@host:1/0"),
         ("redis_url", "unix:///run/valkey.sock"),
+        ("redis_url", "rediss+sentinel://user:word@a:1,b:2/almond"),
+        ("redis_url", "redis+cluster://a:1,b:2"),
     ],
 )
 def test_a_setting_at_its_bound_is_taken(name: str, value: Any) -> None:

@@ -17,6 +17,7 @@ from almond_server.adapters.feed_entry import Codec
 from almond_server.adapters.feed_parts import LAST, Assembly, split
 from almond_server.adapters.redis_client import BLOCK_MS, answer, client
 from almond_server.adapters.redis_condition import RedisCondition
+from almond_server.adapters.redis_master import HASH_TAG
 from almond_server.adapters.redis_snapshot import RedisSnapshot
 from almond_server.fan_out import Beat, FeedGarbledError, Snapshot, Tail
 from almond_server.ports import Change, Withdrawal
@@ -57,11 +58,11 @@ class RedisFeed:
     """Implements `fan_out.Feed`."""
 
     def __init__(self, url: str, feed_key: bytes, epoch: str) -> None:
-        """Take a redis://, rediss:// or unix:// URL, which may hold a password, and the key of the proofs.
+        """Take a URL of `redis_address`, which may hold a password, and the key of the proofs.
 
-        Connects when first used. Raises `StartError` for a URL of another form.
+        Connects when first used. Raises `StartError` for another URL.
         """
-        prefix = f"{{almond}}:{epoch}"  # the braces keep all keys in one slot of a cluster
+        prefix = f"{HASH_TAG}:{epoch}"
         self._codec = Codec(feed_key, epoch)
         self._writing = client(url)
         self._reading = client(url)
@@ -190,7 +191,7 @@ async def epochs(url: str) -> list[str]:
     redis, found, cursor = client(url), set[str](), 0
     try:
         while True:
-            cursor, keys = await answer(redis.scan(cursor, match="{almond}:*", count=1000))
+            cursor, keys = await answer(redis.scan(cursor, match=f"{HASH_TAG}:*", count=1000))
             found |= {match[1].decode() for key in keys if (match := _KEY.match(key))}
             if cursor == 0:
                 return sorted(found)

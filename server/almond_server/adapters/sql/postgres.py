@@ -14,6 +14,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import NullPool, QueuePool
 
+from almond_server.adapters.sql import postgres_tls
 from almond_server.adapters.sql.database import run
 from almond_server.errors import StartError, StoreUnavailableError
 
@@ -138,12 +139,18 @@ def name(url: str) -> str:
     return f"{parsed.host or 'localhost'}:{parsed.port or 5432}/{parsed.database or ''}"
 
 
+def is_exposed(url: str) -> bool:
+    """Tell whether sessions would cross a network without TLS that is verified."""
+    return postgres_tls.is_exposed(_parse(url))
+
+
 def why(error: DBAPIError | PoolTimeoutError) -> str:
     """Say what the driver said, without a value: neither parameters nor a password."""
     if not isinstance(error, DBAPIError):
         return "all sessions are in use"
     kind = type(error.orig).__name__
     message = error.orig.diag.message_primary if isinstance(error.orig, psycopg.Error) else None
+    message = message or postgres_tls.reason(str(error.orig))
     return f"{kind}: {message.splitlines()[0]}" if message else kind
 
 
@@ -158,10 +165,10 @@ def _parse(url: str) -> URL:
 
 
 def _engine(url: str, session: Mapping[str, str], **pool: Any) -> Engine:
+    parsed = _parse(url)
+    postgres_tls.must_be_whole(parsed)
     options = " ".join(f"-c {key}={value.replace(' ', chr(92) + ' ')}" for key, value in session.items())
-    return create_engine(
-        _parse(url), hide_parameters=True, connect_args={**_NETWORK, "options": options}, **pool
-    )
+    return create_engine(parsed, hide_parameters=True, connect_args={**_NETWORK, "options": options}, **pool)
 
 
 class _Impatient(psycopg.Connection[Any]):
