@@ -53,8 +53,9 @@ format: $(STAMP) ## Let ruff repair and format what it can
 	$(BIN)/ruff format
 
 .PHONY: bench
-bench: $(STAMP) ## Measure what it costs to reject the worst token texts
+bench: $(STAMP) ## Measure the worst token texts, and the revocation view (SIZES="10000000 15000000")
 	$(BIN)/python tests/bench/worst_inputs.py
+	$(BIN)/python tests/bench/view_size.py $(SIZES)
 
 .PHONY: protos
 protos: $(STAMP) ## Generate the Python stubs from protos/almond/v1

@@ -22,17 +22,15 @@ WHOLE_BYTES: Final = ID_BYTES + END_BYTES
 BRANCH_BYTES: Final = 2 * ID_BYTES + END_BYTES
 
 NO_END: Final = bytes(END_BYTES)
-"""Less than the end of any withdrawal: what a view puts where only branches of a token are withdrawn."""
+"""Sooner than the end of any withdrawal: what a view puts where only branches of a token are withdrawn."""
 
+_SOONEST: Final = 1 << 8 * (END_BYTES - 1)
 _NEVER: Final = (1 << 8 * END_BYTES) - 1
 _COUNTS: Final = struct.Struct(">II")
 
 
 def packed(withdrawal: Withdrawal) -> bytes | None:
-    """Write a record; None if it cannot be one, as its ids are none that any genuine token has.
-
-    Ends beyond the year 2105 become never.
-    """
+    """Write a record; None if it cannot be one: no genuine token has such ids."""
     try:
         uuid = token_id_bytes(withdrawal.token_id)
     except FieldError:
@@ -45,8 +43,8 @@ def packed(withdrawal: Withdrawal) -> bytes | None:
 
 
 def packed_end(ends_at: int | None) -> bytes:
-    """Write an end; one that lies outside of what can be written is moved inside, or becomes never."""
-    return (_NEVER if ends_at is None else max(1, min(ends_at, _NEVER))).to_bytes(END_BYTES, "big")
+    """Write an end: none before July 1970, so that its first byte is not 0; from 2106 on it is never."""
+    return (_NEVER if ends_at is None else max(_SOONEST, min(ends_at, _NEVER))).to_bytes(END_BYTES, "big")
 
 
 def unpacked(record: bytes) -> Withdrawal:

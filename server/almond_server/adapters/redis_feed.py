@@ -134,6 +134,8 @@ class RedisFeed:
                     whole = None if part is None else assembly.add(_place(entry_id), part)
                     if part is None or _place(entry_id)[1] == LAST:
                         yield whole
+                    else:
+                        await asyncio.sleep(0)  # a large change must not keep calls waiting
 
     async def snapshot(self) -> Snapshot | None:
         """Return the newest snapshot."""

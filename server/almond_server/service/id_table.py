@@ -57,8 +57,8 @@ class IdTable:
         """Return how many records there are."""
         return self._count
 
-    def find(self, key: bytes) -> bytes | None:
-        """Return what follows the id in a record of it; None if there is none."""
+    def find(self, key: bytes) -> int | None:
+        """Return the byte that follows the id in a record of it; None if there is no record."""
         hashed = hash(key)
         place = hashed & self._wide
         if place >= self._places:
@@ -70,7 +70,7 @@ class IdTable:
         at = bucket.find(key)
         if at >= 0 and at % self._width:
             at = self._position(bucket, key)
-        return None if at < 0 else bucket[at + ID_BYTES : at + self._width]
+        return None if at < 0 else bucket[at + ID_BYTES]
 
     def all(self, key: bytes) -> list[bytes]:
         """Return what follows the id in every record of it."""

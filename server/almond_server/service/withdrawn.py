@@ -45,10 +45,10 @@ class WithdrawnTokens:
 
     def standing(self, token: VerifiedToken) -> Literal[Standing.LIVE] | Withdrawn:
         """Tell whether anything of the token's lineage is withdrawn."""
-        end = self._tokens.find(token.identity.token_uuid)
+        end = self._tokens.find(token.identity.token_uuid)  # its first byte, which is 0 of `NO_END` alone
         if end is None:
             return LIVE
-        if end != NO_END:
+        if end:
             return Withdrawn("the token itself")
         withdrawn = {each[:ID_BYTES] for each in self._branches.all(token.identity.token_uuid)}
         for generation, branch_id in enumerate(token.branch_ids):
@@ -63,7 +63,7 @@ class WithdrawnTokens:
         except FieldError:
             return not self._others.keys().isdisjoint({(token_id, None), (token_id, branch_id)})
         end = self._tokens.find(uuid)
-        if end is None or end != NO_END:
+        if end is None or end:
             return end is not None
         return any(each[:ID_BYTES] == branch_id for each in self._branches.all(uuid))
 
@@ -131,5 +131,5 @@ class WithdrawnTokens:
         end = self._tokens.find(record[:ID_BYTES])
         if end is None:
             self._tokens.add(record[:ID_BYTES] + NO_END)
-        if end is None or end == NO_END:
+        if not end:
             self._branches.add(record)
