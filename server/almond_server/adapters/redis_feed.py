@@ -135,7 +135,9 @@ class RedisFeed:
                     if part is None or _place(entry_id)[1] == LAST:
                         yield whole
                     else:
-                        await asyncio.sleep(0)  # a large change must not keep calls waiting
+                        # A large change must not keep calls waiting, nor be begun anew before it is read.
+                        ends = time.monotonic() + _AGAIN_SECONDS
+                        await asyncio.sleep(0)
 
     async def snapshot(self) -> Snapshot | None:
         """Return the newest snapshot."""
