@@ -62,9 +62,10 @@ format: $(STAMP) ## Let ruff repair and format what it can
 	$(BIN)/ruff format
 
 .PHONY: bench
-bench: $(STAMP) ## Measure: rejecting the worst token texts; a revocation's way to another server
+bench: $(STAMP) ## Measure: worst token texts, propagation, the view (SIZES="10000000 15000000")
 	$(BIN)/python tests/bench/worst_inputs.py
 	PYTHONPATH=tests $(BIN)/python tests/bench/propagation.py
+	$(BIN)/python tests/bench/view_size.py $(SIZES)
 
 .PHONY: protos
 protos: $(STAMP) ## Generate the Python stubs from protos/almond/v1

@@ -26,6 +26,7 @@ _TOKEN_ID: Final = re.compile(r"[A-Za-z0-9_-]{22}")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 _FORMAT_VERSION: Final = 1
+_PARTS: Final = 5
 _MAX_SUBJECT_BYTES: Final = 64
 _MAX_KEY_ID: Final = 32
 _END_OF_TIME_MS: Final = 253_402_300_800_000
@@ -60,7 +61,12 @@ def token_id_at(now_ms: int, entropy: bytes) -> str:
     uuid = bytearray(now_ms.to_bytes(6, "big") + entropy)
     uuid[6] = 0x70 | uuid[6] & 0x0F
     uuid[8] = 0x80 | uuid[8] & 0x3F
-    return base64.urlsafe_b64encode(bytes(uuid)).decode().rstrip("=")
+    return token_id_of(bytes(uuid))
+
+
+def token_id_of(uuid: bytes) -> str:
+    """Write the 16 bytes of a UUID as a token id."""
+    return base64.urlsafe_b64encode(uuid).decode().rstrip("=")
 
 
 def token_id_bytes(token_id: str) -> bytes:
@@ -82,12 +88,15 @@ class Identity:
     kind: str
     home_org: str
     subject: str
+    token_uuid: bytes = field(init=False, repr=False, compare=False)
+    """The 16 bytes that the token id is written from; what has been withdrawn is looked up by them."""
 
     def __post_init__(self) -> None:
         """Raise `FieldError` for the first part that is not well formed."""
         if len(checked_id("key_id", self.key_id)) > _MAX_KEY_ID:
             raise FieldError("key_id", f"at most {_MAX_KEY_ID} characters")
-        if int.from_bytes(token_id_bytes(self.token_id)[:6], "big") >= _END_OF_TIME_MS:
+        object.__setattr__(self, "token_uuid", token_id_bytes(self.token_id))
+        if self.issued_at_ms >= _END_OF_TIME_MS:
             raise FieldError("token_id", "its time lies before the year 10000")
         if _KIND.fullmatch(self.kind) is None:
             raise FieldError("kind", "lower-case letters and -, at most 32")
@@ -101,7 +110,7 @@ class Identity:
     @property
     def issued_at_ms(self) -> int:
         """When the token was minted, in milliseconds since the epoch: its id's own time."""
-        return int.from_bytes(token_id_bytes(self.token_id)[:6], "big")
+        return int.from_bytes(self.token_uuid[:6], "big")
 
     def encode(self) -> bytes:
         """Write the identifier."""
@@ -115,7 +124,7 @@ class Identity:
         try:
             version, *parts = canonical.loads(identifier)
             texts = [part for part in parts if isinstance(part, str)]
-            if version == _FORMAT_VERSION and len(texts) == len(parts) == len(fields(cls)):
+            if version == _FORMAT_VERSION and len(texts) == len(parts) == _PARTS:
                 return cls(*texts)
         except (FieldError, ValueError):  # NotCanonicalError is a ValueError
             pass

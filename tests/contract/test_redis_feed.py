@@ -13,6 +13,7 @@ import pytest
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
+from almond_server.adapters import redis_feed
 from almond_server.adapters.feed_entry import Codec, Head, Part
 from almond_server.adapters.redis_feed import RedisFeed, epochs
 from almond_server.errors import StartError
@@ -218,6 +219,17 @@ async def test_parts_that_do_not_belong_together_make_no_change(feed: RedisFeed,
             await put(place, of, parts)
         async with Listener(feed) as listener:
             assert await listener.next() is None
+
+
+async def test_a_change_that_takes_long_to_read_is_not_begun_anew_for_ever(
+    feed: RedisFeed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_feed, "_AGAIN_SECONDS", 0.02)
+    monkeypatch.setattr(redis_feed, "_AT_ONCE", 1)
+    large = Change(1, mark(1), mark(0), tuple(whole(f"t{each:05}") for each in range(40_000)))
+    await feed.append(large)
+    async with Listener(feed) as listener:
+        assert await listener.next_change() == large
 
 
 async def test_what_a_crash_left_half_appended_is_finished_by_the_next(feed: RedisFeed, redis: Any) -> None:

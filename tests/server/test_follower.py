@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from almond_server.adapters.memory_revocations import MemoryRevocations
 from almond_server.errors import CannotKnowError, StoreUnavailableError, WrongRevisionError
 from almond_server.fan_out import Beat
 from almond_server.ports import LINKED_SECONDS, Actor, Change, Reading, Withdrawal
+from almond_server.service import loader
 from almond_server.service.follower import Follower, Signals
 from almond_server.service.revision import Revision
 from almond_server.service.view import RevocationView
@@ -119,6 +121,46 @@ async def test_a_gap_in_the_feed_heals_from_the_store(
         await server.reaches(3)
 
 
+@pytest.mark.parametrize("way", ["feed", "store", "store as a whole"])
+async def test_a_large_change_gives_others_their_turn_and_counts_when_all_of_it_is_in(
+    store: MemoryStore, feed: MemoryFeed, clock: SetClock, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    monkeypatch.setattr(loader, "_TURN_SECONDS", 0.0)  # as if every slice took long
+    server, seen = Server(store, feed, clock), set[tuple[int, int]]()
+    entries = [Withdrawal(f"t{number}", None, None) for number in range(2000)]
+    async with server.running():
+        await server.revocations.withdraw(entries, OPERATOR, "", None, 0)
+        taking: asyncio.Task[Any]
+        match way:
+            case "feed":
+                taking = asyncio.create_task(feed.append(store.changes[0]))
+            case "store":
+                taking = asyncio.create_task(server.follower.catch_up())
+            case _:
+                reading = await server.revocations.reading(0)
+                taking = asyncio.create_task(loader.from_store(server.view, server.revocations, reading))
+        while server.number == 0:
+            seen.add((server.number, len(server.view)))
+            await asyncio.sleep(0)
+        await taking
+    assert seen >= {(0, count) for count in range(200, 2000, 200)}
+    assert (server.number, len(server.view)) == (1, 2000)
+
+
+async def test_a_large_change_taken_in_twice_at_once_counts_once(
+    store: MemoryStore, feed: MemoryFeed, clock: SetClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loader, "_TURN_SECONDS", 0.0)
+    server = Server(store, feed, clock)
+    entries = [Withdrawal(f"t{number}", None, None) for number in range(2000)]
+    async with server.running():
+        await server.revocations.withdraw(entries, OPERATOR, "", None, 0)
+        await server.withdraw("after")
+        await asyncio.gather(server.follower.catch_up(), *(feed.append(each) for each in store.changes))
+        await server.reaches(2)
+        assert (len(server.view), server.view.is_fresh) == (2001, True)
+
+
 async def test_the_feed_alone_brings_a_change_to_a_server_that_does_not_see_the_store(
     store: MemoryStore, feed: MemoryFeed, clock: SetClock
 ) -> None:
@@ -147,7 +189,7 @@ async def test_what_the_feed_says_of_another_past_is_not_taken(
         await asyncio.sleep(0.05)
         assert server.number == 2
         assert server.view.is_fresh
-    assert set(server.view._withdrawn) == {"t1", "t2"}
+    assert {each.token_id for each in server.view.entries()} == {"t1", "t2"}
 
 
 async def test_a_change_that_only_a_lost_store_had_is_kept_and_gives_the_restore_away(
@@ -164,7 +206,7 @@ async def test_a_change_that_only_a_lost_store_had_is_kept_and_gives_the_restore
         await server.reaches(2)
         with pytest.raises(CannotKnowError, match="backwards"):
             await server.follower.catch_up()
-    assert set(server.view._withdrawn) == {"t1", "lost"}
+    assert {each.token_id for each in server.view.entries()} == {"t1", "lost"}
 
 
 async def test_a_poll_heals_what_a_cut_feed_lost(

@@ -15,6 +15,8 @@ CORE, SERVER = (Path(str(each.__file__)).parent for each in (almond_core, almond
 PATH = sorted(CORE.rglob("*.py")) + [
     SERVER / "service" / name
     for name in (
+        "id_table.py",
+        "withdrawn.py",
         "verifier.py",
         "callers.py",
         "view.py",
@@ -24,6 +26,7 @@ PATH = sorted(CORE.rglob("*.py")) + [
         "revision.py",
     )
 ]
+PATH += [SERVER / "packed.py"]
 PATH += [SERVER / "rpc" / name for name in ("requests.py", "responses.py", "errors.py")]
 WAITING = (ast.AsyncFunctionDef, ast.Await, ast.AsyncFor, ast.AsyncWith)
 IDLE = {"asyncio", "threading", "time", "socket", "subprocess", "sqlalchemy", "sqlite3", "redis"}

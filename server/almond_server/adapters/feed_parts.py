@@ -14,6 +14,8 @@ from almond_server.ports import Change
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from almond_server.ports import Withdrawal
+
 LAST: Final = 1_000_000_000
 _ENTRIES: Final = 1000
 
@@ -38,7 +40,9 @@ class Assembly:
     def __init__(self) -> None:
         """Begin with nothing."""
         self._number = 0
-        self._parts: list[Part] = []
+        self._mark = b""
+        self._parts = 0
+        self._entries: list[Withdrawal] = []
 
     def add(self, place: Place, part: Part) -> Change | None:
         """Add the next part; answers the change once it is whole.
@@ -46,14 +50,19 @@ class Assembly:
         A part that does not go with those before it begins anew: the change it is of will not become whole.
         """
         number, index = place
-        if number != self._number or (self._parts and self._parts[0].mark != part.mark):
-            self._number, self._parts = number, []
-        if index not in {len(self._parts) + 1, LAST}:
-            self._parts = []
+        if number != self._number or part.mark != self._mark:
+            self._number, self._mark = number, part.mark
+            self._forget()
+        if index not in {self._parts + 1, LAST}:
+            self._forget()
             return None
-        self._parts.append(part)
-        if index != LAST or len(self._parts) != part.parts:
+        self._parts += 1
+        self._entries += part.withdrawals
+        if index != LAST or self._parts != part.parts:
             return None
-        entries = tuple(entry for each in self._parts for entry in each.withdrawals)
-        self._parts = []
+        entries = tuple(self._entries)
+        self._forget()
         return Change(number, part.mark, part.before, entries)
+
+    def _forget(self) -> None:
+        self._parts, self._entries = 0, []

@@ -145,6 +145,10 @@ class RedisFeed:
                     whole = None if part is None else assembly.add(_place(entry_id), part)
                     if part is None or _place(entry_id)[1] == LAST:
                         yield whole
+                    else:
+                        # A large change must not keep calls waiting, nor be begun anew before it is read.
+                        ends = time.monotonic() + _AGAIN_SECONDS
+                        await asyncio.sleep(0)
 
     async def snapshot(self) -> Snapshot | None:
         """Return the newest snapshot."""

@@ -97,7 +97,7 @@ class RedisSnapshot:
                 raise FeedUnavailableError("a chunk of the snapshot is missing or not genuine")
             yield entries
 
-    async def _read_chunk(self, head: Head, index: int) -> tuple[Withdrawal, ...] | None:
+    async def _read_chunk(self, head: Head, index: int) -> Sequence[Withdrawal] | None:
         fields: Any = self._redis.hgetall(self._chunk(head.name, index))
         return self._codec.read_chunk(_place(head.name, index, head.number), await answer(fields))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import structlog
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from almond_server.service.view import RevocationView
 
 _BATCH: Final = 1000
+_AT_ONCE: Final = 500
+"""How many entries of a change are taken in without a pause."""
+
 _MAX_UNPUBLISHED: Final = 10_000
 _MAX_ASKED: Final = 100
 _FEED_RETRY_SECONDS: Final = 0.5
@@ -161,7 +164,7 @@ class Follower:
             return
         number = self._view.revision.number
         for change in changes:
-            self._take(change)
+            await self._take(change)
         if self._view.revision.number == number < reading.number:
             raise CannotKnowError("The store's revisions have a gap; an operator must look at it.")
 
@@ -171,13 +174,19 @@ class Follower:
             self._signals.alarm()
         raise CannotKnowError(_WENT_BACKWARDS) from None
 
-    def _take(self, change: Change, *, publish: bool = True) -> None:
+    async def _take(self, change: Change, *, publish: bool = True) -> None:
+        whole = change
+        if len(change.withdrawals) > _AT_ONCE and self._view.is_next(change):
+            # Its revision is reached when all of it is in; until then, more is denied than has to be. Another
+            # task may take in the same meanwhile: who comes last finds it applied.
+            await loader.take_in(self._view, change.withdrawals)
+            change = replace(change, withdrawals=())
         if not self._view.apply(change):
             return
         self._moved.set()
         self._moved = asyncio.Event()
         if publish and not self._unpublished.full():
-            self._unpublished.put_nowait(change)
+            self._unpublished.put_nowait(whole)
 
     async def _move(self) -> None:
         with contextlib.suppress(TimeoutError):
@@ -232,16 +241,16 @@ class Follower:
         while True:
             try:
                 async for heard in self._feed.follow(lambda: self._view.revision.number):
-                    self._hear(heard)
+                    await self._hear(heard)
             except FeedUnavailableError as error:
                 log.warning("feed.unread", why=str(error))
             await asyncio.sleep(_FEED_RETRY_SECONDS)
 
-    def _hear(self, heard: Change | Beat | None) -> None:
-        # Never waits: while the store is silent, the feed may be all that this server has.
+    async def _hear(self, heard: Change | Beat | None) -> None:
+        # Never waits for the store: while that is silent, the feed may be all that this server has.
         try:
             if isinstance(heard, Change):
-                self._take(heard, publish=False)
+                await self._take(heard, publish=False)
                 is_sound = heard.number <= self._view.revision.number
             else:
                 is_sound = heard is not None and self._is_borne_out(heard)

@@ -1,7 +1,11 @@
-"""Filling a view as a whole: from the feed's snapshot, or page by page from the store."""
+"""Filling a view as a whole: from the feed's snapshot, or page by page from the store.
+
+Calls that are being answered wait for a few milliseconds at most, however much there is to take in.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -9,13 +13,54 @@ import structlog
 from almond_server.fan_out import FeedUnavailableError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from almond_server.fan_out import Feed
     from almond_server.ports import Reading, Revocations, Withdrawal
     from almond_server.service.view import RevocationView
 
-_PAGE: Final = 10_000
+_PAGE: Final = 2000
+_SLICE: Final = 200
+_TURN_SECONDS: Final = 0.002
+_PROGRESS_SECONDS: Final = 2.0
 
 log = structlog.get_logger()
+
+
+class Progress:
+    """Says in the log, now and then, how far a view is filled."""
+
+    def __init__(self, view: RevocationView, source: str) -> None:
+        """Begin now; `source` is what it is filled from."""
+        self._view = view
+        self._source = source
+        self._began = self._told = asyncio.get_running_loop().time()
+
+    def tell(self) -> None:
+        """Say how far it is, if that was not said just now."""
+        now = asyncio.get_running_loop().time()
+        if now - self._told >= _PROGRESS_SECONDS:
+            self._told = now
+            log.info("view.loading", **self._facts(now))
+
+    def end(self) -> None:
+        """Say that it is done."""
+        now = asyncio.get_running_loop().time()
+        log.info("view.loaded", revision=str(self._view.revision), **self._facts(now))
+
+    def _facts(self, now: float) -> dict[str, str | int | float]:
+        return {"source": self._source, "tokens": len(self._view), "seconds": round(now - self._began, 1)}
+
+
+async def take_in(view: RevocationView, withdrawals: Sequence[Withdrawal]) -> None:
+    """Take in entries of whatever revision, and let others have their turn every few milliseconds."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    for start in range(0, len(withdrawals), _SLICE):
+        view.take(withdrawals[start : start + _SLICE])
+        if loop.time() - began >= _TURN_SECONDS:
+            await asyncio.sleep(0)
+            began = loop.time()
 
 
 async def from_snapshot(view: RevocationView, revocations: Revocations, feed: Feed) -> None:
@@ -26,10 +71,12 @@ async def from_snapshot(view: RevocationView, revocations: Revocations, feed: Fe
     try:
         snapshot = await feed.snapshot()
         if snapshot is not None and await revocations.mark_of(snapshot.number) == snapshot.mark:
+            progress = Progress(view, "snapshot")
             async for entries in snapshot.pages:
-                view.take(entries)
+                await take_in(view, entries)
+                progress.tell()
             view.stand_at(snapshot.number, snapshot.mark)
-            log.info("view.loaded", source="snapshot", revision=str(view.revision), tokens=len(view))
+            progress.end()
             return
     except FeedUnavailableError as error:
         log.warning("feed.no_snapshot", why=str(error))
@@ -40,9 +87,11 @@ async def from_snapshot(view: RevocationView, revocations: Revocations, feed: Fe
 async def from_store(view: RevocationView, revocations: Revocations, reading: Reading) -> None:
     """Take every entry up to a reading's revision. Raises `CannotKnowError` if the store does not answer."""
     last: Withdrawal | None = None
+    progress = Progress(view, "store")
     while entries := await revocations.withdrawals(reading.number, last, _PAGE):
-        view.take(entries)
+        await take_in(view, entries)
+        progress.tell()
         last = entries[-1]
     if reading.number >= view.revision.number:
         view.stand_at(reading.number, reading.mark)
-    log.info("view.loaded", source="store", revision=str(view.revision), tokens=len(view))
+    progress.end()

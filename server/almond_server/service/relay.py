@@ -26,7 +26,9 @@ _BATCH: Final = 1000
 _KEPT_CHANGES: Final = 1000
 """How many changes a feed that was lost gets again: for readers that are behind, and do not see the store."""
 
-_PAGE: Final = 10_000
+_PAGE: Final = 2000
+"""Entries of a chunk of the snapshot: as many as are written in a few milliseconds."""
+
 _SNAPSHOT_CHANGES: Final = 1000
 _SNAPSHOT_SECONDS: Final = 60.0
 _PRUNE_SECONDS: Final = 60.0

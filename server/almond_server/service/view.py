@@ -5,24 +5,25 @@ Fed by the follower, read on the hot path. Must not know where its changes come 
 
 from __future__ import annotations
 
-import heapq
 from typing import TYPE_CHECKING, Final, Literal
 
-from almond_core.decision import LIVE, Standing, Withdrawn
 from almond_server.errors import CannotKnowError, WrongRevisionError
-from almond_server.ports import KEPT_SECONDS, Withdrawal
+from almond_server.ports import KEPT_SECONDS
 from almond_server.service.revision import Revision
+from almond_server.service.withdrawn import WithdrawnTokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from almond_core.chain import VerifiedToken
-    from almond_server.ports import Change, Clock, Reading
+    from almond_core.decision import Standing, Withdrawn
+    from almond_server.ports import Change, Clock, Reading, Withdrawal
 
 _MAX_CLOCK_OFF: Final = 30.0
 """Seconds between a server's wall clock and its store's time, above which `valid` means nothing here."""
 
-_PRUNED_AT_ONCE: Final = 1000
+_SWEPT_AT_ONCE: Final = 4000
+"""Entries that are looked at in one turn: about a millisecond."""
 
 _OUT_OF_TOUCH: Final = (
     "This server has lost touch with its store and cannot know what has been revoked; try again or ask "
@@ -33,22 +34,17 @@ _CLOCK_IS_OFF: Final = (
     "server, and have an operator set the clock; if it is right, restart this server."
 )
 
-_WHOLE: Final[set[bytes]] = {b"whole"}
-"""The entry of a token withdrawn whole. No branch id is five bytes long; nothing is ever added to it."""
-
 
 class AnotherPastError(Exception):
     """What was read has another mark than the view at the same revision: it continues another past."""
 
 
 class RevocationView:
-    """Token id to the branch ids withdrawn under it, or to `_WHOLE`. Implements `core.Revocations`."""
+    """What is withdrawn, up to which revision, and how fresh that is. Implements `core.Revocations`."""
 
     def __init__(self, epoch: str, max_staleness: float, clock: Clock) -> None:
         """Start empty and stale: nothing is known until a reading of the store proves it."""
-        self._withdrawn: dict[str, set[bytes]] = {}
-        # When entries are over, soonest first. The whole token's has an empty branch id.
-        self._ends: list[tuple[int, str, bytes]] = []
+        self._withdrawn = WithdrawnTokens()
         self._clock = clock
         self._max_staleness = max_staleness
         self._proven_at: float | None = None
@@ -61,20 +57,11 @@ class RevocationView:
     def standing(self, token: VerifiedToken) -> Literal[Standing.LIVE] | Withdrawn:
         """Tell whether anything of the token's lineage is withdrawn; raises `CannotKnowError` when stale."""
         self.must_be_fresh()
-        entry = self._withdrawn.get(token.identity.token_id)
-        if entry is None:
-            return LIVE
-        if entry is _WHOLE:
-            return Withdrawn("the token itself")
-        for generation, branch_id in enumerate(token.branch_ids):
-            if branch_id in entry:
-                return Withdrawn(f"branch, generation {generation} of {len(token.branch_ids) - 1}")
-        return LIVE
+        return self._withdrawn.standing(token)
 
     def has(self, token_id: str, branch_id: bytes) -> bool:
         """Tell whether a branch, or its whole token, is known to be withdrawn, however stale."""
-        entry = self._withdrawn.get(token_id, ())
-        return entry is _WHOLE or branch_id in entry
+        return self._withdrawn.has(token_id, branch_id)
 
     @property
     def is_fresh(self) -> bool:
@@ -140,27 +127,26 @@ class RevocationView:
 
         Raises `AnotherPastError` for one that does not come after what this view has seen.
         """
-        if change.number != self.revision.number + 1:
+        if not self.is_next(change):
             return False
-        if self.mark and change.before != self.mark:
-            raise AnotherPastError
         self.take(change.withdrawals)
         self.stand_at(change.number, change.mark)
         return True
 
+    def is_next(self, change: Change) -> bool:
+        """Tell whether a change is the next one; raises as `apply`."""
+        if change.number != self.revision.number + 1:
+            return False
+        if self.mark and change.before != self.mark:
+            raise AnotherPastError
+        return True
+
     def take(self, withdrawals: Iterable[Withdrawal]) -> None:
-        """Take in entries of whatever revision. More than the store has is never wrong: it is a denial."""
-        for withdrawal in withdrawals:
-            if withdrawal.ends_at is not None:
-                heapq.heappush(
-                    self._ends, (withdrawal.ends_at, withdrawal.token_id, withdrawal.branch_id or b"")
-                )
-            if withdrawal.branch_id is None:
-                self._withdrawn[withdrawal.token_id] = _WHOLE
-                continue
-            entry = self._withdrawn.setdefault(withdrawal.token_id, set())
-            if entry is not _WHOLE:
-                entry.add(withdrawal.branch_id)
+        """Take in entries of whatever revision. More than the store has is never wrong: it is a denial.
+
+        Many keep everybody waiting: `loader.take_in` takes them in slices.
+        """
+        self._withdrawn.add(withdrawals)
 
     def stand_at(self, number: int, mark: bytes) -> None:
         """Take note that every entry up to a revision has been taken in."""
@@ -183,33 +169,16 @@ class RevocationView:
         return True
 
     def entries(self) -> Iterator[Withdrawal]:
-        """Return all entries as they are now, for an operator to look at: not for the hot path."""
-        ends = {(token_id, branch_id): end for end, token_id, branch_id in self._ends}
-        known = {
-            token_id: [b""] if entry is _WHOLE else sorted(entry)
-            for token_id, entry in self._withdrawn.items()
-        }
-        return (
-            Withdrawal(token_id, branch_id or None, ends.get((token_id, branch_id)))
-            for token_id, branch_ids in known.items()
-            for branch_id in branch_ids
-        )
+        """Yield all entries, for an operator to look at: not for the hot path, and not across an await."""
+        return iter(self._withdrawn)
 
     def prune(self) -> int:
-        """Forget entries whose tokens ended over 24 hours ago by the store's time, at most 1,000 at once.
+        """Look at some entries, the next ones at each call; returns how many were forgotten.
 
-        Returns how many were looked at. Such a token is denied as expired, whatever is known of it.
+        Those are whose tokens ended over 24 hours ago by the store's time. Such a token is denied as expired,
+        whatever is known of it.
         """
-        for count in range(_PRUNED_AT_ONCE):
-            if not self._ends or self._ends[0][0] + KEPT_SECONDS >= self.store_time:
-                return count
-            _, token_id, branch_id = heapq.heappop(self._ends)
-            entry = self._withdrawn.get(token_id)
-            if not branch_id or (entry is not None and entry <= {branch_id}):
-                self._withdrawn.pop(token_id, None)
-            elif entry is not None and entry is not _WHOLE:
-                entry.discard(branch_id)
-        return _PRUNED_AT_ONCE
+        return self._withdrawn.sweep(self.store_time - KEPT_SECONDS, _SWEPT_AT_ONCE)
 
     def __len__(self) -> int:
         """Return how many tokens have an entry."""

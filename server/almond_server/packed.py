@@ -1,0 +1,134 @@
+"""Withdrawals as records of a few bytes: for the view, which holds ten million, and for the snapshot.
+
+A record is the token's UUID (16 bytes), for a branch its id (16 bytes), and the end (4 bytes, big-endian unix
+seconds). Of two records that differ in the end alone, the greater end is the one to believe.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, overload
+
+from almond_core.errors import FieldError
+from almond_core.model import token_id_bytes, token_id_of
+from almond_server.ports import Withdrawal
+
+ID_BYTES: Final = 16
+END_BYTES: Final = 4
+WHOLE_BYTES: Final = ID_BYTES + END_BYTES
+BRANCH_BYTES: Final = 2 * ID_BYTES + END_BYTES
+
+NO_END: Final = bytes(END_BYTES)
+"""Sooner than the end of any withdrawal: what a view puts where only branches of a token are withdrawn."""
+
+_SOONEST: Final = 1 << 8 * (END_BYTES - 1)
+_NEVER: Final = (1 << 8 * END_BYTES) - 1
+_COUNTS: Final = struct.Struct(">II")
+
+
+def packed(withdrawal: Withdrawal) -> bytes | None:
+    """Write a record; None if it cannot be one: no genuine token has such ids."""
+    try:
+        uuid = token_id_bytes(withdrawal.token_id)
+    except FieldError:
+        return None
+    if withdrawal.branch_id is None:
+        return uuid + packed_end(withdrawal.ends_at)
+    if len(withdrawal.branch_id) != ID_BYTES:
+        return None
+    return uuid + withdrawal.branch_id + packed_end(withdrawal.ends_at)
+
+
+def packed_end(ends_at: int | None) -> bytes:
+    """Write an end: none before July 1970, so that its first byte is not 0; from 2106 on it is never."""
+    return (_NEVER if ends_at is None else max(_SOONEST, min(ends_at, _NEVER))).to_bytes(END_BYTES, "big")
+
+
+def unpacked(record: bytes) -> Withdrawal:
+    """Read what `packed` wrote."""
+    end = int.from_bytes(record[-END_BYTES:], "big")
+    branch_id = record[ID_BYTES : 2 * ID_BYTES] if len(record) == BRANCH_BYTES else None
+    return Withdrawal(token_id_of(record[:ID_BYTES]), branch_id, None if end == _NEVER else end)
+
+
+@dataclass(frozen=True, slots=True)
+class Packed(Sequence[Withdrawal]):
+    """Withdrawals in little memory: first of whole tokens, then of branches, then what has no record."""
+
+    whole: bytes
+    branches: bytes
+    others: tuple[Withdrawal, ...] = ()
+
+    @classmethod
+    def of(cls, withdrawals: Sequence[Withdrawal]) -> Packed:
+        """Pack withdrawals."""
+        records = [packed(each) for each in withdrawals]
+        return cls(
+            b"".join(record for record in records if record is not None and len(record) == WHOLE_BYTES),
+            b"".join(record for record in records if record is not None and len(record) == BRANCH_BYTES),
+            tuple(each for each, record in zip(withdrawals, records, strict=True) if record is None),
+        )
+
+    @classmethod
+    def decode(cls, data: bytes) -> Packed:
+        """Read what `encode` wrote; raises `ValueError` or `TypeError` for anything else."""
+        if len(data) < _COUNTS.size:
+            message = "too short"
+            raise ValueError(message)
+        whole, branches = _COUNTS.unpack_from(data)
+        middle = _COUNTS.size + whole * WHOLE_BYTES
+        end = middle + branches * BRANCH_BYTES
+        others = tuple(_other(*row) for row in json.loads(data[end:]))
+        return cls(data[_COUNTS.size : middle], data[middle:end], others)
+
+    def encode(self) -> bytes:
+        """Write all of them."""
+        counts = _COUNTS.pack(len(self.whole) // WHOLE_BYTES, len(self.branches) // BRANCH_BYTES)
+        rows = [
+            [each.token_id, None if each.branch_id is None else each.branch_id.hex(), each.ends_at]
+            for each in self.others
+        ]
+        return counts + self.whole + self.branches + json.dumps(rows, separators=(",", ":")).encode()
+
+    def __len__(self) -> int:
+        return len(self.whole) // WHOLE_BYTES + len(self.branches) // BRANCH_BYTES + len(self.others)
+
+    def __iter__(self) -> Iterator[Withdrawal]:
+        yield from map(unpacked, records(self.whole, WHOLE_BYTES))
+        yield from map(unpacked, records(self.branches, BRANCH_BYTES))
+        yield from self.others
+
+    @overload
+    def __getitem__(self, index: int) -> Withdrawal: ...
+    @overload
+    def __getitem__(self, index: slice) -> Packed: ...
+    def __getitem__(self, index: int | slice) -> Withdrawal | Packed:
+        if isinstance(index, int):
+            return list(self)[index]
+        start, stop, step = index.indices(len(self))
+        if step != 1:
+            message = "a slice of packed withdrawals has no step"
+            raise ValueError(message)
+        first, second = len(self.whole) // WHOLE_BYTES, len(self.branches) // BRANCH_BYTES
+        return Packed(
+            self.whole[start * WHOLE_BYTES : stop * WHOLE_BYTES],
+            self.branches[max(start - first, 0) * BRANCH_BYTES : max(stop - first, 0) * BRANCH_BYTES],
+            self.others[max(start - first - second, 0) : max(stop - first - second, 0)],
+        )
+
+
+def records(data: bytes, width: int) -> Iterator[bytes]:
+    """Cut what is a row of records into them."""
+    return (data[at : at + width] for at in range(0, len(data), width))
+
+
+def _other(token_id: object, branch_id: object, ends_at: object) -> Withdrawal:
+    if not isinstance(token_id, str) or type(ends_at) not in {int, type(None)}:
+        raise TypeError
+    if branch_id is not None and not isinstance(branch_id, str):
+        raise TypeError
+    branch = None if branch_id is None else bytes.fromhex(branch_id)
+    return Withdrawal(token_id, branch, ends_at)  # type: ignore[arg-type]

@@ -1,0 +1,135 @@
+"""What is withdrawn: whole tokens, and branches of tokens. Key ids and cut-offs will have their places here.
+
+One look-up a token, whatever its lineage: a token of which only branches are withdrawn is in the table of
+tokens too, without an end. Must not know how fresh any of it is, nor the time.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from almond_core.decision import LIVE, Standing, Withdrawn
+from almond_core.errors import FieldError
+from almond_core.model import token_id_bytes
+from almond_server.packed import (
+    BRANCH_BYTES,
+    END_BYTES,
+    ID_BYTES,
+    NO_END,
+    WHOLE_BYTES,
+    Packed,
+    packed,
+    packed_end,
+    records,
+    unpacked,
+)
+from almond_server.service.id_table import IdTable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from almond_core.chain import VerifiedToken
+    from almond_server.ports import Withdrawal
+
+
+class WithdrawnTokens:
+    """Token id to withdrawn whole, or to the branch ids withdrawn under it; and until when it matters."""
+
+    def __init__(self) -> None:
+        """Start with nothing."""
+        self._tokens = IdTable(WHOLE_BYTES)
+        self._branches = IdTable(BRANCH_BYTES)
+        # Ids of another form are of no genuine token and deny nobody; a server that writes down what it knew
+        # tells of them all the same.
+        self._others: dict[tuple[str, bytes | None], Withdrawal] = {}
+
+    def standing(self, token: VerifiedToken) -> Literal[Standing.LIVE] | Withdrawn:
+        """Tell whether anything of the token's lineage is withdrawn."""
+        end = self._tokens.find(token.identity.token_uuid)  # its first byte, which is 0 of `NO_END` alone
+        if end is None:
+            return LIVE
+        if end:
+            return Withdrawn("the token itself")
+        withdrawn = {each[:ID_BYTES] for each in self._branches.all(token.identity.token_uuid)}
+        for generation, branch_id in enumerate(token.branch_ids):
+            if branch_id in withdrawn:
+                return Withdrawn(f"branch, generation {generation} of {len(token.branch_ids) - 1}")
+        return LIVE
+
+    def has(self, token_id: str, branch_id: bytes) -> bool:
+        """Tell whether a branch, or its whole token, is withdrawn."""
+        try:
+            uuid = token_id_bytes(token_id)
+        except FieldError:
+            return not self._others.keys().isdisjoint({(token_id, None), (token_id, branch_id)})
+        end = self._tokens.find(uuid)
+        if end is None or end:
+            return end is not None
+        return any(each[:ID_BYTES] == branch_id for each in self._branches.all(uuid))
+
+    def add(self, withdrawals: Iterable[Withdrawal]) -> None:
+        """Add withdrawals, in any order, known ones or not."""
+        if isinstance(withdrawals, Packed):
+            for record in records(withdrawals.whole, WHOLE_BYTES):
+                self._add_whole(record)
+            for record in records(withdrawals.branches, BRANCH_BYTES):
+                self._add_branch(record)
+            withdrawals = withdrawals.others
+        for each in withdrawals:
+            packed_record = packed(each)
+            if packed_record is None:
+                self._others[each.token_id, each.branch_id] = each
+            elif each.branch_id is None:
+                self._add_whole(packed_record)
+            else:
+                self._add_branch(packed_record)
+
+    def sweep(self, before: int, most: int) -> int:
+        """Look at the next `most` tokens and branches, or a few more, and forget what ended before a time.
+
+        Returns how many withdrawals were forgotten.
+        """
+        limit, unmarked = packed_end(before), 0
+
+        def is_over(record: bytes) -> bool:
+            return NO_END < record[-END_BYTES:] < limit
+
+        def is_token_over(record: bytes) -> bool:
+            nonlocal unmarked
+            if record[-END_BYTES:] != NO_END:
+                return is_over(record)
+            is_bare = self._branches.find(record[:ID_BYTES]) is None
+            unmarked += is_bare
+            return is_bare
+
+        branches = self._branches.sweep(is_over, most)
+        tokens = self._tokens.sweep(is_token_over, most) - unmarked
+        gone = [
+            key for key, each in self._others.items() if each.ends_at is not None and each.ends_at < before
+        ]
+        for key in gone:
+            del self._others[key]
+        return branches + tokens + len(gone)
+
+    def __iter__(self) -> Iterator[Withdrawal]:
+        """Yield all withdrawals. None may be added meanwhile."""
+        for record in self._tokens:
+            if record[-END_BYTES:] != NO_END:
+                yield unpacked(record)
+        yield from map(unpacked, self._branches)
+        yield from self._others.values()
+
+    def __len__(self) -> int:
+        """Return how many tokens there is something about."""
+        return len(self._tokens) + len({token_id for token_id, _ in self._others})
+
+    def _add_whole(self, record: bytes) -> None:
+        if not self._tokens.add(record):
+            self._branches.remove(record[:ID_BYTES])
+
+    def _add_branch(self, record: bytes) -> None:
+        end = self._tokens.find(record[:ID_BYTES])
+        if end is None:
+            self._tokens.add(record[:ID_BYTES] + NO_END)
+        if not end:
+            self._branches.add(record)

@@ -1,0 +1,220 @@
+"""The measurements of view_size.py: each is made in a process of its own and returns plain values."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import itertools
+import random
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import psutil
+
+from almond_core import crypto, minting
+from almond_core.caveats import Org, encode
+from almond_core.decision import decide
+from almond_core.masks import ALL
+from almond_core.model import Access, Circumstances, Identity, token_id_at, token_id_bytes
+from almond_server.adapters.clock import SystemClock
+from almond_server.adapters.memory import MemoryStore
+from almond_server.adapters.memory_revocations import MemoryRevocations
+from almond_server.adapters.redis_feed import RedisFeed
+from almond_server.fan_out import Snapshot
+from almond_server.ports import KEPT_SECONDS, Change, Reading, Withdrawal
+from almond_server.service import loader
+from almond_server.service.key_ring import KeyRing
+from almond_server.service.view import RevocationView
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Sequence
+
+BASE: Final = 1000
+CHANGE: Final = 1000
+PAGE: Final = 2000
+EPOCH, FEED_KEY, MARK = "0a1b2c3d", bytes(32), b"the mark"
+ISSUED_MS: Final = 1_700_000_000_000
+PRK: Final = crypto.extract(bytes(32))
+PROCESS: Final = psutil.Process()
+
+
+class Stops:
+    """Measures, beside what is going on, the longest time that the loop does nothing else."""
+
+    def __init__(self) -> None:
+        self.wall_ms = self.cpu_ms = 0.0
+
+    @contextlib.asynccontextmanager
+    async def watched(self) -> AsyncIterator[None]:
+        gc.collect()
+        task = asyncio.create_task(self._watch())
+        await asyncio.sleep(0)
+        try:
+            yield
+        finally:
+            await asyncio.sleep(0)
+            task.cancel()
+
+    async def _watch(self) -> None:
+        wall, cpu = time.perf_counter(), time.thread_time()
+        while True:
+            await asyncio.sleep(0)
+            now, used = time.perf_counter(), time.thread_time()
+            self.wall_ms = max(self.wall_ms, (now - wall) * 1000)
+            self.cpu_ms = max(self.cpu_ms, (used - cpu) * 1000)
+            wall, cpu = now, used
+
+    @property
+    def ms(self) -> tuple[float, float]:
+        return self.wall_ms, self.cpu_ms
+
+
+def ids(seed: int, count: int) -> Iterator[str]:
+    """Yield token ids of the last three months."""
+    chance = random.Random(seed)
+    return (
+        token_id_at(ISSUED_MS + chance.getrandbits(33), chance.getrandbits(80).to_bytes(10, "big"))
+        for _ in range(count)
+    )
+
+
+def new_view() -> RevocationView:
+    view = RevocationView(EPOCH, 3600.0, SystemClock())
+    gc.collect()
+    gc.freeze()  # as the server does
+    return view
+
+
+def prove(view: RevocationView, store_time: int | None = None) -> None:
+    clock = SystemClock()
+    reading = Reading(EPOCH, view.revision.number, view.mark, store_time or clock.now_ms() // 1000)
+    assert view.prove(reading, clock.monotonic())
+
+
+async def grow(view: RevocationView, size: int, ends_at: int) -> None:
+    """Apply changes as the follower does: every fiftieth entry is a branch, the others are whole tokens."""
+    names = ids(1, size)
+    for number in itertools.count(1):
+        entries: list[Withdrawal] = []
+        for at, token_id in enumerate(itertools.islice(names, CHANGE)):
+            branch_id = None if at % 50 else token_id[:16].encode()
+            entries.append(Withdrawal(token_id, branch_id, ends_at))
+            if at % 100 == 0:
+                await asyncio.sleep(0)  # making them up must not count
+        if not entries:
+            return
+        await loader.take_in(view, entries)
+        assert view.apply(Change(number, MARK, MARK if number > 1 else b"", ()))
+        del entries
+        await asyncio.sleep(0)
+
+
+def look_ups(view: RevocationView, size: int) -> dict[str, float]:
+    """Time single look-ups in nanoseconds: ids that are there or not, in the table and in a plain set."""
+    table, found = view._withdrawn._tokens, {}
+    plain = {token_id_bytes(each) for each in ids(1, size)}
+    absent = [token_id_bytes(each) for each in ids(3, 100_000)]
+    present = random.Random(2).sample(list(itertools.islice(plain, 1_000_000)), min(100_000, size))
+    for name, keys in (("live", absent), ("withdrawn", present)):
+        sets, tables = [], []
+        for _ in range(7):
+            one, other = fresh(keys), fresh(keys)
+            began = time.process_time()
+            for key in one:
+                key in plain  # noqa: B015 - this is what is timed
+            between = time.process_time()
+            for key in other:
+                table.find(key)
+            sets.append(between - began)
+            tables.append(time.process_time() - between)
+        found[f"set_{name}"] = min(sets) / len(keys) * 1e9
+        found[f"table_{name}"] = min(tables) / len(keys) * 1e9
+    return found
+
+
+def fresh(keys: Sequence[bytes]) -> list[bytes]:
+    """Copy ids, so that their hashes are not known yet: those of a request never are."""
+    return [bytes(bytearray(each)) for each in keys]
+
+
+def verifying(views: Sequence[RevocationView]) -> list[float]:
+    """Time the core's whole decision with each view, in turns: 500 live tokens again and again."""
+    caveats = [encode(Org("acme", ALL))]
+    texts = [minting.mint(PRK, Identity("k1", each, "org", "acme", ""), caveats).text for each in ids(4, 500)]
+    access, now = Access(org="acme", actions=ALL), Circumstances(ISSUED_MS // 1000)
+    times: list[list[float]] = [[] for _ in views]
+    for _ in range(15):
+        for view, taken in zip(views, times, strict=True):
+            keys = KeyRing({"k1": PRK}, "k1", view)
+            began = time.process_time()
+            for text in texts:
+                assert decide(text, access, now, keys, view)
+            taken.append((time.process_time() - began) / len(texts) * 1e6)
+    return [min(each) for each in times]
+
+
+async def pages(view: RevocationView) -> AsyncIterator[Sequence[Withdrawal]]:
+    entries = view.entries()
+    while page := list(itertools.islice(entries, PAGE)):
+        yield page
+
+
+async def growth(size: int, url: str) -> dict[str, Any]:
+    """Grow a view, time look-ups and decisions, keep the snapshot, and sweep all of it."""
+    small, view = new_view(), new_view()
+    now = SystemClock().now_ms() // 1000
+    await grow(small, BASE, now)
+    before, growing, sweeping, collecting = PROCESS.memory_info().rss, Stops(), Stops(), Stops()
+    async with growing.watched():
+        await grow(view, size, now)
+    gc.collect()
+    memory = PROCESS.memory_info().rss - before
+    async with collecting.watched():
+        gc.collect()
+    feed = RedisFeed(url, FEED_KEY, EPOCH)
+    await feed.keep(Snapshot(1, MARK, pages(view)))
+    await feed.close()
+    for each in (small, view):
+        prove(each)
+    base_us, verify_us = verifying([small, view])
+    found: dict[str, Any] = look_ups(view, size)
+    async with sweeping.watched():
+        view.store_time = now + KEPT_SECONDS + 1
+        swept = 0
+        while len(view):
+            swept += view.prune()
+            await asyncio.sleep(0)
+    assert swept == size
+    return found | {
+        "bytes": memory / size,
+        "growing": growing.ms,
+        "collecting": collecting.ms,
+        "sweeping": sweeping.ms,
+        "verify_us": verify_us,
+        "verify_base_us": base_us,
+    }
+
+
+async def start(size: int, url: str) -> dict[str, Any]:
+    """Start from the snapshot; then take all of it again, as after having been away for too long."""
+    view, starting, again = new_view(), Stops(), Stops()
+    feed, store = RedisFeed(url, FEED_KEY, EPOCH), MemoryStore()
+    store.marks[1] = MARK
+    before, began = PROCESS.memory_info().rss, time.perf_counter()
+    used = time.process_time()
+    async with starting.watched():
+        await loader.from_snapshot(view, MemoryRevocations(store), feed)
+    took, used = time.perf_counter() - began, time.process_time() - used
+    gc.collect()
+    memory = PROCESS.memory_info().rss - before
+    async with again.watched():
+        await loader.from_snapshot(view, MemoryRevocations(store), feed)
+    await feed.close()
+    assert (len(view), view.revision.number) == (size, 1)
+    return {
+        "start_seconds": (took, used),
+        "starting": starting.ms,
+        "again": again.ms,
+        "start_bytes": memory / size,
+    }

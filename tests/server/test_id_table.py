@@ -1,0 +1,195 @@
+"""The table of ids does what a dictionary would, whatever is added, swept and looked up in whatever order."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from almond_server.packed import BRANCH_BYTES, WHOLE_BYTES
+from almond_server.service import id_table
+from almond_server.service.id_table import IdTable
+
+KEYS = [random.Random(number).randbytes(16) for number in range(300)]
+ENDS = st.integers(1, 50)
+STEPS = st.one_of(
+    st.tuples(st.just("add"), st.sampled_from(KEYS), ENDS),
+    st.tuples(st.just("remove"), st.sampled_from(KEYS), st.none()),
+    st.tuples(st.just("sweep"), ENDS, st.integers(1, 400)),
+)
+
+
+def end(number: int) -> bytes:
+    return number.to_bytes(4, "big")
+
+
+def full(count: int) -> IdTable:
+    table = IdTable(WHOLE_BYTES)
+    for number in range(count):
+        assert table.add(key(number) + end(number % 7))
+    return table
+
+
+def key(number: int) -> bytes:
+    return number.to_bytes(8, "big") * 2
+
+
+def _ended(before: int) -> Callable[[bytes], bool]:
+    return lambda record: record[-4:] < end(before)
+
+
+def _is_never_over(_: bytes) -> bool:
+    return False
+
+
+def sweep_all(table: IdTable, before: int) -> int:
+    """Sweep until the table has been gone through."""
+    dropped = 0
+    while True:
+        table_before = len(table)
+        dropped += table.sweep(_ended(before), 1_000_000)
+        if len(table) == table_before:
+            return dropped
+
+
+@given(st.lists(STEPS, max_size=400))
+@settings(max_examples=300)
+def test_it_does_what_a_dictionary_would(steps: list[tuple[str, Any, Any]]) -> None:
+    table, model = IdTable(WHOLE_BYTES), dict[bytes, int]()
+    for step, one, other in steps:
+        match step:
+            case "add":
+                assert table.add(one + end(other)) == (one not in model)
+                model[one] = max(other, model.get(one, 0))
+            case "remove":
+                table.remove(one)
+                model.pop(one, None)
+            case _:
+                over = {each for each in model if model[each] < one}
+                dropped = table.sweep(_ended(one), other)
+                gone = {each for each in model if table.find(each) is None}
+                assert gone <= over
+                assert len(gone) == dropped
+                model = {each: model[each] for each in model.keys() - gone}
+    assert {each[:16]: int.from_bytes(each[16:], "big") for each in table} == model
+    assert len(table) == len(model)
+    for each in KEYS:
+        assert table.all(each) == ([end(model[each])] if each in model else [])
+        assert table.find(each) == (0 if each in model else None)
+
+
+@given(st.lists(st.tuples(st.sampled_from(KEYS[:5]), st.sampled_from(KEYS), ENDS), max_size=200))
+def test_one_id_may_have_any_number_of_records(entries: list[tuple[bytes, bytes, int]]) -> None:
+    table, model = IdTable(BRANCH_BYTES), dict[bytes, dict[bytes, int]]()
+    for one, other, number in entries:
+        table.add(one + other + end(number))
+        ends = model.setdefault(one, {})
+        ends[other] = max(number, ends.get(other, 0))
+    for each in KEYS[:6]:
+        expected = {other + end(number) for other, number in model.get(each, {}).items()}
+        assert set(table.all(each)) == expected
+        assert len(table.all(each)) == len(expected)
+
+
+def test_every_id_is_found_at_every_size_up_and_down() -> None:
+    table = IdTable(WHOLE_BYTES)
+    for number in range(2000):
+        table.add(key(number) + end(number + 1))
+        assert all(table.all(key(each)) == [end(each + 1)] for each in range(0, number + 1, 97))
+    for limit in range(0, 2001, 10):
+        sweep_all(table, limit + 1)
+        assert len(table) == 2000 - limit
+        assert all(table.find(key(each)) is not None for each in range(limit, 2000, 97))
+        assert limit == 0 or table.find(key(limit - 1)) is None
+    assert len(table._buckets) == 1
+    assert len(table._filter) == 16
+
+
+def test_the_end_of_one_record_and_the_beginning_of_the_next_are_no_id() -> None:
+    table = IdTable(WHOLE_BYTES)
+    for first, second in zip(KEYS[:50], KEYS[50:], strict=False):
+        bucket = table._buckets
+        bucket[0] = first + end(3) + second + end(4)
+        table._filter[:] = b"\xff" * 16
+        for cut in range(1, 20):
+            assert table.find(bucket[0][cut : cut + 16]) is None
+        assert table.find(first) == table.find(second) == 0
+
+
+def test_an_id_hidden_before_its_own_record_is_found() -> None:
+    """The bytes of an id may begin in one record and end in the next, and then stand on their own."""
+    table = IdTable(WHOLE_BYTES)
+    hidden = bytes(16)
+    table._buckets[0] = b"\x01" + bytes(15) + bytes(4) + hidden + b"\x09abc"
+    table._filter[:] = b"\xff" * 16
+    assert table.find(hidden) == 9
+
+
+def test_most_ids_that_are_not_there_are_not_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = full(20_000)
+    marked = 0
+    for number in range(20_000, 30_000):
+        hashed = hash(key(number))
+        marks = id_table._MARKS[hashed >> 59]
+        marked += table._filter[table._place(hashed)] & marks == marks
+    assert marked < 1000  # a tenth
+
+
+def test_no_step_touches_more_than_a_few_buckets() -> None:
+    """What makes growing, shrinking and sweeping take no time at any size."""
+
+    class Buckets(list[bytes]):
+        touched = 0
+
+        def __getitem__(self, index: Any) -> Any:
+            Buckets.touched += 1
+            return super().__getitem__(index)
+
+        def __setitem__(self, index: Any, value: Any) -> None:
+            Buckets.touched += 1
+            super().__setitem__(index, value)
+
+    table = full(5000)
+    table._buckets = Buckets(table._buckets)
+    for number in range(5000, 6000):
+        Buckets.touched = 0
+        table.add(key(number) + end(1))
+        assert Buckets.touched <= 5
+    Buckets.touched = 0
+    assert table.sweep(_is_never_over, 100) == 0
+    assert Buckets.touched <= 101
+    Buckets.touched = 0
+    dropped = table.sweep(bool, 100)
+    assert 100 <= dropped <= 100 + 60
+    assert Buckets.touched <= 600
+
+
+def test_a_sweep_goes_round_and_looks_at_each_record_once() -> None:
+    table, seen = full(1000), list[bytes]()
+
+    def look(record: bytes) -> bool:
+        seen.append(record)
+        return False
+
+    for _ in range(8):
+        before = len(seen)
+        table.sweep(look, 90)
+        assert 90 <= len(seen) - before <= 150
+        assert len(set(seen)) == len(seen)
+    while len(set(seen)) < 1000:
+        table.sweep(look, 90)
+    assert len(seen) < 1150
+    seen.clear()
+    table.sweep(look, 1_000_000)
+    assert len(set(seen)) == len(seen) == 1000
+
+
+def test_buckets_hold_a_dozen_records_on_average_and_no_more() -> None:
+    table = full(50_000)
+    assert 50_000 / 12 - 1 <= len(table._buckets) <= 50_000 / 12 + 1
+    assert max(map(len, table._buckets)) < 100 * WHOLE_BYTES
+    assert len(table._filter) == 16 * len(table._buckets)
