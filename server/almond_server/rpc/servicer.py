@@ -104,7 +104,7 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
         self, request: pb.VerifyRequest, caller: Call, asked_at: float | None
     ) -> pb.BatchVerifyResult:
         try:
-            if request.min_revision and asked_at is not None:
+            if request.min_revision:
                 await self._reach(request, asked_at)
             return pb.BatchVerifyResult(response=self._verify(request, caller))
         except AlmondError as error:
@@ -113,8 +113,10 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
             problem = pb.BatchVerifyError(code=code, reason=fault.reason, message=fault.message)
             return pb.BatchVerifyResult(error=problem)
 
-    async def _reach(self, request: pb.VerifyRequest, asked_at: float) -> None:
-        await self._follower.reach(Revision.parse("min_revision", request.min_revision), asked_at)
+    async def _reach(self, request: pb.VerifyRequest, asked_at: float | None) -> None:
+        revision = Revision.parse("min_revision", request.min_revision)
+        if asked_at is not None:
+            await self._follower.reach(revision, asked_at)
 
     async def Mint(self, request: pb.MintRequest, context: Context) -> pb.MintResponse:  # noqa: N802
         """Mint a token."""
