@@ -91,6 +91,8 @@ async def compose(settings: Settings) -> App:
     if not sealed:
         raise StartError("The store has no key; run `almond init`.")
     reading = await store.revocations.reading(clock.now_ms() // 1000)
+    if not reading.epoch:
+        raise StartError("This store is a backup: run `almond store restored` first (ops/RESTORE.md).")
     view = RevocationView(reading.epoch, settings.max_staleness, clock)
     keys = KeyRing(_unsealed(sealed, master), sealed[-1].key_id, view)
     health = Health()

@@ -96,6 +96,10 @@ class StoreUnavailableError(CannotKnowError):
     reason = "STORE_UNAVAILABLE"
 
 
+class StoreExchangedError(StoreUnavailableError):
+    """The store is gone, or another one is in its place: what this server knows may be nowhere else."""
+
+
 class SelectionChangedError(CannotKnowError):
     """While a selection was looked at, something joined it that the caller was not checked for."""
 

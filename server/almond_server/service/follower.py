@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import structlog
 
-from almond_server.errors import CannotKnowError, WrongRevisionError
+from almond_server.errors import CannotKnowError, StoreExchangedError, WrongRevisionError
 from almond_server.fan_out import Beat, FeedUnavailableError
 from almond_server.ports import Change, RevisionForgottenError
 from almond_server.service import loader
@@ -62,7 +62,7 @@ class Signals:
     """Hears, at every turn, whether the view is fresh."""
 
     alarm: Callable[[], None]
-    """Hears once that the store went backwards."""
+    """Hears once that the store went backwards, or is another one: time to write down what is known."""
 
     feed: Callable[[str | None], None]
     """Hears, at every turn, what an operator should know of the feed; None if nothing."""
@@ -88,6 +88,7 @@ class Follower:
         self._poll_seconds = poll_seconds
         self._signals = signals
         self._reading = asyncio.Lock()
+        self._is_written_down = False
         self._asking: asyncio.Task[Reading] | None = None
         self._moved = asyncio.Event()
         self._doubted = asyncio.Event()
@@ -131,7 +132,13 @@ class Follower:
         async with self._reading:
             self._view.must_be_sound()  # before the store is told a time that is not
             began, before = self._clock.monotonic(), self._view.revision
-            reading = await self._revocations.reading(self._clock.now_ms() // 1000)
+            try:
+                reading = await self._revocations.reading(self._clock.now_ms() // 1000)
+            except StoreExchangedError:
+                if not self._is_written_down:
+                    self._is_written_down = True
+                    self._signals.alarm()
+                raise
             try:
                 if reading.epoch != before.epoch or reading.number < before.number:
                     self._went_backwards(reading, f"view {self._view.revision}")

@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool, StaticPool
 
 from almond_server.adapters.sql.database import run
-from almond_server.errors import StartError, StoreUnavailableError
+from almond_server.errors import StartError, StoreExchangedError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -95,6 +95,9 @@ def backup(path: Path, target: Path) -> None:
     try:
         with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(target)) as copy:
             source.backup(copy)
+            # Of no epoch: no server serves it before `almond store restored` has begun one.
+            copy.execute("UPDATE store SET epoch = ''")
+            copy.commit()
     except sqlite3.Error as error:
         target.unlink()
         raise StartError(f"The store at {path} could not be copied ({error}).") from None
@@ -144,8 +147,9 @@ class _File:
 
     def must_be_the_same(self) -> None:
         if self._look() != self._opened:
-            raise StoreUnavailableError(
-                "The store's file was deleted or exchanged while this server ran; put it back and restart."
+            raise StoreExchangedError(
+                "The store's file was deleted or exchanged while this server ran. If it is the very same file, "
+                "put it back and restart. If it is a backup, stop all servers and follow ops/RESTORE.md."
             )
 
     def _look(self) -> tuple[int, int] | None:
