@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from almond_core import crypto, minting, wire
@@ -20,8 +21,6 @@ from almond_server.ports import Actor, Record, SealedKey
 from almond_server.secret_file import write_secret
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from almond_server.adapters.sql.database import Location
     from almond_server.adapters.sql.store import Store
     from almond_server.ports import Clock, Tokens
@@ -52,6 +51,12 @@ async def init(
                 "that made the store, or from your backup of it. No other key opens its key ring."
             )
         master = master_key.read(master_path)
+    elif places.admin_token(data_dir).exists() and isinstance(database, Path):
+        # Written last of all: there was a store, and an empty one would look like success.
+        raise StartError(
+            f"There is a master key and an admin token, but no store at {database}. If it was lost, put a "
+            "backup back (ops/RESTORE.md); for a new installation choose an empty data directory."
+        )
     else:
         # A crash may have left the key without the store; never the store without the key.
         master = master_key.read(master_path) if master_path.exists() else master_key.create(master_path)

@@ -245,3 +245,15 @@ def test_a_backup_is_not_served_before_it_is_said_to_be_restored(tmp_path: Path)
     (tmp_path / "b").replace(tmp_path / "almond.db")
     refused = run("serve", environment=environment)
     assert (refused.code, "almond store restored" in refused.err) == (2, True), refused
+
+
+def test_init_makes_no_empty_store_in_the_place_of_a_lost_one(tmp_path: Path) -> None:
+    environment = {"ALMOND_DATA_DIR": str(tmp_path)}
+    assert run("init", environment=environment).code == 0
+    admin = (tmp_path / "admin.token").read_text()
+    for path in tmp_path.glob("almond.db*"):
+        path.unlink()
+    refused = run("init", environment=environment)
+    assert (refused.code, "ops/RESTORE.md" in refused.err) == (2, True), refused
+    assert (tmp_path / "admin.token").read_text() == admin
+    assert not (tmp_path / "almond.db").exists()

@@ -148,8 +148,9 @@ class _File:
     def must_be_the_same(self) -> None:
         if self._look() != self._opened:
             raise StoreExchangedError(
-                "The store's file was deleted or exchanged while this server ran. If it is the very same file, "
-                "put it back and restart. If it is a backup, stop all servers and follow ops/RESTORE.md."
+                "The store's file was deleted or exchanged while this server ran. If it is the very same "
+                "file, put it back and restart. If it is a backup, stop all servers and follow "
+                "ops/RESTORE.md."
             )
 
     def _look(self) -> tuple[int, int] | None:
