@@ -1,0 +1,79 @@
+"""SQLite stores that were exchanged, lost, or told a wrong time: nothing that was revoked comes to life again."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import redis
+
+from almond_server.adapters.valkey_child import ValkeyChild
+from e2e.service import ServeProcess, run
+
+ASK = ("tokens", "verify", "-t", "-", "--org", "acme", "--app", "web", "--action", "w")
+
+
+def test_what_a_clock_far_ahead_has_pruned_is_put_back(tmp_path: Path) -> None:
+    with ValkeyChild(tmp_path) as valkey:
+        environment = {"ALMOND_DATA_DIR": str(tmp_path), "ALMOND_REDIS_URL": valkey.url}
+        assert run("init", environment=environment).code == 0
+        with ServeProcess(tmp_path, valkey.url) as server:
+            admin = (tmp_path / "admin.token").read_text().strip()
+            words = ("tokens", "create", "deploy", "--org", "acme", "--app", "web")
+            token = server.almond(*words, token=admin).out
+            assert server.almond("tokens", "revoke", "--token", "-", stdin=token, token=admin).code == 0
+        with closing(sqlite3.connect(tmp_path / "almond.db")) as store:  # what a wrong clock leads to
+            store.execute("UPDATE store SET clock = clock + 400 * 86400")
+            store.execute("DELETE FROM withdrawals")
+            store.commit()
+        redis.Redis.from_url(valkey.url).flushall()
+        ran = run("store", "restored", "--without-redis", environment=environment)
+        assert re.search(r"its own audit log\s+1", ran.out), ran
+        with ServeProcess(tmp_path, valkey.url) as server:
+            assert server.almond(*ASK, stdin=token, token=admin).code == 1
+
+
+def test_what_a_server_knew_is_healed_after_its_file_was_exchanged(tmp_path: Path) -> None:
+    with ValkeyChild(tmp_path) as valkey:
+        environment = {"ALMOND_DATA_DIR": str(tmp_path), "ALMOND_REDIS_URL": valkey.url}
+        assert run("init", environment=environment).code == 0
+        admin = (tmp_path / "admin.token").read_text().strip()
+        with ServeProcess(tmp_path, valkey.url) as server:
+            token = server.almond(
+                "tokens", "create", "deploy", "--org", "acme", "--app", "web", token=admin
+            ).out
+            assert run("store", "backup", str(tmp_path / "b"), environment=environment).code == 0
+            assert server.almond("tokens", "revoke", "--token", "-", stdin=token, token=admin).code == 0
+            (tmp_path / "b").replace(tmp_path / "almond.db")
+            server.eventually(lambda: list(tmp_path.glob("unhealed-*.jsonl")))
+        for name in ("almond.db-wal", "almond.db-shm"):
+            (tmp_path / name).unlink(missing_ok=True)
+        redis.Redis.from_url(valkey.url).flushall()
+        assert run("serve", environment=environment).code == 2
+        assert run("store", "heal", environment=environment).code == 0
+        with ServeProcess(tmp_path, valkey.url) as server:
+            assert server.almond(*ASK, stdin=token, token=admin).code == 1
+
+
+def test_a_backup_is_not_served_before_it_is_said_to_be_restored(tmp_path: Path) -> None:
+    """Even where Redis, which would know what is missing, does not answer."""
+    environment = {"ALMOND_DATA_DIR": str(tmp_path), "ALMOND_REDIS_URL": "redis://127.0.0.1:1"}
+    assert run("init", environment=environment).code == 0
+    assert run("store", "backup", str(tmp_path / "b"), environment=environment).code == 0
+    (tmp_path / "b").replace(tmp_path / "almond.db")
+    refused = run("serve", environment=environment)
+    assert (refused.code, "almond store restored" in refused.err) == (2, True), refused
+
+
+def test_init_makes_no_empty_store_in_the_place_of_a_lost_one(tmp_path: Path) -> None:
+    environment = {"ALMOND_DATA_DIR": str(tmp_path)}
+    assert run("init", environment=environment).code == 0
+    admin = (tmp_path / "admin.token").read_text()
+    for path in tmp_path.glob("almond.db*"):
+        path.unlink()
+    refused = run("init", environment=environment)
+    assert (refused.code, "ops/RESTORE.md" in refused.err) == (2, True), refused
+    assert (tmp_path / "admin.token").read_text() == admin
+    assert not (tmp_path / "almond.db").exists()
