@@ -1,4 +1,4 @@
-"""SQLite stores that were exchanged, lost, or told a wrong time: nothing that was revoked comes to life again."""
+"""SQLite stores that were exchanged, lost, or told a wrong time: nothing that was revoked lives again."""
 
 from __future__ import annotations
 
