@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import secrets
 import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -77,12 +79,17 @@ def create_file(path: Path) -> None:
 
     SQLite gives its side files the same mode.
     """
-    try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-    except FileExistsError:
+    if path.exists():
         return
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA journal_mode=WAL")  # kept in the file; later it would need the file alone
+    made = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    os.close(os.open(made, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    try:
+        with closing(sqlite3.connect(made)) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")  # kept in the file; later it would need it alone
+        with contextlib.suppress(FileExistsError):  # somebody else was faster
+            path.hardlink_to(made)
+    finally:
+        made.unlink()
 
 
 def backup(path: Path, target: Path) -> None:
