@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
@@ -172,6 +173,27 @@ class Withdrawal:
     """When the token is over anyway, in unix seconds; None if never."""
 
 
+class Scope(StrEnum):
+    """What a cut-off is about."""
+
+    ORG = "org"
+    SUBJECT = "subject"
+    KEY = "key"
+
+
+@dataclass(frozen=True, slots=True)
+class CutOff:
+    """Many tokens withdrawn at once: those of an org or a subject issued at `until_ms` or before.
+
+    An org's denies accesses on that org alone, and none of a token whose home org is the reserved one.
+    """
+
+    scope: Scope
+    name: str
+    until_ms: int | None
+    """Unix milliseconds; None, of a key alone, is every token made with it, whatever time it claims."""
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """What one transaction withdrew, perhaps without what was pruned since. Numbers have no gaps in an epoch.
@@ -184,6 +206,7 @@ class Change:
     mark: bytes
     before: bytes
     withdrawals: tuple[Withdrawal, ...]
+    cut_offs: tuple[CutOff, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
