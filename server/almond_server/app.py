@@ -17,7 +17,6 @@ from almond_server.adapters import master_key
 from almond_server.adapters.clock import SystemClock
 from almond_server.adapters.elections import election
 from almond_server.adapters.redis_feed import RedisFeed
-from almond_server.adapters.sql import postgres
 from almond_server.adapters.sql.store import Store, open_store
 from almond_server.errors import StartError
 from almond_server.ports_in_use import check_free
@@ -163,10 +162,13 @@ async def serve(settings: Settings, ready: Callable[[int], None]) -> None:
 def _warn_of_plaintext(settings: Settings) -> None:
     if not is_loopback(settings.address):
         log.warning("server.plaintext", advice="put a proxy that speaks TLS in front: tokens are secrets")
-    if isinstance(settings.database, str) and postgres.is_exposed(settings.database):
-        log.warning(
-            "store.plaintext", advice="add sslmode=verify-full&sslrootcert=FILE to ALMOND_DATABASE_URL"
-        )
+    if isinstance(settings.database, str):
+        from almond_server.adapters.sql import postgres  # noqa: PLC0415 - its driver is slow to load
+
+        if postgres.is_exposed(settings.database):
+            log.warning(
+                "store.plaintext", advice="add sslmode=verify-full&sslrootcert=FILE to ALMOND_DATABASE_URL"
+            )
     if redis_address.parse(settings.redis_url).is_exposed:
         log.warning("feed.plaintext", advice="others may read its password: rediss in ALMOND_REDIS_URL")
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError
 
-from almond_server.adapters.sql import locks, postgres
+from almond_server.adapters.sql import locks
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -78,6 +78,8 @@ class PostgresElection:
 
         The database itself releases the lock of one that asks no more, though its connection stands.
         """
+        from almond_server.adapters.sql import postgres  # noqa: PLC0415 - its driver is slow to load
+
         self._engine = postgres.holding(url, turn_seconds + _WORK_SECONDS)
         self._session: Connection | None = None
         self._thread = ThreadPoolExecutor(1, "almond-election")

@@ -1,25 +1,31 @@
-"""Schema versions: `almond migrate` brings a database up to this program's; nothing else changes one."""
+"""Schema versions: `almond migrate` brings a database up to this program's; nothing else changes one.
+
+Alembic and PostgreSQL's driver take a second to load between them: only who needs one does it.
+"""
+# ruff: noqa: PLC0415 - see above
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
+from sqlalchemy import column, inspect, select, table
 from sqlalchemy.exc import DBAPIError
 
-from almond_server.adapters.sql import locks, postgres, sqlite
+from almond_server.adapters.sql import locks, sqlite
 from almond_server.errors import OldSchemaError, StartError
 
 if TYPE_CHECKING:
+    from alembic.config import Config
     from sqlalchemy import Connection, Engine
 
     from almond_server.adapters.sql.database import Location
 
 _MIGRATIONS: Final = Path(__file__).with_name("migrations")
+_TABLE: Final = "alembic_version"
+_VERSIONS: Final = sorted(
+    path.name.partition("_")[0] for path in (_MIGRATIONS / "versions").glob("[0-9]*_*.py")
+)
 
 
 def migrate(location: Location) -> tuple[str | None, str]:
@@ -28,23 +34,24 @@ def migrate(location: Location) -> tuple[str | None, str]:
     A PostgreSQL database must exist, and may be empty. Of two that run at once the second waits, and finds
     nothing to do. Raises `StartError` for a database that cannot be read, or that this program does not know.
     """
+    from alembic import command
+
     if isinstance(location, Path):
         sqlite.must_be_local(location)
         sqlite.create_file(location)
-    scripts = ScriptDirectory.from_config(_config())
-    _must_be_known(_version(location), scripts)
+    _must_be_known(_version(location))
     config = _config()
     engine = _migrating(location)
     try:
         with engine.begin() as connection:
             locks.exclude(connection, locks.MIGRATION)
             before = _version_in(connection)  # again: another migration may have come first
-            _must_be_known(before, scripts)
+            _must_be_known(before)
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     finally:
         engine.dispose()
-    return before, str(scripts.get_current_head())
+    return before, _VERSIONS[-1]
 
 
 def is_new(location: Location) -> bool:
@@ -63,18 +70,16 @@ def check(location: Location) -> None:
         if not location.exists():
             raise StartError(f"There is no store at {location}; run `almond init` first.")
         sqlite.must_be_local(location)
-    scripts = ScriptDirectory.from_config(_config())
     version = _version(location)
-    _must_be_known(version, scripts)
-    if version != scripts.get_current_head():
+    _must_be_known(version)
+    if version != _VERSIONS[-1]:
         raise OldSchemaError(
             f"The store at {_name(location)} has an older schema ({version or 'none'}); run `almond migrate`."
         )
 
 
-def _must_be_known(version: str | None, scripts: ScriptDirectory) -> None:
-    known = {script.revision for script in scripts.walk_revisions()}
-    if version is not None and version not in known:
+def _must_be_known(version: str | None) -> None:
+    if version is not None and version not in _VERSIONS:
         raise StartError(
             f"The store has schema {version}, which this version of Almond does not know: "
             "it was written by a newer one. Upgrade Almond; it never changes a schema that it does not know."
@@ -82,32 +87,62 @@ def _must_be_known(version: str | None, scripts: ScriptDirectory) -> None:
 
 
 def _version(location: Location) -> str | None:
-    engine = postgres.looking(location) if isinstance(location, str) else sqlite.migrating(location)
+    return _sqlite_version(location) if isinstance(location, Path) else _postgres_version(location)
+
+
+def _sqlite_version(path: Path) -> str | None:
+    engine = sqlite.migrating(path)
     try:
         with engine.connect() as connection:
-            if isinstance(location, str):
-                postgres.must_keep_settings(connection, location)
+            return _version_in(connection)
+    except DBAPIError:
+        raise StartError(f"{path} is not a database that can be read.") from None
+    finally:
+        engine.dispose()
+
+
+def _postgres_version(url: str) -> str | None:
+    from almond_server.adapters.sql import postgres
+
+    engine = postgres.looking(url)
+    try:
+        with engine.connect() as connection:
+            postgres.must_keep_settings(connection, url)
             return _version_in(connection)
     except DBAPIError as error:
-        why = f" ({postgres.why(error)})" if isinstance(location, str) else ""
-        raise StartError(f"{_name(location)} is not a database that can be read{why}.") from None
+        raise StartError(
+            f"{postgres.name(url)} is not a database that can be read ({postgres.why(error)})."
+        ) from None
     finally:
         engine.dispose()
 
 
 def _version_in(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
+    if not inspect(connection).has_table(_TABLE):
+        return None
+    version: str | None = connection.scalar(select(column("version_num")).select_from(table(_TABLE)))
+    return version
 
 
 def _migrating(location: Location) -> Engine:
-    return postgres.migrating(location) if isinstance(location, str) else sqlite.migrating(location)
+    if isinstance(location, Path):
+        return sqlite.migrating(location)
+    from almond_server.adapters.sql import postgres
+
+    return postgres.migrating(location)
 
 
 def _name(location: Location) -> str:
-    return postgres.name(location) if isinstance(location, str) else str(location)
+    if isinstance(location, Path):
+        return str(location)
+    from almond_server.adapters.sql import postgres
+
+    return postgres.name(location)
 
 
 def _config() -> Config:
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     return config

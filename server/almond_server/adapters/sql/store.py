@@ -9,7 +9,6 @@ from almond_server.adapters.sql.audit import SqlAudit
 from almond_server.adapters.sql.database import Database, Location
 from almond_server.adapters.sql.keys import SqlKeys
 from almond_server.adapters.sql.policies import SqlPolicies
-from almond_server.adapters.sql.postgres import Postgres
 from almond_server.adapters.sql.revocations import SqlRevocations
 from almond_server.adapters.sql.sqlite import Sqlite
 from almond_server.adapters.sql.tokens import SqlTokens
@@ -34,7 +33,7 @@ class Store:
 def open_store(location: Location) -> Store:
     """Open the database there; raises `StartError` unless it has exactly this program's schema."""
     schema.check(location)
-    database: Database = Postgres(location) if isinstance(location, str) else Sqlite(location)
+    database = _database(location)
     return Store(
         database,
         SqlTokens(database),
@@ -43,3 +42,11 @@ def open_store(location: Location) -> Store:
         SqlPolicies(database),
         SqlAudit(database),
     )
+
+
+def _database(location: Location) -> Database:
+    if not isinstance(location, str):
+        return Sqlite(location)
+    from almond_server.adapters.sql.postgres import Postgres  # noqa: PLC0415 - its driver is slow to load
+
+    return Postgres(location)
