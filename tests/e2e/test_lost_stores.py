@@ -10,9 +10,8 @@ from pathlib import Path
 import redis
 
 from almond_server.adapters.valkey_child import ValkeyChild
+from e2e import calls
 from e2e.service import ServeProcess, run
-
-ASK = ("tokens", "verify", "-t", "-", "--org", "acme", "--app", "web", "--action", "w")
 
 
 def test_what_a_clock_far_ahead_has_pruned_is_put_back(tmp_path: Path) -> None:
@@ -21,9 +20,8 @@ def test_what_a_clock_far_ahead_has_pruned_is_put_back(tmp_path: Path) -> None:
         assert run("init", environment=environment).code == 0
         with ServeProcess(tmp_path, valkey.url) as server:
             admin = (tmp_path / "admin.token").read_text().strip()
-            words = ("tokens", "create", "deploy", "--org", "acme", "--app", "web")
-            token = server.almond(*words, token=admin).out
-            assert server.almond("tokens", "revoke", "--token", "-", stdin=token, token=admin).code == 0
+            token = calls.mint(server.address, admin)
+            calls.revoke(server.address, admin, token)
         with closing(sqlite3.connect(tmp_path / "almond.db")) as store:  # what a wrong clock leads to
             store.execute("UPDATE store SET clock = clock + 400 * 86400")
             store.execute("DELETE FROM withdrawals")
@@ -32,7 +30,7 @@ def test_what_a_clock_far_ahead_has_pruned_is_put_back(tmp_path: Path) -> None:
         ran = run("store", "restored", "--without-redis", environment=environment)
         assert re.search(r"its own audit log\s+1", ran.out), ran
         with ServeProcess(tmp_path, valkey.url) as server:
-            assert server.almond(*ASK, stdin=token, token=admin).code == 1
+            assert calls.is_denied(server.address, admin, token)
 
 
 def test_what_a_server_knew_is_healed_after_its_file_was_exchanged(tmp_path: Path) -> None:
@@ -41,11 +39,9 @@ def test_what_a_server_knew_is_healed_after_its_file_was_exchanged(tmp_path: Pat
         assert run("init", environment=environment).code == 0
         admin = (tmp_path / "admin.token").read_text().strip()
         with ServeProcess(tmp_path, valkey.url) as server:
-            token = server.almond(
-                "tokens", "create", "deploy", "--org", "acme", "--app", "web", token=admin
-            ).out
+            token = calls.mint(server.address, admin)
             assert run("store", "backup", str(tmp_path / "b"), environment=environment).code == 0
-            assert server.almond("tokens", "revoke", "--token", "-", stdin=token, token=admin).code == 0
+            calls.revoke(server.address, admin, token)
             (tmp_path / "b").replace(tmp_path / "almond.db")
             server.eventually(lambda: list(tmp_path.glob("unhealed-*.jsonl")))
         for name in ("almond.db-wal", "almond.db-shm"):
@@ -54,7 +50,7 @@ def test_what_a_server_knew_is_healed_after_its_file_was_exchanged(tmp_path: Pat
         assert run("serve", environment=environment).code == 2
         assert run("store", "heal", environment=environment).code == 0
         with ServeProcess(tmp_path, valkey.url) as server:
-            assert server.almond(*ASK, stdin=token, token=admin).code == 1
+            assert calls.is_denied(server.address, admin, token)
 
 
 def test_a_backup_is_not_served_before_it_is_said_to_be_restored(tmp_path: Path) -> None:
