@@ -114,7 +114,7 @@ def test_the_export_alone_brings_back_what_it_knows(site: Site) -> None:
         site.revoke(server, token)
         derived = run("tokens", "attenuate", "-t", "-", "--expires-in", "1h", stdin=derived_from)
         assert derived.code == 0, derived.err
-        site.revoke(server, derived.out)
+        site.revoke(server, derived.out.strip())
         site.do("export")
     redis.Redis.from_url(site.valkey.url).flushall()
     site.do(f"{site.kind}-restore")
@@ -124,7 +124,7 @@ def test_the_export_alone_brings_back_what_it_knows(site: Site) -> None:
     assert ran.code == 0, ran.err
     assert re.search(r"audit.jsonl\s+2", ran.out)
     with site.serve() as server:
-        assert site.denied(server, token, derived.out, derived_from) == [True, True, False]
+        assert site.denied(server, token, derived.out.strip(), derived_from) == [True, True, False]
 
 
 def test_what_a_server_alone_knew_is_healed(site: Site) -> None:
