@@ -60,7 +60,10 @@ def restored(
     ] = None,
     *,
     without_redis: Annotated[
-        bool, typer.Option(help="Redis is lost too; do not ask it (otherwise it is at ALMOND_REDIS_URL).")
+        bool,
+        typer.Option(
+            "--without-redis", help="Redis is lost too; do not ask it (otherwise it is at ALMOND_REDIS_URL)."
+        ),
     ] = False,
 ) -> None:
     """Run this after a restore of the database, before any server starts on it: begins a new epoch.

@@ -74,10 +74,16 @@ def test_a_revocation_survives_a_flush_of_valkey(tmp_path: Path) -> None:
 def test_revoking_works_while_valkey_is_dead(tmp_path: Path) -> None:
     with DevService(tmp_path / "data") as service:
         token = _mint(service)
+        assert service.almond("health", "--of", "feed", admin=False).out == "serving\n"
         os.kill(_valkey(service).pid, signal.SIGKILL)
         assert _decision(service, token)[0] == 0
         assert service.almond("tokens", "revoke", "--token", "-", stdin=token).code == 0
         assert _decision(service, token)[0] == 1
+        deadline = time.monotonic() + 10
+        while (ran := service.almond("health", "--of", "feed", admin=False)).code == 0:
+            assert time.monotonic() < deadline
+        assert (ran.code, "Redis does not answer" in ran.err) == (3, True), ran
+        assert service.almond("health", admin=False).code == 0
 
 
 def test_the_socket_of_valkey_is_for_this_user_alone(tmp_path: Path) -> None:

@@ -73,3 +73,14 @@ def test_init_makes_no_empty_store_in_the_place_of_a_lost_one(tmp_path: Path) ->
     assert (refused.code, "ops/RESTORE.md" in refused.err) == (2, True), refused
     assert (tmp_path / "admin.token").read_text() == admin
     assert not (tmp_path / "almond.db").exists()
+
+
+def test_where_no_file_can_be_made_it_is_said(tmp_path: Path) -> None:
+    environment = {"ALMOND_DATA_DIR": str(tmp_path)}
+    assert run("init", environment=environment).code == 0
+    for words in (
+        ("migrate", "--data-dir", str(tmp_path / "no")),
+        ("store", "backup", str(tmp_path / "no" / "b")),
+    ):
+        ran = run(*words, environment=environment)
+        assert (ran.code, str(tmp_path / "no") in ran.err, "Traceback" in ran.err) == (2, True, False), ran

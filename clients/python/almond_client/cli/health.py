@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from typing import Annotated, Final
 
 import grpc
+import typer
 
 from almond_client.channel import open_channel
 from almond_client.cli import options, screen
@@ -16,27 +17,46 @@ _CHECK: Final = "/grpc.health.v1.Health/Check"
 _SECONDS: Final = 2.0
 
 # The two messages are this small, so the server's extra with their generated code is not needed for them:
-# HealthCheckRequest{service: ""} is no bytes at all, HealthCheckResponse{status: SERVING} is field 1 = 1.
-_WHOLE_SERVICE: Final = b""
+# HealthCheckRequest{service} is field 1, of at most 127 bytes; HealthCheckResponse{status: SERVING} is 1 = 1.
 _SERVING: Final = b"\x08\x01"
+_DETAIL: Final = "almond-health-detail"
+_WHY: Final = {
+    "": "it starts, stops, or has lost touch with its store",
+    "live": "it stops",
+}
+
+Part = Annotated[
+    str,
+    typer.Option(
+        "--of",
+        metavar="PART",
+        help="`feed`: is Redis well, for alarms; `live`: is the process there. Without: can it answer.",
+    ),
+]
 
 
-def health(address: options.Address = options.DEFAULT_ADDRESS) -> None:
+def health(address: options.Address = options.DEFAULT_ADDRESS, part: Part = "") -> None:
     """Ask the service whether it can answer; waits 2 seconds at most. Exits with 0 if it can, else with 3."""
     with explained():
-        if asyncio.run(_check(address)) != _SERVING:
+        if part not in {"", "feed", "live"}:
+            raise typer.BadParameter("feed or live", param_hint="--of")
+        status, detail = asyncio.run(_check(address, part))
+        if status != _SERVING:
+            of = f"the {part} of {address}" if part else address
             raise Failure(
-                f"{address} is not serving: it starts, stops, or has lost touch with its store",
-                "",
-                CANNOT_KNOW,
+                f"{of} is not serving: {detail or _WHY.get(part, 'no reason given')}", "", CANNOT_KNOW
             )
     screen.out().print("serving")
 
 
-async def _check(address: str) -> bytes:
+async def _check(address: str, part: str) -> tuple[bytes, str]:
+    request = b"\x0a" + bytes([len(part)]) + part.encode() if part else b""
     async with open_channel(address) as channel:
         check = channel.unary_unary(_CHECK, request_serializer=bytes, response_deserializer=bytes)
+        call = check(request, timeout=_SECONDS)
         try:
-            return bytes(await check(_WHOLE_SERVICE, timeout=_SECONDS))
+            status = bytes(await call)
+            trailers = dict(await call.trailing_metadata() or ())
         except grpc.aio.AioRpcError as failure:
             raise Failure.unreachable(address, error_of(failure)) from None
+        return status, str(trailers.get(_DETAIL, ""))

@@ -77,12 +77,12 @@ class Sqlite:
 def create_file(path: Path) -> None:
     """Create an empty file that only this user can read, unless there is one.
 
-    SQLite gives its side files the same mode.
+    SQLite gives its side files the same mode. Raises `StartError` where none can be made.
     """
     if path.exists():
         return
     made = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    os.close(os.open(made, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    _make(made)
     try:
         with closing(sqlite3.connect(made)) as connection:
             connection.execute("PRAGMA journal_mode=WAL")  # kept in the file; later it would need it alone
@@ -98,7 +98,7 @@ def backup(path: Path, target: Path) -> None:
         raise StartError(f"There is no store at {path}.")
     if target.exists():
         raise StartError(f"{target} exists already.")
-    os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    _make(target)
     try:
         with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(target)) as copy:
             source.backup(copy)
@@ -108,6 +108,13 @@ def backup(path: Path, target: Path) -> None:
     except sqlite3.Error as error:
         target.unlink()
         raise StartError(f"The store at {path} could not be copied ({error}).") from None
+
+
+def _make(path: Path) -> None:
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except OSError as error:
+        raise StartError(f"No file can be made in {path.parent}: {error.strerror}.") from None
 
 
 def location(path: Path) -> URL:
