@@ -56,7 +56,8 @@ async def _check(address: str, part: str) -> tuple[bytes, str]:
         call = check(request, timeout=_SECONDS)
         try:
             status = bytes(await call)
-            trailers = dict(await call.trailing_metadata() or ())
+            trailers = await call.trailing_metadata()
         except grpc.aio.AioRpcError as failure:
             raise Failure.unreachable(address, error_of(failure)) from None
-        return status, str(trailers.get(_DETAIL, ""))
+        details = [str(value) for name, value in trailers or () if name == _DETAIL]
+        return status, "".join(details)
