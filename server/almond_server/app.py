@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import gc
-import signal
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import structlog
 
@@ -19,7 +16,6 @@ from almond_server.adapters.elections import election
 from almond_server.adapters.redis_feed import RedisFeed
 from almond_server.adapters.sql.store import Store, open_store
 from almond_server.errors import StartError
-from almond_server.ports_in_use import check_free
 from almond_server.rpc.admin_servicer import AdminServicer
 from almond_server.rpc.health import Health
 from almond_server.rpc.server import build
@@ -39,9 +35,10 @@ from almond_server.service.uses import Uses
 from almond_server.service.verifier import Verifier
 from almond_server.service.view import RevocationView
 from almond_server.settings import is_loopback
+from almond_server.workforce import Knowledge, Report
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
     from pathlib import Path
 
     import grpc
@@ -50,7 +47,8 @@ if TYPE_CHECKING:
     from almond_server.service.call import Call
     from almond_server.settings import Settings
 
-_DRAIN_SECONDS: Final = 0.2
+Beside: TypeAlias = "Callable[[App], Coroutine[Any, Any, None]]"
+"""What runs beside a server, as long as that serves."""
 
 log = structlog.get_logger()
 
@@ -66,13 +64,28 @@ class App:
     health: Health
     store: Store
     feed: RedisFeed
+    view: RevocationView
+    clock: SystemClock
+    alarmed: asyncio.Event
+    """Set when what this server knows may be nowhere else."""
 
-    async def run(self) -> None:
+    max_staleness: float
+
+    async def run(self, beside: Beside) -> None:
         """Do what is done in the background, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.follower.run())
             tasks.create_task(self.relay.run())
             tasks.create_task(self.uses.run())
+            tasks.create_task(beside(self))
+
+    def report(self) -> Report:
+        """Say how much this server knows now."""
+        now = self.clock.monotonic()
+        known = Knowledge.FRESH if self.view.is_fresh else Knowledge.STALE
+        if self.alarmed.is_set():
+            known = Knowledge.ALARMED
+        return Report(known, self.view.was_read_since(now - self.max_staleness / 2), now)
 
     async def close(self) -> None:
         """Write what is not written yet, and let go of everything."""
@@ -94,7 +107,12 @@ async def compose(settings: Settings) -> App:
         raise StartError("This store is a backup: run `almond store restored` first (ops/RESTORE.md).")
     view = RevocationView(reading.epoch, settings.max_staleness, clock)
     keys = KeyRing(_unsealed(sealed, master), sealed[-1].key_id, view)
-    health = Health()
+    health, alarmed = Health(), asyncio.Event()
+
+    def alarm() -> None:
+        alarmed.set()
+        _write_down(settings.data_dir, view)
+
     feed = RedisFeed(settings.redis_url, master_key.feed_key(master), reading.epoch)
     follower = Follower(
         store.revocations,
@@ -102,7 +120,7 @@ async def compose(settings: Settings) -> App:
         view,
         clock,
         settings.poll_interval,
-        Signals(_health_follows(health), lambda: _write_down(settings.data_dir, view), health.set_feed),
+        Signals(_health_follows(health), alarm, health.set_feed),
     )
     elected = election(settings.database, settings.data_dir, settings.poll_interval)
     relay = Relay(elected, store.revocations, feed, follower, clock, settings.poll_interval)
@@ -119,47 +137,16 @@ async def compose(settings: Settings) -> App:
         follower,
         clock,
     )
-    server = build(servicer, AdminServicer(policy), health, _may_reflect(callers))
-    return App(server, follower, relay, uses, health, store, feed)
+    server = build(
+        servicer, AdminServicer(policy), health, _may_reflect(callers), shares_port=settings.workers > 1
+    )
+    return App(
+        server, follower, relay, uses, health, store, feed, view, clock, alarmed, settings.max_staleness
+    )
 
 
-async def serve(settings: Settings, ready: Callable[[int], None]) -> None:
-    """Serve until SIGTERM or SIGINT, then drain: NOT_SERVING, grace, stop.
-
-    `ready` is called once, with the port, when the first question can be answered.
-    """
-    unhealed.must_be_none(settings.data_dir)
-    check_free(settings.address)
-    app = await compose(settings)
-    # What is there now stays. The garbage collector need not look through it again and again: the view's
-    # table alone would keep calls waiting for tens of milliseconds each time.
-    gc.collect()
-    gc.freeze()
-    stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    try:
-        await app.follower.start()
-        port = _bind(app.server, settings.address)
-        await app.server.start()
-        following = asyncio.create_task(app.run())
-        following.add_done_callback(lambda _: stopping.set())
-        _warn_of_plaintext(settings)
-        log.info("server.started", address=settings.address, port=port)
-        ready(port)
-        await stopping.wait()
-        await _stop(app, settings.grace)
-        failed = following.done() and not following.cancelled() and following.exception() is not None
-        following.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await following
-        if failed:
-            raise StartError("The server stopped by itself: it could not go on following revocations.")
-    finally:
-        await app.close()
-
-
-def _warn_of_plaintext(settings: Settings) -> None:
+def warn_of_plaintext(settings: Settings) -> None:
+    """Say in the log what crosses a network so that others may read it."""
     if not is_loopback(settings.address):
         log.warning("server.plaintext", advice="put a proxy that speaks TLS in front: tokens are secrets")
     if isinstance(settings.database, str):
@@ -171,22 +158,6 @@ def _warn_of_plaintext(settings: Settings) -> None:
             )
     if redis_address.parse(settings.redis_url).is_exposed:
         log.warning("feed.plaintext", advice="others may read its password: rediss in ALMOND_REDIS_URL")
-
-
-async def _stop(app: App, grace: float) -> None:
-    log.info("server.draining", grace_seconds=grace)
-    app.health.leave()
-    await asyncio.sleep(_DRAIN_SECONDS)  # load balancers turn away before calls are refused
-    await app.server.stop(grace)
-    log.info("server.stopped")
-
-
-def _bind(server: grpc.aio.Server, address: str) -> int:
-    try:
-        return server.add_insecure_port(address)
-    except RuntimeError:
-        check_free(address)  # names who was faster
-        raise StartError(f"Cannot listen on {address}.") from None
 
 
 def _unsealed(sealed: Sequence[SealedKey], master: master_key.MasterKey) -> dict[str, bytes]:

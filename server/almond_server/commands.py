@@ -14,7 +14,7 @@ import shutil
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -24,6 +24,7 @@ from almond_server.errors import StartError
 from almond_server.ports_in_use import check_free
 from almond_server.settings import (
     DEFAULT_ADDRESS,
+    DEFAULT_METRICS_ADDRESS,
     POSTGRES_STALENESS,
     SQLITE_STALENESS,
     Settings,
@@ -31,7 +32,10 @@ from almond_server.settings import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Coroutine, Iterator
+
+# Read by hand: what reads the others takes an empty variable, which switches the port off, for none at all.
+_METRICS_ADDRESS: Final = "ALMOND_METRICS_ADDRESS"
 
 Address = Annotated[str, typer.Option(envvar="ALMOND_ADDRESS", help="host:port to listen on.")]
 
@@ -94,7 +98,9 @@ def migrate(data_dir: DataDir = DEV_DIR) -> None:
 def serve(  # noqa: PLR0913, PLR0917 - one parameter a setting
     data_dir: DataDir = DEV_DIR,
     address: Address = DEFAULT_ADDRESS,
-    workers: Annotated[int, typer.Option(envvar="ALMOND_WORKERS")] = 1,
+    workers: Annotated[
+        int, typer.Option(envvar="ALMOND_WORKERS", help="Processes that share the port, 1 to 64; one a core.")
+    ] = 1,
     max_staleness: Annotated[
         float | None,
         typer.Option(envvar="ALMOND_MAX_STALENESS", show_default="5 on SQLite, 60 on PostgreSQL"),
@@ -104,12 +110,22 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter a setting
     grace: Annotated[float, typer.Option(envvar="ALMOND_GRACE")] = 10.0,
     presented_per_minute: Annotated[int, typer.Option(envvar="ALMOND_PRESENTED_PER_MINUTE")] = 10,
     log_level: Annotated[str, typer.Option(envvar="ALMOND_LOG_LEVEL")] = "info",
+    *,
+    metrics_address: Annotated[
+        str,
+        typer.Option(
+            default_factory=lambda: os.environ.get(_METRICS_ADDRESS, DEFAULT_METRICS_ADDRESS),
+            show_default=DEFAULT_METRICS_ADDRESS,
+            help=f"host:port of /metrics, /health and /live over HTTP; '' is off. [env: {_METRICS_ADDRESS}]",
+        ),
+    ],
 ) -> None:
     """Serve on a store that `almond init` made; Redis is at ALMOND_REDIS_URL.
 
-    The store is SQLite in the data directory, or the PostgreSQL at ALMOND_DATABASE_URL.
+    The store is SQLite in the data directory, or the PostgreSQL at ALMOND_DATABASE_URL. With several workers
+    SIGHUP puts a new one in the place of each, and no call is lost.
     """
-    from almond_server import app, logs
+    from almond_server import logs
 
     database_url = os.environ.get(DATABASE_URL, "")
     if max_staleness is None:
@@ -126,10 +142,21 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter a setting
             leeway=leeway,
             grace=grace,
             presented_per_minute=presented_per_minute,
+            metrics_address=metrics_address,
             log_level=log_level,
         )
         logs.configure(settings.log_level)
-        asyncio.run(app.serve(settings, lambda _: None))
+        asyncio.run(_serving(settings)(settings, lambda _: None))
+
+
+def _serving(settings: Settings) -> Callable[[Settings, Callable[[int], None]], Coroutine[Any, Any, None]]:
+    if settings.workers > 1:
+        from almond_server import supervisor
+
+        return supervisor.serve
+    from almond_server import serving
+
+    return serving.serve
 
 
 def dev(data_dir: DataDir = DEV_DIR, address: Address = DEFAULT_ADDRESS) -> None:
@@ -153,14 +180,19 @@ def dev(data_dir: DataDir = DEV_DIR, address: Address = DEFAULT_ADDRESS) -> None
 
 
 def _dev(data_dir: Path, address: str) -> None:
-    from almond_server import app, logs
+    from almond_server import logs, serving
     from almond_server.adapters.valkey_child import ValkeyChild
 
     logs.configure(os.environ.get("ALMOND_LOG_LEVEL", "warning"))
 
     def run(redis_url: str) -> None:
-        settings = Settings(data_dir=data_dir, redis_url=redis_url, address=address)
-        asyncio.run(app.serve(settings, lambda port: _welcome(settings, port)))
+        settings = Settings(
+            data_dir=data_dir,
+            redis_url=redis_url,
+            address=address,
+            metrics_address=os.environ.get(_METRICS_ADDRESS, ""),
+        )
+        asyncio.run(serving.serve(settings, lambda port: _welcome(settings, port)))
 
     given = os.environ.get("ALMOND_REDIS_URL")
     if given:

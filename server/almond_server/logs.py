@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 if TYPE_CHECKING:
-    from structlog.typing import WrappedLogger
+    from structlog.typing import EventDict, Processor, WrappedLogger
 
 _TOKEN: Final = re.compile(r"alm1_[A-Za-z0-9_-]*")
 _LEVELS: Final = {
@@ -21,21 +21,31 @@ _LEVELS: Final = {
 }
 
 
-def configure(level: str) -> None:
-    """Set up logging once a process."""
+def configure(level: str, worker: int | None = None) -> None:
+    """Set up logging once a process; each line of a worker has its number."""
     terminal = sys.stderr.isatty()
     renderer = structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
     structlog.configure(
         processors=[
+            *([] if worker is None else [_numbered(worker)]),
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             renderer,
             without_tokens,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        # A line is one write: those of several workers would get into each other.
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
+
+
+def _numbered(worker: int) -> Processor:
+    def add(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+        del logger, method
+        return {"worker": worker, **event}
+
+    return add
 
 
 def without_tokens(logger: WrappedLogger, method: str, line: Any) -> str:

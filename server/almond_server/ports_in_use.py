@@ -11,9 +11,9 @@ from almond_server.errors import StartError
 from almond_server.settings import host_and_port
 
 
-def check_free(address: str) -> None:
-    """Raise `StartError` that names the process if somebody listens on the address already."""
-    host, port = host_and_port(address)
+def check_free(address: str, flag: str = "--address") -> None:
+    """Raise `StartError` that names the process if somebody listens on the address (a flag's) already."""
+    host, port = host_and_port(address, flag)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         # As gRPC binds without SO_REUSEPORT: a port in TIME_WAIT is free, one somebody listens on is not.
@@ -21,15 +21,15 @@ def check_free(address: str) -> None:
         try:
             probe.bind((host, port))
         except socket.gaierror:
-            raise StartError(f"--address: the host {host} is not known here.") from None
+            raise StartError(f"{flag}: the host {host} is not known here.") from None
         except OSError as error:
-            raise StartError(_sentence(address, port, error)) from None
+            raise StartError(_sentence(address, port, error, flag)) from None
 
 
-def _sentence(address: str, port: int, error: OSError) -> str:
+def _sentence(address: str, port: int, error: OSError, flag: str) -> str:
     if error.errno != errno.EADDRINUSE:
         return f"Cannot listen on {address}: {error.strerror}."
-    return f"{address} is in use already by {_holder(port)}. Stop that first, or choose another --address."
+    return f"{address} is in use already by {_holder(port)}. Stop that first, or choose another {flag}."
 
 
 def _holder(port: int) -> str:

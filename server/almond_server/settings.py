@@ -12,10 +12,14 @@ from almond_server.errors import StartError
 from almond_server.loopback import is_loopback_host
 
 DEFAULT_ADDRESS: Final = "127.0.0.1:50051"
+DEFAULT_METRICS_ADDRESS: Final = "127.0.0.1:9464"
+"""The port that OpenTelemetry gives to what Prometheus scrapes."""
+
 SQLITE_STALENESS: Final = 5.0
 POSTGRES_STALENESS: Final = 60.0
 """Seconds: its failovers take that long, and no yes is older all the same."""
 
+_MAX_WORKERS: Final = 64
 _MAX_PORT: Final = 65_535
 
 
@@ -42,7 +46,7 @@ class Settings:
     address: str = field(
         default=DEFAULT_ADDRESS, metadata={"help": "host:port to listen on; port 0 picks one"}
     )
-    workers: int = field(default=1, metadata={"help": "processes; only 1 for now"})
+    workers: int = field(default=1, metadata={"help": "processes that share the port, 1 to 64; one a core"})
     max_staleness: float = field(
         default=SQLITE_STALENESS,
         metadata={"help": "seconds without a reading of the store after which nobody says yes"},
@@ -55,16 +59,22 @@ class Settings:
     presented_per_minute: int = field(
         default=10, metadata={"help": "revocations by possession a minute, for each token and each peer"}
     )
+    metrics_address: str = field(
+        default=DEFAULT_METRICS_ADDRESS,
+        metadata={
+            "help": "host:port of `/metrics`, `/health` and `/live` over HTTP; port 0 picks one, empty is off"
+        },
+    )
     log_level: str = field(default="info", metadata={"help": "debug, info, warning or error"})
 
     def __post_init__(self) -> None:
         """Raise `StartError` for the first setting that makes no sense."""
         host_and_port(self.address)
         store_of(self.data_dir, self.database_url)
-        if self.workers != 1:
-            raise StartError(
-                "--workers: only 1 for now; more processes on one port come with a later version."
-            )
+        if self.metrics_address:
+            host_and_port(self.metrics_address, "--metrics-address")
+        if not 1 <= self.workers <= _MAX_WORKERS:
+            raise StartError(f"--workers: 1 to {_MAX_WORKERS}; one for each core is enough.")
         if not 0 < self.poll_interval < self.max_staleness:
             raise StartError("--poll-interval must be above 0 and below --max-staleness.")
         if self.max_staleness > 60:  # noqa: PLR2004
@@ -106,16 +116,16 @@ def store_of(data_dir: Path, database_url: str) -> Path | str:
     return database_url
 
 
-def host_and_port(address: str) -> tuple[str, int]:
-    """Split `host:port` (IPv6 in brackets); raises `StartError` for anything else."""
+def host_and_port(address: str, flag: str = "--address") -> tuple[str, int]:
+    """Split a flag's `host:port` (IPv6 in brackets); raises `StartError` for anything else."""
     host, colon, port = address.rpartition(":")
     bare_v6 = ":" in host and not (host.startswith("[") and host.endswith("]"))
     if not colon or not host or bare_v6 or not port.isdecimal() or int(port) > _MAX_PORT:
-        raise StartError(f"--address: host:port, such as {DEFAULT_ADDRESS} or [::1]:50051.")
+        raise StartError(f"{flag}: host:port, such as {DEFAULT_ADDRESS} or [::1]:50051.")
     return host.strip("[]"), int(port)
 
 
-def is_loopback(address: str) -> bool:
-    """Tell whether an address is of this machine alone."""
-    host, _ = host_and_port(address)
+def is_loopback(address: str, flag: str = "--address") -> bool:
+    """Tell whether a flag's address is of this machine alone."""
+    host, _ = host_and_port(address, flag)
     return is_loopback_host(host)

@@ -6,6 +6,7 @@ The first line says of which epoch and revision it is; each other line is a with
 from __future__ import annotations
 
 import json
+import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,7 +27,9 @@ _PATTERN: Final = "unhealed-*.jsonl"
 
 def write(data_dir: Path, revision: Revision, withdrawals: Iterable[Withdrawal]) -> Path:
     """Write down what is withdrawn as of a revision; returns where."""
-    path = data_dir / f"unhealed-{revision.epoch}-{revision.number}.jsonl"
+    # Workers on one directory write at the same revision, and one may know more than another.
+    serial = secrets.token_hex(4)
+    path = data_dir / f"unhealed-{revision.epoch}-{revision.number}-{serial}.jsonl"
     lines = [json.dumps({"epoch": revision.epoch, "number": revision.number})]
     for each in withdrawals:
         branch = None if each.branch_id is None else each.branch_id.hex()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
 import multiprocessing
 import os
@@ -15,7 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from almond_client import cli
 
@@ -100,7 +102,8 @@ class ServeProcess:
     def __init__(self, data_dir: Path, redis_url: str, *flags: str, **environment: str) -> None:
         self.data_dir = data_dir
         self.log = data_dir.parent / f"{data_dir.name}-{secrets.token_hex(3)}.log"
-        self._command = [ALMOND, "serve", "--data-dir", str(data_dir), "--address", "127.0.0.1:0", *flags]
+        self._command = [ALMOND, "serve", "--data-dir", str(data_dir), "--address", "127.0.0.1:0"]
+        self._command += ["--metrics-address", "127.0.0.1:0", *flags]
         self._environment = {"ALMOND_REDIS_URL": redis_url} | environment
         self._process: subprocess.Popen[bytes] | None = None
         self.address = ""
@@ -124,8 +127,38 @@ class ServeProcess:
 
     def __exit__(self, *_: object) -> None:
         assert self._process is not None
-        self._process.terminate()
-        assert self._process.wait(30) == 0, self.log.read_text()
+        if self._process.poll() is None:
+            self._process.terminate()
+            assert self._process.wait(30) == 0, self.log.read_text()
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def wait(self) -> int:
+        """Wait for the end, which has to come by itself; answers the exit code."""
+        assert self._process is not None
+        return self._process.wait(30)
+
+    def logged(self, event: str) -> list[dict[str, Any]]:
+        """Return what the log has of an event."""
+        lines = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+        return [line for line in lines if line["event"] == event]
+
+    def ask(self, path: str, method: str = "GET") -> tuple[int, str]:
+        """Ask the machine's port; answers status and body."""
+        port = self.logged("machine_port.opened")[-1]["port"]
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        with contextlib.closing(connection):
+            connection.request(method, path)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+
+    def workers(self) -> list[dict[str, Any]]:
+        """Return the rows of /health."""
+        rows: list[dict[str, Any]] = json.loads(self.ask("/health")[1])["workers"]
+        return rows
 
     def almond(self, *words: str, token: str, stdin: str = "") -> Ran:
         """Run one command of the command line against this server."""
@@ -134,7 +167,7 @@ class ServeProcess:
 
     def eventually(self, good: Callable[[], object]) -> None:
         """Look until it is so."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while not good():
             assert time.monotonic() < deadline, self.log.read_text()
             time.sleep(0.05)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from almond_server.app import _warn_of_plaintext
+from almond_server.app import warn_of_plaintext
 from almond_server.settings import Settings
 
 
@@ -26,6 +26,6 @@ from almond_server.settings import Settings
 def test_what_others_could_read_is_warned_of(changed: dict[str, str], events: list[str]) -> None:
     settings = Settings(**{"data_dir": Path("data"), "redis_url": "redis://localhost"} | changed)  # type: ignore[arg-type]
     with capture_logs() as logged:
-        _warn_of_plaintext(settings)
+        warn_of_plaintext(settings)
     assert [each["event"] for each in logged] == events
     assert "hunter2" not in repr(logged)

@@ -30,16 +30,21 @@ _OPTIONS: Final = (
     ("grpc.max_metadata_size", 16 * 1024),
     # Identity alone: gRPC inflates before it looks at the limit, so a kilobyte could ask for a gigabyte.
     ("grpc.compression_enabled_algorithms_bitset", 1),
-    # Off: with gRPC's default, a second server on the port would silently get half of the connections.
-    ("grpc.so_reuseport", 0),
 )
 
 
 def build(
-    servicer: TokenServicer, admin: AdminServicer, health: Health, may_reflect: Callable[[Call], None]
+    servicer: TokenServicer,
+    admin: AdminServicer,
+    health: Health,
+    may_reflect: Callable[[Call], None],
+    *,
+    shares_port: bool = False,
 ) -> grpc.aio.Server:
-    """Put the server together, not started and on no port."""
-    server = grpc.aio.server(interceptors=[Edge(may_reflect)], options=_OPTIONS)
+    """Put the server together, not started and on no port; `shares_port` with others, if they do so too."""
+    # Off for one alone: with gRPC's default a second server would silently get half of the connections.
+    options = (*_OPTIONS, ("grpc.so_reuseport", int(shares_port)))
+    server = grpc.aio.server(interceptors=[Edge(may_reflect)], options=options)
     token_service_pb2_grpc.add_TokenServiceServicer_to_server(servicer, server)
     admin_service_pb2_grpc.add_AdminServiceServicer_to_server(admin, server)
     health_pb2_grpc.add_HealthServicer_to_server(health, server)

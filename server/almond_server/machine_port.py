@@ -1,0 +1,124 @@
+"""The machine's own port: `/health`, `/live` and `/metrics` over HTTP, for probes and Prometheus.
+
+Bounded, as whoever reaches the port may ask: a head of 8 KiB, no bodies, five seconds, sixteen at a time.
+What it says holds no secret.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import structlog
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+
+from almond_server.errors import StartError
+from almond_server.ports_in_use import check_free
+from almond_server.settings import host_and_port, is_loopback
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from prometheus_client import CollectorRegistry
+
+FLAG: Final = "--metrics-address"
+
+_MAX_HEAD_BYTES: Final = 8192
+_SECONDS: Final = 5.0
+_MAX_AT_ONCE: Final = 16
+_BACKLOG: Final = 16
+
+log = structlog.get_logger()
+
+
+Rows: TypeAlias = "Callable[[], Sequence[dict[str, object]]]"
+
+
+@contextlib.asynccontextmanager
+async def opened(address: str, rows: Rows, registry: CollectorRegistry) -> AsyncIterator[None]:
+    """Answer on `host:port` (0 picks one; empty is none) while the block lasts.
+
+    `rows` tell of each process that serves; the machine is healthy while one of them is `fresh`. Raises
+    `StartError` if the port cannot be had.
+    """
+    if not address:
+        yield
+        return
+    port = _MachinePort(rows, registry)
+    server = await asyncio.start_server(port.answer, sock=_listening(address), limit=_MAX_HEAD_BYTES)
+    try:
+        yield
+    finally:
+        server.close()
+        await server.wait_closed()
+
+
+def _listening(address: str) -> socket.socket:
+    check_free(address, FLAG)
+    host, port = host_and_port(address, FLAG)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listening = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError:
+        check_free(address, FLAG)  # names who was faster
+        raise StartError(f"{FLAG}: cannot listen on {address}.") from None
+    log.info("machine_port.opened", address=address, port=listening.getsockname()[1])
+    if not is_loopback(address, FLAG):
+        log.warning("machine_port.exposed", advice="whoever reaches it reads the metrics: keep it inside")
+    return listening
+
+
+class _MachinePort:
+    def __init__(self, rows: Rows, registry: CollectorRegistry) -> None:
+        self._rows = rows
+        self._registry = registry
+        self._slots = asyncio.Semaphore(_MAX_AT_ONCE)
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # Whoever does not read, or writes too slowly or too much, gets no answer and the end.
+        with contextlib.suppress(
+            OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError
+        ):
+            if not self._slots.locked():
+                async with self._slots, asyncio.timeout(_SECONDS):
+                    head = await reader.readuntil(b"\r\n\r\n")
+                    writer.write(await self._response(head))
+                    await writer.drain()
+        writer.close()
+
+    async def _response(self, head: bytes) -> bytes:
+        method, _, rest = head.partition(b"\r\n")[0].partition(b" ")
+        path = rest.partition(b" ")[0].partition(b"?")[0]
+        if method not in {b"GET", b"HEAD"}:
+            status, kind, body = HTTPStatus.METHOD_NOT_ALLOWED, "text/plain", b"GET only\n"
+        elif path == b"/live":
+            status, kind, body = HTTPStatus.OK, "text/plain", b"live\n"
+        elif path == b"/health":
+            status, kind, body = self._health()
+        elif path == b"/metrics":
+            # In a thread: it takes milliseconds, for which no call should wait.
+            body = await asyncio.to_thread(generate_latest, self._registry)
+            status, kind = HTTPStatus.OK, CONTENT_TYPE_PLAIN_0_0_4
+        else:
+            status, kind, body = HTTPStatus.NOT_FOUND, "text/plain", b"/health, /live or /metrics\n"
+        return _framed(status, kind, b"" if method == b"HEAD" else body, len(body))
+
+    def _health(self) -> tuple[HTTPStatus, str, bytes]:
+        rows = self._rows()
+        is_healthy = any(row["fresh"] is True for row in rows)
+        body = json.dumps({"healthy": is_healthy, "workers": list(rows)}).encode() + b"\n"
+        status = HTTPStatus.OK if is_healthy else HTTPStatus.SERVICE_UNAVAILABLE
+        return status, "application/json", body
+
+
+def _framed(status: HTTPStatus, kind: str, body: bytes, length: int) -> bytes:
+    allow = "Allow: GET, HEAD\r\n" if status == HTTPStatus.METHOD_NOT_ALLOWED else ""
+    head = (
+        f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n"
+        f"Cache-Control: no-store\r\n{allow}Connection: close\r\n\r\n"
+    )
+    return head.encode() + body

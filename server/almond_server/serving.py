@@ -1,0 +1,106 @@
+"""Serving in this process: from the first look at the store to the end of the last call."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import signal
+from typing import TYPE_CHECKING, Final
+
+import structlog
+from prometheus_client import REGISTRY
+
+from almond_server import machine_port, unhealed
+from almond_server.app import compose, warn_of_plaintext
+from almond_server.errors import StartError
+from almond_server.health_row import HealthRow
+from almond_server.ports_in_use import check_free
+from almond_server.workforce import REPORT_SECONDS, Phase
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import grpc
+
+    from almond_server.app import App, Beside
+    from almond_server.settings import Settings
+
+_DRAIN_SECONDS: Final = 0.2
+
+log = structlog.get_logger()
+
+
+async def serve(settings: Settings, ready: Callable[[int], None]) -> None:
+    """Serve as `run` does, as the only process on the port, with the machine's own port beside it."""
+    check_free(settings.address)
+    warn_of_plaintext(settings)
+    row = HealthRow()
+
+    def started(port: int) -> None:
+        log.info("server.started", address=settings.address, port=port)
+        ready(port)
+
+    async def beside(app: App) -> None:
+        while True:
+            row.turn(app.report().knowledge)
+            await asyncio.sleep(REPORT_SECONDS)
+
+    async with machine_port.opened(settings.metrics_address, lambda: [row.told()], REGISTRY):
+        await run(settings, started, beside, lambda: row.turn(Phase.LEAVING))
+
+
+async def run(
+    settings: Settings,
+    ready: Callable[[int], None],
+    beside: Beside,
+    leaving: Callable[[], None] = lambda: None,
+) -> None:
+    """Serve until SIGTERM or SIGINT, then drain: NOT_SERVING, grace, stop.
+
+    `ready` is called once, with the port, when the first question can be answered; `beside` runs from then on
+    until the end; `leaving` is called when draining begins.
+    """
+    unhealed.must_be_none(settings.data_dir)
+    app = await compose(settings)
+    # What is there now stays. The garbage collector need not look through it again and again: the view's
+    # table alone would keep calls waiting for tens of milliseconds each time.
+    gc.collect()
+    gc.freeze()
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    try:
+        await app.follower.start()
+        port = _bind(app.server, settings.address)
+        await app.server.start()
+        following = asyncio.create_task(app.run(beside))
+        following.add_done_callback(lambda _: stopping.set())
+        ready(port)
+        await stopping.wait()
+        leaving()
+        await _stop(app, settings.grace)
+        failed = following.done() and not following.cancelled() and following.exception() is not None
+        following.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await following
+        if failed:
+            raise StartError("The server stopped by itself: it could not go on following revocations.")
+    finally:
+        await app.close()
+
+
+async def _stop(app: App, grace: float) -> None:
+    log.info("server.draining", grace_seconds=grace)
+    app.health.leave()
+    await asyncio.sleep(_DRAIN_SECONDS)  # load balancers turn away before calls are refused
+    await app.server.stop(grace)
+    log.info("server.stopped")
+
+
+def _bind(server: grpc.aio.Server, address: str) -> int:
+    try:
+        return server.add_insecure_port(address)
+    except RuntimeError:
+        check_free(address)  # names who was faster
+        raise StartError(f"Cannot listen on {address}.") from None

@@ -1,0 +1,214 @@
+"""The parent of several workers: starts them, watches them, replaces and drains them. Serves no call itself.
+
+What to do is decided in `workforce`; here it is done. It must not know gRPC: what that starts in a process is
+of no use to a parent, which only has to outlive its children.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from almond_server import machine_port, unhealed
+from almond_server.errors import StartError
+from almond_server.shared_port import held
+from almond_server.toll import Toll
+from almond_server.worker_process import WorkerProcess
+from almond_server.workforce import SILENT, STALE, Action, Deaths, Deed, Knowledge, Phase, Rules, decide
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from almond_server.settings import Settings
+
+_TURN_SECONDS: Final = 0.1
+_HELD_UP_SECONDS: Final = 1.0
+_OVER_GRACE_SECONDS: Final = 5.0
+_REFUSED_PAUSE_SECONDS: Final = 10.0
+_METRICS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
+
+_TOO_MANY: Final = (
+    "More than 5 workers died within a minute; the log says how (worker.died). If the memory was not enough, "
+    "start fewer --workers: each keeps a view of its own."
+)
+_ALARM: Final = (
+    "A worker found that the store went backwards or was exchanged, so no new one is started: do what "
+    "ops/RESTORE.md says, then start again."
+)
+
+log = structlog.get_logger()
+
+
+async def serve(settings: Settings, ready: Callable[[int], None]) -> None:
+    """Serve with `settings.workers` processes until SIGTERM or SIGINT, then drain them.
+
+    `ready` is called once, with the port, when all of them answer. SIGHUP puts a new worker in the place of
+    each. Raises `StartError` if they cannot start, or die too often.
+    """
+    if sys.platform != "linux":
+        raise StartError("--workers: more than 1 needs Linux, which shares a port's connections out.")
+    unhealed.must_be_none(settings.data_dir)
+    with (
+        held(settings.address) as port,
+        tempfile.TemporaryDirectory(prefix="almond-metrics-") as metrics_dir,
+    ):
+        host = settings.address.rpartition(":")[0]
+        supervisor = Supervisor(replace(settings, address=f"{host}:{port}"), metrics_dir)
+
+        def started() -> None:
+            log.info("server.started", address=settings.address, port=port, workers=settings.workers)
+            ready(port)
+
+        await supervisor.run(started)
+
+
+class Supervisor:
+    """The workers of one address, from the first to the last."""
+
+    def __init__(self, settings: Settings, metrics_dir: str) -> None:
+        """Take settings with a port that is held, and a private directory for the workers' metrics."""
+        self._settings = settings
+        self._environment = {_METRICS_VARIABLE: metrics_dir}
+        self._rules = Rules(settings.workers, settings.max_staleness, settings.grace + _OVER_GRACE_SECONDS)
+        self._workers: list[WorkerProcess] = []
+        self._toll = Toll(metrics_dir, lambda: sum(each.phase == Phase.SERVING for each in self._workers))
+        self._deaths = Deaths()
+        self._not_before: dict[int, float] = {}
+        self._is_ready = self._is_stopping = self._is_alarmed = False
+        self._failure: str | None = None
+        self._turned = asyncio.Event()
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Start, watch and in the end drain all; raises `StartError` if that was not asked for."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop)
+        loop.add_signal_handler(signal.SIGHUP, self._roll)
+        async with machine_port.opened(self._settings.metrics_address, self._rows, self._toll.registry):
+            try:
+                await self._watch(ready)
+            finally:
+                await self._drain()
+        if self._failure is not None:
+            raise StartError(self._failure)
+
+    def _rows(self) -> list[dict[str, object]]:
+        return [each.row.told() for each in self._workers]
+
+    async def _watch(self, ready: Callable[[], None]) -> None:
+        looked_at = time.monotonic()
+        while not self._is_stopping and self._failure is None:
+            now = time.monotonic()
+            # Held up itself, it has not heard what its workers said meanwhile: first it listens.
+            if now - looked_at < _HELD_UP_SECONDS:
+                self._look(now)
+            looked_at = now
+            if not self._is_ready and self._all_serve():
+                self._is_ready = True
+                ready()
+            self._turned.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_TURN_SECONDS):
+                    await self._turned.wait()
+
+    def _look(self, now: float) -> None:
+        members = [each.member for each in self._workers]
+        self._is_alarmed |= any(
+            each.report is not None and each.report.knowledge == Knowledge.ALARMED for each in members
+        )
+        actions = decide(members, self._rules, now, not_before=self._not_before, is_alarmed=self._is_alarmed)
+        for action in actions:
+            self._act(action)
+        if self._is_alarmed and not self._workers:
+            self._failure = _ALARM
+
+    def _act(self, action: Action) -> None:
+        if action.deed == Deed.START:
+            started = WorkerProcess(self._settings, action.number, self._environment, self._hear)
+            self._workers.append(started)
+            log.info("worker.started", worker=action.number, pid=started.pid)
+            return
+        worker = next(each for each in self._workers if each.pid == action.pid)
+        log.warning("worker.dismissed", worker=action.number, pid=action.pid, why=action.why)
+        if action.why in {STALE, SILENT}:
+            self._toll.replaced.inc()
+        if action.deed == Deed.DRAIN:
+            worker.drain()
+        else:
+            worker.kill()
+
+    def _all_serve(self) -> bool:
+        serving = {each.number for each in self._workers if each.phase == Phase.SERVING}
+        return len(serving) == self._settings.workers
+
+    def _hear(self, worker: WorkerProcess) -> None:
+        self._turned.set()
+        if worker.exit_code is not None:
+            self._workers.remove(worker)
+            self._toll.forget(worker.pid)
+            if not self._is_stopping:
+                self._mourn(worker)
+
+    def _mourn(self, worker: WorkerProcess) -> None:
+        told = log.bind(worker=worker.number, pid=worker.pid, exit_code=worker.exit_code)
+        if worker.phase == Phase.LEAVING:
+            told.info("worker.left")
+            return
+        has_begun = worker.phase == Phase.SERVING
+        if worker.refusal is not None and not has_begun:
+            if not self._is_ready or not any(each.phase == Phase.SERVING for each in self._workers):
+                self._failure = worker.refusal
+                return
+            told.error("worker.refused", why=worker.refusal, again_in_seconds=_REFUSED_PAUSE_SECONDS)
+            self._not_before[worker.number] = time.monotonic() + _REFUSED_PAUSE_SECONDS
+        else:
+            told.error("worker.died", why=worker.refusal)
+            self._toll.died.inc()
+            if self._deaths.count(time.monotonic()):
+                self._failure = _TOO_MANY
+        if not has_begun and any(each.is_outdated for each in self._workers):
+            # What cannot start does not take the place of what serves.
+            log.error("roll.given_up", advice="see why the worker ended, then send SIGHUP again")
+            for each in self._workers:
+                each.is_outdated = False
+
+    def _stop(self) -> None:
+        self._is_stopping = True
+        self._turned.set()
+
+    def _roll(self) -> None:
+        if self._is_alarmed:
+            log.error("roll.refused", why=_ALARM)
+            return
+        log.info("roll.began")
+        for each in self._workers:
+            each.is_outdated = True
+        self._turned.set()
+
+    async def _drain(self) -> None:
+        self._is_stopping = True
+        workers = list(self._workers)
+        log.info("server.draining", grace_seconds=self._settings.grace, workers=len(workers))
+        for each in workers:
+            if each.phase == Phase.STARTING:
+                each.kill()  # nobody waits for it
+            elif each.phase == Phase.SERVING:
+                each.drain()
+        ends = asyncio.gather(*(each.ended() for each in workers))
+        try:
+            async with asyncio.timeout(self._rules.leave_seconds):
+                await asyncio.shield(ends)
+        except TimeoutError:
+            for each in list(self._workers):
+                log.warning("worker.killed", worker=each.number, pid=each.pid, why="did not drain in time")
+                each.kill()
+            await ends
+        log.info("server.stopped")

@@ -1,0 +1,66 @@
+"""A worker: a process of its own that serves on a port it shares. Its parent is `supervisor`.
+
+Started as `python -m almond_server.worker FD`, with its side of a `worker_socket`. When that ends, the parent
+has ended, and the worker drains by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Final
+
+from almond_server import app, logs, serving, worker_socket
+from almond_server.errors import RefusedError, StartError
+from almond_server.workforce import REPORT_SECONDS
+
+if TYPE_CHECKING:
+    from almond_server.app import App
+
+_REFUSED: Final = 2
+_OVER_GRACE_SECONDS: Final = 5.0
+
+
+def main(parent: socket.socket) -> int:
+    """Serve until SIGTERM, or until the parent has gone; returns the exit code."""
+    parent.set_inheritable(False)
+    order = worker_socket.order(parent.recv(worker_socket.MAX_BYTES))
+    grace = order.settings.grace
+    threading.Thread(target=_do_not_outlive, args=(parent, grace), daemon=True).start()
+    logs.configure(order.settings.log_level, worker=order.number)
+    if order.number == 1:
+        app.warn_of_plaintext(order.settings)
+
+    async def report(running: App) -> None:
+        while True:
+            worker_socket.send(parent, running.report())
+            await asyncio.sleep(REPORT_SECONDS)
+
+    def ready(_port: int) -> None:
+        worker_socket.send(parent, worker_socket.Ready())
+
+    try:
+        asyncio.run(serving.run(order.settings, ready, report))
+    except (StartError, RefusedError) as error:
+        worker_socket.send(parent, worker_socket.Refused(str(error)))
+        return _REFUSED
+    return 0
+
+
+def _do_not_outlive(parent: socket.socket, grace: float) -> None:
+    # A thread, so that a loop that hangs does not outlive its parent either.
+    with contextlib.suppress(OSError):
+        parent.recv(1)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(grace + _OVER_GRACE_SECONDS)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main(socket.socket(fileno=int(sys.argv[1]))))

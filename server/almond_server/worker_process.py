@@ -1,0 +1,115 @@
+"""A worker, from its parent's side: the process, what it said last, and how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Final
+
+from almond_server import worker_socket
+from almond_server.health_row import HealthRow
+from almond_server.workforce import Member, Phase, Report
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from almond_server.settings import Settings
+
+_MODULE: Final = "almond_server.worker"
+
+
+class WorkerProcess:
+    """A running worker. `turned` is called whenever it began to serve, told something new, or ended."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        number: int,
+        environment: Mapping[str, str],
+        turned: Callable[[WorkerProcess], None],
+    ) -> None:
+        """Start it, in the running loop. `environment` is added to this process's own."""
+        self.number = number
+        self.phase = Phase.STARTING
+        self.is_outdated = False
+        self.refusal: str | None = None
+        """Why it could not start, in a sentence; None if it did not say so."""
+
+        self.exit_code: int | None = None
+        """What it ended with; None while it lives, and until all that it said is read."""
+
+        self._turned = turned
+        self._report: Report | None = None
+        self._since = time.monotonic()
+        self._side, other = worker_socket.pair()
+        self._side.setblocking(False)  # noqa: FBT003 - the socket's own method
+        with other:
+            # A fresh interpreter, and nothing forked: what gRPC holds does not survive that. -P, so that no
+            # module of the working directory is taken for one of ours.
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", _MODULE, str(other.fileno())],
+                stdin=subprocess.DEVNULL,
+                env=os.environ | environment,
+                pass_fds=[other.fileno()],
+                start_new_session=True,  # Ctrl-C is for the parent, which then drains this
+            )
+        self.row = HealthRow(number, self._process.pid)
+        worker_socket.send(self._side, worker_socket.Order(number, settings))
+        self._listening = asyncio.create_task(self._listen())
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
+    def member(self) -> Member:
+        """What there is to decide about it."""
+        return Member(self.pid, self.number, self.phase, self._since, self._report, self.is_outdated)
+
+    def drain(self) -> None:
+        """Ask it to finish what it does and end."""
+        self._enter(Phase.LEAVING)
+        self._process.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it at once, whatever it does."""
+        self._enter(Phase.LEAVING)
+        self._process.kill()
+
+    async def ended(self) -> None:
+        """Wait for its end."""
+        await self._listening
+
+    async def _listen(self) -> None:
+        loop = asyncio.get_running_loop()
+        with self._side:
+            while message := await self._next(loop):
+                self._hear(worker_socket.answer(message))
+        self.exit_code = await asyncio.to_thread(self._process.wait)
+        self._turned(self)
+
+    async def _next(self, loop: asyncio.AbstractEventLoop) -> bytes:
+        try:
+            return await loop.sock_recv(self._side, worker_socket.MAX_BYTES)
+        except ConnectionError:  # killed with its order unread
+            return b""
+
+    def _hear(self, answer: worker_socket.Ready | worker_socket.Refused | Report) -> None:
+        if isinstance(answer, Report):
+            self._report = answer
+            self.row.turn(answer.knowledge)
+        elif isinstance(answer, worker_socket.Refused):
+            self.refusal = answer.sentence
+        elif self.phase == Phase.STARTING:
+            self._enter(Phase.SERVING)
+        self._turned(self)
+
+    def _enter(self, phase: Phase) -> None:
+        self.phase, self._since = phase, time.monotonic()
+        if phase == Phase.LEAVING:
+            self.row.turn(phase)
