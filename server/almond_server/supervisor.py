@@ -27,6 +27,8 @@ from almond_server.workforce import SILENT, STALE, Action, Deaths, Deed, Knowled
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from structlog.typing import FilteringBoundLogger
+
     from almond_server.settings import Settings
 
 _TURN_SECONDS: Final = 0.1
@@ -101,7 +103,7 @@ class Supervisor:
             raise StartError(self._failure)
 
     def _rows(self) -> list[dict[str, object]]:
-        return [each.row.told() for each in self._workers]
+        return [each.row.told() for each in sorted(self._workers, key=lambda each: each.number)]
 
     async def _watch(self, ready: Callable[[], None]) -> None:
         looked_at = time.monotonic()
@@ -154,14 +156,13 @@ class Supervisor:
         if worker.exit_code is not None:
             self._workers.remove(worker)
             self._toll.forget(worker.pid)
-            if not self._is_stopping:
-                self._mourn(worker)
+            told = log.bind(worker=worker.number, pid=worker.pid, exit_code=worker.exit_code)
+            if worker.phase == Phase.LEAVING:
+                told.info("worker.left")
+            elif not self._is_stopping:
+                self._mourn(worker, told)
 
-    def _mourn(self, worker: WorkerProcess) -> None:
-        told = log.bind(worker=worker.number, pid=worker.pid, exit_code=worker.exit_code)
-        if worker.phase == Phase.LEAVING:
-            told.info("worker.left")
-            return
+    def _mourn(self, worker: WorkerProcess, told: FilteringBoundLogger) -> None:
         has_begun = worker.phase == Phase.SERVING
         if worker.refusal is not None and not has_begun:
             if not self._is_ready or not any(each.phase == Phase.SERVING for each in self._workers):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -50,7 +51,7 @@ def admin(data_dir: Path) -> str:
 
 async def _until(good: Callable[[], bool]) -> None:
     async with asyncio.timeout(60):
-        while not await asyncio.to_thread(good):
+        while not await asyncio.to_thread(good):  # noqa: ASYNC110 - of another process
             await asyncio.sleep(0.05)
 
 
@@ -92,3 +93,43 @@ async def test_a_worker_that_is_paused_past_the_bound_is_replaced(service: Serve
     async with load(service.address, admin) as got:
         await got.until(50)
     assert got.lost == []
+
+
+def test_the_machines_port_tells_of_all_workers(service: ServeProcess) -> None:
+    status, text = service.ask("/health")
+    assert status == 200
+    told = json.loads(text)
+    assert told["healthy"] is True
+    assert [(row["worker"], row["state"]) for row in told["workers"]] == [(1, "fresh"), (2, "fresh")]
+    children = {child.pid for child in psutil.Process(service.pid).children()}
+    assert {row["pid"] for row in told["workers"]} == children
+    assert service.ask("/live") == (200, "live\n")
+    assert service.ask("/elsewhere")[0] == 404
+    assert service.ask("/live", "POST")[0] == 405
+    status, text = service.ask("/metrics")
+    assert status == 200
+    assert "almond_workers_serving 2.0" in text
+    assert "almond_workers_replaced_total 1.0" in text
+
+
+def test_a_second_start_on_the_address_is_refused_in_a_sentence(
+    service: ServeProcess, data_dir: Path, valkey: ValkeyChild
+) -> None:
+    words = ("serve", "--data-dir", str(data_dir), "--address", service.address, "--metrics-address", "")
+    for workers in ("1", "2"):
+        ran = run(*words, "--workers", workers, environment={"ALMOND_REDIS_URL": valkey.url})
+        assert ran.code == 2
+        assert f"{service.address} is in use already by process" in ran.err
+    assert _are_two_without(service)
+
+
+def test_the_log_is_one_with_the_number_of_each_worker(service: ServeProcess) -> None:
+    assert {line["worker"] for line in service.logged("server.fresh")} == {1, 2}
+    assert len(service.logged("server.started")) == 1
+    assert all(line.startswith("{") for line in service.log.read_text().splitlines())
+
+
+def test_no_secret_is_in_the_process_list(service: ServeProcess, valkey: ValkeyChild, admin: str) -> None:
+    words = [" ".join(child.cmdline()) for child in psutil.Process(service.pid).children()]
+    assert len(words) == 2
+    assert not [each for each in words if valkey.url in each or "alm1_" in each]

@@ -22,13 +22,15 @@ REPEATABLE: Final = (
     "Revoke",
 )
 
-# The service's `grpc-retry-pushback-ms` overrides these waits; the call's own deadline bounds them all.
+# CANCELLED too: a server that shuts down answers so to calls that reach it on the way (grpc #41785). Who cancels
+# a call himself hears no more of it. The service's `grpc-retry-pushback-ms` overrides these waits; the call's
+# own deadline bounds them all.
 _RETRIES: Final = {
     "maxAttempts": 4,
     "initialBackoff": "0.05s",
     "maxBackoff": "1s",
     "backoffMultiplier": 2,
-    "retryableStatusCodes": ["UNAVAILABLE"],
+    "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
 }
 _SERVICE_CONFIG: Final = {
     "methodConfig": [
@@ -46,6 +48,10 @@ OPTIONS: Final = (
     ("grpc.max_metadata_size", 16 * 1024),
     # A token must not pass through whatever `http_proxy` happens to name.
     ("grpc.enable_http_proxy", 0),
+    # A connection may meet a worker that is just ending, while its siblings take calls. With gRPC's own second
+    # of pause (and two minutes at last) every retry of a call would be over before the next connection.
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.max_reconnect_backoff_ms", 5000),
     ("grpc.enable_retries", 1),
     ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
     # The policy above is the client's own, not something to be looked up in DNS.

@@ -1,0 +1,82 @@
+"""How a service of several workers ends when it cannot go on: at once, wholly, and with a sentence."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from almond_server.adapters.valkey_child import ValkeyChild
+from e2e.service import ServeProcess, run
+
+FLAGS = ("--workers", "2", "--grace", "1")
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("ends") / "data"
+    assert run("init", "--data-dir", str(made)).code == 0
+    return made
+
+
+def test_without_its_parent_a_worker_drains_and_nothing_is_left(data_dir: Path) -> None:
+    with ValkeyChild(data_dir) as valkey, ServeProcess(data_dir, valkey.url, *FLAGS) as service:
+        children = psutil.Process(service.pid).children()
+        os.kill(service.pid, signal.SIGKILL)
+        assert service.wait() == -signal.SIGKILL
+        assert len(children) == 2
+        assert not psutil.wait_procs(children, 20)[1]
+        assert len(service.logged("server.stopped")) == 2
+
+
+def test_six_deaths_within_a_minute_end_it(data_dir: Path) -> None:
+    with ValkeyChild(data_dir) as valkey, ServeProcess(data_dir, valkey.url, *FLAGS) as service:
+        parent = psutil.Process(service.pid)
+        seen = set()
+        deadline = time.monotonic() + 30
+        while len(service.logged("worker.died")) < 6:
+            assert time.monotonic() < deadline
+            for child in parent.children():
+                # One number only: the other serves all the time, and is drained in the end.
+                if _number(service, child.pid) == 1:
+                    seen.add(child.pid)
+                    child.kill()
+            time.sleep(0.02)
+        assert service.wait() == 2
+        assert len(seen) == 6
+        assert "More than 5 workers died within a minute" in service.log.read_text()
+        assert [each.get("worker") for each in service.logged("server.stopped")] == [2, None]
+        assert not parent.is_running()
+
+
+def _number(service: ServeProcess, pid: int) -> int:
+    return next((each["worker"] for each in service.logged("worker.started") if each["pid"] == pid), 0)
+
+
+def test_a_start_that_is_refused_says_why_once(tmp_path: Path) -> None:
+    words = ("serve", "--data-dir", str(tmp_path / "data"), "--address", "127.0.0.1:0", "--workers", "3")
+    ran = run(*words, "--metrics-address", "", environment={"ALMOND_REDIS_URL": "redis://127.0.0.1:1"})
+    assert ran.code == 2
+    assert ran.err.count("almond init") == 1
+    assert ran.err.splitlines()[-1].startswith("error: ")
+    assert "Traceback" not in ran.err
+
+
+def test_one_worker_has_the_machines_port_too_and_names_who_holds_it(data_dir: Path) -> None:
+    with ValkeyChild(data_dir) as valkey, ServeProcess(data_dir, valkey.url) as service:
+        service.eventually(lambda: service.ask("/health")[0] == 200)
+        assert [(row["worker"], row["pid"]) for row in service.workers()] == [(1, service.pid)]
+        assert service.ask("/live")[0] == 200
+        assert "python_info" in service.ask("/metrics")[1]
+        port = service.logged("machine_port.opened")[-1]["port"]
+        words = ("serve", "--data-dir", str(data_dir), "--address", "127.0.0.1:0", "--workers", "2")
+        refused = run(
+            *words, "--metrics-address", f"127.0.0.1:{port}", environment={"ALMOND_REDIS_URL": valkey.url}
+        )
+        assert refused.code == 2
+        assert f"127.0.0.1:{port} is in use already by process {service.pid}" in refused.err
+        assert "choose another --metrics-address" in refused.err
