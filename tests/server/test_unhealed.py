@@ -21,6 +21,13 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     assert unhealed.read(unhealed.write(tmp_path, Revision("0123abcd", 7), known)) == known
 
 
+def test_workers_on_one_directory_do_not_write_over_each_other(tmp_path: Path) -> None:
+    known = [Withdrawal(TOKEN, None, None)]
+    paths = {unhealed.write(tmp_path, Revision("0123abcd", 7), known) for _ in range(2)}
+    assert set(unhealed.pending(tmp_path)) == paths
+    assert len(paths) == 2
+
+
 @pytest.mark.parametrize(
     "row",
     [
