@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -15,6 +14,7 @@ import pytest
 from almond_server.adapters.valkey_child import ValkeyChild
 from e2e.load import load
 from e2e.service import ServeProcess, run
+from e2e.workers import are_two_without, fresh, until
 
 FLAGS = ("--workers", "2", "--max-staleness", "2", "--grace", "5")
 
@@ -49,46 +49,31 @@ def admin(data_dir: Path) -> str:
     return (data_dir / "admin.token").read_text().strip()
 
 
-async def _until(good: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
-        while not await asyncio.to_thread(good):  # noqa: ASYNC110 - of another process
-            await asyncio.sleep(0.05)
-
-
-def _fresh(service: ServeProcess) -> list[int]:
-    return [row["pid"] for row in service.workers() if row["fresh"]]
-
-
-def _are_two_without(service: ServeProcess, *gone: int) -> bool:
-    fresh = _fresh(service)
-    return len(fresh) == len(service.workers()) == 2 and not set(gone) & set(fresh)
-
-
 async def test_kill_9_of_a_worker_loses_no_call_and_another_comes(service: ServeProcess, admin: str) -> None:
-    victim, _ = _fresh(service)
+    victim, _ = fresh(service)
     async with load(service.address, admin) as got:
         os.kill(victim, signal.SIGKILL)
-        await _until(lambda: _are_two_without(service, victim))
+        await until(lambda: are_two_without(service, victim))
         await got.until(50)
     assert got.lost == []
     assert [each["exit_code"] for each in service.logged("worker.died")] == [-9]
 
 
 async def test_a_rolling_restart_loses_no_call(service: ServeProcess, admin: str) -> None:
-    before = _fresh(service)
+    before = fresh(service)
     async with load(service.address, admin) as got:
         os.kill(service.pid, signal.SIGHUP)
-        await _until(lambda: _are_two_without(service, *before))
+        await until(lambda: are_two_without(service, *before))
         await got.until(50)
     assert got.lost == []
     assert [each["why"] for each in service.logged("worker.dismissed")] == ["rolling", "rolling"]
 
 
 async def test_a_worker_that_is_paused_past_the_bound_is_replaced(service: ServeProcess, admin: str) -> None:
-    victim, sibling = _fresh(service)
+    victim, sibling = fresh(service)
     os.kill(victim, signal.SIGSTOP)
-    await _until(lambda: _are_two_without(service, victim))
-    assert sibling in _fresh(service)
+    await until(lambda: are_two_without(service, victim))
+    assert sibling in fresh(service)
     assert service.logged("worker.dismissed")[-1]["why"] == "silent"
     async with load(service.address, admin) as got:
         await got.until(50)
@@ -120,7 +105,7 @@ def test_a_second_start_on_the_address_is_refused_in_a_sentence(
         ran = run(*words, "--workers", workers, environment={"ALMOND_REDIS_URL": valkey.url})
         assert ran.code == 2
         assert f"{service.address} is in use already by process" in ran.err
-    assert _are_two_without(service)
+    assert are_two_without(service)
 
 
 def test_the_log_is_one_with_the_number_of_each_worker(service: ServeProcess) -> None:

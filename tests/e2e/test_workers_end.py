@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import time
 from pathlib import Path
 
@@ -21,16 +19,6 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("ends") / "data"
     assert run("init", "--data-dir", str(made)).code == 0
     return made
-
-
-def test_without_its_parent_a_worker_drains_and_nothing_is_left(data_dir: Path) -> None:
-    with ValkeyChild(data_dir) as valkey, ServeProcess(data_dir, valkey.url, *FLAGS) as service:
-        children = psutil.Process(service.pid).children()
-        os.kill(service.pid, signal.SIGKILL)
-        assert service.wait() == -signal.SIGKILL
-        assert len(children) == 2
-        assert not psutil.wait_procs(children, 20)[1]
-        assert len(service.logged("server.stopped")) == 2
 
 
 def test_six_deaths_within_a_minute_end_it(data_dir: Path) -> None:
