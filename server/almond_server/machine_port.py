@@ -39,19 +39,20 @@ Rows: TypeAlias = "Callable[[], Sequence[dict[str, object]]]"
 
 
 @contextlib.asynccontextmanager
-async def opened(address: str, rows: Rows, registry: CollectorRegistry) -> AsyncIterator[None]:
-    """Answer on `host:port` (0 picks one; empty is none) while the block lasts.
+async def opened(address: str, rows: Rows, registry: CollectorRegistry) -> AsyncIterator[int | None]:
+    """Answer on `host:port` (0 picks one; empty is none) while the block lasts; yields the port.
 
     `rows` tell of each process that serves; the machine is healthy while one of them is `fresh`. Raises
     `StartError` if the port cannot be had.
     """
     if not address:
-        yield
+        yield None
         return
-    port = _MachinePort(rows, registry)
-    server = await asyncio.start_server(port.answer, sock=_listening(address), limit=_MAX_HEAD_BYTES)
+    listening = _listening(address)
+    answers = _Answers(rows, registry)
+    server = await asyncio.start_server(answers.answer, sock=listening, limit=_MAX_HEAD_BYTES)
     try:
-        yield
+        yield int(listening.getsockname()[1])
     finally:
         server.close()
         await server.wait_closed()
@@ -72,7 +73,7 @@ def _listening(address: str) -> socket.socket:
     return listening
 
 
-class _MachinePort:
+class _Answers:
     def __init__(self, rows: Rows, registry: CollectorRegistry) -> None:
         self._rows = rows
         self._registry = registry

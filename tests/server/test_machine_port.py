@@ -1,0 +1,96 @@
+"""The machine's port: what it answers, and what it does not wait for."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+from prometheus_client import CollectorRegistry, Counter
+from structlog.testing import capture_logs
+
+from almond_server import machine_port
+from almond_server.errors import StartError
+from almond_server.health_row import HealthRow
+from almond_server.workforce import Knowledge, Phase
+
+
+@pytest.fixture
+def row() -> HealthRow:
+    return HealthRow(worker=3, pid=77)
+
+
+@pytest.fixture
+async def port(row: HealthRow) -> AsyncIterator[int]:
+    registry = CollectorRegistry()
+    Counter("almond_test", "Of this test.", registry=registry).inc(7)
+    async with machine_port.opened("127.0.0.1:0", lambda: [row.told()], registry) as opened:
+        assert opened is not None
+        yield opened
+
+
+async def _asked(port: int, request: bytes) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(request)
+    try:
+        return await asyncio.wait_for(reader.read(), 30)
+    except ConnectionError:
+        return b""
+    finally:
+        writer.close()
+
+
+async def test_health_follows_what_the_workers_know(port: int, row: HealthRow) -> None:
+    said = []
+    for state in (Phase.STARTING, Knowledge.FRESH, Knowledge.STALE, Knowledge.ALARMED, Knowledge.FRESH):
+        row.turn(state)
+        said.append((await _asked(port, b"GET /health HTTP/1.1\r\n\r\n"))[9:12])
+    assert said == [b"503", b"200", b"503", b"503", b"200"]
+    row.turn(Phase.LEAVING)
+    row.turn(Knowledge.FRESH)  # a report that was under way
+    head, _, body = (await _asked(port, b"GET /health HTTP/1.1\r\n\r\n")).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 503")
+    told = json.loads(body)
+    assert told["workers"][0] | {"since": ""} == {
+        "worker": 3, "pid": 77, "fresh": False, "state": "leaving", "since": ""
+    }  # fmt: skip
+
+
+async def test_metrics_are_in_the_format_of_prometheus(port: int) -> None:
+    head, _, body = (await _asked(port, b"GET /metrics?x HTTP/1.1\r\n\r\n")).partition(b"\r\n\r\n")
+    assert b"Content-Type: text/plain; version=0.0.4" in head
+    assert b"almond_test_total 7.0" in body
+    head, _, body = (await _asked(port, b"HEAD /metrics HTTP/1.1\r\n\r\n")).partition(b"\r\n\r\n")
+    assert (head[:12], body) == (b"HTTP/1.1 200", b"")
+
+
+@pytest.mark.parametrize("request_", [b"x" * 9000, b"GET /live HTTP/1.1\r\nX: " + b"y" * 9000 + b"\r\n\r\n"])
+async def test_a_head_that_is_too_long_gets_no_answer(port: int, request_: bytes) -> None:
+    assert await _asked(port, request_) == b""
+
+
+async def test_the_seventeenth_at_a_time_is_turned_away(port: int) -> None:
+    open_ones = [await asyncio.open_connection("127.0.0.1", port) for _ in range(16)]
+    assert await _asked(port, b"GET /live HTTP/1.1\r\n\r\n") == b""
+    for _, writer in open_ones:
+        writer.write(b"GET /live HTTP/1.1\r\n\r\n")
+    assert [(await reader.read())[9:12] for reader, _ in open_ones] == [b"200"] * 16
+    for _, writer in open_ones:
+        writer.close()
+    assert (await _asked(port, b"GET /live HTTP/1.1\r\n\r\n"))[9:12] == b"200"
+
+
+async def test_others_may_reach_it_is_a_warning_and_in_use_an_error(port: int) -> None:
+    with capture_logs() as logged:
+        async with machine_port.opened("0.0.0.0:0", list, CollectorRegistry()):
+            pass
+    assert "machine_port.exposed" in [each["event"] for each in logged]
+    with pytest.raises(StartError, match="choose another --metrics-address"):
+        async with machine_port.opened(f"127.0.0.1:{port}", list, CollectorRegistry()):
+            pass
+
+
+async def test_without_an_address_there_is_none() -> None:
+    async with machine_port.opened("", list, CollectorRegistry()) as opened:
+        assert opened is None

@@ -1,0 +1,39 @@
+"""The port of workers: held by one parent, shared by its sockets, free again afterwards."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from almond_server.errors import StartError
+from almond_server.shared_port import held
+
+
+def _listen(port: int) -> socket.socket:
+    return socket.create_server(("127.0.0.1", port), reuse_port=True)
+
+
+def test_a_second_parent_is_refused_while_nobody_listens_yet() -> None:
+    with held("127.0.0.1:0") as port:
+        address = f"127.0.0.1:{port}"
+        with pytest.raises(StartError, match="another `almond serve`"), held(address):
+            pytest.fail("the port was held twice")
+    with held(address) as again:
+        assert again == port
+
+
+def test_workers_share_it_and_nobody_joins_them() -> None:
+    with (
+        held("127.0.0.1:0") as port,
+        _listen(port),
+        _listen(port),
+        pytest.raises(StartError, match="in use already by process"),
+        held(f"127.0.0.1:{port}"),
+    ):
+        pytest.fail("the port was held twice")
+
+
+def test_it_takes_no_connection_itself() -> None:
+    with held("127.0.0.1:0") as port, pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port)).close()
