@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from almond_server.adapters.valkey_child import ValkeyChild
+from e2e import calls
 from e2e.service import ServeProcess, run
 
 FLAGS = ("--workers", "2", "--grace", "1")
@@ -43,6 +44,29 @@ def test_six_deaths_within_a_minute_end_it(data_dir: Path) -> None:
 
 def _number(service: ServeProcess, pid: int) -> int:
     return next((each["worker"] for each in service.logged("worker.started") if each["pid"] == pid), 0)
+
+
+def test_after_an_alarm_nobody_takes_the_place_of_who_knows(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    assert run("init", "--data-dir", str(data_dir)).code == 0
+    admin = (data_dir / "admin.token").read_text().strip()
+    with ValkeyChild(data_dir) as valkey, ServeProcess(data_dir, valkey.url, *FLAGS) as service:
+        token = calls.mint(service.address, admin)
+        calls.revoke(service.address, admin, token)
+        # On connections of their own, so that both workers are asked.
+        service.eventually(lambda: all(calls.is_denied(service.address, admin, token) for _ in range(8)))
+        (data_dir / "almond.db").rename(data_dir / "elsewhere.db")
+        service.eventually(lambda: {row["state"] for row in service.workers()} == {"alarmed"})
+        assert service.ask("/health")[0] == 503
+        assert len(list(data_dir.glob("unhealed-*.jsonl"))) == 2
+        first, second = (psutil.Process(row["pid"]) for row in service.workers())
+        first.kill()
+        service.eventually(lambda: service.logged("worker.died"))
+        assert [row["pid"] for row in service.workers()] == [second.pid]
+        second.kill()
+        assert service.wait() == 2
+        assert len(service.logged("worker.started")) == 2
+    assert "ops/RESTORE.md" in service.log.read_text().splitlines()[-1]
 
 
 def test_a_start_that_is_refused_says_why_once(tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ TRESPASSES = [
     ("wire-known", "almond_server.adapters", "almond.v1"),
     ("wire-unknown", "almond_core", "almond_client"),
     ("client", "almond_client", "almond_server.ports"),
+    ("parent", "almond_server.worker_process", "almond_server.app"),
 ]
 
 
