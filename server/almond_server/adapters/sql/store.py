@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from almond_server.adapters.sql import schema
 from almond_server.adapters.sql.audit import SqlAudit
@@ -12,7 +13,11 @@ from almond_server.adapters.sql.policies import SqlPolicies
 from almond_server.adapters.sql.postgres import Postgres
 from almond_server.adapters.sql.revocations import SqlRevocations
 from almond_server.adapters.sql.sqlite import Sqlite
+from almond_server.adapters.sql.timed import Timed
 from almond_server.adapters.sql.tokens import SqlTokens
+
+if TYPE_CHECKING:
+    from almond_server.adapters.sql.timed import Observe
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +36,15 @@ class Store:
         await self.database.close()
 
 
-def open_store(location: Location) -> Store:
-    """Open the database there; raises `StartError` unless it has exactly this program's schema."""
+def open_store(location: Location, observe: Observe | None = None) -> Store:
+    """Open the database there; raises `StartError` unless it has exactly this program's schema.
+
+    `observe` hears how long what takes (`timed.py`).
+    """
     schema.check(location)
     database: Database = Postgres(location) if isinstance(location, str) else Sqlite(location)
+    if observe is not None:
+        database = Timed(database, observe)
     return Store(
         database,
         SqlTokens(database),
