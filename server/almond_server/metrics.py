@@ -2,8 +2,8 @@
 
 Several processes may share them (`PROMETHEUS_MULTIPROC_DIR`, set before this is imported): each gauge says
 how the values of the living ones become one. Labels are of small fixed sets: never a token, an id, an org, a
-subject or an address. Whoever counts imports this; service and core keep plain numbers, which `observer`
-copies.
+subject or an address. Whoever counts imports this, where it is cheap enough; service and core keep plain
+numbers, which `observer` copies, as it does those of `tally`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is counted of calls and answers. On the path of Verify: every series is looked up before, and kept."""
+"""What is counted of calls and answers. On the path of Verify: what a call adds to was looked up before it."""
 
 from __future__ import annotations
 
@@ -9,22 +9,21 @@ import grpc
 
 from almond_core.errors import Reason
 from almond_server import metrics
+from almond_server.tally import Tally, tally
 
 if TYPE_CHECKING:
-    from prometheus_client import Counter
-
     from almond_core.decision import Decision
 
 _UNKNOWN: Final = ("unary", "unknown", "unknown")
 """The labels of all methods that do not exist: callers choose those names, and would choose their number."""
 
-_ALLOWED: Final = metrics.DECISIONS.labels("allowed", "")
-_DENIED: Final = {reason: metrics.DECISIONS.labels("denied", reason.value) for reason in Reason}
+_ALLOWED: Final = tally(metrics.DECISIONS.labels("allowed", ""))
+_DENIED: Final = {reason: tally(metrics.DECISIONS.labels("denied", reason.value)) for reason in Reason}
 
 
 def count_decision(decision: Decision) -> None:
     """Count an answer; a denial under its first reason."""
-    (_ALLOWED if decision else _DENIED[decision.denials[0].reason]).inc()
+    (_ALLOWED if decision else _DENIED[decision.denials[0].reason]).count += 1
 
 
 def count_batch_error(code: grpc.StatusCode) -> None:
@@ -45,24 +44,24 @@ class Meter:
         """Take the full name, `/package.Service/Method`, and what go-grpc-prometheus calls its sort."""
         service, _, name = method.removeprefix("/").rpartition("/")
         self._labels = (kind, service, name)
-        self._started = metrics.CALLS_STARTED.labels(*self._labels)
+        self._started = tally(metrics.CALLS_STARTED.labels(*self._labels))
         self._seconds = metrics.CALL_SECONDS.labels(*self._labels)
-        self._handled: dict[grpc.StatusCode, Counter] = {}
+        self._handled: dict[grpc.StatusCode, Tally] = {}
         for code in (grpc.StatusCode.OK, grpc.StatusCode.INTERNAL):  # from 0 on, so that the first one shows
             self._of(code)
 
     def begin(self) -> float:
         """Count a call that begins; returns when, for `end`."""
-        self._started.inc()
+        self._started.count += 1
         return perf_counter()
 
     def end(self, began: float, code: grpc.StatusCode) -> None:
         """Count a call that ended, and how long it took."""
         self._seconds.observe(perf_counter() - began)
-        (self._handled.get(code) or self._of(code)).inc()
+        (self._handled.get(code) or self._of(code)).count += 1
 
-    def _of(self, code: grpc.StatusCode) -> Counter:
-        handled = self._handled[code] = metrics.CALLS_HANDLED.labels(*self._labels, _name(code))
+    def _of(self, code: grpc.StatusCode) -> Tally:
+        handled = self._handled[code] = tally(metrics.CALLS_HANDLED.labels(*self._labels, _name(code)))
         return handled
 
 
