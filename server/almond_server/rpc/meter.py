@@ -1,4 +1,4 @@
-"""What is counted of calls and answers. On the path of Verify: what a call adds to was looked up before it."""
+"""What is counted of calls and answers. On the path of Verify: what a call adds to was looked up before."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import grpc
 
 from almond_core.errors import Reason
 from almond_server import metrics
-from almond_server.tally import Tally, tally
+from almond_server.tally import Tally, tally, timings
 
 if TYPE_CHECKING:
     from almond_core.decision import Decision
@@ -21,9 +21,9 @@ _ALLOWED: Final = tally(metrics.DECISIONS.labels("allowed", ""))
 _DENIED: Final = {reason: tally(metrics.DECISIONS.labels("denied", reason.value)) for reason in Reason}
 
 
-def count_decision(decision: Decision) -> None:
-    """Count an answer; a denial under its first reason."""
-    (_ALLOWED if decision else _DENIED[decision.denials[0].reason]).count += 1
+def count_decision(decision: Decision, *, allowed: bool) -> None:
+    """Count an answer as it was written; a denial under its first reason."""
+    (_ALLOWED if allowed else _DENIED[decision.denials[0].reason]).count += 1
 
 
 def count_batch_error(code: grpc.StatusCode) -> None:
@@ -45,7 +45,7 @@ class Meter:
         service, _, name = method.removeprefix("/").rpartition("/")
         self._labels = (kind, service, name)
         self._started = tally(metrics.CALLS_STARTED.labels(*self._labels))
-        self._seconds = metrics.CALL_SECONDS.labels(*self._labels)
+        self._seconds = timings(metrics.CALL_SECONDS.labels(*self._labels))
         self._handled: dict[grpc.StatusCode, Tally] = {}
         for code in (grpc.StatusCode.OK, grpc.StatusCode.INTERNAL):  # from 0 on, so that the first one shows
             self._of(code)
@@ -57,7 +57,7 @@ class Meter:
 
     def end(self, began: float, code: grpc.StatusCode) -> None:
         """Count a call that ended, and how long it took."""
-        self._seconds.observe(perf_counter() - began)
+        self._seconds.add(perf_counter() - began)
         (self._handled.get(code) or self._of(code)).count += 1
 
     def _of(self, code: grpc.StatusCode) -> Tally:

@@ -10,8 +10,8 @@ import re
 import secrets
 from typing import TYPE_CHECKING, Any, Final
 
+from almond.v1 import decision_pb2, token_service_pb2_grpc
 from almond.v1 import token_service_pb2 as pb
-from almond.v1 import token_service_pb2_grpc
 from almond_core import minting
 from almond_core.caveats import Label
 from almond_core.caveats.label import ID_BYTES
@@ -83,7 +83,7 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
         access = requests.access_of(request.access)
         answer = self._verifier.verify(caller, request.token, access, request.min_revision)
         response = responses.answer(answer, explain=request.explain)
-        count_decision(answer.decision)
+        count_decision(answer.decision, allowed=response.outcome == decision_pb2.OUTCOME_ALLOWED)
         return response
 
     async def BatchVerify(  # noqa: N802
