@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from almond_core import crypto
-from almond_server import redis_address, unhealed
+from almond_server import metrics, redis_address, unhealed
 from almond_server.adapters import master_key
 from almond_server.adapters.clock import SystemClock
 from almond_server.adapters.elections import election
 from almond_server.adapters.redis_feed import RedisFeed
 from almond_server.adapters.sql.store import Store, open_store
 from almond_server.errors import StartError
+from almond_server.observer import Observed, Observer
 from almond_server.ports_in_use import check_free
 from almond_server.rpc.admin_servicer import AdminServicer
 from almond_server.rpc.health import Health
@@ -39,6 +40,7 @@ from almond_server.service.uses import Uses
 from almond_server.service.verifier import Verifier
 from almond_server.service.view import RevocationView
 from almond_server.settings import is_loopback
+from almond_server.traces import Spans
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from almond_server.settings import Settings
 
 _DRAIN_SECONDS: Final = 0.2
+_TRACES_SECONDS: Final = 2.0
 
 log = structlog.get_logger()
 
@@ -66,6 +69,8 @@ class App:
     health: Health
     store: Store
     feed: RedisFeed
+    observer: Observer
+    spans: Spans | None
 
     async def run(self) -> None:
         """Do what is done in the background, until cancelled."""
@@ -73,10 +78,14 @@ class App:
             tasks.create_task(self.follower.run())
             tasks.create_task(self.relay.run())
             tasks.create_task(self.uses.run())
+            tasks.create_task(self.observer.run())
 
     async def close(self) -> None:
         """Write what is not written yet, and let go of everything."""
+        self.observer.copy()
         await self.uses.write()
+        if self.spans is not None:
+            await asyncio.to_thread(self.spans.close, _TRACES_SECONDS)
         await self.feed.close()
         await self.store.close()
 
@@ -85,7 +94,8 @@ async def compose(settings: Settings) -> App:
     """Open the store and put everything together; raises `StartError` if something is missing."""
     clock = SystemClock()
     master = master_key.read(settings.master_key)
-    store = open_store(settings.database)
+    spans = Spans(settings.traces) if settings.traces else None
+    store = open_store(settings.database, _time_store)
     sealed = await store.keys.all()
     if not sealed:
         raise StartError("The store has no key; run `almond init`.")
@@ -119,8 +129,9 @@ async def compose(settings: Settings) -> App:
         follower,
         clock,
     )
-    server = build(servicer, AdminServicer(policy), health, _may_reflect(callers))
-    return App(server, follower, relay, uses, health, store, feed)
+    server = build(servicer, AdminServicer(policy), health, _may_reflect(callers), spans)
+    observer = Observer(Observed(view, follower, relay, callers, lambda: feed.state))
+    return App(server, follower, relay, uses, health, store, feed, observer, spans)
 
 
 async def serve(settings: Settings, ready: Callable[[int], None]) -> None:
@@ -198,6 +209,10 @@ def _may_reflect(callers: Callers) -> Callable[[Call], None]:
         callers.permit_each(call, lambda token: [needs.to_reflect(token.identity.home_org)])
 
     return check
+
+
+def _time_store(operation: str, seconds: float) -> None:
+    metrics.STORE_SECONDS.labels(operation).observe(seconds)
 
 
 def _write_down(data_dir: Path, view: RevocationView) -> None:

@@ -103,6 +103,9 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter a setting
     leeway: Annotated[int, typer.Option(envvar="ALMOND_LEEWAY")] = 5,
     grace: Annotated[float, typer.Option(envvar="ALMOND_GRACE")] = 10.0,
     presented_per_minute: Annotated[int, typer.Option(envvar="ALMOND_PRESENTED_PER_MINUTE")] = 10,
+    traces: Annotated[
+        str, typer.Option(envvar="ALMOND_TRACES", help="URL of an OTLP/HTTP collector; empty is off.")
+    ] = "",
     log_level: Annotated[str, typer.Option(envvar="ALMOND_LOG_LEVEL")] = "info",
 ) -> None:
     """Serve on a store that `almond init` made; Redis is at ALMOND_REDIS_URL.
@@ -126,6 +129,7 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter a setting
             leeway=leeway,
             grace=grace,
             presented_per_minute=presented_per_minute,
+            traces=traces,
             log_level=log_level,
         )
         logs.configure(settings.log_level)
