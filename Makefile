@@ -82,7 +82,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 .PHONY: lock
 lock: $(STAMP) ## Refresh the locked dependencies: what pyproject.toml asks for, or the newest with UPGRADE=1
 	$(LOCK) pyproject.toml --extra dev -o requirements-dev.txt
-	$(LOCK) pyproject.toml --extra server --constraints requirements-dev.txt -o requirements.txt
+	$(LOCK) pyproject.toml --extra server --extra traces --constraints requirements-dev.txt -o requirements.txt
 	$(LOCK) --group pyproject.toml:build --constraints requirements-dev.txt -o requirements-build.txt
 
 .PHONY: up

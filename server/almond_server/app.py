@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import structlog
 
 from almond_core import crypto
-from almond_server import redis_address, unhealed
+from almond_server import metrics, redis_address, unhealed
 from almond_server.adapters import master_key
 from almond_server.adapters.clock import SystemClock
 from almond_server.adapters.elections import election
 from almond_server.adapters.redis_feed import RedisFeed
 from almond_server.adapters.sql.store import Store, open_store
 from almond_server.errors import StartError
+from almond_server.observer import Observed, Observer
 from almond_server.rpc.admin_servicer import AdminServicer
 from almond_server.rpc.health import Health
 from almond_server.rpc.server import build
@@ -35,6 +36,7 @@ from almond_server.service.uses import Uses
 from almond_server.service.verifier import Verifier
 from almond_server.service.view import RevocationView
 from almond_server.settings import is_loopback
+from almond_server.traces import Spans
 from almond_server.workforce import Knowledge, Report
 
 if TYPE_CHECKING:
@@ -50,6 +52,8 @@ if TYPE_CHECKING:
 Beside: TypeAlias = "Callable[[App], Coroutine[Any, Any, None]]"
 """What runs beside a server, as long as that serves."""
 
+_TRACES_SECONDS: Final = 2.0
+
 log = structlog.get_logger()
 
 
@@ -64,12 +68,10 @@ class App:
     health: Health
     store: Store
     feed: RedisFeed
-    view: RevocationView
-    clock: SystemClock
-    alarmed: asyncio.Event
-    """Set when what this server knows may be nowhere else."""
-
-    max_staleness: float
+    observer: Observer
+    spans: Spans | None
+    report: Callable[[], Report]
+    """Says how much this server knows now."""
 
     async def run(self, beside: Beside) -> None:
         """Do what is done in the background, until cancelled."""
@@ -77,19 +79,15 @@ class App:
             tasks.create_task(self.follower.run())
             tasks.create_task(self.relay.run())
             tasks.create_task(self.uses.run())
+            tasks.create_task(self.observer.run())
             tasks.create_task(beside(self))
-
-    def report(self) -> Report:
-        """Say how much this server knows now."""
-        now = self.clock.monotonic()
-        known = Knowledge.FRESH if self.view.is_fresh else Knowledge.STALE
-        if self.alarmed.is_set():
-            known = Knowledge.ALARMED
-        return Report(known, self.view.was_read_since(now - self.max_staleness / 2), now)
 
     async def close(self) -> None:
         """Write what is not written yet, and let go of everything."""
+        self.observer.copy()
         await self.uses.write()
+        if self.spans is not None:
+            await asyncio.to_thread(self.spans.close, _TRACES_SECONDS)
         await self.feed.close()
         await self.store.close()
 
@@ -98,7 +96,8 @@ async def compose(settings: Settings) -> App:
     """Open the store and put everything together; raises `StartError` if something is missing."""
     clock = SystemClock()
     master = master_key.read(settings.master_key)
-    store = open_store(settings.database)
+    spans = Spans(settings.traces) if settings.traces else None
+    store = open_store(settings.database, _time_store)
     sealed = await store.keys.all()
     if not sealed:
         raise StartError("The store has no key; run `almond init`.")
@@ -138,11 +137,23 @@ async def compose(settings: Settings) -> App:
         clock,
     )
     server = build(
-        servicer, AdminServicer(policy), health, _may_reflect(callers), shares_port=settings.workers > 1
+        servicer,
+        AdminServicer(policy),
+        health,
+        _may_reflect(callers),
+        spans,
+        shares_port=settings.workers > 1,
     )
-    return App(
-        server, follower, relay, uses, health, store, feed, view, clock, alarmed, settings.max_staleness
-    )
+    observer = Observer(Observed(view, follower, relay, callers, lambda: feed.state))
+
+    def report() -> Report:
+        now = clock.monotonic()
+        knowledge = Knowledge.FRESH if view.is_fresh else Knowledge.STALE
+        if alarmed.is_set():
+            knowledge = Knowledge.ALARMED
+        return Report(knowledge, view.was_read_since(now - settings.max_staleness / 2), now)
+
+    return App(server, follower, relay, uses, health, store, feed, observer, spans, report)
 
 
 def warn_of_plaintext(settings: Settings) -> None:
@@ -169,6 +180,10 @@ def _may_reflect(callers: Callers) -> Callable[[Call], None]:
         callers.permit_each(call, lambda token: [needs.to_reflect(token.identity.home_org)])
 
     return check
+
+
+def _time_store(operation: str, seconds: float) -> None:
+    metrics.STORE_SECONDS.labels(operation).observe(seconds)
 
 
 def _write_down(data_dir: Path, view: RevocationView) -> None:

@@ -109,6 +109,9 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter a setting
     leeway: Annotated[int, typer.Option(envvar="ALMOND_LEEWAY")] = 5,
     grace: Annotated[float, typer.Option(envvar="ALMOND_GRACE")] = 10.0,
     presented_per_minute: Annotated[int, typer.Option(envvar="ALMOND_PRESENTED_PER_MINUTE")] = 10,
+    traces: Annotated[
+        str, typer.Option(envvar="ALMOND_TRACES", help="URL of an OTLP/HTTP collector; empty is off.")
+    ] = "",
     log_level: Annotated[str, typer.Option(envvar="ALMOND_LOG_LEVEL")] = "info",
     *,
     metrics_address: Annotated[
@@ -142,6 +145,7 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter a setting
             leeway=leeway,
             grace=grace,
             presented_per_minute=presented_per_minute,
+            traces=traces,
             metrics_address=metrics_address,
             log_level=log_level,
         )

@@ -47,6 +47,19 @@ class Snapshot:
     pages: AsyncIterator[Sequence[Withdrawal]]
 
 
+@dataclass(frozen=True, slots=True)
+class FeedState:
+    """What is known of a feed, in figures; `objection` says the same in words."""
+
+    is_read: bool
+    is_written: bool
+    may_evict: bool
+    """Whether it may drop what it holds, or does not say."""
+
+    rejected: int
+    """How many entries and heartbeats were not genuine, since the start; each time that they were read."""
+
+
 class Feed(Protocol):
     """The fan-out of one epoch's changes to all servers. It may lose, repeat or forge: readers check.
 

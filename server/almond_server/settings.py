@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from almond_server import places, redis_address
 from almond_server.errors import StartError
@@ -65,6 +66,12 @@ class Settings:
             "help": "host:port of `/metrics`, `/health` and `/live` over HTTP; port 0 picks one, empty is off"
         },
     )
+    traces: str = field(
+        default="",
+        metadata={
+            "help": "http(s)://HOST:PORT of an OTLP/HTTP collector that gets a span a call; empty is off"
+        },
+    )
     log_level: str = field(default="info", metadata={"help": "debug, info, warning or error"})
 
     def __post_init__(self) -> None:
@@ -89,6 +96,7 @@ class Settings:
             )
         if self.log_level not in {"debug", "info", "warning", "error"}:
             raise StartError("--log-level: debug, info, warning or error.")
+        _must_be_collector(self.traces)
         redis_address.parse(self.redis_url)
 
     @property
@@ -114,6 +122,21 @@ def store_of(data_dir: Path, database_url: str) -> Path | str:
     if not database_url.startswith(("postgresql://", "postgres://")):
         raise StartError("ALMOND_DATABASE_URL: postgresql://USER@HOST:PORT/DATABASE, or unset for SQLite.")
     return database_url
+
+
+def _must_be_collector(url: str) -> None:
+    if not url:
+        return
+    try:
+        parts = urlsplit(url)
+        is_one = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        parts, is_one = urlsplit(""), None
+    if not is_one or parts.username is not None or parts.query or parts.fragment:
+        raise StartError(
+            "--traces: http://HOST:PORT or https://HOST:PORT of an OTLP/HTTP collector; what it wants to be "
+            "shown goes into OTEL_EXPORTER_OTLP_HEADERS."
+        )
 
 
 def host_and_port(address: str, flag: str = "--address") -> tuple[str, int]:

@@ -81,7 +81,7 @@ class Supervisor:
         self._environment = {_METRICS_VARIABLE: metrics_dir}
         self._rules = Rules(settings.workers, settings.max_staleness, settings.grace + _OVER_GRACE_SECONDS)
         self._workers: list[WorkerProcess] = []
-        self._toll = Toll(metrics_dir, lambda: sum(each.phase == Phase.SERVING for each in self._workers))
+        self._toll = Toll(metrics_dir)
         self._deaths = Deaths()
         self._not_before: dict[int, float] = {}
         self._is_ready = self._is_stopping = self._is_alarmed = False

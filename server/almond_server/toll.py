@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 class Toll:
     """Collects from the directory where workers keep their metrics, and adds what only their parent knows."""
 
-    def __init__(self, directory: str, serving: Callable[[], int]) -> None:
-        """Take the directory, private and empty, and who tells how many workers serve."""
+    def __init__(self, directory: str) -> None:
+        """Take the directory, private and empty."""
         self._directory = directory
         self.registry = CollectorRegistry()
         MultiProcessCollector(self.registry, directory)  # type: ignore[no-untyped-call]
-        workers = Gauge("almond_workers_serving", "Workers that serve now.", registry=self.registry)
-        workers.set_function(serving)
         self.died = Counter(
             "almond_worker_deaths", "Workers that ended without being told to.", registry=self.registry
         )

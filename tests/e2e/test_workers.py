@@ -102,9 +102,10 @@ def test_the_machines_port_tells_of_all_workers(service: ServeProcess) -> None:
     assert service.ask("/live") == (200, "live\n")
     assert service.ask("/elsewhere")[0] == 404
     assert service.ask("/live", "POST")[0] == 405
-    status, text = service.ask("/metrics")
-    assert status == 200
-    assert "almond_workers_serving 2.0" in text
+    service.eventually(lambda: "almond_fresh_workers 2.0" in service.ask("/metrics")[1])
+    text = service.ask("/metrics")[1]
+    assert "almond_worker_deaths_total 1.0" in text
+    assert "almond_workers_replaced_total 1.0" in text
     assert f"almond_test_starts_total {len(service.logged('worker.started'))}.0" in text
     assert "almond_test_alive 2.0" in text
 

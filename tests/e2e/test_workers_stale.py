@@ -32,7 +32,8 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def service(data_dir: Path, postgres: PostgresServer) -> Iterator[ServeProcess]:
     url = {"ALMOND_DATABASE_URL": postgres.new_database()}
     assert run("init", "--data-dir", str(data_dir), environment=url).code == 0
-    with ServeProcess(data_dir, "redis://127.0.0.1:1", *FLAGS, **url) as server:
+    # Its own directory for what a killed parent leaves there.
+    with ServeProcess(data_dir, "redis://127.0.0.1:1", *FLAGS, **url, TMPDIR=str(data_dir)) as server:
         yield server
 
 

@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 _DEFAULTS = {
     "data_dir": "`.almond`",
     "database_url": "SQLite",
+    "traces": "off",
     "max_staleness": f"`{SQLITE_STALENESS}`; on PostgreSQL `{POSTGRES_STALENESS}`",
 }
 

@@ -43,6 +43,9 @@ TRESPASSES = [
     ("wire-known", "almond_server.service", "almond.v1"),
     ("wire-known", "almond_server.adapters", "almond.v1"),
     ("wire-unknown", "almond_core", "almond_client"),
+    ("unobserved", "almond_server.service", "prometheus_client"),
+    ("unobserved", "almond_server.adapters", "almond_server.metrics"),
+    ("traces-known", "almond_server.rpc", "opentelemetry.trace"),
     ("client", "almond_client", "almond_server.ports"),
     ("parent", "almond_server.worker_process", "almond_server.app"),
 ]

@@ -58,7 +58,7 @@ def test_a_token_is_verified_once() -> None:
     callers, keys, _ = _callers()
     for _ in range(5):
         callers.permit(Call(_token(1)), to_ask("acme", None))
-    assert keys.asked == 1
+    assert (keys.asked, callers.misses, callers.hits) == (1, 1, 4)
 
 
 def test_the_least_recently_used_goes_out_first() -> None:

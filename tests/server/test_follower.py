@@ -119,6 +119,7 @@ async def test_a_gap_in_the_feed_heals_from_the_store(
         assert server.number == 0
         await feed.append(store.changes[2])
         await server.reaches(3)
+    assert server.follower.gaps >= 1
 
 
 @pytest.mark.parametrize("way", ["feed", "store", "store as a whole"])
@@ -326,8 +327,10 @@ async def test_a_server_that_was_away_for_days_reads_everything_anew(
     store.time += LINKED_SECONDS + 1
     assert await server.revocations.prune(10)
     store.time = 0
+    assert server.follower.resyncs == 0
     await server.follower.catch_up()
     assert (server.number, len(server.view), server.view.is_fresh) == (3, 3, True)
+    assert server.follower.resyncs == 1
 
 
 async def test_a_feed_full_of_forgeries_costs_the_store_few_readings(

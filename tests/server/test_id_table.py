@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -193,3 +194,12 @@ def test_buckets_hold_a_dozen_records_on_average_and_no_more() -> None:
     assert 50_000 / 12 - 1 <= len(table._buckets) <= 50_000 / 12 + 1
     assert max(map(len, table._buckets)) < 100 * WHOLE_BYTES
     assert len(table._filter) == 16 * len(table._buckets)
+
+
+@pytest.mark.parametrize("count", [0, 1, 5000])
+def test_its_memory_is_known_without_going_through_it(count: int) -> None:
+    table = full(count)
+    sweep_all(table, 3)
+    there = sum(map(sys.getsizeof, table._buckets))
+    there += sys.getsizeof(table._buckets) + sys.getsizeof(table._filter)
+    assert table.memory_bytes == there

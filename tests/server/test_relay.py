@@ -124,6 +124,8 @@ async def test_who_does_not_see_the_store_stays_fresh_by_heartbeats(
         await soon(lambda: there.view.revision.number == 1)
         await pass_time(clock, 12)
         there.view.must_be_fresh()
+        assert there.follower.beat_age < 5
+        assert (here.relay.is_elected, here.relay.lag) == (True, 0)
 
 
 async def test_without_a_relay_who_does_not_see_the_store_is_stale(
@@ -200,6 +202,34 @@ async def test_what_a_crash_left_unsent_is_brought_by_the_relay(
     async with here.running():
         await soon(lambda: len(feed._changes) == 5)
     assert feed._changes == store.changes
+
+
+async def test_a_relay_tells_how_far_the_feed_is_behind_the_store(
+    nodes: tuple[Node, Node], store: MemoryStore, feed: MemoryFeed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, _ = nodes
+    await withdraw(store, "t1", "t2", "t3")
+    await feed.append(store.changes[0])
+
+    async def refuses(_: Change) -> bool:
+        return False
+
+    with monkeypatch.context() as patched:
+        patched.setattr(feed, "append", refuses)
+        await here.relay.turn()
+        assert here.relay.lag == 2
+    await here.relay.turn()
+    assert here.relay.lag == 0
+
+
+async def test_a_server_that_hears_no_heartbeat_counts_from_its_start(
+    nodes: tuple[Node, Node], clock: SetClock
+) -> None:
+    here, _ = nodes
+    assert here.follower.beat_age == 0
+    async with here.running(relay=False):
+        await pass_time(clock, 2)
+        assert here.follower.beat_age == 2
 
 
 async def test_a_flushed_feed_gets_the_newest_changes_again(
@@ -309,9 +339,9 @@ async def test_a_feed_that_is_cut_makes_the_relay_resign_and_stand_again(
     here, _ = nodes
     await withdraw(store, "t1")
     async with here.running():
-        await soon(lambda: feed._changes)
+        await soon(lambda: feed._changes and here.relay.is_elected)
         feed.cut()
-        await asyncio.sleep(0.05)
+        await soon(lambda: not here.relay.is_elected)
         feed.flush()
         feed.mend()
         await soon(lambda: feed._changes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -280,3 +281,22 @@ def test_an_unknown_key_is_unknown_only_while_the_view_is_fresh(
     assert ring.prk("k1") == bytes(32)
     with pytest.raises(CannotKnowError):
         ring.prk("k2")
+
+
+def test_its_age_is_that_of_the_reading_that_proves_it(view: RevocationView, clock: SetClock) -> None:
+    assert view.age == math.inf
+    assert view.prove(Reading(EPOCH, 0, mark(0), NOW), clock.monotonic())
+    clock.advance(1.5)
+    assert view.age == 1.5
+
+
+def test_both_tables_are_in_its_memory(fresh: RevocationView) -> None:
+    sizes = [fresh.memory_bytes]
+    for each in (change(1, None), change(2, b"b" * 16, token_id=token_id(2))):
+        assert fresh.apply(each)
+        sizes.append(fresh.memory_bytes)
+    assert sizes[1] - sizes[0] == 20
+    assert sizes[2] - sizes[1] > 40
+    assert not fresh.has_alarm
+    fresh.raise_alarm("sentence")
+    assert fresh.has_alarm

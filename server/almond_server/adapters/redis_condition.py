@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from almond_server.adapters.redis_client import answer
-from almond_server.fan_out import FeedGarbledError, FeedUnavailableError
+from almond_server.fan_out import FeedGarbledError, FeedState, FeedUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +31,10 @@ class RedisCondition:
         self._is_read = False
         self._is_written = True
         self._policy: str | None = _SAFE_POLICY
+
+    def state(self, rejected: int) -> FeedState:
+        """Return it in figures, with those of what was read."""
+        return FeedState(self._is_read, self._is_written, self._policy != _SAFE_POLICY, rejected)
 
     @property
     def objection(self) -> str | None:

@@ -19,7 +19,7 @@ from almond_server.adapters.redis_client import BLOCK_MS, answer, client
 from almond_server.adapters.redis_condition import RedisCondition
 from almond_server.adapters.redis_master import HASH_TAG
 from almond_server.adapters.redis_snapshot import RedisSnapshot
-from almond_server.fan_out import Beat, FeedGarbledError, Snapshot, Tail
+from almond_server.fan_out import Beat, FeedGarbledError, FeedState, Snapshot, Tail
 from almond_server.ports import Change, Withdrawal
 
 if TYPE_CHECKING:
@@ -71,12 +71,18 @@ class RedisFeed:
             f"{prefix}:{name}" for name in ("changes", "beats", "asked")
         )
         self._warned_at: float | None = None
+        self._rejected = 0
         self._condition = RedisCondition()
 
     @property
     def objection(self) -> str | None:
         """Say what is wrong with it now."""
         return self._condition.objection
+
+    @property
+    def state(self) -> FeedState:
+        """Return what is known of it now."""
+        return self._condition.state(self._rejected)
 
     async def append(self, change: Change) -> bool:
         """Append a change, in parts if it is large, after the one before it."""
@@ -183,11 +189,14 @@ class RedisFeed:
             return ()
 
     def _genuine(self, entry_id: str, read: _T | None) -> _T | None:
+        if read is not None:
+            return read
+        self._rejected += 1
         now = time.monotonic()
-        if read is None and (self._warned_at is None or now - self._warned_at >= _WARN_SECONDS):
+        if self._warned_at is None or now - self._warned_at >= _WARN_SECONDS:
             self._warned_at = now
             log.warning("feed.entry_rejected", entry=entry_id, advice="somebody else writes to this Redis")
-        return read
+        return None
 
 
 async def epochs(url: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""The one interceptor: bounds what is parsed, turns errors into statuses, and logs what went wrong.
+"""The one interceptor: bounds what is parsed, turns errors into statuses, counts, and logs what went wrong.
 
 Around every call: raw bytes in, limit, parse, handler, serialise. Reflection needs a caller who may read the
 schema.
@@ -6,9 +6,8 @@ schema.
 
 from __future__ import annotations
 
-import asyncio
 import secrets
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import grpc
 import structlog
@@ -16,11 +15,13 @@ from google.protobuf.message import DecodeError
 
 from almond_server.rpc.call_of import call_of
 from almond_server.rpc.errors import TooLargeError, UnparsableError, fault_of
+from almond_server.rpc.meter import Meter, count_unknown_method
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from almond_server.service.call import Call
+    from almond_server.traces import Spans
 
     Handler = Any  # grpc's types know the handlers of its synchronous servers only
     Context = grpc.aio.ServicerContext[Any, Any]
@@ -38,9 +39,10 @@ log = structlog.get_logger()
 class Edge(grpc.aio.ServerInterceptor):
     """Wraps each method's handler once, and remembers it."""
 
-    def __init__(self, may_reflect: Callable[[Call], None]) -> None:
-        """Take the check that raises unless an authorization may use reflection."""
+    def __init__(self, may_reflect: Callable[[Call], None], spans: Spans | None = None) -> None:
+        """Take the check that raises unless an authorization may use reflection; and traces, if wanted."""
         self._may_reflect = may_reflect
+        self._spans = spans
         self._wrapped: dict[str, Handler] = {}
 
     async def intercept_service(
@@ -53,50 +55,100 @@ class Edge(grpc.aio.ServerInterceptor):
             return wrapped
         handler = await continuation(handler_call_details)
         if handler is None:
+            count_unknown_method()
             return None
         if handler.unary_unary is not None:
-            wrapped = _bounded(handler, method)
+            wrapped = _bounded(handler, _Method(method, "unary", self._spans))
         elif handler.unary_stream is not None:
-            wrapped = _watched(handler, method)
+            wrapped = _watched(handler, _Method(method, "server_stream", self._spans))
         elif method.startswith(REFLECTION_PREFIX):
-            wrapped = _guarded(handler, method, self._may_reflect)
+            wrapped = _guarded(handler, _Method(method, "bidi_stream", self._spans), self._may_reflect)
         else:
             return None  # there is no other sort of method, and none gets in unbounded
         self._wrapped[method] = wrapped
         return wrapped
 
 
-def _bounded(handler: Handler, method: str) -> Handler:
-    limit = _LIMITS.get(method, MAX_REQUEST_BYTES)
+class _Method:
+    """What the calls of one method have in common: where they are counted and traced."""
+
+    def __init__(self, name: str, kind: str, spans: Spans | None) -> None:
+        self.name = name
+        self.meter = Meter(name, kind)
+        self.spans = spans
+
+    def around(self, context: Context) -> _Around:
+        return _Around(self, context)
+
+
+class _Around:
+    """Around one call: however it ends, it is counted; what it raises becomes its status."""
+
+    __slots__ = ("_began", "_context", "_method", "_span")
+
+    def __init__(self, method: _Method, context: Context) -> None:
+        self._method = method
+        self._context = context
+        self._began = method.meter.begin()
+        self._span = (
+            None if method.spans is None else method.spans.begin(method.name, context.invocation_metadata())
+        )
+
+    async def __aenter__(self) -> None:
+        pass
+
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> Literal[False]:
+        if error is None:
+            self._end(grpc.StatusCode.OK)
+        elif isinstance(error, grpc.aio.AbortError):
+            self._end(_code_of(self._context))
+        elif isinstance(error, Exception):
+            # The edge of the program: everything becomes a status.
+            await self._abort(error)
+        else:
+            self._end(_why_cancelled(self._context))
+        return False
+
+    async def _abort(self, error: Exception) -> None:
+        request_id = secrets.token_hex(8)
+        fault = fault_of(error, request_id)
+        if fault.code is grpc.StatusCode.INTERNAL:
+            # The type and the place only: an unforeseen error's text may hold anything.
+            log.error("call.failed", method=self._method.name, request_id=request_id, **_place(error))
+            self._end(fault.code, request_id)
+        else:
+            self._end(fault.code)
+        await self._context.abort(fault.code, fault.message, fault.trailers())
+
+    def _end(self, code: grpc.StatusCode, request_id: str | None = None) -> None:
+        self._method.meter.end(self._began, code)
+        if self._span is not None and self._method.spans is not None:
+            self._method.spans.end(self._span, code, request_id)
+
+
+def _bounded(handler: Handler, method: _Method) -> Handler:
+    limit = _LIMITS.get(method.name, MAX_REQUEST_BYTES)
     parse, answer, serialize = handler.request_deserializer, handler.unary_unary, handler.response_serializer
 
     async def call(raw: bytes, context: Context) -> bytes:
-        try:
+        async with method.around(context):
             return bytes(serialize(await answer(_parsed(parse, raw, limit), context)))
-        except (asyncio.CancelledError, grpc.aio.AbortError):
-            raise
-        except Exception as error:  # noqa: BLE001 - the edge of the program: everything becomes a status
-            return await _abort(error, method, context)
 
     return grpc.unary_unary_rpc_method_handler(call)
 
 
-def _watched(handler: Handler, method: str) -> Handler:
+def _watched(handler: Handler, method: _Method) -> Handler:
     parse, serialize = handler.request_deserializer, handler.response_serializer
 
     async def call(raw: bytes, context: Context) -> AsyncIterator[bytes]:
-        try:
+        async with method.around(context):
             async for response in handler.unary_stream(_parsed(parse, raw, MAX_REQUEST_BYTES), context):
                 yield bytes(serialize(response))
-        except (asyncio.CancelledError, grpc.aio.AbortError):
-            raise
-        except Exception as error:  # noqa: BLE001 - as above
-            await _abort(error, method, context)
 
     return grpc.unary_stream_rpc_method_handler(call)
 
 
-def _guarded(handler: Handler, method: str, may_reflect: Callable[[Call], None]) -> Handler:
+def _guarded(handler: Handler, method: _Method, may_reflect: Callable[[Call], None]) -> Handler:
     parse, serialize = handler.request_deserializer, handler.response_serializer
 
     async def parsed(raws: AsyncIterator[bytes]) -> AsyncIterator[Any]:
@@ -104,14 +156,10 @@ def _guarded(handler: Handler, method: str, may_reflect: Callable[[Call], None])
             yield _parsed(parse, raw, MAX_REQUEST_BYTES)
 
     async def call(raws: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
-        try:
+        async with method.around(context):
             may_reflect(call_of(context))
             async for response in handler.stream_stream(parsed(raws), context):
                 yield bytes(serialize(response))
-        except (asyncio.CancelledError, grpc.aio.AbortError):
-            raise
-        except Exception as error:  # noqa: BLE001 - as above
-            await _abort(error, method, context)
 
     return grpc.stream_stream_rpc_method_handler(call)
 
@@ -127,14 +175,15 @@ def _parsed(parse: Callable[[bytes], Any], raw: bytes, limit: int) -> Any:
         ) from None
 
 
-async def _abort(error: Exception, method: str, context: Context) -> bytes:
-    request_id = secrets.token_hex(8)
-    fault = fault_of(error, request_id)
-    if fault.code is grpc.StatusCode.INTERNAL:
-        # The type and the place only: an unforeseen error's text may hold anything.
-        log.error("call.failed", method=method, request_id=request_id, **_place(error))
-    await context.abort(fault.code, fault.message, fault.trailers())
-    raise AssertionError("abort returns by raising")
+def _code_of(context: Context) -> grpc.StatusCode:
+    """Return the status that a handler aborted with."""
+    told = context.code()
+    return next((code for code in grpc.StatusCode if told in {code, code.value[0]}), grpc.StatusCode.UNKNOWN)
+
+
+def _why_cancelled(context: Context) -> grpc.StatusCode:
+    left: Any = context.time_remaining()  # None without a deadline, whatever grpc's types say
+    return grpc.StatusCode.DEADLINE_EXCEEDED if left == 0 else grpc.StatusCode.CANCELLED
 
 
 def _place(error: Exception) -> dict[str, str]:

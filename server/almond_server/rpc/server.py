@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from almond_server.rpc.health import Health
     from almond_server.rpc.servicer import TokenServicer
     from almond_server.service.call import Call
+    from almond_server.traces import Spans
 
 ADMIN_SERVICE: Final = admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name
 REFLECTION_V1: Final = "grpc.reflection.v1.ServerReflection"
@@ -38,13 +39,14 @@ def build(
     admin: AdminServicer,
     health: Health,
     may_reflect: Callable[[Call], None],
+    spans: Spans | None = None,
     *,
     shares_port: bool = False,
 ) -> grpc.aio.Server:
     """Put the server together, not started and on no port; `shares_port` with others, if they do so too."""
     # Off for one alone: with gRPC's default a second server would silently get half of the connections.
     options = (*_OPTIONS, ("grpc.so_reuseport", int(shares_port)))
-    server = grpc.aio.server(interceptors=[Edge(may_reflect)], options=options)
+    server = grpc.aio.server(interceptors=[Edge(may_reflect, spans)], options=options)
     token_service_pb2_grpc.add_TokenServiceServicer_to_server(servicer, server)
     admin_service_pb2_grpc.add_AdminServiceServicer_to_server(admin, server)
     health_pb2_grpc.add_HealthServicer_to_server(health, server)

@@ -10,16 +10,18 @@ import re
 import secrets
 from typing import TYPE_CHECKING, Any, Final
 
+from almond.v1 import decision_pb2, token_service_pb2_grpc
 from almond.v1 import token_service_pb2 as pb
-from almond.v1 import token_service_pb2_grpc
 from almond_core import minting
 from almond_core.caveats import Label
 from almond_core.caveats.label import ID_BYTES
 from almond_core.errors import AlmondError, FieldError
+from almond_server import metrics
 from almond_server.rpc import requests, responses
 from almond_server.rpc.call_of import call_of
 from almond_server.rpc.caveat_messages import caveats_of
 from almond_server.rpc.errors import fault_of
+from almond_server.rpc.meter import count_batch_error, count_decision
 from almond_server.service.records import DEFAULT_PAGE
 from almond_server.service.revision import Revision
 
@@ -80,7 +82,9 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
     def _verify(self, request: pb.VerifyRequest, caller: Call) -> pb.VerifyResponse:
         access = requests.access_of(request.access)
         answer = self._verifier.verify(caller, request.token, access, request.min_revision)
-        return responses.answer(answer, explain=request.explain)
+        response = responses.answer(answer, explain=request.explain)
+        count_decision(answer.decision, allowed=response.outcome == decision_pb2.OUTCOME_ALLOWED)
+        return response
 
     async def BatchVerify(  # noqa: N802
         self, request: pb.BatchVerifyRequest, context: Context
@@ -109,6 +113,7 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
             return pb.BatchVerifyResult(response=self._verify(request, caller))
         except AlmondError as error:
             fault = fault_of(error, "")
+            count_batch_error(fault.code)
             code: int = fault.code.value[0]
             problem = pb.BatchVerifyError(code=code, reason=fault.reason, message=fault.message)
             return pb.BatchVerifyResult(error=problem)
@@ -123,6 +128,7 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
         order = requests.order_of(request)
         request_id = requests.request_of(request.request_id, _fingerprint(request))
         minted = await self._minter.mint(call_of(context), order, request_id)
+        metrics.TOKENS_MINTED.inc()
         return pb.MintResponse(
             token=minted.text,
             record=responses.record(minted.record),
@@ -157,7 +163,10 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
         """Withdraw tokens."""
         order = requests.revoke_order_of(request)
         request_id = requests.request_of(request.request_id, _fingerprint(request))
-        return responses.revoked(await self._revoker.revoke(call_of(context), order, request_id))
+        revoked = await self._revoker.revoke(call_of(context), order, request_id)
+        if revoked.revision is not None:  # else it was only asked what would be done
+            metrics.REVOCATIONS.inc(revoked.entries)
+        return responses.revoked(revoked)
 
     async def InspectToken(  # noqa: N802
         self, request: pb.InspectTokenRequest, context: Context

@@ -73,6 +73,10 @@ class Callers:
         self._leeway = leeway
         self._cache_size = cache_size
         self._cache: OrderedDict[str, VerifiedToken] = OrderedDict()
+        self.hits = 0
+        """How many texts were found in the cache, since the start."""
+        self.misses = 0
+        """How many were verified, genuine or not."""
 
     def permit(self, call: Call, *needs: Need) -> Caller:
         """Return the caller, who meets all `needs`.
@@ -147,8 +151,10 @@ class Callers:
     def _verified(self, text: str) -> VerifiedToken:
         cached = self._cache.get(text)
         if cached is not None:
+            self.hits += 1
             self._cache.move_to_end(text)
             return cached
+        self.misses += 1
         verified = chain.verify(wire.decode(text, wire.MAX_CALLER_TEXT), self._keys)
         self._cache[text] = verified
         if len(self._cache) > self._cache_size:

@@ -94,6 +94,16 @@ class Follower:
         self._doubted = asyncio.Event()
         self._unpublished: asyncio.Queue[Change] = asyncio.Queue(_MAX_UNPUBLISHED)
         self._asked: dict[bytes, tuple[float, int]] = {}
+        self._answered_at = clock.monotonic()
+        self.gaps = 0
+        """How often the feed brought what does not continue the view's past, since the start."""
+        self.resyncs = 0
+        """How often the view was read anew, page by page."""
+
+    @property
+    def beat_age(self) -> float:
+        """Seconds since the question that the last heartbeat for this server answered, or the start."""
+        return self._clock.monotonic() - self._answered_at
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -167,6 +177,7 @@ class Follower:
         try:
             changes = await self._revocations.changes_after(self._view.revision.number, _BATCH)
         except RevisionForgottenError:
+            self.resyncs += 1
             await loader.from_store(self._view, self._revocations, reading)
             return
         number = self._view.revision.number
@@ -264,6 +275,7 @@ class Follower:
         except AnotherPastError:
             is_sound = False
         if not is_sound:
+            self.gaps += 1
             self._doubted.set()
 
     def _is_borne_out(self, beat: Beat) -> bool:
@@ -271,6 +283,7 @@ class Follower:
         if not mine:
             return True  # it proves nothing here: nobody can tell how old it is
         asked_at, number = max(mine)
+        self._answered_at = max(asked_at, self._answered_at)
         return beat.reading.number >= number and self._view.prove(beat.reading, asked_at)
 
     async def _ask_feed(self) -> None:

@@ -10,6 +10,7 @@ Knows bytes only. Must not know what a record means, nor the time. ADR 16 has th
 
 from __future__ import annotations
 
+import sys
 from itertools import combinations
 from typing import TYPE_CHECKING, Final
 
@@ -33,6 +34,7 @@ _MARKS: Final = bytes((_TWO_BITS * 2)[:32])
 """The bits that an id leaves in its byte of the filter, by the five highest bits of its hash (-16 to 15)."""
 
 _HIGHEST: Final = 59
+_EMPTY_BYTES: Final = sys.getsizeof(b"")
 
 
 class IdTable:
@@ -56,6 +58,12 @@ class IdTable:
     def __len__(self) -> int:
         """Return how many records there are."""
         return self._count
+
+    @property
+    def memory_bytes(self) -> int:
+        """How much memory it takes, reckoned at once: without the allocator's rounding."""
+        buckets = _EMPTY_BYTES * len(self._buckets) + self._width * self._count
+        return buckets + sys.getsizeof(self._buckets) + sys.getsizeof(self._filter)
 
     def find(self, key: bytes) -> int | None:
         """Return the byte that follows the id in a record of it; None if there is no record."""

@@ -58,6 +58,10 @@ class Relay:
         self._clock = clock
         self._beat_seconds = beat_seconds
         self._was_won = False
+        self.is_elected = False
+        """Whether this server is the relay, as of its last turn."""
+        self.lag = 0
+        """Revisions of the store that the feed lacked after its last turn; 0 if it is not elected."""
         self._keeping: asyncio.Task[None] | None = None
         self._kept_at = clock.monotonic()
         self._prunes_at = self._kept_at + _FIRST_PRUNE_SECONDS
@@ -78,8 +82,9 @@ class Relay:
         won = await self._election.is_won()
         if won and not self._was_won:
             log.info("relay.elected")
-        self._was_won = won
+        self._was_won = self.is_elected = won
         if not won:
+            self.lag = 0
             return
         try:
             await self._work()
@@ -88,7 +93,7 @@ class Relay:
             await self._restart()
         except (FeedUnavailableError, CannotKnowError) as error:
             log.warning("relay.resigns", why=str(error))
-            await self._election.resign()
+            await self._resign()
 
     async def _work(self) -> None:
         # Whoever asked before this reading of the store can take it for theirs.
@@ -104,12 +109,14 @@ class Relay:
         if not await self._follower.compare(tail):
             raise FeedGarbledError("the newest change is one that the store has forgotten")
         number = max(0, reading.number - _KEPT_CHANGES) if tail is None else tail.number
+        self.lag = max(0, reading.number - number)
         try:
             while number < reading.number:
                 for change in await self._revocations.changes_after(number, _BATCH):
                     if not await self._feed.append(change):
                         return  # another server appends too; the next round looks again
                     number = change.number
+                    self.lag = max(0, reading.number - number)
         except RevisionForgottenError:
             return  # older than any reader can use
 
@@ -117,7 +124,11 @@ class Relay:
         try:
             await self._feed.restart()
         except FeedUnavailableError:
-            await self._election.resign()
+            await self._resign()
+
+    async def _resign(self) -> None:
+        self.is_elected, self.lag = False, 0
+        await self._election.resign()
 
     async def _keep(self, reading: Reading) -> None:
         if self._keeping is not None and not self._keeping.done():

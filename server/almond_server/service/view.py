@@ -5,6 +5,7 @@ Fed by the follower, read on the hot path. Must not know where its changes come 
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final, Literal
 
 from almond_server.errors import CannotKnowError, WrongRevisionError
@@ -46,7 +47,8 @@ class RevocationView:
         """Start empty and stale: nothing is known until a reading of the store proves it."""
         self._withdrawn = WithdrawnTokens()
         self._clock = clock
-        self._max_staleness = max_staleness
+        self.max_staleness = max_staleness
+        """Seconds above which it is stale."""
         self._proven_at: float | None = None
         self._alarm: str | None = None
         self.revision = Revision(epoch, 0)
@@ -67,6 +69,21 @@ class RevocationView:
     def is_fresh(self) -> bool:
         """Whether a reading of the store has proven this view within the bound; never after an alarm."""
         return self._objection() is None
+
+    @property
+    def age(self) -> float:
+        """Seconds since the reading of the store that proves it was begun; infinite before the first."""
+        return math.inf if self._proven_at is None else self._clock.monotonic() - self._proven_at
+
+    @property
+    def has_alarm(self) -> bool:
+        """Whether an alarm was raised."""
+        return self._alarm is not None
+
+    @property
+    def memory_bytes(self) -> int:
+        """How much memory the tables of ids take; without the allocator's rounding."""
+        return self._withdrawn.memory_bytes
 
     def must_be_fresh(self) -> None:
         """Raise `CannotKnowError` unless fresh."""
@@ -99,7 +116,7 @@ class RevocationView:
         if self._proven_at is None:
             return _OUT_OF_TOUCH
         elapsed = self._clock.monotonic() - self._proven_at
-        if elapsed > self._max_staleness:
+        if elapsed > self.max_staleness:
             return _OUT_OF_TOUCH
         return _CLOCK_IS_OFF if self._is_clock_off(elapsed) else None
 

@@ -119,6 +119,11 @@ class WithdrawnTokens:
         yield from map(unpacked, self._branches)
         yield from self._others.values()
 
+    @property
+    def memory_bytes(self) -> int:
+        """How much memory the tables take, at once."""
+        return self._tokens.memory_bytes + self._branches.memory_bytes
+
     def __len__(self) -> int:
         """Return how many tokens there is something about."""
         return len(self._tokens) + len({token_id for token_id, _ in self._others})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from almond_server.adapters.sql import schema
 from almond_server.adapters.sql.audit import SqlAudit
@@ -11,7 +12,11 @@ from almond_server.adapters.sql.keys import SqlKeys
 from almond_server.adapters.sql.policies import SqlPolicies
 from almond_server.adapters.sql.revocations import SqlRevocations
 from almond_server.adapters.sql.sqlite import Sqlite
+from almond_server.adapters.sql.timed import Timed
 from almond_server.adapters.sql.tokens import SqlTokens
+
+if TYPE_CHECKING:
+    from almond_server.adapters.sql.timed import Observe
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +35,15 @@ class Store:
         await self.database.close()
 
 
-def open_store(location: Location) -> Store:
-    """Open the database there; raises `StartError` unless it has exactly this program's schema."""
+def open_store(location: Location, observe: Observe | None = None) -> Store:
+    """Open the database there; raises `StartError` unless it has exactly this program's schema.
+
+    `observe` hears how long what takes (`timed.py`).
+    """
     schema.check(location)
     database = _database(location)
+    if observe is not None:
+        database = Timed(database, observe)
     return Store(
         database,
         SqlTokens(database),

@@ -1,0 +1,86 @@
+"""Copies what the parts of a server know of themselves into the metrics, each second, and times the loop."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from almond_server import metrics, tally
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from prometheus_client import Counter
+
+    from almond_server.fan_out import FeedState
+    from almond_server.service.callers import Callers
+    from almond_server.service.follower import Follower
+    from almond_server.service.relay import Relay
+    from almond_server.service.view import RevocationView
+
+_LOOP_SECONDS: Final = 0.1
+_COPIES_EVERY: Final = 10
+"""Looks at the loop between two copies."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """The parts that are looked at."""
+
+    view: RevocationView
+    follower: Follower
+    relay: Relay
+    callers: Callers
+    feed: Callable[[], FeedState]
+
+
+class Observer:
+    """Keeps the metrics of one server up to date."""
+
+    def __init__(self, observed: Observed) -> None:
+        """Take the parts; nothing is told yet."""
+        self._observed = observed
+        self._told: dict[Counter, int] = {}
+
+    async def run(self) -> None:
+        """Observe until cancelled."""
+        metrics.describe_build()
+        metrics.WORKERS.set(1)
+        metrics.WORKER_STARTS.inc()
+        loop = asyncio.get_running_loop()
+        while True:
+            self.copy()
+            for _ in range(_COPIES_EVERY):
+                due = loop.time() + _LOOP_SECONDS
+                await asyncio.sleep(_LOOP_SECONDS)
+                metrics.LOOP_LAG.observe(max(0.0, loop.time() - due))
+
+    def copy(self) -> None:
+        """Copy everything once."""
+        view, follower, relay = self._observed.view, self._observed.follower, self._observed.relay
+        metrics.OBSERVED_AT.set_to_current_time()
+        metrics.FRESH_WORKERS.set(view.is_fresh)
+        metrics.VIEW_REVISION.set(view.revision.number)
+        metrics.VIEW_AGE.set(view.age)
+        metrics.MAX_STALENESS.set(view.max_staleness)
+        metrics.VIEW_ALARM.set(view.has_alarm)
+        metrics.VIEW_ENTRIES.set(len(view))
+        metrics.VIEW_BYTES.set(view.memory_bytes)
+        metrics.BEAT_AGE.set(follower.beat_age)
+        metrics.RELAY_ELECTED.set(relay.is_elected)
+        metrics.RELAY_LAG.set(relay.lag)
+        feed = self._observed.feed()
+        metrics.FEED_UNREADABLE.set(not feed.is_read)
+        metrics.FEED_UNWRITABLE.set(not feed.is_written)
+        metrics.FEED_MAY_EVICT.set(feed.may_evict)
+        tally.flush()
+        self._count(metrics.VIEW_GAPS, follower.gaps)
+        self._count(metrics.VIEW_RESYNCS, follower.resyncs)
+        self._count(metrics.FEED_REJECTED, feed.rejected)
+        self._count(metrics.CALLER_HITS, self._observed.callers.hits)
+        self._count(metrics.CALLER_MISSES, self._observed.callers.misses)
+
+    def _count(self, counter: Counter, total: int) -> None:
+        counter.inc(total - self._told.get(counter, 0))
+        self._told[counter] = total

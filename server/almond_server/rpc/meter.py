@@ -1,0 +1,72 @@
+"""What is counted of calls and answers. On the path of Verify: what a call adds to was looked up before."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import TYPE_CHECKING, Final
+
+import grpc
+
+from almond_core.errors import Reason
+from almond_server import metrics
+from almond_server.tally import Tally, tally, timings
+
+if TYPE_CHECKING:
+    from almond_core.decision import Decision
+
+_UNKNOWN: Final = ("unary", "unknown", "unknown")
+"""The labels of all methods that do not exist: callers choose those names, and would choose their number."""
+
+_ALLOWED: Final = tally(metrics.DECISIONS.labels("allowed", ""))
+_DENIED: Final = {reason: tally(metrics.DECISIONS.labels("denied", reason.value)) for reason in Reason}
+
+
+def count_decision(decision: Decision, *, allowed: bool) -> None:
+    """Count an answer as it was written; a denial under its first reason."""
+    (_ALLOWED if allowed else _DENIED[decision.denials[0].reason]).count += 1
+
+
+def count_batch_error(code: grpc.StatusCode) -> None:
+    """Count a question of a batch that has a status of its own."""
+    metrics.BATCH_ERRORS.labels(_name(code)).inc()
+
+
+def count_unknown_method() -> None:
+    """Count a call of a method that is not there, whatever its name."""
+    metrics.CALLS_STARTED.labels(*_UNKNOWN).inc()
+    metrics.CALLS_HANDLED.labels(*_UNKNOWN, _name(grpc.StatusCode.UNIMPLEMENTED)).inc()
+
+
+class Meter:
+    """Counts and times the calls of one method, which exists."""
+
+    def __init__(self, method: str, kind: str) -> None:
+        """Take the full name, `/package.Service/Method`, and what go-grpc-prometheus calls its sort."""
+        service, _, name = method.removeprefix("/").rpartition("/")
+        self._labels = (kind, service, name)
+        self._started = tally(metrics.CALLS_STARTED.labels(*self._labels))
+        self._seconds = timings(metrics.CALL_SECONDS.labels(*self._labels))
+        self._handled: dict[grpc.StatusCode, Tally] = {}
+        for code in (grpc.StatusCode.OK, grpc.StatusCode.INTERNAL):  # from 0 on, so that the first one shows
+            self._of(code)
+
+    def begin(self) -> float:
+        """Count a call that begins; returns when, for `end`."""
+        self._started.count += 1
+        return perf_counter()
+
+    def end(self, began: float, code: grpc.StatusCode) -> None:
+        """Count a call that ended, and how long it took."""
+        self._seconds.add(perf_counter() - began)
+        (self._handled.get(code) or self._of(code)).count += 1
+
+    def _of(self, code: grpc.StatusCode) -> Tally:
+        handled = self._handled[code] = tally(metrics.CALLS_HANDLED.labels(*self._labels, _name(code)))
+        return handled
+
+
+def _name(code: grpc.StatusCode) -> str:
+    """Write a code as Go does: `OK`, `InvalidArgument`, `Canceled`."""
+    if code is grpc.StatusCode.CANCELLED:
+        return "Canceled"
+    return "OK" if code is grpc.StatusCode.OK else code.name.title().replace("_", "")

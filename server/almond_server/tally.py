@@ -1,0 +1,78 @@
+"""What the path of Verify notes: integers and lists, cheap to add to, which `flush` brings to Prometheus.
+
+Counters and histograms take locks and, where several processes share them, writes to a file: for a call some
+five to ten microseconds; a fraction of that when many are told one after the other.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from prometheus_client import Counter, Histogram
+
+_MOST: Final = 200
+"""Durations that are kept: telling them takes less than a millisecond."""
+
+
+class Tally:
+    """A count; whoever counts raises `count` by one."""
+
+    __slots__ = ("_counter", "_told", "count")
+
+    def __init__(self, counter: Counter) -> None:
+        """Take the counter that is behind it; `tally` makes one for each."""
+        self._counter = counter
+        self._told = 0
+        self.count = 0
+
+    def flush(self) -> None:
+        """Tell the counter what was counted since it was told last."""
+        count = self.count
+        self._counter.inc(count - self._told)
+        self._told = count
+
+
+class Timings:
+    """Durations of one sort of thing."""
+
+    __slots__ = ("_histogram", "_kept")
+
+    def __init__(self, histogram: Histogram) -> None:
+        """Take the histogram that is behind it; `timings` makes one for each."""
+        self._histogram = histogram
+        self._kept: list[float] = []
+
+    def add(self, seconds: float) -> None:
+        """Note one."""
+        self._kept.append(seconds)
+        if len(self._kept) >= _MOST:
+            self.flush()
+
+    def flush(self) -> None:
+        """Tell the histogram what was noted since it was told last."""
+        kept, self._kept = self._kept, []
+        for seconds in kept:
+            self._histogram.observe(seconds)
+
+
+_TALLIES: Final[dict[Counter, Tally]] = {}
+_TIMINGS: Final[dict[Histogram, Timings]] = {}
+
+
+def tally(counter: Counter) -> Tally:
+    """Return the one tally of a counter, which has its labels."""
+    return _TALLIES.setdefault(counter, Tally(counter))
+
+
+def timings(histogram: Histogram) -> Timings:
+    """Return the one place for the durations of a histogram, which has its labels."""
+    return _TIMINGS.setdefault(histogram, Timings(histogram))
+
+
+def flush() -> None:
+    """Tell all counters and histograms."""
+    for counted in _TALLIES.values():
+        counted.flush()
+    for timed in _TIMINGS.values():
+        timed.flush()
