@@ -22,8 +22,8 @@ REPEATABLE: Final = (
     "Revoke",
 )
 
-# CANCELLED too: a server that shuts down answers so to calls that reach it on the way (grpc #41785). Who cancels
-# a call himself hears no more of it. The service's `grpc-retry-pushback-ms` overrides these waits; the call's
+# CANCELLED too: a server that shuts down answers so to calls that reach it on the way (grpc #41785). Who
+# cancels a call himself hears no more of it. The service's `grpc-retry-pushback-ms` overrides these waits; the call's
 # own deadline bounds them all.
 _RETRIES: Final = {
     "maxAttempts": 4,
@@ -48,8 +48,8 @@ OPTIONS: Final = (
     ("grpc.max_metadata_size", 16 * 1024),
     # A token must not pass through whatever `http_proxy` happens to name.
     ("grpc.enable_http_proxy", 0),
-    # A connection may meet a worker that is just ending, while its siblings take calls. With gRPC's own second
-    # of pause (and two minutes at last) every retry of a call would be over before the next connection.
+    # A connection may meet a worker that is just ending, while its siblings take calls. With gRPC's own
+    # second of pause (and two minutes at last) every retry of a call would be over before the next connection.
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.max_reconnect_backoff_ms", 5000),
     ("grpc.enable_retries", 1),
