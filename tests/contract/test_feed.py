@@ -9,7 +9,7 @@ import pytest
 
 from almond_server.adapters.memory_feed import MemoryFeed
 from almond_server.adapters.redis_feed import RedisFeed
-from almond_server.fan_out import FeedUnavailableError, Snapshot, Tail
+from almond_server.fan_out import FeedUnavailableError, Page, Snapshot, Tail
 from almond_server.ports import Withdrawal
 from contract.feeds import EPOCH, KEY, NONCE, Feeds, Listener, beat, change, mark
 from contract.samples import part, whole
@@ -155,16 +155,16 @@ async def test_heartbeats_name_those_who_asked_once(feeds: Feeds) -> None:
             assert heard == beat(3, NONCE, NONCE[::-1])
 
 
-async def pages_of(*pages: Sequence[Withdrawal]) -> AsyncIterator[Sequence[Withdrawal]]:
+async def pages_of(*pages: Sequence[Withdrawal]) -> AsyncIterator[Page]:
     for page in pages:
-        yield page
+        yield Page(page)
 
 
 async def kept(feeds: Feeds) -> tuple[int, bytes, list[Withdrawal]] | None:
     found = await feeds.mine.snapshot()
     if found is None:
         return None
-    return found.number, found.mark, [entry async for page in found.pages for entry in page]
+    return found.number, found.mark, [entry async for page in found.pages for entry in page.withdrawals]
 
 
 async def test_the_newest_snapshot_is_kept_whole(feeds: Feeds) -> None:
@@ -184,7 +184,8 @@ async def test_a_snapshot_can_be_read_to_its_end_while_another_takes_its_place(f
     assert found is not None
     first = await anext(aiter(found.pages))
     await feeds.theirs.keep(Snapshot(9, mark(9), pages_of([whole("c")])))
-    assert [*first, *[entry async for page in found.pages for entry in page]] == [whole("a"), whole("b")]
+    rest = [entry async for page in found.pages for entry in page.withdrawals]
+    assert [*first.withdrawals, *rest] == [whole("a"), whole("b")]
 
 
 async def test_the_memory_feed_can_be_cut_and_mended() -> None:

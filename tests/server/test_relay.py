@@ -13,7 +13,7 @@ from almond_server.adapters.memory import MemoryStore
 from almond_server.adapters.memory_feed import MemoryFeed
 from almond_server.adapters.memory_revocations import MemoryRevocations
 from almond_server.errors import CannotKnowError
-from almond_server.fan_out import Tail
+from almond_server.fan_out import Page, Tail
 from almond_server.ports import KEPT_SECONDS, LINKED_SECONDS, Actor, Change, Reading, Withdrawal
 from almond_server.service.follower import Follower, Signals
 from almond_server.service.relay import Relay
@@ -281,7 +281,7 @@ async def test_a_snapshot_of_another_past_is_not_loaded(
 ) -> None:
     here, _ = nodes
     await withdraw(store, "t1", "t2")
-    feed._kept = (2, b"another!", [[Withdrawal("of another past", None, None)]])
+    feed._kept = (2, b"another!", [Page([Withdrawal("of another past", None, None)])])
     await here.follower.start()
     assert {each.token_id for each in here.view.entries()} == {"t1", "t2"}
     async with here.running():

@@ -10,8 +10,10 @@ from almond_core.decision import LIVE
 from almond_core.errors import FieldError
 from almond_core.model import RESERVED_ORG, token_id_bytes
 from almond_server.errors import RecordNotFoundError
-from almond_server.ports import Actor, MintedBy, OfApp, OfOrg, Selection, Withdrawal, record_id
+from almond_server.ports import CutOff, MintedBy, OfApp, OfOrg, Scope, Selection, Withdrawal, record_id
 from almond_server.service import needs
+from almond_server.service.callers import actor_of
+from almond_server.service.cut_offs import CutOffs
 from almond_server.service.minter import idempotency_of
 from almond_server.service.revision import Revision
 
@@ -28,6 +30,11 @@ if TYPE_CHECKING:
     from almond_server.service.view import RevocationView
 
 MAX_REASON = 256
+
+MAX_COUNTED = 10_000
+"""Of how many records of an org `validate_only` tells: there may be millions, and one entry withdraws all."""
+
+_MAX_AHEAD_SECONDS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +142,8 @@ class Revoker:
         includes_caller = _is_of(caller.token, token_id, branch_id)
         if order.validate_only:
             shown = record if branch_id is None else await self._tokens.get(record_id(token_id, branch_id))
-            is_over = record.revoked_at is not None
-            if branch_id is not None:
-                await self._follower.catch_up()
-                is_over = self._view.has(token_id, branch_id)
+            await self._follower.catch_up()
+            is_over = self._view.has(token_id, branch_id or b"")
             return Revoked(int(not is_over), None, [] if shown is None else [shown], includes_caller)
         withdrawal = Withdrawal(record.token_id, branch_id, record.expires_at)
         idempotency = None if request is None else idempotency_of("revoke", caller, *request)
@@ -152,6 +157,7 @@ class Revoker:
     ) -> Revoked:
         genuine = self._callers.authenticate(call)
         now = self._clock.now_ms() // 1000
+        _must_not_be_ahead(selection, now)
         if request is not None and not order.validate_only:
             for each in genuine:
                 done = await self._revocations.answered(idempotency_of("revoke", each, *request), now)
@@ -164,18 +170,23 @@ class Revoker:
             place = (minter.org, minter.app)
         found: Sequence[Record] = ()
         if selection.is_recursive or order.validate_only:
-            found = await self._tokens.select(selection, now)
+            most = MAX_COUNTED if _is_one_entry(selection) else None
+            found = await self._tokens.select(selection, now, most)
         caller = self._callers.permit(call, *_needs_of(selection, found, place))
         own_id = caller.token.identity.token_id
         if order.validate_only:
-            return Revoked(len(found), None, found, any(each.token_id == own_id for each in found))
+            includes_caller = _would_cut_off(selection, caller.token) or any(
+                each.token_id == own_id for each in found
+            )
+            return Revoked(len(found), None, found, includes_caller)
         within = frozenset((each.org, each.app) for each in found) if selection.is_recursive else None
         idempotency = None if request is None else idempotency_of("revoke", caller, *request)
         done = await self._revocations.withdraw_selection(
             selection, within, caller.actor, order.reason, idempotency, now
         )
         revoked = await self._revoked(done)
-        return replace(revoked, includes_caller=self._view.standing(caller.token) is not LIVE)
+        org = selection.of.org if isinstance(selection.of, OfOrg) else caller.token.identity.home_org
+        return replace(revoked, includes_caller=self._view.standing(caller.token, org or None) is not LIVE)
 
     async def _record(self, call: Call, token_id: str) -> Record:
         # Ids are no secret, but whoever cannot even authenticate learns nothing about them.
@@ -193,7 +204,7 @@ class Revoker:
         token_id = presented.identity.token_id
         genuine = () if call.authorization is None else self._callers.authenticate(call)
         includes_caller = any(_is_of(each.token, token_id, presented.branch_ids[-1]) for each in genuine)
-        if self._view.standing(presented) is not LIVE:
+        if self._view.standing(presented, presented.identity.home_org or None) is not LIVE:
             revision = None if order.validate_only else self._view.revision
             return Revoked(0, revision, includes_caller=includes_caller)
         if order.validate_only:
@@ -203,7 +214,7 @@ class Revoker:
         self._limiter.spend(*keys)
         record = await self._tokens.get(token_id)
         withdrawal = _of_presented(presented, record)
-        actor = Actor(f"possession of {token_id}", token_id, presented.identity.key_id, presented.branch_ids)
+        actor = actor_of(presented, f"possession of {token_id}")
         now = self._clock.now_ms() // 1000
         return await self._revoked(
             await self._revocations.withdraw([withdrawal], actor, order.reason, None, now),
@@ -214,6 +225,29 @@ class Revoker:
         await self._follower.catch_up()
         revision = Revision(done.epoch, done.number)
         return Revoked(done.entries, revision, includes_caller=includes_caller)
+
+
+def _must_not_be_ahead(selection: Selection, now: int) -> None:
+    before = selection.issued_before_ms
+    if selection.cut_off is not None and before is not None and before > (now + _MAX_AHEAD_SECONDS) * 1000:
+        raise FieldError(
+            f"{selection.cut_off[0]}.issued_before",
+            "a time that has come; leave it out to revoke all that is issued until now",
+        )
+
+
+def _is_one_entry(selection: Selection) -> bool:
+    return selection.cut_off is not None and not selection.is_recursive
+
+
+def _would_cut_off(selection: Selection, token: VerifiedToken) -> bool:
+    if selection.cut_off is None:
+        return False
+    scope, name = selection.cut_off
+    before = selection.issued_before_ms
+    until_ms = token.identity.issued_at_ms if before is None else max(0, before - 1)
+    cut_offs = CutOffs([CutOff(scope, name, until_ms)])
+    return cut_offs.standing(token, name if scope is Scope.ORG else None) is not LIVE
 
 
 def _is_of(token: VerifiedToken, token_id: str, branch_id: bytes | None) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Row, insert, select
@@ -43,13 +44,11 @@ def _row(row: Row[Any]) -> AuditRow:
 
 def write(connection: Connection, row: AuditRow) -> None:
     """Write a row within the transaction that it is about."""
-    connection.execute(
-        insert(AUDIT).values(
-            at=row.at,
-            actor=row.actor,
-            action=row.action,
-            target=row.target,
-            detail=row.detail,
-            revision=row.revision,
-        )
-    )
+    connection.execute(insert(AUDIT).values(asdict(row)))
+
+
+def write_all(connection: Connection, rows: Sequence[AuditRow]) -> None:
+    """Write at least one row within the transaction that they are about, in their order."""
+    # RETURNING: see `withdrawals.py`.
+    in_order = insert(AUDIT).returning(AUDIT.c.seq, sort_by_parameter_order=True)
+    connection.execute(in_order, [asdict(row) for row in rows])

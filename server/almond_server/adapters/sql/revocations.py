@@ -8,17 +8,35 @@ from __future__ import annotations
 import contextlib
 import secrets
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Row, insert, select, update
 from sqlalchemy.exc import DBAPIError
 
-from almond_server.adapters.sql import audit, changes, locks, requests, selections, store_clock
+from almond_server import cut_off_words
+from almond_server.adapters.sql import (
+    audit,
+    changes,
+    cut_offs,
+    locks,
+    requests,
+    selections,
+    store_clock,
+    withdrawals,
+)
 from almond_server.adapters.sql.batch import Batches
-from almond_server.adapters.sql.rows import branches_of
-from almond_server.adapters.sql.tables import REVISIONS, STORE, TOKENS, WITHDRAWALS
+from almond_server.adapters.sql.tables import REVISIONS, STORE
 from almond_server.errors import SelectionChangedError, StoreUnavailableError
-from almond_server.ports import AuditRow, Change, Reading, Withdrawal, Withdrawn
+from almond_server.ports import (
+    AuditRow,
+    Change,
+    CutOff,
+    Reading,
+    Scope,
+    Withdrawal,
+    Withdrawn,
+    highest,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,10 +50,16 @@ _EPOCH_BYTES: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
+class _Entries:
+    withdrawals: Sequence[Withdrawal]
+    cut_offs: Sequence[CutOff]
+
+
+@dataclass(frozen=True, slots=True)
 class _Call:
     """What one caller wants withdrawn; which entries that is can depend on what is in the store."""
 
-    withdrawals_in: Callable[[Connection], Sequence[Withdrawal]]
+    entries_in: Callable[[Connection], _Entries]
     actor: Actor
     reason: str
     request: Idempotency | None
@@ -58,9 +82,11 @@ class SqlRevocations:
         reason: str,
         request: Idempotency | None,
         now: int,
+        cut_offs: Sequence[CutOff] = (),
     ) -> Withdrawn:
         """Withdraw under one new revision; what it may refuse and return is the port's."""
-        return await self._ask(_Call(lambda _: withdrawals, actor, reason, request, now))
+        entries = _Entries(withdrawals, cut_offs)
+        return await self._ask(_Call(lambda _: entries, actor, reason, request, now))
 
     async def answered(self, request: Idempotency, now: int) -> Withdrawn | None:
         """Return what was answered to a request."""
@@ -81,11 +107,15 @@ class SqlRevocations:
     ) -> Withdrawn:
         """Withdraw all that is selected; what it may refuse and return is the port's."""
 
-        def selected(connection: Connection) -> list[Withdrawal]:
-            rows = selections.live(connection, selection, now)
+        def selected(connection: Connection) -> _Entries:
+            cut_off = _cut_off(connection, selection, now)
+            is_all = selection.cut_off is not None and not selection.is_recursive and within is None
+            rows = [] if is_all else selections.live(connection, selection, now)
             if within is not None and not {(row.org, row.app) for row in rows} <= within:
                 raise SelectionChangedError("Something was minted meanwhile; look at it and try again.", 0.1)
-            return [Withdrawal(row.id, None, row.expires_at) for row in rows]
+            others = [row for row in rows if not _falls_under(row, cut_off)]
+            withdrawn = [Withdrawal(row.id, None, row.expires_at) for row in others]
+            return _Entries(withdrawn, [] if cut_off is None else [cut_off])
 
         return await self._ask(_Call(selected, actor, reason, request, now))
 
@@ -130,6 +160,10 @@ class SqlRevocations:
     async def withdrawals(self, number: int, after: Withdrawal | None, limit: int) -> Sequence[Withdrawal]:
         """Return a page of all entries up to a revision."""
         return await self._database.read(lambda connection: changes.page(connection, number, after, limit))
+
+    async def cut_offs(self, number: int) -> Sequence[CutOff]:
+        """Return the highest cut-offs up to a revision."""
+        return await self._database.read(lambda connection: cut_offs.highest(connection, number))
 
     async def begin_epoch(self, actor: Actor, now: int) -> Reading:
         """Begin a new epoch."""
@@ -199,12 +233,17 @@ class _Batch:
         earlier = _answered(connection, call.request, call.now, epoch)
         if earlier is not None:
             return earlier
-        entries = 0
-        for each in call.withdrawals_in(connection):
-            if not _stands(connection, each):  # nor was added by this very call, or one before it
-                _write(connection, each, self._before.number + 1, call)
+        wanted, revision = call.entries_in(connection), self._before.number + 1
+        stamp = withdrawals.Stamp(revision, call.now, call.actor.name, call.reason)
+        entries = withdrawals.add(connection, wanted.withdrawals, stamp)
+        for each in highest(wanted.cut_offs).values():
+            made = cut_offs.Made(each, call.now, call.actor.name, call.reason)
+            if cut_offs.add(connection, made, revision):
+                action, detail = cut_off_words.action(each), cut_off_words.detail(each, call.reason)
+                row = AuditRow(call.now, call.actor.name, action, each.name, detail, revision)
+                audit.write(connection, row)
                 entries += 1
-        number = self._before.number + 1 if entries else self._newest
+        number = revision if entries else self._newest
         requests.remember(connection, call.request, f"{entries} {number}", call.now)
         return Withdrawn(entries, epoch, number)
 
@@ -217,41 +256,21 @@ def _answered(connection: Connection, request: Idempotency | None, now: int, epo
     return Withdrawn(entries, epoch, number)
 
 
-def _stands(connection: Connection, withdrawal: Withdrawal) -> bool:
-    places = {b"", withdrawal.branch_id or b""}
-    found = connection.execute(
-        select(WITHDRAWALS.c.token_id)
-        .where(WITHDRAWALS.c.token_id == withdrawal.token_id, WITHDRAWALS.c.branch_id.in_(places))
-        .limit(1)
-    ).first()
-    return found is not None
+def _cut_off(connection: Connection, selection: Selection, now: int) -> CutOff | None:
+    if selection.cut_off is None:
+        return None
+    scope, name = selection.cut_off
+    # A server with a fast clock may have issued what is on record "later" than now.
+    until_ms = max(now * 1000, selections.newest_issue(connection, scope, name))
+    if selection.issued_before_ms is not None:
+        until_ms = min(until_ms, selection.issued_before_ms - 1)
+    return None if until_ms < 0 else CutOff(scope, name, until_ms)
 
 
-def _write(connection: Connection, withdrawal: Withdrawal, number: int, call: _Call) -> None:
-    branch_id = withdrawal.branch_id or b""
-    connection.execute(
-        insert(WITHDRAWALS).values(
-            token_id=withdrawal.token_id, branch_id=branch_id, revision=number, ends_at=withdrawal.ends_at
-        )
-    )
-    records = update(TOKENS).where(TOKENS.c.token_id == withdrawal.token_id, TOKENS.c.revoked_at.is_(None))
-    target = withdrawal.token_id
-    if withdrawal.branch_id is not None:
-        target = f"{target}/{branch_id.hex()}"
-        records = records.where(TOKENS.c.id.in_(_derived_from(connection, withdrawal.token_id, branch_id)))
-    connection.execute(
-        records.values(revoked_at=call.now, revoked_by=call.actor.name, revoke_reason=call.reason)
-    )
-    row = AuditRow(call.now, call.actor.name, "token.revoked", target, call.reason, number)
-    audit.write(connection, row)
-
-
-def _derived_from(connection: Connection, token_id: str, branch_id: bytes) -> list[str]:
-    """Return the ids of the records of a branch: its own, and those of what was derived from it."""
-    derived = select(TOKENS.c.id, TOKENS.c.lineage).where(
-        TOKENS.c.token_id == token_id, TOKENS.c.lineage.is_not(None)
-    )
-    return [row.id for row in connection.execute(derived) if branch_id in branches_of(row.lineage)]
+def _falls_under(row: Row[Any], cut_off: CutOff | None) -> bool:
+    if cut_off is None or cut_off.until_ms is None or row.created_at_ms > cut_off.until_ms:
+        return False
+    return bool(cut_off.name == (row.org if cut_off.scope is Scope.ORG else row.subject))
 
 
 def _read(connection: Connection, told: int) -> Reading:
