@@ -45,10 +45,3 @@ def _row(row: Row[Any]) -> AuditRow:
 def write(connection: Connection, row: AuditRow) -> None:
     """Write a row within the transaction that it is about."""
     connection.execute(insert(AUDIT).values(asdict(row)))
-
-
-def write_all(connection: Connection, rows: Sequence[AuditRow]) -> None:
-    """Write at least one row within the transaction that they are about, in their order."""
-    # RETURNING: see `withdrawals.py`.
-    in_order = insert(AUDIT).returning(AUDIT.c.seq, sort_by_parameter_order=True)
-    connection.execute(in_order, [asdict(row) for row in rows])

@@ -1,23 +1,23 @@
-"""Writing withdrawals: many at once, in a few statements a thousand, as everybody waits meanwhile."""
+"""Writing withdrawals: thousands in a few statements, as everybody who writes waits meanwhile."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Update, insert, literal, select, update
 
-from almond_server.adapters.sql import audit
+from almond_server.adapters.sql.many import table_of
 from almond_server.adapters.sql.rows import branches_of
-from almond_server.adapters.sql.tables import TOKENS, WITHDRAWALS
-from almond_server.ports import AuditRow
+from almond_server.adapters.sql.tables import AUDIT, TOKENS, WITHDRAWALS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from almond_server.ports import Withdrawal
 
-_CHUNK: Final = 1000
+_CHUNK: Final = 5000
+_WHOLE: Final = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,76 +35,80 @@ def add(connection: Connection, withdrawals: Sequence[Withdrawal], stamp: Stamp)
     added = 0
     for start in range(0, len(withdrawals), _CHUNK):
         new = _new(connection, withdrawals[start : start + _CHUNK])
-        if new:
-            _write(connection, new, stamp)
+        whole = [(each.token_id, each.ends_at) for each in new if each.branch_id is None]
+        if whole:
+            _add_whole(connection, whole, stamp)
+        branches = [(each, each.branch_id) for each in new if each.branch_id is not None]
+        if branches:
+            _add_branches(connection, branches, stamp)
         added += len(new)
     return added
 
 
 def _new(connection: Connection, some: Sequence[Withdrawal]) -> list[Withdrawal]:
-    ids = list({each.token_id for each in some})
+    named = table_of(connection, [(each.token_id, None) for each in some])
     place = (WITHDRAWALS.c.token_id, WITHDRAWALS.c.branch_id)
-    rows = connection.execute(select(*place).where(WITHDRAWALS.c.token_id.in_(ids)))
+    rows = connection.execute(select(*place).where(WITHDRAWALS.c.token_id.in_(select(named.c.id))))
     standing = {(row.token_id, bytes(row.branch_id)) for row in rows}
     new = []
     for each in some:
-        place_of_it = (each.token_id, each.branch_id or b"")
-        if standing.isdisjoint({place_of_it, (each.token_id, b"")}):
-            standing.add(place_of_it)
+        own = (each.token_id, each.branch_id or _WHOLE)
+        if own not in standing and (each.token_id, _WHOLE) not in standing:
+            standing.add(own)
             new.append(each)
     return new
 
 
-def _write(connection: Connection, new: Sequence[Withdrawal], stamp: Stamp) -> None:
-    # RETURNING makes it a few statements of many rows each; without, it is one a row on PostgreSQL.
+def _add_whole(connection: Connection, whole: Sequence[tuple[str, int | None]], stamp: Stamp) -> None:
+    each = table_of(connection, whole)
     connection.execute(
-        insert(WITHDRAWALS).returning(WITHDRAWALS.c.revision),
-        [
-            {
-                "token_id": each.token_id,
-                "branch_id": each.branch_id or b"",
-                "revision": stamp.revision,
-                "ends_at": each.ends_at,
-            }
-            for each in new
-        ],
+        insert(WITHDRAWALS).from_select(
+            ["token_id", "branch_id", "revision", "ends_at"],
+            select(each.c.id, literal(_WHOLE), literal(stamp.revision), each.c.number),
+        )
     )
-    whole = [each.token_id for each in new if each.branch_id is None]
-    if whole:
-        records = update(TOKENS).where(TOKENS.c.token_id.in_(whole), TOKENS.c.revoked_at.is_(None))
-        connection.execute(records.values(_said_of(stamp)))
-    derived = _derived_from(connection, [each for each in new if each.branch_id is not None])
-    if derived:
-        records = update(TOKENS).where(TOKENS.c.id.in_(derived), TOKENS.c.revoked_at.is_(None))
-        connection.execute(records.values(_said_of(stamp)))
-    audit.write_all(
-        connection,
-        [
-            AuditRow(stamp.at, stamp.by, "token.revoked", _target(each), stamp.reason, stamp.revision)
-            for each in new
-        ],
-    )
+    records = TOKENS.c.token_id.in_(select(each.c.id))
+    connection.execute(_written_on(stamp).where(records))
+    said = {name: literal(value) for name, value in _audited(stamp, "").items()} | {"target": each.c.id}
+    connection.execute(insert(AUDIT).from_select(list(said), select(*said.values())))
 
 
-def _said_of(stamp: Stamp) -> dict[str, int | str]:
-    return {"revoked_at": stamp.at, "revoked_by": stamp.by, "revoke_reason": stamp.reason}
+def _add_branches(connection: Connection, branches: Sequence[tuple[Withdrawal, bytes]], stamp: Stamp) -> None:
+    rows = [
+        {"token_id": of.token_id, "branch_id": branch_id, "revision": stamp.revision, "ends_at": of.ends_at}
+        for of, branch_id in branches
+    ]
+    connection.execute(insert(WITHDRAWALS), rows)
+    derived = table_of(connection, [(each, None) for each in _derived_from(connection, branches)])
+    connection.execute(_written_on(stamp).where(TOKENS.c.id.in_(select(derived.c.id))))
+    audited = [_audited(stamp, f"{of.token_id}/{branch_id.hex()}") for of, branch_id in branches]
+    connection.execute(insert(AUDIT), audited)
 
 
-def _target(withdrawal: Withdrawal) -> str:
-    if withdrawal.branch_id is None:
-        return withdrawal.token_id
-    return f"{withdrawal.token_id}/{withdrawal.branch_id.hex()}"
+def _written_on(stamp: Stamp) -> Update:
+    said = {"revoked_at": stamp.at, "revoked_by": stamp.by, "revoke_reason": stamp.reason}
+    return update(TOKENS).where(TOKENS.c.revoked_at.is_(None)).values(said)
 
 
-def _derived_from(connection: Connection, branches: Sequence[Withdrawal]) -> list[str]:
+def _audited(stamp: Stamp, target: str) -> dict[str, int | str]:
+    return {
+        "at": stamp.at,
+        "actor": stamp.by,
+        "action": "token.revoked",
+        "target": target,
+        "detail": stamp.reason,
+        "revision": stamp.revision,
+    }
+
+
+def _derived_from(connection: Connection, branches: Sequence[tuple[Withdrawal, bytes]]) -> list[str]:
     """Return the ids of the records of branches: their own, and those of what was derived from them."""
     withdrawn: dict[str, set[bytes]] = {}
-    for each in branches:
-        withdrawn.setdefault(each.token_id, set()).add(each.branch_id or b"")
-    if not withdrawn:
-        return []
+    for of, branch_id in branches:
+        withdrawn.setdefault(of.token_id, set()).add(branch_id)
+    named = table_of(connection, [(each, None) for each in withdrawn])
     derived = select(TOKENS.c.id, TOKENS.c.token_id, TOKENS.c.lineage).where(
-        TOKENS.c.token_id.in_(list(withdrawn)), TOKENS.c.lineage.is_not(None)
+        TOKENS.c.token_id.in_(select(named.c.id)), TOKENS.c.lineage.is_not(None)
     )
     return [
         row.id
