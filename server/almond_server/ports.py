@@ -350,6 +350,10 @@ class Tokens(Protocol):
         """
         ...
 
+    async def places(self, selection: Selection, now: int) -> frozenset[tuple[str, str]]:
+        """Return (org, app) of all records that `select` would return."""
+        ...
+
     async def note_uses(self, uses: Sequence[Use]) -> None:
         """Keep when tokens were last used: on the minted token's record and those of its lineage.
 

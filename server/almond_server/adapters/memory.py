@@ -127,10 +127,11 @@ class MemoryStore:
         places = {(Scope.SUBJECT, minted.subject), (Scope.KEY, minted.key_id)}
         if minted.org != RESERVED_ORG:
             places.add((Scope.ORG, minted.org))
-        for each in self.covering(places, minted.created_at_ms):
-            if record.revoked_at is None or each.at < record.revoked_at:
-                record = replace(record, revoked_at=each.at, revoked_by=each.by, revoke_reason=each.reason)
-        return record
+        under = self.covering(places, minted.created_at_ms)
+        first = min(under, key=lambda each: each.at, default=None)
+        if first is None or (record.revoked_at is not None and record.revoked_at < first.at):
+            return record
+        return replace(record, revoked_at=first.at, revoked_by=first.by, revoke_reason=first.reason)
 
 
 class MemoryTokens:
@@ -191,6 +192,11 @@ class MemoryTokens:
         """Return the live records of a selection, newest first."""
         await self._store.turn()
         return selected(self._store, selection, now)[:most]
+
+    async def places(self, selection: Selection, now: int) -> frozenset[tuple[str, str]]:
+        """Return org and app of the live records of a selection."""
+        await self._store.turn()
+        return frozenset((each.org, each.app) for each in selected(self._store, selection, now))
 
     async def note_uses(self, uses: Sequence[Use]) -> None:
         """Keep when tokens were last used."""

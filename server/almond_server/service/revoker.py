@@ -10,12 +10,12 @@ from almond_core.decision import LIVE
 from almond_core.errors import FieldError
 from almond_core.model import RESERVED_ORG, token_id_bytes
 from almond_server.errors import RecordNotFoundError
-from almond_server.ports import CutOff, MintedBy, OfApp, OfOrg, Scope, Selection, Withdrawal, record_id
+from almond_server.ports import MintedBy, OfOrg, Selection, Withdrawal, record_id
 from almond_server.service import needs
 from almond_server.service.callers import actor_of
-from almond_server.service.cut_offs import CutOffs
 from almond_server.service.minter import idempotency_of
 from almond_server.service.revision import Revision
+from almond_server.service.wide_revocation import most_told, must_not_be_ahead, needs_of, would_cut_off
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,11 +30,6 @@ if TYPE_CHECKING:
     from almond_server.service.view import RevocationView
 
 MAX_REASON = 256
-
-MAX_COUNTED = 10_000
-"""Of how many records of an org `validate_only` tells: there may be millions, and one entry withdraws all."""
-
-_MAX_AHEAD_SECONDS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +152,7 @@ class Revoker:
     ) -> Revoked:
         genuine = self._callers.authenticate(call)
         now = self._clock.now_ms() // 1000
-        _must_not_be_ahead(selection, now)
+        must_not_be_ahead(selection, now)
         if request is not None and not order.validate_only:
             for each in genuine:
                 done = await self._revocations.answered(idempotency_of("revoke", each, *request), now)
@@ -168,18 +163,19 @@ class Revoker:
         if isinstance(selection.of, MintedBy):
             minter = await self._record(call, selection.of.token_id)
             place = (minter.org, minter.app)
-        found: Sequence[Record] = ()
-        if selection.is_recursive or order.validate_only:
-            most = MAX_COUNTED if _is_one_entry(selection) else None
-            found = await self._tokens.select(selection, now, most)
-        caller = self._callers.permit(call, *_needs_of(selection, found, place))
-        own_id = caller.token.identity.token_id
+        shown: Sequence[Record] = ()
+        found: frozenset[tuple[str, str]] = frozenset()
         if order.validate_only:
-            includes_caller = _would_cut_off(selection, caller.token) or any(
-                each.token_id == own_id for each in found
-            )
-            return Revoked(len(found), None, found, includes_caller)
-        within = frozenset((each.org, each.app) for each in found) if selection.is_recursive else None
+            shown = await self._tokens.select(selection, now, most_told(selection))
+            found = frozenset((each.org, each.app) for each in shown)
+        elif selection.is_recursive:
+            found = await self._tokens.places(selection, now)
+        caller = self._callers.permit(call, *needs_of(selection, found, place))
+        if order.validate_only:
+            own_id = caller.token.identity.token_id
+            is_shown = any(each.token_id == own_id for each in shown)
+            return Revoked(len(shown), None, shown, is_shown or would_cut_off(selection, caller.token))
+        within = found if selection.is_recursive else None
         idempotency = None if request is None else idempotency_of("revoke", caller, *request)
         done = await self._revocations.withdraw_selection(
             selection, within, caller.actor, order.reason, idempotency, now
@@ -227,43 +223,9 @@ class Revoker:
         return Revoked(done.entries, revision, includes_caller=includes_caller)
 
 
-def _must_not_be_ahead(selection: Selection, now: int) -> None:
-    before = selection.issued_before_ms
-    if selection.cut_off is not None and before is not None and before > (now + _MAX_AHEAD_SECONDS) * 1000:
-        raise FieldError(
-            f"{selection.cut_off[0]}.issued_before",
-            "a time that has come; leave it out to revoke all that is issued until now",
-        )
-
-
-def _is_one_entry(selection: Selection) -> bool:
-    return selection.cut_off is not None and not selection.is_recursive
-
-
-def _would_cut_off(selection: Selection, token: VerifiedToken) -> bool:
-    if selection.cut_off is None:
-        return False
-    scope, name = selection.cut_off
-    before = selection.issued_before_ms
-    until_ms = token.identity.issued_at_ms if before is None else max(0, before - 1)
-    cut_offs = CutOffs([CutOff(scope, name, until_ms)])
-    return cut_offs.standing(token, name if scope is Scope.ORG else None) is not LIVE
-
-
 def _is_of(token: VerifiedToken, token_id: str, branch_id: bytes | None) -> bool:
     """Tell whether a token is, or derives from, the one that is withdrawn."""
     return token.identity.token_id == token_id and (branch_id is None or branch_id in token.branch_ids)
-
-
-def _needs_of(selection: Selection, found: Sequence[Record], place: tuple[str, str]) -> list[needs.Need]:
-    match selection.of:
-        case OfOrg(org):
-            return [needs.to_revoke(org, None)]
-        case OfApp(org, app):
-            return [needs.to_revoke(org, app)]
-        case _:
-            places = dict.fromkeys((each.org, each.app) for each in found) or [place]
-            return [needs.to_revoke(org, app) for org, app in places]
 
 
 def _of_presented(token: VerifiedToken, record: Record | None) -> Withdrawal:

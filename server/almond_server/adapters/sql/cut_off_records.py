@@ -86,10 +86,8 @@ def _minted(connection: Connection, records: Sequence[Record]) -> dict[str, Reco
 
 
 def _earliest(record: Record, made: Iterable[Made], issued_at_ms: int) -> Record:
-    found = record
-    for each in made:
-        until_ms = each.cut_off.until_ms
-        is_under = until_ms is None or issued_at_ms <= until_ms
-        if is_under and (found.revoked_at is None or each.at < found.revoked_at):
-            found = replace(found, revoked_at=each.at, revoked_by=each.by, revoke_reason=each.reason)
-    return found
+    under = [each for each in made if each.cut_off.until_ms is None or issued_at_ms <= each.cut_off.until_ms]
+    first = min(under, key=lambda each: each.at, default=None)
+    if first is None or (record.revoked_at is not None and record.revoked_at < first.at):
+        return record
+    return replace(record, revoked_at=first.at, revoked_by=first.by, revoke_reason=first.reason)

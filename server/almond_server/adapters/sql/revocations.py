@@ -110,12 +110,15 @@ class SqlRevocations:
         def selected(connection: Connection) -> _Entries:
             cut_off = _cut_off(connection, selection, now)
             is_all = selection.cut_off is not None and not selection.is_recursive and within is None
-            rows = [] if is_all else selections.live(connection, selection, now)
-            if within is not None and not {(row.org, row.app) for row in rows} <= within:
-                raise SelectionChangedError("Something was minted meanwhile; look at it and try again.", 0.1)
-            others = [row for row in rows if not _falls_under(row, cut_off)]
-            withdrawn = [Withdrawal(row.id, None, row.expires_at) for row in others]
-            return _Entries(withdrawn, [] if cut_off is None else [cut_off])
+            others = []
+            for row in () if is_all else selections.live(connection, selection, now):
+                if within is not None and (row.org, row.app) not in within:
+                    raise SelectionChangedError(
+                        "Something was minted meanwhile; look at it and try again.", 0.1
+                    )
+                if not _falls_under(row, cut_off):
+                    others.append(Withdrawal(row.id, None, row.expires_at))
+            return _Entries(others, [] if cut_off is None else [cut_off])
 
         return await self._ask(_Call(selected, actor, reason, request, now))
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, or_, select
 
 from almond_server.adapters.sql import cut_off_records
+from almond_server.adapters.sql.many import table_of
 from almond_server.adapters.sql.rows import branches_of
 from almond_server.adapters.sql.tables import TOKENS
 from almond_server.ports import MintedBy, OfApp, OfOrg, OfSubject, Scope, Selection
@@ -14,7 +15,7 @@ from almond_server.ports import MintedBy, OfApp, OfOrg, OfSubject, Scope, Select
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-_CHUNK: Final = 500
+_CHUNK: Final = 2000
 
 _COLUMNS: Final = (
     TOKENS.c.id,
@@ -29,26 +30,35 @@ _COLUMNS: Final = (
 )
 
 
-def live(connection: Connection, selection: Selection, now: int, most: int | None = None) -> list[Row[Any]]:
-    """Return `_COLUMNS` of the selected tokens that are neither revoked nor expired; the newest `most`.
+def live(connection: Connection, selection: Selection, now: int) -> Iterator[Row[Any]]:
+    """Yield `_COLUMNS` of the selected tokens that are neither revoked nor expired, each once.
 
     What is over is followed all the same: a token may outlive the session that minted it.
     """
-    if most is not None and not selection.is_recursive:
-        newest_first = (TOKENS.c.created_at_ms.desc(), TOKENS.c.id.desc())
-        living = _living(connection, selection, now)
-        return list(connection.execute(living.order_by(*newest_first).limit(most)))
-    found = {row.id: row for row in _first_level(connection, selection)}
-    newest = list(found) if selection.is_recursive else []
-    while newest:
-        level = [row for ids in chunks(newest) for row in _rows(connection, TOKENS.c.minter_id.in_(ids))]
-        newest = [row.id for row in level if row.id not in found]
-        found.update((row.id, row) for row in level)
-    return [
-        row
-        for row in found.values()
-        if row.revoked_at is None and not row.is_cut_off and (row.expires_at is None or row.expires_at > now)
-    ]
+    found: set[str] = set()
+    level = _first_level(connection, selection)
+    while True:
+        newest: list[str] = []
+        for row in level:
+            if row.id in found:
+                continue
+            found.add(row.id)
+            newest.append(row.id)
+            is_over = row.expires_at is not None and row.expires_at <= now
+            if row.revoked_at is None and not row.is_cut_off and not is_over:
+                yield row
+        if not newest or not selection.is_recursive:
+            return
+        level = _minted_by(connection, newest)
+
+
+def newest_live(connection: Connection, selection: Selection, now: int, most: int) -> list[str]:
+    """Return the ids of the newest `most` that `live` yields of a selection that is not recursive."""
+    lasting = or_(TOKENS.c.expires_at.is_(None), TOKENS.c.expires_at > now)
+    is_live = and_(TOKENS.c.revoked_at.is_(None), lasting, ~cut_off_records.minted_is_cut_off())
+    living = _minted(_belongs(selection), *_bounds(connection, selection), is_live)
+    newest_first = (TOKENS.c.created_at_ms.desc(), TOKENS.c.id.desc())
+    return [row.id for row in connection.execute(living.order_by(*newest_first).limit(most))]
 
 
 def newest_issue(connection: Connection, scope: Scope, name: str) -> int:
@@ -72,12 +82,6 @@ def newest_issue(connection: Connection, scope: Scope, name: str) -> int:
 def chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
     """Cut ids into what one statement takes."""
     return (ids[start : start + _CHUNK] for start in range(0, len(ids), _CHUNK))
-
-
-def _living(connection: Connection, selection: Selection, now: int) -> Select[Any]:
-    lasting = or_(TOKENS.c.expires_at.is_(None), TOKENS.c.expires_at > now)
-    is_live = and_(TOKENS.c.revoked_at.is_(None), lasting, ~cut_off_records.minted_is_cut_off())
-    return _minted(_belongs(selection), *_bounds(connection, selection), is_live)
 
 
 def _first_level(connection: Connection, selection: Selection) -> Iterable[Row[Any]]:
@@ -106,8 +110,15 @@ def _bounds(connection: Connection, selection: Selection) -> Iterator[ColumnElem
         yield cut_off_records.made_after(connection, selection.of.org)
 
 
+def _minted_by(connection: Connection, ids: Sequence[str]) -> Iterator[Row[Any]]:
+    for some in chunks(ids):
+        minters = table_of(connection, [(each, None) for each in some])
+        yield from _rows(connection, TOKENS.c.minter_id.in_(select(minters.c.id)))
+
+
 def _rows(connection: Connection, *conditions: ColumnElement[bool]) -> Iterable[Row[Any]]:
-    return connection.execute(_minted(*conditions))
+    # There may be a million: they come in parts.
+    return connection.execute(_minted(*conditions), execution_options={"yield_per": _CHUNK})
 
 
 def _minted(*conditions: ColumnElement[bool]) -> Select[Any]:

@@ -93,10 +93,21 @@ class SqlTokens:
         """Return the live records of a selection, newest first."""
 
         def work(connection: Connection) -> list[Record]:
-            ids = [row.id for row in selections.live(connection, selection, now, most)]
+            if most is not None and not selection.is_recursive:
+                ids = selections.newest_live(connection, selection, now, most)
+            else:
+                ids = [row.id for row in selections.live(connection, selection, now)]
             rows = [row for some in selections.chunks(ids) for row in connection.execute(_of_ids(some))]
             found = sorted(map(record_of, rows), key=lambda each: (each.created_at_ms, each.id), reverse=True)
             return found[:most]
+
+        return await self._database.read(work)
+
+    async def places(self, selection: Selection, now: int) -> frozenset[tuple[str, str]]:
+        """Return org and app of the live records of a selection."""
+
+        def work(connection: Connection) -> frozenset[tuple[str, str]]:
+            return frozenset((row.org, row.app) for row in selections.live(connection, selection, now))
 
         return await self._database.read(work)
 
