@@ -110,14 +110,13 @@ class SqlRevocations:
         def selected(connection: Connection) -> _Entries:
             cut_off = _cut_off(connection, selection, now)
             is_all = selection.cut_off is not None and not selection.is_recursive and within is None
-            others = []
+            others, places = [], set()
             for row in () if is_all else selections.live(connection, selection, now):
-                if within is not None and (row.org, row.app) not in within:
-                    raise SelectionChangedError(
-                        "Something was minted meanwhile; look at it and try again.", 0.1
-                    )
+                places.add((row.org, row.app))
                 if not _falls_under(row, cut_off):
                     others.append(Withdrawal(row.id, None, row.expires_at))
+            if within is not None and not places <= within:
+                raise SelectionChangedError("Something was minted meanwhile; look at it and try again.", 0.1)
             return _Entries(others, [] if cut_off is None else [cut_off])
 
         return await self._ask(_Call(selected, actor, reason, request, now))
