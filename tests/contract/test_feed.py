@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from almond_server.adapters.memory_feed import MemoryFeed
 from almond_server.adapters.redis_feed import RedisFeed
 from almond_server.fan_out import FeedUnavailableError, Page, Snapshot, Tail
-from almond_server.ports import Withdrawal
+from almond_server.ports import Change, CutOff, Scope, Withdrawal
 from contract.feeds import EPOCH, KEY, NONCE, Feeds, Listener, beat, change, mark
 from contract.samples import part, whole
 from support import eventually
@@ -186,6 +187,27 @@ async def test_a_snapshot_can_be_read_to_its_end_while_another_takes_its_place(f
     await feeds.theirs.keep(Snapshot(9, mark(9), pages_of([whole("c")])))
     rest = [entry async for page in found.pages for entry in page.withdrawals]
     assert [*first.withdrawals, *rest] == [whole("a"), whole("b")]
+
+
+async def test_cut_offs_travel_with_changes_and_snapshots(feeds: Feeds) -> None:
+    cut_offs = tuple(CutOff(Scope.SUBJECT, f"user:{each}", each) for each in range(2001))
+    raised = replace(change(1), cut_offs=(CutOff(Scope.ORG, "acme", 7), CutOff(Scope.KEY, "k1", None)))
+    large = Change(2, mark(2), mark(1), (whole("a"),), cut_offs)
+    async with Listener(feeds.mine) as listener:
+        for each in (raised, large):
+            assert await feeds.theirs.append(each)
+            assert await listener.next() == each
+    await feeds.theirs.keep(Snapshot(2, mark(2), cut_off_pages(cut_offs)))
+    found = await feeds.mine.snapshot()
+    assert found is not None
+    assert [each async for page in found.pages for each in page.cut_offs] == list(cut_offs)
+    recalled = [each async for page in feeds.mine.recall() for each in page.cut_offs]
+    assert set(recalled) == {*cut_offs, *raised.cut_offs}
+
+
+async def cut_off_pages(cut_offs: Sequence[CutOff]) -> AsyncIterator[Page]:
+    yield Page((), cut_offs[:2000])
+    yield Page([whole("a")], cut_offs[2000:])
 
 
 async def test_the_memory_feed_can_be_cut_and_mended() -> None:
