@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
+import random
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from almond_server.errors import IssuedTooEarlyError, MinterWithdrawnError, SelectionChangedError
+from almond_server.adapters.memory import MemoryStore, MemoryTokens
+from almond_server.adapters.memory_revocations import MemoryRevocations
+from almond_server.adapters.sql.store import open_store
+from almond_server.errors import (
+    IssuedTooEarlyError,
+    MinterWithdrawnError,
+    RefusedError,
+    SelectionChangedError,
+)
 from almond_server.ports import (
     LINKED_SECONDS,
     Actor,
@@ -31,6 +41,11 @@ MS = NOW * 1000
 ACME = CutOff(Scope.ORG, "acme", MS)
 ANN = CutOff(Scope.SUBJECT, "ann", MS)
 KEY = CutOff(Scope.KEY, "k1", None)
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from almond_server.ports import Revocations, Tokens
+
 REQUEST = Idempotency(b"revoke\x00caller\x00one", b"content")
 
 
@@ -263,3 +278,66 @@ async def test_what_would_fall_under_a_cut_off_at_once_is_not_recorded(ports: Po
         with pytest.raises(IssuedTooEarlyError):
             await ports.tokens.add(of_both, maker, None, NOW)
     await ports.tokens.add(record(org="almond"), actor(home_org="almond"), None, NOW)
+
+
+@pytest.mark.parametrize("seed", range(2))
+async def test_all_stores_agree(database: Path, postgres_url: str, seed: int) -> None:
+    memory = MemoryStore()
+    opened = [open_store(database), open_store(postgres_url)]
+    stores: list[tuple[Tokens, Revocations]] = [
+        (MemoryTokens(memory), MemoryRevocations(memory)),
+        *((each.tokens, each.revocations) for each in opened),
+    ]
+    told = [await _lived(*each, random.Random(seed)) for each in stores]
+    for each in opened:
+        await each.close()
+    assert told[0] == told[1] == told[2]
+
+
+async def _lived(tokens: Tokens, revocations: Revocations, chance: random.Random) -> list[object]:
+    """Do what chance says, and tell everything that can be seen of it."""
+    seen: list[object] = []
+    orgs, subjects, made = ["acme", "other", "", "almond"], ["", "ann", "bob"], ["nobody"]
+    for turn in range(60):
+        at, org, subject = MS + chance.randrange(40), chance.choice(orgs), chance.choice(subjects)
+        maker = actor(home_org=chance.choice(orgs), subject=subject, issued_at_ms=MS + chance.randrange(40))
+        new = record(token_id=f"{turn:04}", org=org, subject=subject, created_at_ms=at)
+        new = replace(
+            new, minter_token_id=chance.choice(made), expires_at=chance.choice([None, NOW, NOW + 1])
+        )
+        choices: list[OfOrg | OfSubject | OfApp | MintedBy] = [
+            OfOrg(org or "acme"),
+            OfSubject(subject or "ann"),
+        ]
+        of = chance.choice([*choices, OfApp(org, "web"), MintedBy(made[-1])])
+        before = chance.choice([None, at])
+        try:
+            match chance.randrange(8):
+                case 0:
+                    some = [CutOff(Scope.ORG, org or "acme", at), CutOff(Scope.SUBJECT, "bob", at)]
+                    done = await revocations.withdraw(
+                        [], OPERATOR, str(turn), None, NOW + turn, some[: at % 3]
+                    )
+                    seen.append((done.entries, done.number))
+                case 1:
+                    selection = Selection(of, before)
+                    seen.append(await tokens.places(selection, NOW))
+                    seen.append([each.id for each in await tokens.select(selection, NOW, 9)])
+                    now = NOW - chance.randrange(2)
+                    done = await revocations.withdraw_selection(
+                        selection, None, OPERATOR, str(turn), None, now
+                    )
+                    seen.append((done.entries, done.number))
+                case 2:
+                    root = replace(new, token_id=chance.choice(made), lineage=(branch(turn),))
+                    seen.append(await tokens.add_derived(root, maker, NOW))
+                case _:
+                    await tokens.add(new, chance.choice([maker, OPERATOR]), None, NOW)
+                    made.append(new.token_id)
+        except RefusedError as error:
+            seen.append((type(error).__name__, getattr(error, "until_ms", None)))
+    for org, show_all in itertools.product(orgs[:2] + orgs[3:], (True, False)):
+        seen.append(await tokens.page(Listing(org, None, show_all, NOW), None, 99))
+    changes = await revocations.changes_after(0, 99)
+    seen += [(each.number, each.withdrawals, set(each.cut_offs)) for each in changes]
+    return [*seen, list(await revocations.cut_offs(99))]

@@ -8,9 +8,10 @@ from __future__ import annotations
 import contextlib
 import secrets
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import DBAPIError
 
 from almond_server import cut_off_words
@@ -20,29 +21,20 @@ from almond_server.adapters.sql import (
     cut_offs,
     locks,
     requests,
-    selections,
     store_clock,
     withdrawals,
 )
 from almond_server.adapters.sql.batch import Batches
 from almond_server.adapters.sql.tables import REVISIONS, STORE
-from almond_server.errors import SelectionChangedError, StoreUnavailableError
-from almond_server.ports import (
-    AuditRow,
-    Change,
-    CutOff,
-    Reading,
-    Scope,
-    Withdrawal,
-    Withdrawn,
-    highest,
-)
+from almond_server.adapters.sql.wanted import Wanted, selected
+from almond_server.errors import StoreUnavailableError
+from almond_server.ports import AuditRow, Reading, Withdrawn, highest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from almond_server.adapters.sql.database import Database
-    from almond_server.ports import Actor, Idempotency, Selection
+    from almond_server.ports import Actor, Change, CutOff, Idempotency, Selection, Withdrawal
 
 _CLOCK_STEP_SECONDS: Final = 60
 _MARK_BYTES: Final = 8
@@ -50,16 +42,10 @@ _EPOCH_BYTES: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
-class _Entries:
-    withdrawals: Sequence[Withdrawal]
-    cut_offs: Sequence[CutOff]
-
-
-@dataclass(frozen=True, slots=True)
 class _Call:
     """What one caller wants withdrawn; which entries that is can depend on what is in the store."""
 
-    entries_in: Callable[[Connection], _Entries]
+    wanted_in: Callable[[Connection], Wanted]
     actor: Actor
     reason: str
     request: Idempotency | None
@@ -85,8 +71,8 @@ class SqlRevocations:
         cut_offs: Sequence[CutOff] = (),
     ) -> Withdrawn:
         """Withdraw under one new revision; what it may refuse and return is the port's."""
-        entries = _Entries(withdrawals, cut_offs)
-        return await self._ask(_Call(lambda _: entries, actor, reason, request, now))
+        wanted = Wanted(withdrawals, cut_offs)
+        return await self._ask(_Call(lambda _: wanted, actor, reason, request, now))
 
     async def answered(self, request: Idempotency, now: int) -> Withdrawn | None:
         """Return what was answered to a request."""
@@ -106,20 +92,8 @@ class SqlRevocations:
         now: int,
     ) -> Withdrawn:
         """Withdraw all that is selected; what it may refuse and return is the port's."""
-
-        def selected(connection: Connection) -> _Entries:
-            cut_off = _cut_off(connection, selection, now)
-            is_all = selection.cut_off is not None and not selection.is_recursive and within is None
-            others, places = [], set()
-            for row in () if is_all else selections.live(connection, selection, now):
-                places.add((row.org, row.app))
-                if not _falls_under(row, cut_off):
-                    others.append(Withdrawal(row.id, None, row.expires_at))
-            if within is not None and not places <= within:
-                raise SelectionChangedError("Something was minted meanwhile; look at it and try again.", 0.1)
-            return _Entries(others, [] if cut_off is None else [cut_off])
-
-        return await self._ask(_Call(selected, actor, reason, request, now))
+        wanted_in = partial(selected, selection=selection, within=within, now=now)
+        return await self._ask(_Call(wanted_in, actor, reason, request, now))
 
     async def _ask(self, call: _Call) -> Withdrawn:
         self._told(call.now)
@@ -235,7 +209,7 @@ class _Batch:
         earlier = _answered(connection, call.request, call.now, epoch)
         if earlier is not None:
             return earlier
-        wanted, revision = call.entries_in(connection), self._before.number + 1
+        wanted, revision = call.wanted_in(connection), self._before.number + 1
         stamp = withdrawals.Stamp(revision, call.now, call.actor.name, call.reason)
         entries = withdrawals.add(connection, wanted.withdrawals, stamp)
         for each in highest(wanted.cut_offs).values():
@@ -256,23 +230,6 @@ def _answered(connection: Connection, request: Idempotency | None, now: int, epo
         return None
     entries, number = map(int, earlier.split())
     return Withdrawn(entries, epoch, number)
-
-
-def _cut_off(connection: Connection, selection: Selection, now: int) -> CutOff | None:
-    if selection.cut_off is None:
-        return None
-    scope, name = selection.cut_off
-    # A server with a fast clock may have issued what is on record "later" than now.
-    until_ms = max(now * 1000, selections.newest_issue(connection, scope, name))
-    if selection.issued_before_ms is not None:
-        until_ms = min(until_ms, selection.issued_before_ms - 1)
-    return None if until_ms < 0 else CutOff(scope, name, until_ms)
-
-
-def _falls_under(row: Row[Any], cut_off: CutOff | None) -> bool:
-    if cut_off is None or cut_off.until_ms is None or row.created_at_ms > cut_off.until_ms:
-        return False
-    return bool(cut_off.name == (row.org if cut_off.scope is Scope.ORG else row.subject))
 
 
 def _read(connection: Connection, told: int) -> Reading:
