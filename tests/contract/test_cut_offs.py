@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import random
 from dataclasses import replace
@@ -104,6 +105,15 @@ async def test_only_what_is_higher_is_added_and_older_revisions_keep_theirs(port
     assert [set(each.cut_offs) for each in changes] == [{ACME, KEY}, {up_to(ACME, 2)}]
     assert list(await ports.revocations.cut_offs(1)) == [KEY, ACME]
     assert list(await ports.revocations.cut_offs(2)) == [KEY, up_to(ACME, 2)]
+
+
+async def test_calls_that_share_a_revision_raise_it_together(ports: Ports) -> None:
+    done = await asyncio.gather(*(cut_off(ports, up_to(ACME, each)) for each in range(5)))
+    assert [each.entries for each in done] == [1] * 5
+    changes = await ports.revocations.changes_after(0, 9)
+    assert [len(each.cut_offs) for each in changes] == [1] * len(changes)
+    assert changes[-1].cut_offs == (up_to(ACME, 4),)
+    assert [each.number for each in changes] == sorted({each.number for each in done})
 
 
 async def test_the_same_request_gives_the_answer_of_the_first_time(ports: Ports) -> None:

@@ -35,28 +35,42 @@ def live(connection: Connection, selection: Selection, now: int) -> Iterator[Row
 
     What is over is followed all the same: a token may outlive the session that minted it.
     """
-    found: set[str] = set()
-    level = _first_level(connection, selection)
-    while True:
-        newest: list[str] = []
-        for row in level:
-            if row.id in found:
-                continue
-            found.add(row.id)
-            newest.append(row.id)
-            is_over = row.expires_at is not None and row.expires_at <= now
-            if row.revoked_at is None and not row.is_cut_off and not is_over:
-                yield row
-        if not newest or not selection.is_recursive:
-            return
-        level = _minted_by(connection, newest)
+    return _followed(
+        connection, _first_level(connection, selection), now, is_recursive=selection.is_recursive
+    )
+
+
+def beyond_cut_off(connection: Connection, selection: Selection, now: int) -> Iterator[Row[Any]]:
+    """Yield what `live` does, but of a selection with a cut-off not its first level, which may be a million.
+
+    Of that, it yields what another one of it minted.
+    """
+    if selection.cut_off is None:
+        return live(connection, selection, now)
+    if not isinstance(selection.of, OfSubject):
+        return iter(())
+    own = TOKENS.alias("own")
+    ids = select(own.c.id).where(own.c.subject == selection.of.subject, own.c.lineage.is_(None))
+    if selection.issued_before_ms is not None:
+        ids = ids.where(own.c.created_at_ms < selection.issued_before_ms)
+    return _followed(connection, _rows(connection, TOKENS.c.minter_id.in_(ids)), now, is_recursive=True)
+
+
+def places_of(
+    connection: Connection, selection: Selection, now: int, beyond: Iterable[Row[Any]]
+) -> frozenset[tuple[str, str]]:
+    """Return org and app of what `live` yields; `beyond` is what `beyond_cut_off` yielded."""
+    found = {(row.org, row.app) for row in beyond}
+    if selection.cut_off is not None:
+        conditions = (_belongs(selection), *_bounds(connection, selection), _is_live(now))
+        first = select(TOKENS.c.org, TOKENS.c.app).where(TOKENS.c.lineage.is_(None), *conditions)
+        found.update((row.org, row.app) for row in connection.execute(first.distinct()))
+    return frozenset(found)
 
 
 def newest_live(connection: Connection, selection: Selection, now: int, most: int) -> list[str]:
     """Return the ids of the newest `most` that `live` yields of a selection that is not recursive."""
-    lasting = or_(TOKENS.c.expires_at.is_(None), TOKENS.c.expires_at > now)
-    is_live = and_(TOKENS.c.revoked_at.is_(None), lasting, ~cut_off_records.minted_is_cut_off())
-    living = _minted(_belongs(selection), *_bounds(connection, selection), is_live)
+    living = _minted(_belongs(selection), *_bounds(connection, selection), _is_live(now))
     newest_first = (TOKENS.c.created_at_ms.desc(), TOKENS.c.id.desc())
     return [row.id for row in connection.execute(living.order_by(*newest_first).limit(most))]
 
@@ -82,6 +96,30 @@ def newest_issue(connection: Connection, scope: Scope, name: str) -> int:
 def chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
     """Cut ids into what one statement takes."""
     return (ids[start : start + _CHUNK] for start in range(0, len(ids), _CHUNK))
+
+
+def _followed(
+    connection: Connection, level: Iterable[Row[Any]], now: int, *, is_recursive: bool
+) -> Iterator[Row[Any]]:
+    found: set[str] = set()
+    while True:
+        newest: list[str] = []
+        for row in level:
+            if row.id in found:
+                continue
+            found.add(row.id)
+            newest.append(row.id)
+            is_over = row.expires_at is not None and row.expires_at <= now
+            if row.revoked_at is None and not row.is_cut_off and not is_over:
+                yield row
+        if not newest or not is_recursive:
+            return
+        level = _minted_by(connection, newest)
+
+
+def _is_live(now: int) -> ColumnElement[bool]:
+    lasting = or_(TOKENS.c.expires_at.is_(None), TOKENS.c.expires_at > now)
+    return and_(TOKENS.c.revoked_at.is_(None), lasting, ~cut_off_records.minted_is_cut_off())
 
 
 def _first_level(connection: Connection, selection: Selection) -> Iterable[Row[Any]]:

@@ -107,7 +107,8 @@ class SqlTokens:
         """Return org and app of the live records of a selection."""
 
         def work(connection: Connection) -> frozenset[tuple[str, str]]:
-            return frozenset((row.org, row.app) for row in selections.live(connection, selection, now))
+            beyond = selections.beyond_cut_off(connection, selection, now)
+            return selections.places_of(connection, selection, now, beyond)
 
         return await self._database.read(work)
 

@@ -29,15 +29,11 @@ def selected(
     connection: Connection, selection: Selection, within: frozenset[tuple[str, str]] | None, now: int
 ) -> Wanted:
     """Return the cut-off of a selection, if it has one, and withdrawals of what does not fall under it."""
-    cut_off = _cut_off(connection, selection, now)
-    is_all = selection.cut_off is not None and not selection.is_recursive and within is None
-    others, places = [], set()
-    for row in () if is_all else selections.live(connection, selection, now):
-        places.add((row.org, row.app))
-        if not _falls_under(row, cut_off):
-            others.append(Withdrawal(row.id, None, row.expires_at))
-    if within is not None and not places <= within:
+    rows = list(selections.beyond_cut_off(connection, selection, now))
+    if within is not None and not selections.places_of(connection, selection, now, rows) <= within:
         raise SelectionChangedError("Something was minted meanwhile; look at it and try again.", 0.1)
+    cut_off = _cut_off(connection, selection, now)
+    others = [Withdrawal(row.id, None, row.expires_at) for row in rows if not _falls_under(row, cut_off)]
     return Wanted(others, [] if cut_off is None else [cut_off])
 
 
