@@ -55,20 +55,26 @@ REPLIES = {
 async def replying(reply: bytes) -> AsyncIterator[str]:
     """Reply the same to every command, and answer the greeting as Redis does."""
 
+    connections = set[asyncio.StreamWriter]()
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.add(writer)
         with contextlib.suppress(OSError, asyncio.IncompleteReadError, ValueError):
             while True:
                 words = [await _word(reader) for _ in range(int((await reader.readuntil(b"\n"))[1:]))]
                 is_greeting = words[0].upper() in {b"CLIENT", b"HELLO", b"SELECT"}
                 writer.write(b"+OK\r\n" if is_greeting else reply)
                 await writer.drain()
-        writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     try:
         yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:
         server.close()
+        for each in connections:
+            each.close()
+            with contextlib.suppress(OSError):
+                await each.wait_closed()
 
 
 async def _word(reader: asyncio.StreamReader) -> bytes:
