@@ -23,11 +23,13 @@ from almond_server.errors import StartError
 from almond_server.ports_in_use import check_free
 from almond_server.rpc.admin_servicer import AdminServicer
 from almond_server.rpc.health import Health
+from almond_server.rpc.revocation_servicer import RevocationServicer
 from almond_server.rpc.server import build
 from almond_server.rpc.servicer import TokenServicer
 from almond_server.service import needs
 from almond_server.service.attenuator import Attenuator
 from almond_server.service.callers import Callers
+from almond_server.service.change_log import ChangeLog
 from almond_server.service.follower import Follower, Signals
 from almond_server.service.key_ring import KeyRing
 from almond_server.service.limiter import Limiter
@@ -39,6 +41,7 @@ from almond_server.service.revoker import Revoker
 from almond_server.service.uses import Uses
 from almond_server.service.verifier import Verifier
 from almond_server.service.view import RevocationView
+from almond_server.service.watches import Watches
 from almond_server.settings import is_loopback
 
 if TYPE_CHECKING:
@@ -64,6 +67,7 @@ class App:
     follower: Follower
     relay: Relay
     uses: Uses
+    watches: Watches
     health: Health
     store: Store
     feed: RedisFeed
@@ -74,6 +78,7 @@ class App:
             tasks.create_task(self.follower.run())
             tasks.create_task(self.relay.run())
             tasks.create_task(self.uses.run())
+            tasks.create_task(self.watches.run())
 
     async def close(self) -> None:
         """Write what is not written yet, and let go of everything."""
@@ -97,18 +102,27 @@ async def compose(settings: Settings) -> App:
     keys = KeyRing(_unsealed(sealed, master), sealed[-1].key_id, view)
     health = Health()
     feed = RedisFeed(settings.redis_url, master_key.feed_key(master), reading.epoch)
+    changes = ChangeLog(view)
     follower = Follower(
         store.revocations,
         feed,
         view,
         clock,
         settings.poll_interval,
-        Signals(_health_follows(health), lambda: _write_down(settings.data_dir, view), health.set_feed),
+        Signals(
+            _health_follows(health),
+            lambda: _write_down(settings.data_dir, view),
+            health.set_feed,
+            changes.take,
+        ),
     )
     elected = election(settings.database, settings.data_dir, settings.poll_interval)
     relay = Relay(elected, store.revocations, feed, follower, clock, settings.poll_interval)
     uses = Uses(store.tokens)
     callers = Callers(keys, view, uses, clock, settings.leeway)
+    watches = Watches(
+        callers, changes, follower, store.revocations, store.tokens, view, clock, settings.max_staleness
+    )
     limiter = Limiter(settings.presented_per_minute, clock)
     policy = Policy(callers, store.policies, clock)
     servicer = TokenServicer(
@@ -120,8 +134,9 @@ async def compose(settings: Settings) -> App:
         follower,
         clock,
     )
-    server = build(servicer, AdminServicer(policy), health, _may_reflect(callers))
-    return App(server, follower, relay, uses, health, store, feed)
+    revocations = RevocationServicer(watches, reading.epoch)
+    server = build(servicer, AdminServicer(policy), revocations, health, _may_reflect(callers))
+    return App(server, follower, relay, uses, watches, health, store, feed)
 
 
 async def serve(settings: Settings, ready: Callable[[int], None]) -> None:
@@ -175,6 +190,7 @@ async def _stop(app: App, grace: float) -> None:
     log.info("server.draining", grace_seconds=grace)
     app.health.leave()
     await asyncio.sleep(_DRAIN_SECONDS)  # load balancers turn away before calls are refused
+    app.watches.leave()
     await app.server.stop(grace)
     log.info("server.stopped")
 

@@ -18,7 +18,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 KEPT_SECONDS: Final = 24 * 3600
 """How long an entry outlives its token's end, by the store's time."""
@@ -304,6 +304,10 @@ class Tokens(Protocol):
 
     async def page(self, listing: Listing, after: tuple[int, str] | None, limit: int) -> Sequence[Record]:
         """Return up to `limit` records, newest first, that come after (`created_at_ms`, id)."""
+        ...
+
+    async def home_orgs(self, token_ids: Sequence[str]) -> Mapping[str, str]:
+        """Return the home orgs of those tokens that have a record; empty is several orgs."""
         ...
 
 

@@ -33,7 +33,7 @@ from almond_server.ports import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from almond_server.ports import Actor, Idempotency, Listing, Record, SealedKey, Selection, Use
 
@@ -167,6 +167,12 @@ class MemoryTokens:
         found = [each for each in self._store.records.values() if _is_listed(each, listing)]
         found.sort(key=_place, reverse=True)
         return [each for each in found if after is None or _place(each) < after][:limit]
+
+    async def home_orgs(self, token_ids: Sequence[str]) -> Mapping[str, str]:
+        """Return the home orgs of tokens."""
+        await self._store.turn()
+        records = self._store.records
+        return {each: records[each].org for each in token_ids if each in records}
 
     def _refuse_withdrawn(self, token_id: str, branch_ids: tuple[bytes, ...]) -> None:
         lineage = {(token_id, branch_id) for branch_id in (None, *branch_ids)}

@@ -7,6 +7,7 @@ schema.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,11 +15,12 @@ import grpc
 import structlog
 from google.protobuf.message import DecodeError
 
+from almond_server.errors import WatcherTooSlowError
 from almond_server.rpc.call_of import call_of
 from almond_server.rpc.errors import TooLargeError, UnparsableError, fault_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
     from almond_server.service.call import Call
 
@@ -30,6 +32,11 @@ MAX_REQUEST_BYTES: Final = 64 * 1024
 MAX_BATCH_BYTES: Final = 2 * 1024 * 1024
 REFLECTION_PREFIX: Final = "/grpc.reflection."
 
+_PATIENCE_SECONDS: Final = 10.0
+"""Two heartbeats, where they are slowest."""
+
+_TOO_SLOW: Final = "This watcher did not read what it was sent; watch again from the last revision you got."
+
 _LIMITS: Final = {"/almond.v1.TokenService/BatchVerify": MAX_BATCH_BYTES}
 
 log = structlog.get_logger()
@@ -38,9 +45,15 @@ log = structlog.get_logger()
 class Edge(grpc.aio.ServerInterceptor):
     """Wraps each method's handler once, and remembers it."""
 
-    def __init__(self, may_reflect: Callable[[Call], None]) -> None:
-        """Take the check that raises unless an authorization may use reflection."""
+    def __init__(
+        self, may_reflect: Callable[[Call], None], patience_seconds: float = _PATIENCE_SECONDS
+    ) -> None:
+        """Take the check that raises unless an authorization may use reflection.
+
+        Who watches and does not read is dropped after `patience_seconds`.
+        """
         self._may_reflect = may_reflect
+        self._patience_seconds = patience_seconds
         self._wrapped: dict[str, Handler] = {}
 
     async def intercept_service(
@@ -57,7 +70,7 @@ class Edge(grpc.aio.ServerInterceptor):
         if handler.unary_unary is not None:
             wrapped = _bounded(handler, method)
         elif handler.unary_stream is not None:
-            wrapped = _watched(handler, method)
+            wrapped = _watched(handler, method, self._patience_seconds)
         elif method.startswith(REFLECTION_PREFIX):
             wrapped = _guarded(handler, method, self._may_reflect)
         else:
@@ -81,17 +94,31 @@ def _bounded(handler: Handler, method: str) -> Handler:
     return grpc.unary_unary_rpc_method_handler(call)
 
 
-def _watched(handler: Handler, method: str) -> Handler:
+def _watched(handler: Handler, method: str, patience_seconds: float) -> Handler:
     parse, serialize = handler.request_deserializer, handler.response_serializer
 
-    async def call(raw: bytes, context: Context) -> AsyncIterator[bytes]:
+    async def answers(raw: bytes, context: Context) -> AsyncGenerator[bytes, None]:
         try:
-            async for response in handler.unary_stream(_parsed(parse, raw, MAX_REQUEST_BYTES), context):
-                yield bytes(serialize(response))
+            given = handler.unary_stream(_parsed(parse, raw, MAX_REQUEST_BYTES), context)
+            async with contextlib.aclosing(given):
+                async for answer in given:
+                    yield answer if isinstance(answer, bytes) else bytes(serialize(answer))
         except (asyncio.CancelledError, grpc.aio.AbortError):
             raise
         except Exception as error:  # noqa: BLE001 - as above
             await _abort(error, method, context)
+
+    async def call(raw: bytes, context: Context) -> None:
+        # gRPC keeps one message on its way and waits for the reader's window before it is done with it.
+        async with contextlib.aclosing(answers(raw, context)) as told:
+            async for answer in told:
+                try:
+                    async with asyncio.timeout(patience_seconds):
+                        await context.write(answer)
+                except TimeoutError:
+                    # The status waits behind that message. While it does, the handler stays as it is, and the
+                    # call in the count of those that can be; keepalive ends it if the peer is dead.
+                    await _abort(WatcherTooSlowError(_TOO_SLOW), method, context)
 
     return grpc.unary_stream_rpc_method_handler(call)
 
