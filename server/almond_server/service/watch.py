@@ -91,18 +91,16 @@ class Watch:
 
     async def events(self, start: Revision | Begin) -> AsyncGenerator[Event, None]:
         """Yield what happens, on and on; raises as `Watches.watch`."""
-        view = self._from.view
+        self._check_leaving()
         await self._from.follower.look(self._arrived)
-        revision = view.revision
+        revision = self._from.view.revision
         if isinstance(start, Revision):
-            if not view.has_seen(start):
-                raise WrongRevisionError(
-                    "No revision of that number was given out; use one that Revoke, Verify or a watch told."
-                )
+            await self._must_be_known(start)
             revision = start
         self._place = Place(revision.number)
         self._check()
-        yield Started(revision, view.store_time, self._from.interval, self._from.max_staleness)
+        store_time = self._from.view.store_time
+        yield Started(revision, store_time, self._from.interval, self._from.max_staleness)
         if start is Begin.SNAPSHOT:
             async for page in self._snapshot(revision):
                 yield page
@@ -116,6 +114,16 @@ class Watch:
         """Let go of its timer."""
         if self._timer is not None:
             self._timer.cancel()
+
+    async def _must_be_known(self, revision: Revision) -> None:
+        if not self._from.view.has_seen(revision):
+            raise WrongRevisionError(
+                "No revision of that number was given out; use one that Revoke, Verify or a watch told."
+            )
+        if revision.number < self._from.changes.start:
+            async with self._from.reads:
+                if await self._from.revocations.mark_of(revision.number) is None:
+                    raise ChangesForgottenError(FORGOTTEN)
 
     async def _snapshot(self, revision: Revision) -> AsyncIterator[Page]:
         if cut_offs := self._cut_offs():
