@@ -168,6 +168,14 @@ class Follower:
             await (self._ask_store() if waited else self._move())
             waited = True
 
+    async def see(self, committed_at: float) -> None:
+        """Wait until the view has what was committed before a moment (monotonic seconds), however long.
+
+        One look for all who wait. Raises as `catch_up`.
+        """
+        while not self._view.was_read_since(committed_at):
+            await self._ask_store(None)
+
     async def look(self, asked_at: float) -> None:
         """Wait until a reading of the store begun at `asked_at` (monotonic seconds) or later proves the view.
 
@@ -219,13 +227,13 @@ class Follower:
             async with asyncio.timeout(_REVISION_WAIT_SECONDS):
                 await self._moved.wait()
 
-    async def _ask_store(self) -> None:
+    async def _ask_store(self, seconds: float | None = _STORE_WAIT_SECONDS) -> None:
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self.catch_up())
             # All who wait may have gone when it fails: that is nobody's loss, and no news for the log.
             self._asking.add_done_callback(lambda task: task.cancelled() or task.exception())
         try:
-            async with asyncio.timeout(_STORE_WAIT_SECONDS):
+            async with asyncio.timeout(seconds):
                 await asyncio.shield(self._asking)
         except TimeoutError:
             raise CannotKnowError("The store does not answer; try again or ask another server.") from None
