@@ -32,8 +32,8 @@ MAX_REQUEST_BYTES: Final = 64 * 1024
 MAX_BATCH_BYTES: Final = 2 * 1024 * 1024
 REFLECTION_PREFIX: Final = "/grpc.reflection."
 
-_PATIENCE_SECONDS: Final = 10.0
-"""Two heartbeats, where they are slowest."""
+PATIENCE_SECONDS: Final = 10.0
+"""How long one message of a stream may wait for its reader: two heartbeats, where they are slowest."""
 
 _TOO_SLOW: Final = "This watcher did not read what it was sent; watch again from the last revision you got."
 
@@ -45,15 +45,9 @@ log = structlog.get_logger()
 class Edge(grpc.aio.ServerInterceptor):
     """Wraps each method's handler once, and remembers it."""
 
-    def __init__(
-        self, may_reflect: Callable[[Call], None], patience_seconds: float = _PATIENCE_SECONDS
-    ) -> None:
-        """Take the check that raises unless an authorization may use reflection.
-
-        Who watches and does not read is dropped after `patience_seconds`.
-        """
+    def __init__(self, may_reflect: Callable[[Call], None]) -> None:
+        """Take the check that raises unless an authorization may use reflection."""
         self._may_reflect = may_reflect
-        self._patience_seconds = patience_seconds
         self._wrapped: dict[str, Handler] = {}
 
     async def intercept_service(
@@ -70,7 +64,7 @@ class Edge(grpc.aio.ServerInterceptor):
         if handler.unary_unary is not None:
             wrapped = _bounded(handler, method)
         elif handler.unary_stream is not None:
-            wrapped = _watched(handler, method, self._patience_seconds)
+            wrapped = _watched(handler, method)
         elif method.startswith(REFLECTION_PREFIX):
             wrapped = _guarded(handler, method, self._may_reflect)
         else:
@@ -94,7 +88,7 @@ def _bounded(handler: Handler, method: str) -> Handler:
     return grpc.unary_unary_rpc_method_handler(call)
 
 
-def _watched(handler: Handler, method: str, patience_seconds: float) -> Handler:
+def _watched(handler: Handler, method: str) -> Handler:
     parse, serialize = handler.request_deserializer, handler.response_serializer
 
     async def answers(raw: bytes, context: Context) -> AsyncGenerator[bytes, None]:
@@ -113,7 +107,7 @@ def _watched(handler: Handler, method: str, patience_seconds: float) -> Handler:
         async with contextlib.aclosing(answers(raw, context)) as told:
             async for answer in told:
                 try:
-                    async with asyncio.timeout(patience_seconds):
+                    async with asyncio.timeout(PATIENCE_SECONDS):
                         await context.write(answer)
                 except TimeoutError:
                     # The status waits behind that message. While it does, the handler stays as it is, and the
