@@ -2,8 +2,8 @@
 
     PYTHONPATH=tests .venv/bin/python tests/bench/watchers.py [WATCHERS [A_SECOND [SECONDS]]]
 
-Four processes besides Valkey: the server, two with half of the watchers each, every one on a connection of its
-own, and this one, which revokes. Each watcher checks that it gets every change, once and in order. Arrival
+Processes: the server, Valkey, one that revokes, and two with half of the watchers each, every one on a
+connection of its own. Each watcher checks that it gets every change, once and in order. Arrival
 counts from the acknowledgement of the Revoke, on the machine's one monotonic clock.
 """
 
@@ -221,7 +221,8 @@ def main() -> None:
         print(json.dumps(asyncio.run(revoke(words[0], admin, int(words[1]), int(words[2])))), flush=True)
     else:
         sizes = [int(each) for each in (role, *words)]
-        measure(*(sizes + [1000, 100, 20][len(sizes) :]), Console(width=120))
+        watchers, a_second, seconds = (sizes + [1000, 100, 20][len(sizes) :])[:3]
+        measure(watchers, a_second, seconds, Console(width=120))
 
 
 if __name__ == "__main__":
