@@ -21,7 +21,7 @@ from almond_server.service.watch_events import Begin, Page, Pulse, Started
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
-    from almond_server.ports import Clock, CutOff, Revocations, Withdrawal
+    from almond_server.ports import CutOff, Revocations, Withdrawal
     from almond_server.service.call import Call
     from almond_server.service.callers import Callers
     from almond_server.service.change_log import ChangeLog, Choice
@@ -46,7 +46,6 @@ class Sources:
     revocations: Revocations
     orgs: OrgFilter
     view: RevocationView
-    clock: Clock
     interval: float
     max_staleness: float
     is_leaving: bool = False
@@ -203,8 +202,7 @@ class Watch:
         proof = proof_of(self._from.view, self._from.changes) if self.org is None else self._from.orgs.proof
         if proof is None or not self._from.view.is_fresh:
             return None
-        age = self._from.clock.monotonic() - proof.read_at
-        return proof if age <= self._from.max_staleness and proof.read_at >= self._arrived else None
+        return proof if proof.read_at >= self._arrived else None
 
     def _check(self) -> None:
         self._from.callers.permit(self._call, needs.to_watch(self.org))

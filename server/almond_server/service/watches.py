@@ -71,7 +71,6 @@ class Watches:
             revocations,
             self._orgs,
             view,
-            clock,
             interval_of(max_staleness),
             max_staleness,
         )
