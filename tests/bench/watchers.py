@@ -29,7 +29,7 @@ from rich.table import Table
 
 from almond.v1 import revocation_service_pb2, token_service_pb2_grpc
 from almond.v1 import token_service_pb2 as pb
-from almond_client import AsyncClient
+from almond_client import AsyncClient, channel
 from almond_server.adapters.valkey_child import ValkeyChild
 from e2e.service import ServeProcess, run
 from support import bearer, deploy
@@ -69,6 +69,8 @@ class Watcher:
 async def watch(address: str, count: int) -> None:
     """Run `count` watchers; on standard input come the token, then the last revision; out go the arrivals."""
     admin = sys.stdin.readline().strip()
+    # Without it, all channels of a process share one connection.
+    channel.OPTIONS = (*channel.OPTIONS, ("grpc.use_local_subchannel_pool", 1))  # type: ignore[misc]
     watchers = [Watcher() for _ in range(count)]
     begin = asyncio.Semaphore(_AT_ONCE)
     tasks = [asyncio.create_task(each.run(address, admin, begin)) for each in watchers]
@@ -89,8 +91,8 @@ async def watch(address: str, count: int) -> None:
 
 async def revoke(address: str, admin: str, a_second: int, seconds: int) -> list[tuple[int, float, float]]:
     """Revoke at a steady rate; returns revision, time of acknowledgement and duration of each."""
-    async with grpc.aio.insecure_channel(address) as channel:
-        stub = token_service_pb2_grpc.TokenServiceStub(channel)
+    async with grpc.aio.insecure_channel(address) as line:
+        stub = token_service_pb2_grpc.TokenServiceStub(line)
         as_admin = bearer(admin)
         made = [
             (await stub.Mint(deploy("web"), metadata=as_admin)).record.id for _ in range(a_second * seconds)
