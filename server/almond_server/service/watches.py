@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 MAX_WATCHERS: Final = 5000
 _FULL_RETRY_SECONDS: Final = 5.0
 
-_ROUND_SECONDS: Final = 0.02
-_ROUND_SECONDS_EACH: Final = 0.0002
-"""So that the news of a busy store leaves time for other calls: they cost each watcher a message a round."""
+_PAUSE_SECONDS: Final = 0.02
+_PAUSE_FACTOR: Final = 2.0
+"""News cost a message a watcher and round: telling them takes a third of the time, and leaves it to calls."""
 
-_WOKEN_AT_ONCE: Final = 20
-"""So that other calls wait for a few milliseconds at most."""
+_WOKEN_AT_ONCE: Final = 4
+"""A turn of the loop: gRPC takes on a new call every other turn, so they have to be short."""
 
 
 def interval_of(max_staleness: float) -> float:
@@ -126,12 +126,14 @@ class Watches:
             moved.clear()
             if self._orgs.is_behind and any(each.org is not None for each in self._watches):
                 self._orgs.want()
+            began = asyncio.get_running_loop().time()
             behind = [each for each in self._watches if each.is_behind]
             for start in range(0, len(behind), _WOKEN_AT_ONCE):
                 for each in behind[start : start + _WOKEN_AT_ONCE]:
                     each.wake.set()
                 await asyncio.sleep(0)
-            await asyncio.sleep(max(_ROUND_SECONDS, _ROUND_SECONDS_EACH * len(behind)))
+            took = asyncio.get_running_loop().time() - began
+            await asyncio.sleep(max(_PAUSE_SECONDS, _PAUSE_FACTOR * took))
 
 
 def _check_org(org: str | None) -> None:
