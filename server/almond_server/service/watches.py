@@ -33,6 +33,7 @@ MAX_WATCHERS: Final = 5000
 _FULL_RETRY_SECONDS: Final = 5.0
 
 _PAUSE_SECONDS: Final = 0.02
+_LONGEST_PAUSE_SECONDS: Final = 0.3
 _PAUSE_FACTOR: Final = 2.0
 """News cost a message a watcher and round: telling them takes a third of the time, and leaves it to calls."""
 
@@ -133,7 +134,7 @@ class Watches:
                     each.wake.set()
                 await asyncio.sleep(0)
             took = asyncio.get_running_loop().time() - began
-            await asyncio.sleep(max(_PAUSE_SECONDS, _PAUSE_FACTOR * took))
+            await asyncio.sleep(min(max(_PAUSE_SECONDS, _PAUSE_FACTOR * took), _LONGEST_PAUSE_SECONDS))
 
 
 def _check_org(org: str | None) -> None:
