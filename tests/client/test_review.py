@@ -62,8 +62,8 @@ def test_nothing_is_permitted_where_nothing_is_said_to_be(
 
 
 def test_any_cluster_is_something_to_be_permitted() -> None:
-    given = [caveats.parse(each) for each in (["org", "acme", "r"], ["clusters", {"*": "r"}])]
-    assert lines(reviewed(*given)) == ["any cluster of feature litefs-cloud: read"]
+    written: list[Any] = [["org", "acme", "r"], ["clusters", {"*": "r"}]]
+    assert lines(reviewed(*map(caveats.parse, written))) == ["any cluster of feature litefs-cloud: read"]
 
 
 def lines(found: review.Review) -> list[str]:
