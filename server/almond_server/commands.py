@@ -46,8 +46,7 @@ _HELP: Final = {each.name: each.metadata["help"] for each in fields(Settings)}
 
 def _flag(name: str, **more: Any) -> Any:
     """Return the option of a setting, with the variable and the words that are its."""
-    text = _HELP[name]
-    return typer.Option(envvar=f"ALMOND_{name.upper()}", help=f"{text[0].upper()}{text[1:]}.", **more)
+    return typer.Option(envvar=f"ALMOND_{name.upper()}", help=_HELP[name], **more)
 
 
 def register(app: typer.Typer) -> None:
