@@ -14,9 +14,9 @@ from almond_client.cli import main
 from almond_server.adapters.feed_entry import Codec
 from almond_server.adapters.sql import tokens
 from almond_server.ports import Change
-from almond_server.service.follower import Follower
 from almond_server.service.relay import Relay
 from almond_server.service.view import RevocationView
+from almond_server.service.waiting import Waiting
 
 
 def _take_out_relay() -> None:
@@ -42,10 +42,10 @@ def _take_out_age_check() -> None:
 
 
 def _take_out_min_revision_check() -> None:
-    async def reach(self: Follower, *_: object) -> None:
+    async def reach(self: Waiting, *_: object) -> None:
         """Be content with what the view has."""
 
-    _replace(Follower, "reach", reach)
+    _replace(Waiting, "reach", reach)
     _replace(RevocationView, "must_have", lambda *_: None)
 
 
