@@ -189,7 +189,7 @@ class RevocationView:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of memory that the entries take, give or take a few in a hundred."""
+        """Bytes of what is kept of the entries, in O(1); the process needs up to a sixth more."""
         return self._withdrawn.nbytes
 
     def __len__(self) -> int:
