@@ -9,6 +9,7 @@ import psutil
 
 from almond_server.errors import StartError
 from almond_server.settings import host_and_port
+from almond_server.worker_socket import WORKER_MODULE
 
 
 def check_free(address: str, flag: str = "--address") -> None:
@@ -41,7 +42,15 @@ def _holder(port: int) -> str:
         )
         first = next(listening, None)
         if first is not None and first.pid is not None:
-            return f"process {first.pid} ({psutil.Process(first.pid).name()})"
+            return _named(psutil.Process(first.pid))
     except psutil.Error:
         pass
     return "another process, which this user may not see"
+
+
+def _named(process: psutil.Process) -> str:
+    """Name a process; of one of our workers, the parent: it would start another one."""
+    parent = process.parent()
+    if parent is not None and WORKER_MODULE in process.cmdline():
+        process = parent
+    return f"process {process.pid} ({process.name()})"

@@ -139,8 +139,10 @@ class Supervisor:
             log.info("worker.started", worker=action.number, pid=started.pid)
             return
         worker = next(each for each in self._workers if each.pid == action.pid)
-        log.warning("worker.dismissed", worker=action.number, pid=action.pid, why=action.why)
-        if action.why in {STALE, SILENT}:
+        is_trouble = action.why in {STALE, SILENT}
+        tell = log.warning if is_trouble else log.info
+        tell("worker.dismissed", worker=action.number, pid=action.pid, why=action.why)
+        if is_trouble:
             self._toll.replaced.inc()
         if action.deed == Deed.DRAIN:
             worker.drain()

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from almond_server import worker_socket
 from almond_server.health_row import HealthRow
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from almond_server.settings import Settings
-
-_MODULE: Final = "almond_server.worker"
 
 
 class WorkerProcess:
@@ -51,7 +49,7 @@ class WorkerProcess:
             # A fresh interpreter, and nothing forked: what gRPC holds does not survive that. -P, so that no
             # module of the working directory is taken for one of ours.
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", _MODULE, str(other.fileno())],
+                [sys.executable, "-P", "-m", worker_socket.WORKER_MODULE, str(other.fileno())],
                 stdin=subprocess.DEVNULL,
                 env=os.environ | environment,
                 pass_fds=[other.fileno()],

@@ -16,6 +16,9 @@ from typing import Final
 from almond_server.settings import Settings
 from almond_server.workforce import Knowledge, Report
 
+WORKER_MODULE: Final = "almond_server.worker"
+"""What a worker's process runs, and is known by."""
+
 MAX_BYTES: Final = 65_536
 
 

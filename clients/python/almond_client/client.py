@@ -24,7 +24,7 @@ from almond.v1 import (
 )
 from almond.v1 import token_service_pb2 as pb
 from almond_client.channel import open_channel
-from almond_client.errors import error_of
+from almond_client.errors import AlmondRpcError, error_of
 from almond_client.watch import Watch
 
 if TYPE_CHECKING:
@@ -188,8 +188,16 @@ class AsyncClient:
         response = await self._call(self._admin_stub.ListOrgPolicies, request, timeout_seconds)
         return list(response.policies)
 
-    def watch(self, request: revocation_service_pb2.WatchRevocationsRequest) -> Watch:
-        """Watch what is revoked: `async for event in client.watch(request)`. It has no deadline."""
+    def watch(
+        self,
+        request: revocation_service_pb2.WatchRevocationsRequest,
+        *,
+        on_break: Callable[[AlmondRpcError], None] | None = None,
+    ) -> Watch:
+        """Watch what is revoked: `async for event in client.watch(request)`. It has no deadline.
+
+        `on_break` hears of each break that it will go on after.
+        """
 
         def opened(
             request: revocation_service_pb2.WatchRevocationsRequest,
@@ -198,7 +206,7 @@ class AsyncClient:
         ]:
             return self._revocations_stub.WatchRevocations(request, metadata=self._metadata())
 
-        return Watch(opened, request)
+        return Watch(opened, request, on_break)
 
     @property
     def _revocations_stub(self) -> revocation_service_pb2_grpc.RevocationServiceAsyncStub:

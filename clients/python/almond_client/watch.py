@@ -48,9 +48,15 @@ class Watch:
     says how), `UnauthenticatedError`, `PermissionDeniedError`, `InvalidArgumentError`.
     """
 
-    def __init__(self, opened: Opened, request: pb.WatchRevocationsRequest) -> None:
-        """Take how to call, and where to begin."""
+    def __init__(
+        self,
+        opened: Opened,
+        request: pb.WatchRevocationsRequest,
+        on_break: Callable[[AlmondRpcError], None] | None = None,
+    ) -> None:
+        """Take how to call, where to begin, and who hears of each break that it will go on after."""
         self._opened = opened
+        self._on_break = on_break
         self._request = pb.WatchRevocationsRequest()
         self._request.CopyFrom(request)
         self._known_at = -math.inf
@@ -88,6 +94,8 @@ class Watch:
             except AlmondRpcError as error:
                 if not _will_pass(error):
                     raise
+                if self._on_break is not None:
+                    self._on_break(error)
                 least = error.retry_after or 0.0
             await asyncio.sleep(max(least, random.uniform(pause / 2, pause)))  # noqa: S311 - not a secret
             pause = min(2 * pause, _LONGEST_PAUSE)

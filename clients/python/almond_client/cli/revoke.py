@@ -64,8 +64,8 @@ def revoke(
         typer.Option(
             "--org",
             "-o",
-            help="Everything of an org that was issued until now; with --app, the app's org. Reads no"
-            " ALMOND_ORG.",
+            help="Everything of an org that was issued until now; goes alone, or with --app, and is then the"
+            " app's org. Reads no ALMOND_ORG.",
         ),
     ] = None,
     issued_before: Annotated[

@@ -51,6 +51,11 @@ def targets_of(
         by_app = pb.AppTarget(org=home, app=checked_id("--app", app), issued_before=before)
         wide.append(Target(f"app {app} of org {home}", pb.RevokeRequest(app=by_app), is_wide=True))
     elif org is not None:
+        if targets or wide:
+            raise Failure.usage(
+                "--org revokes everything of the org, and narrows nothing but --app",
+                "give it alone, or with --app; for two things, call twice",
+            )
         by_org = pb.OrgTarget(org=checked_id("--org", org), issued_before=before)
         wide.append(Target(f"org {org}", pb.RevokeRequest(org=by_org), is_wide=True))
     if before is not None and not wide:

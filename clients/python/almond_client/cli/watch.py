@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from almond_client.client import AsyncClient
+    from almond_client.errors import AlmondRpcError
 
 _SCOPES: Final = {
     pb.CUT_OFF_SCOPE_ORG: "org",
@@ -64,10 +65,22 @@ def watch(
 
 
 async def _print(client: AsyncClient, request: pb.WatchRevocationsRequest, *, as_json: bool) -> None:
-    async for event in client.watch(request):
+    is_broken = False
+
+    def broke(error: AlmondRpcError) -> None:
+        nonlocal is_broken
+        if not is_broken:  # quiet looks like "nothing is revoked"
+            screen.err().print(screen.clean(f"not watching, and trying again: {error}"))
+        is_broken = True
+
+    watch = client.watch(request, on_break=broke)
+    async for event in watch:
+        if isinstance(event, pb.WatchStarted) or is_broken:
+            screen.err().print(f"watching, after revision {screen.clean(watch.revision)}")
+        is_broken = False
         if isinstance(event, pb.WatchStarted):
-            screen.err().print(f"watching, after revision {screen.clean(event.revision)}")
-        elif isinstance(event, pb.SnapshotChunk | pb.RevocationChange):
+            continue
+        if isinstance(event, pb.SnapshotChunk | pb.RevocationChange):
             for each in _entries(event):
                 print(json.dumps(each) if as_json else _line(each), flush=True)
 
