@@ -9,7 +9,7 @@ from almond_core import chain, minting, wire
 from almond_core.decision import LIVE
 from almond_core.errors import FieldError
 from almond_core.model import RESERVED_ORG, token_id_bytes
-from almond_server.errors import RecordNotFoundError
+from almond_server.errors import RecordNotFoundError, SelectionChangedError
 from almond_server.ports import MintedBy, OfOrg, Selection, Withdrawal, record_id
 from almond_server.service import needs
 from almond_server.service.callers import actor_of
@@ -163,15 +163,15 @@ class Revoker:
         if isinstance(selection.of, MintedBy):
             minter = await self._record(call, selection.of.token_id)
             place = (minter.org, minter.app)
-        shown: Sequence[Record] = ()
         found: frozenset[tuple[str, str]] = frozenset()
-        if order.validate_only:
-            shown = await self._tokens.select(selection, now, most_told(selection))
-            found = frozenset((each.org, each.app) for each in shown)
-        elif selection.is_recursive:
+        if selection.is_recursive:
             found = await self._tokens.places(selection, now)
         caller = self._callers.permit(call, *needs_of(selection, found, place))
         if order.validate_only:
+            # Only now: reading thousands of records holds up the store's other readers.
+            shown = await self._tokens.select(selection, now, most_told(selection))
+            if selection.is_recursive and not {(each.org, each.app) for each in shown} <= found:
+                raise SelectionChangedError("Something was minted meanwhile; look at it and try again.", 0.1)
             own_id = caller.token.identity.token_id
             is_shown = any(each.token_id == own_id for each in shown)
             return Revoked(len(shown), None, shown, is_shown or would_cut_off(selection, caller.token))
