@@ -81,15 +81,18 @@ class _Answers:
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # Whoever does not read, or writes too slowly or too much, gets no answer and the end.
-        with contextlib.suppress(
-            OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError
-        ):
+        try:
             if not self._slots.locked():
                 async with self._slots, asyncio.timeout(_SECONDS):
                     head = await reader.readuntil(b"\r\n\r\n")
                     writer.write(await self._response(head))
                     await writer.drain()
-        writer.close()
+            writer.close()
+            async with asyncio.timeout(_SECONDS):
+                await writer.wait_closed()
+        except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            # Not `close`, which would wait for ever, and keep the file, until the last byte is taken.
+            writer.transport.abort()
 
     async def _response(self, head: bytes) -> bytes:
         method, _, rest = head.partition(b"\r\n")[0].partition(b" ")

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator
+from functools import partial
 
+import psutil
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 from structlog.testing import capture_logs
@@ -14,6 +17,7 @@ from almond_server import machine_port
 from almond_server.errors import StartError
 from almond_server.health_row import HealthRow
 from almond_server.workforce import Knowledge, Phase
+from support import eventually
 
 
 @pytest.fixture
@@ -79,6 +83,29 @@ async def test_the_seventeenth_at_a_time_is_turned_away(port: int) -> None:
     for _, writer in open_ones:
         writer.close()
     assert (await _asked(port, b"GET /live HTTP/1.1\r\n\r\n"))[9:12] == b"200"
+
+
+async def test_who_asks_and_does_not_read_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine_port, "_SECONDS", 0.3)
+    registry = CollectorRegistry()
+    Counter("almond_large", "x" * 12_000_000, registry=registry)  # more than the kernel takes on its way
+    async with machine_port.opened("127.0.0.1:0", list, registry) as port:
+        assert port is not None
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+            client.connect(("127.0.0.1", port))
+            client.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
+            ours = client.getsockname()
+            await eventually(partial(_peers_of, port), lambda peers: ours in peers)
+            await eventually(partial(_peers_of, port), lambda peers: ours not in peers)
+
+
+async def _peers_of(port: int) -> set[tuple[str, int]]:
+    return {
+        (each.raddr.ip, each.raddr.port)
+        for each in psutil.Process().net_connections("tcp")
+        if each.laddr.port == port and each.status == psutil.CONN_ESTABLISHED
+    }
 
 
 async def test_others_may_reach_it_is_a_warning_and_in_use_an_error(port: int) -> None:
