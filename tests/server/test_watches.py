@@ -290,3 +290,39 @@ async def test_many_changes_at_once_come_in_few_messages(server: Server) -> None
 @pytest.mark.parametrize(("bound", "interval"), [(0.1, 0.1), (5, 1), (60, 5)])
 def test_five_heartbeats_come_within_the_bound(bound: float, interval: float) -> None:
     assert interval_of(bound) == interval
+
+
+async def test_who_is_always_behind_is_told_how_new_that_is_and_looked_at(server: Server) -> None:
+    arrived, made_after = server.clock.monotonic(), {0: 0.0}
+
+    async def withdraw_one() -> None:
+        made_after[len(made_after)] = server.clock.monotonic() - arrived
+        await server.withdraw(f"t{len(made_after)}")
+
+    async def read_slowly(events: AsyncGenerator[Event, None]) -> list[Event]:
+        """Read on; while each event is on its way, there is another change."""
+        heard = []
+        for _ in range(12):
+            heard.append(await anext(events))
+            await withdraw_one()
+            server.clock.advance(0.1)
+            await asyncio.sleep(interval_of(MAX_STALENESS) / 2)
+        return heard
+
+    async with server.watching() as events:
+        await of(Pulse, events)
+        await withdraw_one()
+        number = pulses = 0
+        for each in await read_slowly(events):
+            if isinstance(each, Batch):
+                number = each.end.number
+            if isinstance(each, Pulse):
+                pulses += 1
+                assert each.revision.number == number
+                assert made_after[number] <= each.read_after <= made_after[number + 1]
+        assert number > 3
+        assert pulses > 1
+        caller = server.watches._callers.authenticate(server.admin)[0]
+        await server.withdraw(caller.token.identity.token_id)
+        with pytest.raises(UnauthenticatedError):
+            await read_slowly(events)

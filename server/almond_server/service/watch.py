@@ -72,6 +72,7 @@ class Watch:
         self._from = sources
         self._call = call
         self._arrived = arrived
+        self._checked_at = 0.0
         self._due = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._place = Place(sources.changes.head)
@@ -105,7 +106,6 @@ class Watch:
                 yield page
         async for missed in self._missed():
             yield missed
-        self._due = 0
         async for event in self._live():
             yield event
 
@@ -170,13 +170,15 @@ class Watch:
     async def _live(self) -> AsyncIterator[Batch | Pulse]:
         while True:
             self.wake.clear()
-            limit = self._limit
+            limit, proof = self._limit, self._proof()
             while self._place.number < limit:
                 self._check_place()
+                self._check_if_due()
                 yield self._step(self._from.batch(self._place, self.org, limit))
             self._check_place()
-            if self._is_due and not self.is_behind:
-                pulse = self._pulse()
+            if self._is_due:
+                # There may always be more, for who reads slowly. What was told then is as new as it was then.
+                pulse = self._pulse(proof if self.is_behind else self._proof())
                 self._rearm()
                 if pulse is not None:
                     yield pulse
@@ -187,10 +189,9 @@ class Watch:
         self._place = told.end
         return told
 
-    def _pulse(self) -> Pulse | None:
+    def _pulse(self, proof: Proof | None) -> Pulse | None:
         """Check the watcher's own token, and say how new what it was told is; None if nobody knows."""
-        proof = self._proof()
-        if proof is None:
+        if proof is None or not self._from.view.is_fresh:
             return None
         self._check()
         revision = Revision(self._from.view.revision.epoch, self._place.number)
@@ -203,6 +204,7 @@ class Watch:
         return proof if proof.read_at >= self._arrived else None
 
     def _check(self) -> None:
+        self._checked_at = asyncio.get_running_loop().time()
         self._from.callers.permit(self._call, needs.to_watch(self.org))
 
     def _check_place(self) -> None:
@@ -219,9 +221,8 @@ class Watch:
 
     def _check_if_due(self) -> None:
         self._check_leaving()
-        if self._is_due:
+        if asyncio.get_running_loop().time() >= self._checked_at + self._from.interval:
             self._check()
-            self._due = asyncio.get_running_loop().time() + self._from.interval
 
     def _rearm(self) -> None:
         # Those who came at once, as after a restart, are not all told at once for ever.
