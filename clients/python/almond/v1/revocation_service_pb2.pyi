@@ -396,14 +396,16 @@ class CutOff(_message.Message):
     """What it is about."""
     name_hash: _builtins.bytes
     """Of an org or a subject: the first 16 bytes of SHA-256 of `almond/v1/cut-off/org/ORG` or
-    `almond/v1/cut-off/subject/SUBJECT` in UTF-8, so that names are told only to those who know them.
+    `almond/v1/cut-off/subject/SUBJECT` in UTF-8, so that names are told only to those who know or guess them.
     The org acme: 70175992a5c4520d4aeed67ae5022e00. The subject user:ada: b15a5a4dd93ffb2704c094b821cbbb66.
     """
     key_id: _builtins.str
     """Of a key: its id."""
     @_builtins.property
     def until_time(self) -> _timestamp_pb2.Timestamp:
-        """The newest issue time that is cut off, in milliseconds: it compares `<=`. Absent (of a key): every token."""
+        """The newest issue time that is cut off, to the millisecond: it compares `<=` with the time in a token's id
+        (FORMAT.md). Absent (of a key, which no RPC makes yet): every token.
+        """
 
     def __init__(
         self,

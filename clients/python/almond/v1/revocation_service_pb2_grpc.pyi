@@ -39,8 +39,8 @@ class RevocationServiceStub:
     and a stream whose token may no more ends with the status that a new call would get.
 
     A stream that ends with UNAVAILABLE (the server goes, or has lost touch with its store) or
-    RESOURCE_EXHAUSTED (reason WATCHER_TOO_SLOW: the client read too slowly; TOO_MANY_WATCHERS) is resumed with
-    `after_revision`, on any server. FAILED_PRECONDITION means to begin anew: with reason REVISION_UNKNOWN the
+    RESOURCE_EXHAUSTED (reason WATCHER_TOO_SLOW: the client read too slowly; TOO_MANY_WATCHERS) or
+    CANCELLED (it met a server that ends), or just ends, is resumed with `after_revision`, on any server. FAILED_PRECONDITION means to begin anew: with reason REVISION_UNKNOWN the
     store is another one, or was restored, and what was heard of it is void; with REVISION_FORGOTTEN the
     changes since then are no more told apart, and a snapshot has them all.
 
@@ -61,8 +61,8 @@ class RevocationServiceAsyncStub(RevocationServiceStub):
     and a stream whose token may no more ends with the status that a new call would get.
 
     A stream that ends with UNAVAILABLE (the server goes, or has lost touch with its store) or
-    RESOURCE_EXHAUSTED (reason WATCHER_TOO_SLOW: the client read too slowly; TOO_MANY_WATCHERS) is resumed with
-    `after_revision`, on any server. FAILED_PRECONDITION means to begin anew: with reason REVISION_UNKNOWN the
+    RESOURCE_EXHAUSTED (reason WATCHER_TOO_SLOW: the client read too slowly; TOO_MANY_WATCHERS) or
+    CANCELLED (it met a server that ends), or just ends, is resumed with `after_revision`, on any server. FAILED_PRECONDITION means to begin anew: with reason REVISION_UNKNOWN the
     store is another one, or was restored, and what was heard of it is void; with REVISION_FORGOTTEN the
     changes since then are no more told apart, and a snapshot has them all.
 
@@ -86,8 +86,8 @@ class RevocationServiceServicer(metaclass=_abc_1.ABCMeta):
         and a stream whose token may no more ends with the status that a new call would get.
 
         A stream that ends with UNAVAILABLE (the server goes, or has lost touch with its store) or
-        RESOURCE_EXHAUSTED (reason WATCHER_TOO_SLOW: the client read too slowly; TOO_MANY_WATCHERS) is resumed with
-        `after_revision`, on any server. FAILED_PRECONDITION means to begin anew: with reason REVISION_UNKNOWN the
+        RESOURCE_EXHAUSTED (reason WATCHER_TOO_SLOW: the client read too slowly; TOO_MANY_WATCHERS) or
+        CANCELLED (it met a server that ends), or just ends, is resumed with `after_revision`, on any server. FAILED_PRECONDITION means to begin anew: with reason REVISION_UNKNOWN the
         store is another one, or was restored, and what was heard of it is void; with REVISION_FORGOTTEN the
         changes since then are no more told apart, and a snapshot has them all.
 

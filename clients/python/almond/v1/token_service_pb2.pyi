@@ -849,7 +849,7 @@ class ListTokensRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     org: _builtins.str
-    """The org. Required; `almond` for tokens of any org."""
+    """The org. Required; `almond` for tokens of several orgs or of any."""
     app: _builtins.str
     """Only tokens of this app."""
     show_all: _builtins.bool
