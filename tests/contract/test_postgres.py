@@ -157,11 +157,12 @@ async def test_no_more_sessions_than_the_pool_has(postgres: PostgresServer, post
     await asyncio.gather(
         *(store.tokens.add(record(), OPERATOR, None, NOW) for _ in range(40)),
         *(store.revocations.reading(NOW) for _ in range(40)),
+        *(store.tokens.get("t1") for _ in range(40)),
     )
     count = sql.SQL("SELECT count(*) FROM pg_stat_activity WHERE datname = {}").format(
         sql.Literal(postgres_url.rpartition("/")[2])
     )
-    assert postgres.execute(count) == [(5,)]
+    assert postgres.execute(count) == [(6,)]
     await store.close()
 
     async def sessions() -> list[tuple[Any, ...]]:

@@ -40,7 +40,7 @@ class Place(NamedTuple):
     told: int = 0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True)
 class Kept:
     """A change, with the home orgs of its tokens once somebody asked for them."""
 

@@ -83,12 +83,16 @@ class OrgFilter:
         head, proof = self._changes.head, self._prove()
         if head == self.limit:
             return
-        news = list(self._changes.after(self.limit, head))
+        await self.tell_homes(list(self._changes.after(self.limit, head)))
+        self.limit, self._proof = head, proof
+        self._changes.moved.set()  # for those who waited for this
+
+    async def tell_homes(self, several: Sequence[Kept]) -> None:
+        """See to it that the home orgs of changes are known; raises as `homes_of`."""
+        news = [kept for kept in several if kept.homes is None]
         homes = await self.homes_of([each.token_id for kept in news for each in kept.change.withdrawals])
         for kept in news:
             kept.homes = homes
-        self.limit, self._proof = head, proof
-        self._changes.moved.set()  # for those who waited for this
 
     async def homes_of(self, token_ids: Sequence[str]) -> dict[str, str]:
         """Ask for the home orgs of tokens; raises `CannotKnowError` if the store does not answer."""

@@ -9,6 +9,7 @@ import asyncio
 import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
+from weakref import WeakValueDictionary
 
 from almond_server.errors import CannotKnowError, ChangesForgottenError, DrainingError, WrongRevisionError
 from almond_server.ports import RevisionForgottenError
@@ -21,7 +22,7 @@ from almond_server.service.watch_events import Begin, Page, Pulse, Started
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
-    from almond_server.ports import Revocations, Withdrawal
+    from almond_server.ports import Change, Revocations, Withdrawal
     from almond_server.service.call import Call
     from almond_server.service.callers import Callers
     from almond_server.service.change_log import ChangeLog, Choice
@@ -51,6 +52,11 @@ class Sources:
     is_leaving: bool = False
     reads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_STORE_READS))
     _batches: dict[tuple[Place, str | None, int], Batch] = field(default_factory=dict)
+    _missed: WeakValueDictionary[int, Kept] = field(default_factory=WeakValueDictionary)
+
+    def shared(self, change: Change) -> Kept:
+        """Return what is kept of a change that was read from the store, as long as anybody keeps it."""
+        return self._missed.setdefault(change.number, Kept(change))
 
     def batch(self, place: Place, org: str | None, limit: int) -> Batch:
         """Return what is next after a place, up to revision `limit`; one value for all who are there."""
@@ -153,13 +159,18 @@ class Watch:
                 except RevisionForgottenError:
                     raise ChangesForgottenError(FORGOTTEN) from None
                 # The store may be ahead of the view, and nobody is told what this server does not know.
-                changes = [each for each in changes if each.number <= self._from.changes.head]
-                homes = await self._homes([each for change in changes for each in change.withdrawals])
-            if not changes:
+                # One of each for all who catch up, however large it is and however slowly they read.
+                missed = [
+                    self._from.shared(each) for each in changes if each.number <= self._from.changes.head
+                ]
+                del changes
+                if self.org is not None:
+                    await self._from.orgs.tell_homes(missed)
+            if not missed:
                 raise CannotKnowError("The store's revisions have a gap; an operator must look at it.")
-            while self._place.number < changes[-1].number:
+            while self._place.number < missed[-1].change.number:
                 self._check_if_due()
-                rest = [Kept(each, homes) for each in changes if each.number > self._place.number]
+                rest = [each for each in missed if each.change.number > self._place.number]
                 yield self._step(batch(rest, self._place, choice))
 
     async def _homes(self, entries: Sequence[Withdrawal]) -> dict[str, str]:

@@ -29,6 +29,7 @@ RV = TypeVar("RV")
 
 _WRITERS: Final = 3
 _READERS: Final = 2
+_LOOKERS: Final = 1
 _POOL_SECONDS: Final = 2.0
 _SILENCE_SECONDS: Final = 5.5  # a little above `statement_timeout`, which a server that lives keeps itself
 
@@ -66,7 +67,7 @@ class Postgres:
             url,
             _SESSION,
             poolclass=QueuePool,
-            pool_size=_WRITERS + _READERS,
+            pool_size=_WRITERS + _READERS + _LOOKERS,
             max_overflow=0,
             pool_timeout=_POOL_SECONDS,
             pool_pre_ping=True,
@@ -78,6 +79,7 @@ class Postgres:
         # Threads of their own: writes that wait for a lock must not keep the view from being read.
         self._writers = ThreadPoolExecutor(_WRITERS, "almond-store-write")
         self._readers = ThreadPoolExecutor(_READERS, "almond-store-read")
+        self._looker = ThreadPoolExecutor(_LOOKERS, "almond-store-look")
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in a transaction that is durable when this returns."""
@@ -87,9 +89,13 @@ class Postgres:
         """Run `work` on one consistent state of the database."""
         return await run(self._readers, partial(_transact, self._reading, work))
 
+    async def look(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` as `read` does, behind no `read`."""
+        return await run(self._looker, partial(_transact, self._reading, work))
+
     async def close(self) -> None:
         """Finish what has begun and close the sessions."""
-        for executor in (self._writers, self._readers):
+        for executor in (self._writers, self._readers, self._looker):
             await asyncio.to_thread(executor.shutdown)
         await asyncio.to_thread(self._writing.dispose)
 

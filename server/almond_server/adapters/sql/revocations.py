@@ -114,7 +114,7 @@ class SqlRevocations:
     async def reading(self, now: int) -> Reading:
         """Read epoch, newest revision and time of the store."""
         told = self._told(now)
-        reading, kept = await self._database.read(
+        reading, kept = await self._database.look(
             lambda connection: (_read(connection, told), connection.scalar(select(STORE.c.clock)) or 0)
         )
         if reading.store_time - kept >= _CLOCK_STEP_SECONDS:
@@ -127,11 +127,11 @@ class SqlRevocations:
 
     async def changes_after(self, number: int, limit: int) -> Sequence[Change]:
         """Return the changes after a revision, in order; raises `RevisionForgottenError`."""
-        return await self._database.read(lambda connection: changes.after(connection, number, limit))
+        return await self._database.look(lambda connection: changes.after(connection, number, limit))
 
     async def mark_of(self, number: int) -> bytes | None:
         """Return the mark of a revision."""
-        return await self._database.read(lambda connection: changes.mark_of(connection, number))
+        return await self._database.look(lambda connection: changes.mark_of(connection, number))
 
     async def withdrawals(self, number: int, after: Withdrawal | None, limit: int) -> Sequence[Withdrawal]:
         """Return a page of all entries up to a revision."""

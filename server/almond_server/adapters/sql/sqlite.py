@@ -45,7 +45,7 @@ _NETWORK_FILE_SYSTEMS: Final = frozenset({
 
 
 class Sqlite:
-    """Implements `database.Database`: writes on one connection and thread, reads on another.
+    """Implements `database.Database`: writes on one connection and thread, reads and looks on others.
 
     A write begins IMMEDIATE, so that it never fails half-way for a lock, and once begun it finishes even if
     the caller is cancelled. Every failure of the database becomes `StoreUnavailableError`.
@@ -57,7 +57,9 @@ class Sqlite:
         self._writing = _engine(path, _WRITE)
         self._reading = _engine(path, "BEGIN")
         self._writer = ThreadPoolExecutor(1, "almond-store-write")
+        self._looking = _engine(path, "BEGIN")
         self._reader = ThreadPoolExecutor(1, "almond-store-read")
+        self._looker = ThreadPoolExecutor(1, "almond-store-look")
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in a transaction that is durable when this returns."""
@@ -67,9 +69,17 @@ class Sqlite:
         """Run `work` on one consistent state of the database."""
         return await run(self._reader, partial(_transact, self._reading, work, self._file))
 
+    async def look(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` as `read` does, behind no `read`."""
+        return await run(self._looker, partial(_transact, self._looking, work, self._file))
+
     async def close(self) -> None:
         """Finish what has begun and close the file."""
-        for executor, engine in ((self._writer, self._writing), (self._reader, self._reading)):
+        for executor, engine in (
+            (self._writer, self._writing),
+            (self._reader, self._reading),
+            (self._looker, self._looking),
+        ):
             await asyncio.get_running_loop().run_in_executor(executor, engine.dispose)
             executor.shutdown()
 

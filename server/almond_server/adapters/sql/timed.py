@@ -45,6 +45,14 @@ class Timed:
         finally:
             self._observe(operation(work), perf_counter() - began)
 
+    async def look(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` as `read` does, behind no `read`."""
+        began = perf_counter()
+        try:
+            return await self._database.look(work)
+        finally:
+            self._observe(operation(work), perf_counter() - began)
+
     async def close(self) -> None:
         """Finish what has begun and let go of the database."""
         await self._database.close()
