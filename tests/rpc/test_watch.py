@@ -20,7 +20,7 @@ from almond_server.app import compose
 from almond_server.ports import Actor, CutOff, Scope, Withdrawal
 from almond_server.service import change_log, watch, watches
 from rpc.watching import NOW, SNAPSHOT, after, ids, now, number, numbers, refused, watching, withdraw
-from support import Almond, almond, bearer, org_wide, served, verifier
+from support import Almond, almond, bearer, eventually, org_wide, served, verifier
 
 Code = grpc.StatusCode
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -222,6 +222,26 @@ async def test_there_are_no_more_watchers_than_there_may_be(
         refusal = await refused(shared, NOW)
         assert (refusal.code, refusal.reason) == (Code.RESOURCE_EXHAUSTED, "TOO_MANY_WATCHERS")
         assert refusal.retry_ms
+
+
+async def test_nobody_alone_takes_all_the_places(shared: Almond, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = (await shared.mint(verifier())).token
+    mine = now(org="acme")
+    monkeypatch.setattr(watches, "MAX_OF_A_TOKEN", 1)
+    async with watching(shared, mine, gate):
+        refusal = await refused(shared, mine, gate)
+        assert (refusal.code, refusal.reason) == (Code.RESOURCE_EXHAUSTED, "TOO_MANY_WATCHERS")
+        async with watching(shared, mine, (await shared.mint(verifier())).token):
+            pass
+    await eventually(lambda: _begun(shared, mine, gate), bool)
+
+
+async def _begun(service: Almond, request: pb.WatchRevocationsRequest, caller: str) -> bool:
+    try:
+        async with watching(service, request, caller):
+            return True
+    except grpc.aio.AioRpcError:
+        return False
 
 
 async def test_watchers_that_come_at_once_share_looks_at_the_store(shared: Almond) -> None:

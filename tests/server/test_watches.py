@@ -202,6 +202,12 @@ async def test_a_watcher_of_an_org_is_told_of_its_own_cut_off_and_of_all_subject
         assert list(part.cut_offs) == cut_offs[1:]
 
 
+async def test_those_who_catch_up_share_what_was_read(server: Server) -> None:
+    kept = server.watches._sources.shared(Change(7, b"", b"", ()))
+    assert server.watches._sources.shared(Change(7, b"", b"", ())) is kept
+    assert server.watches._sources.shared(Change(8, b"", b"", ())) is not kept
+
+
 async def test_while_nobody_knows_home_orgs_only_watchers_of_orgs_hear_nothing_newer(server: Server) -> None:
     await server.minted("theirs", "other")
     async with server.watching(org="acme") as events, server.watching() as whole:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from almond_core.errors import FieldError
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from almond_server.service.watch_events import Begin, Event
 
 MAX_WATCHERS: Final = 5000
+MAX_OF_A_TOKEN: Final = 2000
+"""By tokens of one id, narrowed or not: nobody alone takes the places of all."""
+
 _FULL_RETRY_SECONDS: Final = 5.0
 
 _PAUSE_SECONDS: Final = 0.02
@@ -76,6 +80,7 @@ class Watches:
             max_staleness,
         )
         self._watches: dict[Watch, None] = {}
+        self._of_token = Counter[str]()
 
     def __len__(self) -> int:
         """Return how many there are, with those that are being dropped and have not gone yet."""
@@ -103,12 +108,17 @@ class Watches:
         """
         watch = Watch(self._sources, call, org, self._clock.monotonic())
         _check_org(org)
-        self._callers.permit(call, needs.to_watch(org))
+        token_id = self._callers.permit(call, needs.to_watch(org)).token.identity.token_id
         if len(self._watches) >= MAX_WATCHERS:
             raise TooManyWatchersError(
                 f"This server has {MAX_WATCHERS} watchers; ask another one.", _FULL_RETRY_SECONDS
             )
+        if self._of_token[token_id] >= MAX_OF_A_TOKEN:
+            raise TooManyWatchersError(
+                f"{MAX_OF_A_TOKEN} watch here with this token already; use several.", _FULL_RETRY_SECONDS
+            )
         self._watches[watch] = None
+        self._of_token[token_id] += 1
         if org is not None:
             self._orgs.want()
         try:
@@ -118,6 +128,7 @@ class Watches:
         finally:
             watch.close()
             del self._watches[watch]
+            self._of_token -= Counter([token_id])  # keeps none that are none
 
     async def _pass_on(self) -> None:
         """Wake those who have news: the first at once, and then no more often than there is time for."""
