@@ -15,7 +15,8 @@ import grpc
 from almond.v1 import caveat_pb2, decision_pb2
 from almond.v1 import token_service_pb2 as pb
 from faults.history import Asked, Held, History, Minted, number_of
-from faults.node import Node
+from faults.node import Node, Stub
+from faults.unguarded import PROCESS
 from faults.world import World
 from support import bearer, deploy, minter, on, read_refusal
 
@@ -62,19 +63,21 @@ class Clients:
                 tasks.create_task(self._keep_revoking(node))
             tasks.create_task(self._keep_racing())
 
-    async def ask(self, node: Node, token: Held, min_revision: str = "") -> Asked | None:
+    async def ask(
+        self, node: Node, token: Held, min_revision: str = "", stub: Stub | None = None
+    ) -> Asked | None:
         """Ask a server about a token; None if nobody could know."""
         request = pb.VerifyRequest(token=token.text, access=_ACCESS, min_revision=min_revision)
-        life, began = node.life, time.monotonic()
-        answer = await self._answer(
-            node.stub.Verify(request, metadata=self.world.as_admin, timeout=_PATIENCE_SECONDS)
-        )
+        began = time.monotonic()
+        call = (stub or node.stub).Verify(request, metadata=self.world.as_admin, timeout=_PATIENCE_SECONDS)
+        answer = await self._answer(call)
         if answer is None:
             return None
+        process = str((await call.trailing_metadata())[PROCESS])
         allowed = answer.outcome == decision_pb2.OUTCOME_ALLOWED
         reason = "" if allowed else ",".join(map(_reason, answer.denials)) or "NOTHING"
         number = number_of(min_revision)
-        asked = Asked(node.index, life, token, began, time.monotonic(), allowed, reason, number)
+        asked = Asked(node.index, process, token, began, time.monotonic(), allowed, reason, number)
         self.history.asked(asked)
         self.counts["yes" if allowed else "no"] += 1
         if allowed:

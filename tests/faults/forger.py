@@ -23,7 +23,6 @@ class Forger:
     def __init__(self, world: World, chance: random.Random) -> None:
         self._world = world
         self._chance = chance
-        self._client: Any = world.valkey.client
         self.targets = [token.token_id for token in world.live]
 
     async def run(self) -> None:
@@ -31,6 +30,10 @@ class Forger:
         while True:
             await asyncio.to_thread(self._forge)
             await asyncio.sleep(self._chance.uniform(0.005, 0.05))
+
+    @property
+    def _client(self) -> Any:
+        return self._world.valkey.client
 
     def _forge(self) -> None:
         tricks = (self._change, self._heartbeat, self._snapshot, self._replay)

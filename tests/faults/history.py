@@ -27,8 +27,8 @@ class Asked:
     """One Verify with its answer: a yes, a no because of a revocation, or a no for another `reason`."""
 
     node: int
-    life: int
-    """How often the node had been started."""
+    process: str
+    """Which of the node's processes answered."""
 
     token: Held
     began: float
@@ -69,7 +69,7 @@ class History:
 
     _revoked: dict[str, _Revoked] = field(default_factory=dict)
     _denied_first: dict[str, float] = field(default_factory=dict)
-    _denied_by: dict[tuple[str, int, int], float] = field(default_factory=dict)
+    _denied_by: dict[tuple[str, str], float] = field(default_factory=dict)
 
     def revoking(self, handle: str, at: float) -> None:
         """A revocation is about to be asked for."""
@@ -134,15 +134,15 @@ class History:
             self._blame(
                 f"a yes {asked.began - first:.3f} s after it was denied as revoked elsewhere: {asked}"
             )
-        here = self._denied_by.get((asked.token.name, asked.node, asked.life))
+        here = self._denied_by.get((asked.token.name, asked.process))
         if here is not None and asked.began > here:
-            self._blame(f"a yes of a server that had denied it as revoked: {asked}")
+            self._blame(f"a yes of a process that had denied it as revoked: {asked}")
 
     def _denied(self, asked: Asked) -> None:
         if not any(known.asked_at < asked.ended for known in self._known(asked.token)):
             self._blame(f"a live token denied as revoked: {asked}")
         self._denied_first.setdefault(asked.token.name, asked.ended)
-        self._denied_by.setdefault((asked.token.name, asked.node, asked.life), asked.ended)
+        self._denied_by.setdefault((asked.token.name, asked.process), asked.ended)
 
     def _known(self, token: Held) -> list[_Revoked]:
         return [self._revoked[handle] for handle in token.handles if handle in self._revoked]

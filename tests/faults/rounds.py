@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -15,7 +16,7 @@ from faults import injections
 from faults.clients import Clients
 from faults.history import Held, History
 from faults.injections import Injection
-from faults.node import Node
+from faults.node import Node, Stub
 from faults.world import MAX_STALENESS, World
 from support import deploy
 
@@ -24,6 +25,7 @@ _HEAL_SECONDS = 20.0
 _MOST_FAULTS = 3
 _KEEPERS = 3
 _BLIND_SHARE = 0.1
+_BLIND_AND_DEAF = 2
 
 
 class Rounds:
@@ -68,12 +70,12 @@ class Rounds:
     async def begin_anew(self) -> None:
         """Kill all servers at once: what they load then must be all that was acknowledged."""
         for node in self.world.nodes:
-            node.kill()
+            node.processes.kill()
         await self.must_be_well(len(self.clients.gone))
 
     async def must_be_well(self, most: int = 30) -> None:
         """Mend everything; every server must then answer and know what was revoked, and so must the feed."""
-        self.world.heal()
+        self.history.must(await self.world.heal(), "workers outlived their parent")
         deadline = time.monotonic() + _HEAL_SECONDS
         gone = [token for token in self.clients.gone if self.history.acknowledged(token)][-most:]
         await asyncio.gather(*(self._must_answer(node, gone, deadline) for node in self.world.nodes))
@@ -93,7 +95,9 @@ class Rounds:
     def _blinds(self, chance: random.Random) -> bool:
         if self._only:
             return BLIND_SERVER in self._only
-        return self.world.postgres is not None and chance.random() < _BLIND_SHARE
+        # Somebody else has to see both: the relay.
+        is_possible = self.world.postgres is not None and len(self.world.nodes) > _BLIND_AND_DEAF
+        return is_possible and chance.random() < _BLIND_SHARE
 
     async def _inject(self, injection: Injection, chance: random.Random) -> None:
         begins, lasts = chance.uniform(0.1, 0.6), chance.uniform(0.2, 1.5)
@@ -126,10 +130,17 @@ class Rounds:
 
     async def _must_answer(self, node: Node, gone: list[Held], deadline: float) -> None:
         newest = self.history.newest
-        for token in (self.world.live[0], *gone):
 
-            async def answered(token: Held = token) -> bool:
-                return await self.clients.ask(node, token, newest) is not None
+        async def is_whole() -> bool:
+            self.world.start(node)  # it may have ended by itself: more of its workers had died than it allows
+            return node.is_whole
+
+        if not await _by(deadline, is_whole):
+            self.history.must(False, f"server {node.index} is not whole again")
+        for token, stub in itertools.product((self.world.live[0], *gone), node.stubs):
+
+            async def answered(token: Held = token, stub: Stub = stub) -> bool:
+                return await self.clients.ask(node, token, newest, stub) is not None
 
             if not await _by(deadline, answered):
                 self.history.must(False, f"server {node.index} did not heal")
@@ -137,7 +148,7 @@ class Rounds:
 
     async def _feed_is_whole(self) -> bool:
         reading = await self._store.revocations.reading(0)
-        feed = RedisFeed(f"unix://{self.world.valkey.socket}", self.world.feed_key, reading.epoch)
+        feed = RedisFeed(self.world.valkey.url, self.world.feed_key, reading.epoch)
         try:
             tail = await feed.tail()
         except FeedUnavailableError:
