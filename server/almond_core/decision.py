@@ -38,10 +38,11 @@ class Withdrawn:
 class Revocations(Protocol):
     """What has been withdrawn, in memory."""
 
-    def standing(self, token: VerifiedToken) -> Literal[Standing.LIVE] | Withdrawn:
-        """Tell whether the token, or any generation of its lineage, has been withdrawn.
+    def standing(self, token: VerifiedToken, org: str | None) -> Literal[Standing.LIVE] | Withdrawn:
+        """Tell whether the token, or any generation of its lineage, has been withdrawn for accesses on `org`.
 
-        Raises, and never answers, while it cannot know. Never blocks.
+        Without an org: whether it has been withdrawn wherever it is used. Raises, and never answers, while it
+        cannot know. Never blocks.
         """
         ...
 
@@ -149,7 +150,7 @@ def _judge_text(
     except TokenError as error:
         return reject(error, index)
     clearance = clear(verified, access, circumstances)
-    return judge(clearance, revocations.standing(verified), index)
+    return judge(clearance, revocations.standing(verified, access.org), index)
 
 
 def reject(error: TokenError, token_index: int = 0) -> Rejected:

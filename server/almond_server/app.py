@@ -187,10 +187,10 @@ def _time_store(operation: str, seconds: float) -> None:
 
 
 def _write_down(data_dir: Path, view: RevocationView) -> None:
-    if not len(view):  # it has just started, and knows nothing that others do not
-        return
+    if not len(view) and not list(view.cut_offs()):
+        return  # it has just started, and knows nothing that others do not
     try:
-        path = unhealed.write(data_dir, view.revision, view.entries())
+        path = unhealed.write(data_dir, view.revision, view.entries(), view.cut_offs())
     except OSError as error:
         log.error("store.unhealed", why=str(error), advice="keep this server running: it alone knows")  # noqa: TRY400
     else:

@@ -106,6 +106,17 @@ class SelectionChangedError(CannotKnowError):
     reason = "SELECTION_CHANGED"
 
 
+class IssuedTooEarlyError(CannotKnowError):
+    """A token would be issued when all are withdrawn: not after `until_ms`, in unix milliseconds."""
+
+    reason = "ISSUED_TOO_EARLY"
+
+    def __init__(self, until_ms: int) -> None:
+        """Keep the time of the cut-off."""
+        super().__init__("What this token is for was revoked at this very moment; try again.", 0.1)
+        self.until_ms = until_ms
+
+
 class StartError(AlmondError):
     """The server cannot start; the message says what to do."""
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from almond_server.ports import Change, Reading, Withdrawal
+    from almond_server.ports import Change, CutOff, Reading, Withdrawal
 
 
 class FeedUnavailableError(Exception):
@@ -39,12 +39,20 @@ class Tail:
 
 
 @dataclass(frozen=True, slots=True)
+class Page:
+    """Some of what is withdrawn."""
+
+    withdrawals: Sequence[Withdrawal]
+    cut_offs: Sequence[CutOff] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """Every entry up to a revision. `pages` raises `FeedUnavailableError` where one is missing or forged."""
 
     number: int
     mark: bytes
-    pages: AsyncIterator[Sequence[Withdrawal]]
+    pages: AsyncIterator[Page]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +121,8 @@ class Feed(Protocol):
         """Return the newest snapshot; None if there is none, or it is not genuine."""
         ...
 
-    def recall(self) -> AsyncIterator[Sequence[Withdrawal]]:
-        """Yield all withdrawals that the feed has in snapshot and changes: what is genuine, gaps or not."""
+    def recall(self) -> AsyncIterator[Page]:
+        """Yield all entries that the feed has in snapshot and changes: what is genuine, gaps or not."""
         ...
 
     async def keep(self, snapshot: Snapshot) -> None:

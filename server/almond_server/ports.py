@@ -17,8 +17,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Protocol
 
+from almond_core.caveats.valid import END_OF_TIME
+from almond_core.model import RESERVED_ORG
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 KEPT_SECONDS: Final = 24 * 3600
 """How long an entry outlives its token's end, by the store's time."""
@@ -44,6 +47,18 @@ class Actor:
     token_id: str = ""
     key_id: str = ""
     branch_ids: tuple[bytes, ...] = ()
+    subject: str = ""
+    home_org: str = ""
+    issued_at_ms: int = 0
+    orgs: tuple[str, ...] = ()
+    """On which orgs it acts by this call: what it makes is for them."""
+
+    @property
+    def cut_off_orgs(self) -> frozenset[str]:
+        """The orgs whose cut-offs stop it: none of a token of the reserved org."""
+        if self.home_org == RESERVED_ORG:
+            return frozenset()
+        return frozenset({self.home_org, *self.orgs}) - {"", RESERVED_ORG}
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +177,20 @@ class Selection:
         """Whether what the selected tokens minted is selected with them."""
         return isinstance(self.of, MintedBy | OfSubject)
 
+    @property
+    def cut_off(self) -> tuple[Scope, str] | None:
+        """The scope and name of the cut-off that withdraws its first level; None where records do.
+
+        The reserved org's do: no org's cut-off is about its tokens.
+        """
+        match self.of:
+            case OfOrg(org) if org != RESERVED_ORG:
+                return Scope.ORG, org
+            case OfSubject(subject):
+                return Scope.SUBJECT, subject
+            case _:
+                return None
+
 
 @dataclass(frozen=True, slots=True)
 class Withdrawal:
@@ -192,6 +221,28 @@ class CutOff:
     name: str
     until_ms: int | None
     """Unix milliseconds; None, of a key alone, is every token made with it, whatever time it claims."""
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` for what no store holds."""
+        is_timed = self.until_ms is not None and 0 <= self.until_ms < END_OF_TIME * 1000
+        if not self.name or is_timed == (self.scope is Scope.KEY) or (self.until_ms is not None) != is_timed:
+            message = "a cut-off has a name; an org's or a subject's has a time, a key's has none"
+            raise ValueError(message)
+
+    def is_above(self, other: CutOff | None) -> bool:
+        """Tell whether it says more than another one of the same scope and name, or than none."""
+        if other is None or self.until_ms is None or other.until_ms is None:
+            return other is None
+        return self.until_ms > other.until_ms
+
+
+def highest(cut_offs: Iterable[CutOff]) -> dict[tuple[Scope, str], CutOff]:
+    """Return of each scope and name the cut-off that says most."""
+    found: dict[tuple[Scope, str], CutOff] = {}
+    for each in cut_offs:
+        if each.is_above(found.get((each.scope, each.name))):
+            found[each.scope, each.name] = each
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,15 +311,16 @@ class Listing:
 
 
 class Tokens(Protocol):
-    """The records of minted tokens."""
+    """The records of minted tokens. Those under a cut-off are read as revoked by it."""
 
     async def add(self, record: Record, actor: Actor, request: Idempotency | None, now: int) -> Record:
         """Record a token just made and return the record that stands.
 
-        In the same transaction, first: if anything of the actor's lineage (its token, or one of its branch
-        ids) has been withdrawn, raise `MinterWithdrawnError`. Then: if `request` was used by this method
-        within 24 h, return the record of that time (`RequestReusedError` if its fingerprint differs).
-        Audited as `token.minted`, target the token id.
+        In the same transaction, first: if anything of the actor's (its token, one of its branch ids, its key,
+        its subject or an org that it acts on) has been withdrawn, raise `MinterWithdrawnError`. Then: if
+        `request` was used by this method within 24 h, return the record of that time (`RequestReusedError` if
+        its fingerprint differs). Then: if the record falls under a cut-off of its subject, its org or an org
+        that the actor acts on, raise `IssuedTooEarlyError`. Audited as `token.minted`, target the token id.
         """
         ...
 
@@ -279,8 +331,8 @@ class Tokens(Protocol):
     async def add_derived(self, record: Record, actor: Actor, now: int) -> Record:
         """Record a derived token, under its nearest recorded ancestor, and return the record that stands.
 
-        In the same transaction, first: if anything of the actor's lineage or of the derived token's own has
-        been withdrawn, raise `MinterWithdrawnError`; if the token it derives from has no record,
+        In the same transaction, first: if anything of the actor's (as in `add`) or of the derived token's own
+        has been withdrawn, raise `MinterWithdrawnError`; if the token it derives from has no record,
         `RecordNotFoundError`; if that has `MAX_DERIVED` derived records, `TooManyDerivedError`. One that is
         recorded already is returned as it stands. `record.parent` is filled in. Audited as
         `token.registered`, target its id.
@@ -291,8 +343,15 @@ class Tokens(Protocol):
         """Return one record by its id, or None if there is none."""
         ...
 
-    async def select(self, selection: Selection, now: int) -> Sequence[Record]:
-        """Return the records of a selection that are neither revoked nor expired, newest first."""
+    async def select(self, selection: Selection, now: int, most: int | None = None) -> Sequence[Record]:
+        """Return the records of a selection that are neither revoked nor expired, newest first.
+
+        Only the newest `most`, unless None.
+        """
+        ...
+
+    async def places(self, selection: Selection, now: int) -> frozenset[tuple[str, str]]:
+        """Return (org, app) of all records that `select` would return."""
         ...
 
     async def note_uses(self, uses: Sequence[Use]) -> None:
@@ -317,6 +376,7 @@ class Revocations(Protocol):
         reason: str,
         request: Idempotency | None,
         now: int,
+        cut_offs: Sequence[CutOff] = (),
     ) -> Withdrawn:
         """Withdraw, durably, under one new revision.
 
@@ -325,6 +385,10 @@ class Revocations(Protocol):
         of what was derived from it, get their `revoked_*` filled, once. If `request` was used by this method
         within 24 h, the answer of that time is returned (`RequestReusedError` if its fingerprint differs).
         Audited as `token.revoked`, target the token id (and `/branch` in hex), detail the reason.
+
+        A cut-off that is not above the standing one of its scope and name is not added. Audited as
+        `org.cut_off` or `subject.cut_off`, detail `until TIME: REASON`, or as `key.withdrawn`, detail the
+        reason; target the name.
         """
         ...
 
@@ -343,8 +407,10 @@ class Revocations(Protocol):
     ) -> Withdrawn:
         """Withdraw whole all that `Tokens.select` returns at the time of this very transaction.
 
-        A request answered before comes first. If a record's (org, app) is not `within` (None: no bound),
-        raise `SelectionChangedError`. Otherwise as `withdraw`.
+        Where the selection has a cut-off, that is added, and stands for all tokens under it: until `now`, or
+        the newest issue time on record if that is later, but below the selection's `issued_before_ms`. Of an
+        org, it is all that is added. A request answered before comes first. If a record's (org, app) is not
+        `within` (None: no bound), raise `SelectionChangedError`. Otherwise as `withdraw`.
         """
         ...
 
@@ -373,6 +439,10 @@ class Revocations(Protocol):
         """
         ...
 
+    async def cut_offs(self, number: int) -> Sequence[CutOff]:
+        """Return the highest cut-off of each scope and name, of those up to revision `number`."""
+        ...
+
     async def begin_epoch(self, actor: Actor, now: int) -> Reading:
         """Begin a new epoch, in which no revision of before means anything; numbers go on.
 
@@ -387,7 +457,8 @@ class Revocations(Protocol):
         """Forget, at most `limit` of each, what nobody needs; returns how much that was.
 
         Entries whose tokens ended over `KEPT_SECONDS` ago, and revisions given out over `LINKED_SECONDS`
-        ago, by the store's time; never the newest revision.
+        ago, by the store's time; never the newest revision. With the revision that raised a cut-off, the one
+        that stood before; never the highest one.
         """
         ...
 

@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from almond_core.errors import FieldError
-from almond_server import places, unhealed
+from almond_server import cut_off_words, places, unhealed
 from almond_server.adapters import master_key
 from almond_server.adapters.clock import SystemClock
 from almond_server.adapters.redis_feed import RedisFeed, epochs
 from almond_server.adapters.sql import sqlite
 from almond_server.adapters.sql.store import open_store
 from almond_server.errors import StartError
-from almond_server.fan_out import FeedUnavailableError
-from almond_server.ports import KEPT_SECONDS, Actor
+from almond_server.fan_out import FeedUnavailableError, Page
+from almond_server.ports import KEPT_SECONDS, Actor, highest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
@@ -59,8 +59,8 @@ async def heal(data_dir: Path, location: Location, files: Sequence[Path]) -> Rec
     read = {path: unhealed.read(path) for path in given}
     async with _opened(location) as store:
         done = Recovered()
-        for path, withdrawals in read.items():
-            done.entries[path.name] = await _put_back(store, withdrawals, f"healed from {path.name}")
+        for path, page in read.items():
+            done.entries[path.name] = await _put_back(store, page, f"healed from {path.name}")
         done.epoch = await _epoch(store, is_new=any(done.entries.values()))
     for path in given:
         unhealed.done(path)
@@ -76,15 +76,16 @@ async def restored(
     ahead of the time. `redis_url` None is for a Redis that is lost too. Raises `StartError` if one of them
     cannot be read; then the epoch is what it was.
     """
-    rows = [] if audit is None else _audit_rows(audit)
+    rows = Page(()) if audit is None else _audit_export(audit)
     master = master_key.read(places.master_key(data_dir))
     async with _opened(location) as store:
         done = Recovered()
         if redis_url is not None:
             done.entries["Redis"] = await _from_redis(store, redis_url, master_key.feed_key(master))
         if audit is not None:
-            withdrawals = [await _with_its_end(store, each) for each in rows]
-            done.entries[audit.name] = await _put_back(store, withdrawals, f"restored from {audit.name}")
+            ended = [await _with_its_end(store, each) for each in rows.withdrawals]
+            page = Page(ended, rows.cut_offs)
+            done.entries[audit.name] = await _put_back(store, page, f"restored from {audit.name}")
         done.entries["its own audit log"] = await _from_audit(store)
         done.epoch = await _epoch(store, is_new=True)
         return done
@@ -108,11 +109,13 @@ async def _opened(location: Location) -> AsyncIterator[Store]:
         await store.close()
 
 
-async def _put_back(store: Store, withdrawals: Sequence[Withdrawal], reason: str) -> int:
+async def _put_back(store: Store, page: Page, reason: str) -> int:
     entries, now = 0, SystemClock().now_ms() // 1000
-    for first in range(0, len(withdrawals), _BATCH):
-        some = withdrawals[first : first + _BATCH]
-        done = await store.revocations.withdraw(some, _OPERATOR, reason, None, now)
+    for first in range(0, max(len(page.withdrawals), len(page.cut_offs)), _BATCH):
+        some = slice(first, first + _BATCH)
+        done = await store.revocations.withdraw(
+            page.withdrawals[some], _OPERATOR, reason, None, now, page.cut_offs[some]
+        )
         entries += done.entries
     return entries
 
@@ -122,8 +125,8 @@ async def _from_redis(store: Store, redis_url: str, feed_key: bytes) -> int:
     try:
         for epoch in await epochs(redis_url):  # the backup may be older than the newest epoch
             feed = RedisFeed(redis_url, feed_key, epoch)
-            async for withdrawals in feed.recall():
-                entries += await _put_back(store, withdrawals, "restored from Redis")
+            async for page in feed.recall():
+                entries += await _put_back(store, page, "restored from Redis")
             await feed.close()
     except FeedUnavailableError as error:
         raise StartError(
@@ -138,11 +141,11 @@ async def _from_audit(store: Store) -> int:
     entries, newest, oldest = 0, 0, SystemClock().now_ms() // 1000 - KEPT_SECONDS
     while rows := await store.audit.page(newest, _BATCH):
         newest = rows[-1][0]
-        targets = [row.target.partition("/") for _, row in rows if row.action == "token.revoked"]
-        known = [unhealed.withdrawal(token_id, branch, None) for token_id, _, branch in targets]
-        ended = [await _with_its_end(store, each) for each in known]
+        known = _told([(row.action, row.target, row.detail) for _, row in rows])
+        ended = [await _with_its_end(store, each) for each in known.withdrawals]
         lasting = [each for each in ended if each.ends_at is None or each.ends_at > oldest]
-        entries += await _put_back(store, lasting, "restored from the audit log")
+        page = Page(lasting, known.cut_offs)
+        entries += await _put_back(store, page, "restored from the audit log")
     return entries
 
 
@@ -158,10 +161,19 @@ async def _with_its_end(store: Store, withdrawal: Withdrawal) -> Withdrawal:
     return replace(withdrawal, ends_at=None if record is None else record.expires_at)
 
 
-def _audit_rows(path: Path) -> list[Withdrawal]:
+def _told(rows: Sequence[tuple[str, str, str]]) -> Page:
+    """Read action, target and detail of audit rows; raises as `unhealed.withdrawal`."""
+    targets = [target.partition("/") for action, target, _ in rows if action == "token.revoked"]
+    cut_offs = [cut_off_words.read(*row) for row in rows]
+    return Page(
+        [unhealed.withdrawal(token_id, branch, None) for token_id, _, branch in targets],
+        list(highest(each for each in cut_offs if each is not None).values()),
+    )
+
+
+def _audit_export(path: Path) -> Page:
     try:
         rows: Iterable[dict[str, str]] = map(json.loads, path.read_text().splitlines())
-        targets = [row["target"].partition("/") for row in rows if row["action"] == "token.revoked"]
-        return [unhealed.withdrawal(token_id, branch, None) for token_id, _, branch in targets]
+        return _told([(row["action"], row["target"], row["detail"]) for row in rows])
     except (OSError, ValueError, TypeError, KeyError, AttributeError, FieldError):
         raise StartError(f"{path} is not what `almond audit export` writes.") from None

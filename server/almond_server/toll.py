@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, disable_created_metrics
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+# As the workers do (`metrics`, which is not for a parent).
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Toll:

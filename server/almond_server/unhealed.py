@@ -1,20 +1,23 @@
 """What a server knew when its store lost it: a file in its data directory, until somebody heals the store.
 
-The first line says of which epoch and revision it is; each other line is a withdrawal. No secret is in it.
+The first line says of which epoch and revision it is; each other line is a withdrawal or a cut-off. No secret
+is in it.
 """
 
 from __future__ import annotations
 
 import json
 import secrets
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from almond_core.crypto import BRANCH_ID_BYTES
 from almond_core.errors import FieldError
-from almond_core.model import token_id_bytes
+from almond_core.model import checked_id, token_id_bytes
 from almond_server.errors import StartError
-from almond_server.ports import Withdrawal
+from almond_server.fan_out import Page
+from almond_server.ports import CutOff, Scope, Withdrawal
 from almond_server.secret_file import write_secret
 
 if TYPE_CHECKING:
@@ -25,12 +28,15 @@ if TYPE_CHECKING:
 _PATTERN: Final = "unhealed-*.jsonl"
 
 
-def write(data_dir: Path, revision: Revision, withdrawals: Iterable[Withdrawal]) -> Path:
+def write(
+    data_dir: Path, revision: Revision, withdrawals: Iterable[Withdrawal], cut_offs: Iterable[CutOff] = ()
+) -> Path:
     """Write down what is withdrawn as of a revision; returns where."""
     # Workers on one directory write at the same revision, and one may know more than another.
     serial = secrets.token_hex(4)
     path = data_dir / f"unhealed-{revision.epoch}-{revision.number}-{serial}.jsonl"
     lines = [json.dumps({"epoch": revision.epoch, "number": revision.number})]
+    lines += [json.dumps(asdict(each)) for each in cut_offs]
     for each in withdrawals:
         branch = None if each.branch_id is None else each.branch_id.hex()
         lines.append(json.dumps([each.token_id, branch, each.ends_at]))
@@ -38,13 +44,16 @@ def write(data_dir: Path, revision: Revision, withdrawals: Iterable[Withdrawal])
     return path
 
 
-def read(path: Path) -> list[Withdrawal]:
+def read(path: Path) -> Page:
     """Read what `write` wrote; raises `StartError` if it is something else."""
     try:
         head, *lines = path.read_text().splitlines()
         _ = json.loads(head)["epoch"]
         rows = [json.loads(line) for line in lines]
-        return [withdrawal(*row) for row in rows]
+        return Page(
+            [withdrawal(*row) for row in rows if isinstance(row, list)],
+            [_cut_off(**row) for row in rows if not isinstance(row, list)],
+        )
     except (OSError, ValueError, TypeError, KeyError, FieldError):
         raise StartError(f"{path} is not a file that a server wrote for `almond store heal`.") from None
 
@@ -62,6 +71,12 @@ def withdrawal(token_id: Any, branch: Any, ends_at: Any) -> Withdrawal:
     if ends_at is not None and type(ends_at) is not int:
         raise TypeError
     return Withdrawal(token_id, branch_id, ends_at)
+
+
+def _cut_off(scope: Any, name: Any, until_ms: Any) -> CutOff:
+    if type(name) is not str or type(until_ms) not in {int, type(None)}:
+        raise TypeError
+    return CutOff(Scope(scope), checked_id("name", name), until_ms)
 
 
 def pending(data_dir: Path) -> list[Path]:

@@ -21,7 +21,7 @@ from almond_server.adapters.clock import SystemClock
 from almond_server.adapters.memory import MemoryStore
 from almond_server.adapters.memory_revocations import MemoryRevocations
 from almond_server.adapters.redis_feed import RedisFeed
-from almond_server.fan_out import Snapshot
+from almond_server.fan_out import Page, Snapshot
 from almond_server.ports import KEPT_SECONDS, Change, Reading, Withdrawal
 from almond_server.service import loader
 from almond_server.service.key_ring import KeyRing
@@ -154,10 +154,10 @@ def verifying(views: Sequence[RevocationView]) -> list[float]:
     return [min(each) for each in times]
 
 
-async def pages(view: RevocationView) -> AsyncIterator[Sequence[Withdrawal]]:
+async def pages(view: RevocationView) -> AsyncIterator[Page]:
     entries = view.entries()
     while page := list(itertools.islice(entries, PAGE)):
-        yield page
+        yield Page(page)
 
 
 async def growth(size: int, url: str) -> dict[str, Any]:

@@ -237,7 +237,7 @@ def test_what_belongs_to_something_is_revoked_if_nobody_need_be_asked(
     (call,) = service.calls
     assert call.request.WhichOneof("target") == target
     assert getattr(call.request, target) == value
-    assert ran.stdout.endswith("3 tokens revoked, at revision e.7\n")
+    assert ran.stdout.endswith("revoked, by 3 entries, at revision e.7\n")
     assert "your own token was among them" in ran.stderr
 
 

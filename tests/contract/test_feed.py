@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from almond_server.adapters.memory_feed import MemoryFeed
 from almond_server.adapters.redis_feed import RedisFeed
-from almond_server.fan_out import FeedUnavailableError, Snapshot, Tail
-from almond_server.ports import Withdrawal
+from almond_server.fan_out import FeedUnavailableError, Page, Snapshot, Tail
+from almond_server.ports import Change, CutOff, Scope, Withdrawal
 from contract.feeds import EPOCH, KEY, NONCE, Feeds, Listener, beat, change, mark
 from contract.samples import part, whole
 from support import eventually
@@ -155,16 +156,16 @@ async def test_heartbeats_name_those_who_asked_once(feeds: Feeds) -> None:
             assert heard == beat(3, NONCE, NONCE[::-1])
 
 
-async def pages_of(*pages: Sequence[Withdrawal]) -> AsyncIterator[Sequence[Withdrawal]]:
+async def pages_of(*pages: Sequence[Withdrawal]) -> AsyncIterator[Page]:
     for page in pages:
-        yield page
+        yield Page(page)
 
 
 async def kept(feeds: Feeds) -> tuple[int, bytes, list[Withdrawal]] | None:
     found = await feeds.mine.snapshot()
     if found is None:
         return None
-    return found.number, found.mark, [entry async for page in found.pages for entry in page]
+    return found.number, found.mark, [entry async for page in found.pages for entry in page.withdrawals]
 
 
 async def test_the_newest_snapshot_is_kept_whole(feeds: Feeds) -> None:
@@ -184,7 +185,29 @@ async def test_a_snapshot_can_be_read_to_its_end_while_another_takes_its_place(f
     assert found is not None
     first = await anext(aiter(found.pages))
     await feeds.theirs.keep(Snapshot(9, mark(9), pages_of([whole("c")])))
-    assert [*first, *[entry async for page in found.pages for entry in page]] == [whole("a"), whole("b")]
+    rest = [entry async for page in found.pages for entry in page.withdrawals]
+    assert [*first.withdrawals, *rest] == [whole("a"), whole("b")]
+
+
+async def test_cut_offs_travel_with_changes_and_snapshots(feeds: Feeds) -> None:
+    cut_offs = tuple(CutOff(Scope.SUBJECT, f"user:{each}", each) for each in range(2001))
+    raised = replace(change(1), cut_offs=(CutOff(Scope.ORG, "acme", 7), CutOff(Scope.KEY, "k1", None)))
+    large = Change(2, mark(2), mark(1), (whole("a"),), cut_offs)
+    async with Listener(feeds.mine) as listener:
+        for each in (raised, large):
+            assert await feeds.theirs.append(each)
+            assert await listener.next() == each
+    await feeds.theirs.keep(Snapshot(2, mark(2), cut_off_pages(cut_offs)))
+    found = await feeds.mine.snapshot()
+    assert found is not None
+    assert [each async for page in found.pages for each in page.cut_offs] == list(cut_offs)
+    recalled = [each async for page in feeds.mine.recall() for each in page.cut_offs]
+    assert set(recalled) == {*cut_offs, *raised.cut_offs}
+
+
+async def cut_off_pages(cut_offs: Sequence[CutOff]) -> AsyncIterator[Page]:
+    yield Page((), cut_offs[:2000])
+    yield Page([whole("a")], cut_offs[2000:])
 
 
 async def test_the_memory_feed_can_be_cut_and_mended() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from almond_server.adapters.redis_feed import RedisFeed, epochs
-from almond_server.fan_out import FeedUnavailableError, Snapshot
+from almond_server.fan_out import FeedUnavailableError, Page, Snapshot
 from contract.feeds import EPOCH, KEY, Listener, change, mark
 from contract.samples import whole
 from redis_clusters import SLOT, Cluster, clustered, has_slot, is_well
@@ -17,10 +17,9 @@ from redis_servers import RedisServer, free_port, until
 from support import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from almond_server.ports import Withdrawal
 
 _FINDING_SECONDS = 2.5
 _NOTICING_SECONDS = 2.5
@@ -54,8 +53,8 @@ def hand_over(cluster: Cluster, target: RedisServer) -> None:
 
 
 async def test_all_keys_are_at_the_one_node_that_has_their_slot(cluster: Cluster, feed: RedisFeed) -> None:
-    async def page() -> AsyncIterator[Sequence[Withdrawal]]:
-        yield [whole("a")]
+    async def page() -> AsyncIterator[Page]:
+        yield Page([whole("a")])
 
     await feed.append(change(1))
     await feed.keep(Snapshot(1, mark(1), page()))

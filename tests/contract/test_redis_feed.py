@@ -17,7 +17,7 @@ from almond_server.adapters import redis_feed
 from almond_server.adapters.feed_entry import Codec, Head, Part
 from almond_server.adapters.redis_feed import RedisFeed, epochs
 from almond_server.errors import StartError
-from almond_server.fan_out import FeedGarbledError, FeedUnavailableError, Snapshot, Tail
+from almond_server.fan_out import FeedGarbledError, FeedUnavailableError, Page, Snapshot, Tail
 from almond_server.ports import Change
 from contract.feeds import EPOCH, KEY, NONCE, Listener, beat, change, mark
 from contract.samples import whole
@@ -167,7 +167,7 @@ async def test_what_is_genuine_is_recalled_beside_a_key_of_another_type(
         "changes": (CHANGES, {"a", "b"}),
     }[key]
     await redis.set(spoilt, "mine now")
-    assert {each.token_id async for page in feed.recall() for each in page} == left
+    assert {each.token_id async for page in feed.recall() for each in page.withdrawals} == left
 
 
 async def test_only_epochs_that_can_be_ours_are_found(
@@ -394,10 +394,10 @@ def test_a_url_of_another_form_is_refused_without_its_password(url: str) -> None
     assert "hunter2" not in f"{refused.value!r}{refused.value.__cause__!r}"
 
 
-async def _page(entries: Sequence[Withdrawal]) -> AsyncIterator[Sequence[Withdrawal]]:
-    yield entries
+async def _page(entries: Sequence[Withdrawal]) -> AsyncIterator[Page]:
+    yield Page(entries)
 
 
-async def _pages(*pages: Sequence[Withdrawal]) -> AsyncIterator[Sequence[Withdrawal]]:
+async def _pages(*pages: Sequence[Withdrawal]) -> AsyncIterator[Page]:
     for each in pages:
-        yield each
+        yield Page(each)

@@ -35,6 +35,7 @@ from contract.samples import (
 
 REQUEST = Idempotency(b"revoke\x00caller\x00one", b"content")
 OF_ANN = Selection(OfSubject("ann"))
+OF_TOP = Selection(MintedBy("top"))
 HERE = frozenset({("acme", "web")})
 
 Of = MintedBy | OfApp | OfOrg | OfSubject
@@ -58,7 +59,7 @@ async def selected(ports: Ports, of: Of, before: int | None = None) -> set[str]:
 
 async def withdrawn(
     ports: Ports,
-    selection: Selection = OF_ANN,
+    selection: Selection = OF_TOP,
     within: frozenset[tuple[str, str]] | None = None,
     actor: Actor = OPERATOR,
     request: Idempotency | None = None,
@@ -237,11 +238,12 @@ async def test_the_newest_come_first(ports: Ports) -> None:
 
 
 async def test_a_selection_of_many_hundreds_is_whole(ports: Ports) -> None:
-    minters = [record(subject="ann", created_at_ms=each) for each in range(510)]
+    minters = [record(minter_token_id="top", created_at_ms=each) for each in range(510)]
     await asyncio.gather(*(ports.tokens.add(each, OPERATOR, None, NOW) for each in minters))
     below = [await minted_by(ports, minters[each], created_at_ms=1000 + each) for each in (0, 499, 500, 509)]
     expected = [each.id for each in below[::-1] + minters[::-1]]
-    assert [each.id for each in await ports.tokens.select(OF_ANN, NOW)] == expected
+    assert [each.id for each in await ports.tokens.select(OF_TOP, NOW)] == expected
+    assert [each.id for each in await ports.tokens.select(OF_TOP, NOW, 3)] == expected[:3]
     done = await withdrawn(ports)
     assert (done.entries, done.number) == (514, 1)
     (change,) = await ports.revocations.changes_after(0, 9)
@@ -249,7 +251,7 @@ async def test_a_selection_of_many_hundreds_is_whole(ports: Ports) -> None:
 
 
 async def test_a_withdrawn_selection_is_one_revision_of_whole_tokens(ports: Ports) -> None:
-    ann = await minted(ports, subject="ann")
+    ann = await minted_by(ports, "top")
     endless = await minted_by(ports, ann, 1, expires_at=None)
     other = await minted(ports)
     done = await withdrawn(ports)
@@ -257,23 +259,23 @@ async def test_a_withdrawn_selection_is_one_revision_of_whole_tokens(ports: Port
     (change,) = await ports.revocations.changes_after(0, 9)
     assert set(change.withdrawals) == {whole(ann.token_id), Withdrawal(endless.token_id, None, None)}
     assert await ports.tokens.get(other.token_id) == other
-    assert await selected(ports, OfSubject("ann")) == set()
+    assert await selected(ports, MintedBy("top")) == set()
 
 
 async def test_only_what_is_selected_and_alive_becomes_an_entry(ports: Ports) -> None:
-    expired = await minted(ports, subject="ann", expires_at=NOW)
+    expired = await minted_by(ports, "top", expires_at=NOW)
     gone = await minted_by(ports, expired)
     living = await minted_by(ports, gone, created_at_ms=NOW * 1000 + 7)
-    await minted(ports, subject="ann", created_at_ms=NOW * 1000 + 1)  # beyond the bound
+    await minted_by(ports, "top", created_at_ms=NOW * 1000 + 1)  # beyond the bound
     await ports.revocations.withdraw([whole(gone.token_id)], OPERATOR, "", None, NOW)
-    done = await withdrawn(ports, Selection(OfSubject("ann"), NOW * 1000 + 1))
+    done = await withdrawn(ports, Selection(MintedBy("top"), NOW * 1000 + 1))
     assert (done.entries, done.number) == (1, 2)
     (change,) = await ports.revocations.changes_after(1, 9)
     assert change.withdrawals == (whole(living.token_id),)
 
 
 async def test_the_records_of_a_withdrawn_selection_say_so_derived_ones_too(ports: Ports) -> None:
-    ann = await minted(ports, subject="ann")
+    ann = await minted_by(ports, "top")
     added = record(token_id=ann.token_id, lineage=(branch(5),))
     derived = await ports.tokens.add_derived(added, OPERATOR, NOW)
     made = await minted_by(ports, ann)
@@ -285,7 +287,7 @@ async def test_the_records_of_a_withdrawn_selection_say_so_derived_ones_too(port
 
 
 async def test_every_token_of_a_selection_is_audited_under_its_revision(ports: Ports) -> None:
-    ann = await minted(ports, subject="ann")
+    ann = await minted_by(ports, "top")
     made = await minted_by(ports, ann)
     await withdrawn(ports, actor=holder("m", 1))
     rows = [row for row in await ports.audit.newest(9) if row.action == "token.revoked"]
@@ -295,7 +297,7 @@ async def test_every_token_of_a_selection_is_audited_under_its_revision(ports: P
 
 
 async def test_a_token_of_which_a_branch_is_withdrawn_is_withdrawn_whole(ports: Ports) -> None:
-    ann = await minted(ports, subject="ann")
+    ann = await minted_by(ports, "top")
     await ports.revocations.withdraw([part(ann.token_id, 1)], OPERATOR, "", None, NOW)
     assert (await withdrawn(ports)).entries == 1
 
@@ -308,7 +310,7 @@ async def test_withdrawing_an_empty_selection_changes_nothing(ports: Ports) -> N
 
 
 async def test_withdrawing_a_selection_again_uses_up_no_revision(ports: Ports) -> None:
-    await minted(ports, subject="ann")
+    await minted_by(ports, "top")
     await withdrawn(ports)
     done = await withdrawn(ports)
     assert (done.entries, done.number) == (0, 1)
@@ -316,7 +318,7 @@ async def test_withdrawing_a_selection_again_uses_up_no_revision(ports: Ports) -
 
 
 async def test_a_selection_within_its_bounds_is_withdrawn(ports: Ports) -> None:
-    ann = await minted(ports, subject="ann")
+    ann = await minted_by(ports, "top")
     await minted_by(ports, ann, org="other", app="")
     done = await withdrawn(ports, within=HERE | {("other", ""), ("nowhere", "")})
     assert done.entries == 2
@@ -329,7 +331,7 @@ async def test_a_selection_within_its_bounds_is_withdrawn(ports: Ports) -> None:
 async def test_a_selection_beyond_its_bounds_changes_nothing(
     ports: Ports, within: frozenset[tuple[str, str]]
 ) -> None:
-    ann = await minted(ports, subject="ann")
+    ann = await minted_by(ports, "top")
     made = await minted_by(ports, ann, org="other", app="api")
     before = await ports.audit.newest(9)
     with pytest.raises(SelectionChangedError) as refused:
@@ -344,22 +346,22 @@ async def test_a_selection_beyond_its_bounds_changes_nothing(
 
 
 async def test_the_dead_do_not_count_for_the_bounds(ports: Ports) -> None:
-    ann = await minted(ports, subject="ann")
+    ann = await minted_by(ports, "top")
     await minted_by(ports, ann, org="other", expires_at=NOW)
     assert (await withdrawn(ports, within=HERE)).entries == 1
 
 
 async def test_derived_records_do_not_count_for_the_bounds(ports: Ports) -> None:
-    ann = await minted(ports, subject="ann")
-    elsewhere = record(token_id=ann.token_id, lineage=(branch(5),), org="other", subject="ann")
+    ann = await minted_by(ports, "top")
+    elsewhere = record(token_id=ann.token_id, lineage=(branch(5),), org="other")
     await ports.tokens.add_derived(elsewhere, OPERATOR, NOW)
     assert (await withdrawn(ports, within=HERE)).entries == 1
 
 
 async def test_the_same_request_gives_the_answer_of_the_first_time(ports: Ports) -> None:
-    await minted(ports, subject="ann")
+    await minted_by(ports, "top")
     first = await withdrawn(ports, request=REQUEST)
-    late = await minted(ports, subject="ann")
+    late = await minted_by(ports, "top")
     await ports.revocations.withdraw([whole("b")], OPERATOR, "", None, NOW)
     again = await withdrawn(ports, request=REQUEST, now=NOW + DAY - 1)
     assert (again.entries, again.number, again.epoch) == (1, 1, first.epoch)
@@ -369,38 +371,38 @@ async def test_the_same_request_gives_the_answer_of_the_first_time(ports: Ports)
 async def test_the_same_request_gives_that_answer_even_if_the_selection_grew_beyond_its_bounds(
     ports: Ports,
 ) -> None:
-    await minted(ports, subject="ann")
+    await minted_by(ports, "top")
     await withdrawn(ports, within=HERE, request=REQUEST)
-    await minted(ports, subject="ann", org="other")
+    await minted_by(ports, "top", org="other")
     again = await withdrawn(ports, within=HERE, request=REQUEST)
     assert (again.entries, again.number) == (1, 1)
 
 
 async def test_an_answer_of_nothing_is_remembered_too(ports: Ports) -> None:
     await withdrawn(ports, request=REQUEST)
-    await minted(ports, subject="ann")
+    await minted_by(ports, "top")
     again = await withdrawn(ports, request=REQUEST)
     assert (again.entries, again.number) == (0, 0)
 
 
 async def test_a_request_id_used_for_another_content_is_refused(ports: Ports) -> None:
-    await minted(ports, subject="ann")
+    await minted_by(ports, "top")
     await withdrawn(ports, request=REQUEST)
-    await minted(ports, subject="bob")
+    await minted_by(ports, "another")
     with pytest.raises(RequestReusedError):
-        await withdrawn(ports, Selection(OfSubject("bob")), request=Idempotency(REQUEST.key, b"else"))
+        await withdrawn(ports, Selection(MintedBy("another")), request=Idempotency(REQUEST.key, b"else"))
     assert (await ports.revocations.reading(NOW)).number == 1
 
 
 async def test_a_request_is_forgotten_after_a_day(ports: Ports) -> None:
     await withdrawn(ports, request=REQUEST)
-    await minted(ports, subject="ann", expires_at=None)
+    await minted_by(ports, "top", expires_at=None)
     done = await withdrawn(ports, request=Idempotency(REQUEST.key, b"else"), now=NOW + DAY)
     assert done.entries == 1
 
 
 async def test_nothing_minted_by_the_selected_survives_it(ports: Ports) -> None:
-    ann = await minted(ports, subject="ann")
+    ann = await minted_by(ports, "top")
 
     async def mint(turns: int) -> None:
         for _ in range(turns):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from almond_server.adapters.sql.schema import migrate
 from almond_server.adapters.sql.store import Store, open_store
 from almond_server.errors import MinterWithdrawnError
-from almond_server.ports import Change, Idempotency, MintedBy, Selection, Use
+from almond_server.ports import Change, Idempotency, MintedBy, OfOrg, OfSubject, Selection, Use
 from contract.samples import NOW, OPERATOR, branch, holder, record, whole
 
 if TYPE_CHECKING:
@@ -118,6 +119,23 @@ async def test_no_token_outlives_the_revocation_of_what_it_minted_elsewhere(node
     withdrawn = {each.token_id for change in await all_changes(here) for each in change.withdrawals}
     assert made <= withdrawn
     assert await here.tokens.select(selection, NOW) == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("of", [OfOrg("acme"), OfSubject("ann")])
+async def test_a_minter_that_races_its_own_cut_off_elsewhere_leaves_nothing_alive(
+    nodes: Nodes, seed: int, of: OfOrg | OfSubject
+) -> None:
+    here, there = nodes
+    minter = record(subject="ann")
+    await here.tokens.add(minter, OPERATOR, None, NOW)
+    actor = replace(holder(minter.token_id), subject="ann", home_org="acme", issued_at_ms=NOW * 1000)
+    minting = [asyncio.create_task(mint_until_refused(here, actor, minter)) for _ in range(3)]
+    await asyncio.sleep(random.Random(seed).uniform(0, 0.05))
+    await there.revocations.withdraw_selection(Selection(of), None, OPERATOR, "", None, NOW - 9)
+    made = {token_id for tokens in await asyncio.gather(*minting) for token_id in tokens}
+    found = [await here.tokens.get(each) for each in made]
+    assert [each.id for each in found if each and each.revoked_at is None] == []
 
 
 async def test_uses_of_the_same_tokens_can_be_written_from_both(nodes: Nodes) -> None:

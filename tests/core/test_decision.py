@@ -26,7 +26,7 @@ class Everything:
     def __init__(self, answer: Any) -> None:
         self._answer = answer
 
-    def standing(self, token: VerifiedToken) -> Any:
+    def standing(self, token: VerifiedToken, org: str | None) -> Any:
         return self._answer
 
 
@@ -37,7 +37,7 @@ class NobodyKnowsError(Exception):
 class Ignorance:
     """Cannot know anything."""
 
-    def standing(self, token: VerifiedToken) -> Any:
+    def standing(self, token: VerifiedToken, org: str | None) -> Any:
         raise NobodyKnowsError
 
     def prk(self, key_id: str) -> bytes | None:

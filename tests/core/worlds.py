@@ -37,7 +37,7 @@ class Keys:
 class NothingWithdrawn:
     """Every token lives."""
 
-    def standing(self, token: VerifiedToken) -> Standing:
+    def standing(self, token: VerifiedToken, org: str | None) -> Standing:
         return LIVE
 
 

@@ -56,4 +56,6 @@ def test_with_yes_nothing_is_asked(tmp_path: Path) -> None:
         admin = (service.data_dir / "admin.token").read_text().strip()
         service.almond("tokens", "create", "org", "-o", "acme")
         ended, screen = _at_a_terminal(service, "n", admin, "tokens", "revoke", "--org", "acme", "--yes")
-        assert (ended, "1 token revoked" in screen, "[y/N]" in screen) == (0, True, False), screen
+        assert (ended, "org acme revoked, by 1 entry" in screen, "[y/N]" in screen) == (0, True, False), (
+            screen
+        )

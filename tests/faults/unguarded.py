@@ -43,7 +43,7 @@ def _take_out_gap_check() -> None:
     def apply(self: RevocationView, change: Change) -> bool:
         if change.number <= self.revision.number:
             return False
-        self.take(change.withdrawals)
+        self.take(change.withdrawals, change.cut_offs)
         self.stand_at(change.number, change.mark)
         return True
 

@@ -37,7 +37,7 @@ class Switch:
     def __init__(self) -> None:
         self.answer: Any = LIVE
 
-    def standing(self, token: object) -> Any:
+    def standing(self, token: object, org: str | None) -> Any:
         return self.answer
 
 

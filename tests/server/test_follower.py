@@ -13,8 +13,8 @@ from almond_server.adapters.memory import MemoryStore
 from almond_server.adapters.memory_feed import MemoryFeed
 from almond_server.adapters.memory_revocations import MemoryRevocations
 from almond_server.errors import CannotKnowError, StoreUnavailableError, WrongRevisionError
-from almond_server.fan_out import Beat
-from almond_server.ports import LINKED_SECONDS, Actor, Change, Reading, Withdrawal
+from almond_server.fan_out import Beat, Page, Snapshot
+from almond_server.ports import LINKED_SECONDS, Actor, Change, CutOff, Reading, Scope, Withdrawal
 from almond_server.service import loader
 from almond_server.service.follower import Follower, Signals
 from almond_server.service.revision import Revision
@@ -89,6 +89,37 @@ def store() -> MemoryStore:
 @pytest.fixture
 def feed() -> MemoryFeed:
     return MemoryFeed()
+
+
+@pytest.mark.parametrize("how", ["feed", "store", "snapshot", "page by page"])
+async def test_a_cut_off_reaches_a_server_by_every_way(clock: SetClock, how: str) -> None:
+    store, feed = MemoryStore(), MemoryFeed()
+    here, there = Server(store, feed, clock, OFTEN if how == "store" else SELDOM), Server(store, feed, clock)
+    cut_off = CutOff(Scope.ORG, "acme", 7)
+
+    async def happen() -> None:
+        await there.revocations.withdraw([Withdrawal("t", None, None)], OPERATOR, "", None, 0, [cut_off])
+
+    if how in {"feed", "store"}:
+        async with here.running():
+            await happen()
+            if how == "feed":
+                (change,) = await there.revocations.changes_after(0, 9)
+                await feed.append(change)
+            await here.until(lambda: here.number == 1)
+    else:
+        await happen()
+        if how == "snapshot":
+            mark = await there.revocations.mark_of(1)
+            await feed.keep(Snapshot(1, mark or b"", _pages(Page((), [cut_off]), Page([]))))
+            store.cut_offs.clear()  # so that it can come from nowhere else
+        await here.follower.start()
+    assert (here.number, list(here.view.cut_offs())) == (1, [cut_off])
+
+
+async def _pages(*pages: Page) -> AsyncIterator[Page]:
+    for each in pages:
+        yield each
 
 
 async def test_catching_up_takes_every_change_and_proves_the_view(

@@ -13,8 +13,17 @@ from almond_server.adapters.memory import MemoryStore
 from almond_server.adapters.memory_feed import MemoryFeed
 from almond_server.adapters.memory_revocations import MemoryRevocations
 from almond_server.errors import CannotKnowError
-from almond_server.fan_out import Tail
-from almond_server.ports import KEPT_SECONDS, LINKED_SECONDS, Actor, Change, Reading, Withdrawal
+from almond_server.fan_out import Page, Tail
+from almond_server.ports import (
+    KEPT_SECONDS,
+    LINKED_SECONDS,
+    Actor,
+    Change,
+    CutOff,
+    Reading,
+    Scope,
+    Withdrawal,
+)
 from almond_server.service.follower import Follower, Signals
 from almond_server.service.relay import Relay
 from almond_server.service.view import RevocationView
@@ -306,12 +315,25 @@ async def test_the_first_snapshot_comes_at_once_and_later_ones_when_they_pay(
     assert (len(there.view), there.view.revision.number, asked) == (1002, 1002, [])
 
 
+async def test_the_snapshot_has_the_cut_offs(
+    nodes: tuple[Node, Node], store: MemoryStore, feed: MemoryFeed
+) -> None:
+    here, _ = nodes
+    cut_offs = [CutOff(Scope.SUBJECT, f"user:{each:04}", each) for each in range(2001)]
+    await MemoryRevocations(store).withdraw([], OPERATOR, "", None, 0, cut_offs)
+    await withdraw(store, *(f"t{each}" for each in range(1000)))
+    async with here.running():
+        found = await eventually(feed.snapshot, lambda snapshot: snapshot is not None)
+    assert found is not None
+    assert [each async for page in found.pages for each in page.cut_offs] == cut_offs
+
+
 async def test_a_snapshot_of_another_past_is_not_loaded(
     nodes: tuple[Node, Node], store: MemoryStore, feed: MemoryFeed
 ) -> None:
     here, _ = nodes
     await withdraw(store, "t1", "t2")
-    feed._kept = (2, b"another!", [[Withdrawal("of another past", None, None)]])
+    feed._kept = (2, b"another!", [Page([Withdrawal("of another past", None, None)])])
     await here.follower.start()
     assert {each.token_id for each in here.view.entries()} == {"t1", "t2"}
     async with here.running():

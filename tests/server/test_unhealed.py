@@ -9,7 +9,8 @@ import pytest
 
 from almond_server import unhealed
 from almond_server.errors import StartError
-from almond_server.ports import Withdrawal
+from almond_server.fan_out import Page
+from almond_server.ports import CutOff, Scope, Withdrawal
 from almond_server.service.revision import Revision
 
 TOKEN = "AZqhxDUAcACAAAAAAAAAAA"
@@ -18,7 +19,9 @@ HEAD = json.dumps({"epoch": "0123abcd", "number": 7})
 
 def test_what_was_written_is_read(tmp_path: Path) -> None:
     known = [Withdrawal(TOKEN, None, None), Withdrawal(TOKEN, bytes(16), 1_800_000_000)]
-    assert unhealed.read(unhealed.write(tmp_path, Revision("0123abcd", 7), known)) == known
+    cut_offs = [CutOff(Scope.ORG, "acme", 1_800_000_000_123), CutOff(Scope.KEY, "k1", None)]
+    path = unhealed.write(tmp_path, Revision("0123abcd", 7), known, cut_offs)
+    assert unhealed.read(path) == Page(known, cut_offs)
 
 
 def test_workers_on_one_directory_do_not_write_over_each_other(tmp_path: Path) -> None:
@@ -41,6 +44,15 @@ def test_workers_on_one_directory_do_not_write_over_each_other(tmp_path: Path) -
         [TOKEN, None, True],
         [TOKEN, None],
         {},
+        {"scope": "org", "name": "acme", "until_ms": None},
+        {"scope": "org", "name": "acme", "until_ms": -1},
+        {"scope": "org", "name": "acme", "until_ms": True},
+        {"scope": "org", "name": "acme", "until_ms": 1.5},
+        {"scope": "org", "name": "", "until_ms": 1},
+        {"scope": "org", "name": 7, "until_ms": 1},
+        {"scope": "key", "name": "k1", "until_ms": 1},
+        {"scope": "app", "name": "web", "until_ms": 1},
+        {"scope": "org", "name": "acme"},
     ],
 )
 def test_a_row_that_no_server_wrote_is_refused(tmp_path: Path, row: object) -> None:

@@ -32,7 +32,7 @@ class OneKey:
 
 
 class NothingWithdrawn:
-    def standing(self, token: VerifiedToken) -> Standing:
+    def standing(self, token: VerifiedToken, org: str | None) -> Standing:
         return LIVE
 
 

@@ -23,8 +23,8 @@ REPEATABLE: Final = (
 )
 
 # CANCELLED too: a server that shuts down answers so to calls that reach it on the way (grpc #41785). Who
-# cancels a call himself hears no more of it. The service's `grpc-retry-pushback-ms` overrides these waits; the call's
-# own deadline bounds them all.
+# cancels a call himself hears no more of it. The service's `grpc-retry-pushback-ms` overrides these waits;
+# the call's own deadline bounds them all.
 _RETRIES: Final = {
     "maxAttempts": 4,
     "initialBackoff": "0.05s",
@@ -49,7 +49,7 @@ OPTIONS: Final = (
     # A token must not pass through whatever `http_proxy` happens to name.
     ("grpc.enable_http_proxy", 0),
     # A connection may meet a worker that is just ending, while its siblings take calls. With gRPC's own
-    # second of pause (and two minutes at last) every retry of a call would be over before the next connection.
+    # second of pause (two minutes at last) every retry of a call would be over before the next connection.
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.max_reconnect_backoff_ms", 5000),
     ("grpc.enable_retries", 1),

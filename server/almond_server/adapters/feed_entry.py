@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import hmac
 import json
+import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from almond_core import crypto
-from almond_server.fan_out import Beat
+from almond_server.fan_out import Beat, Page
 from almond_server.packed import Packed
-from almond_server.ports import Reading, Withdrawal
+from almond_server.ports import CutOff, Reading, Scope, Withdrawal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-_LABEL: Final = b"almond/v2/feed"
+_LABEL: Final = b"almond/v3/feed"
+_LENGTH: Final = struct.Struct(">I")
 _BODY: Final = b"body"
 _PROOF: Final = b"proof"
 
@@ -35,6 +37,7 @@ class Part:
     before: bytes
     parts: int
     withdrawals: tuple[Withdrawal, ...]
+    cut_offs: tuple[CutOff, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ class Codec:
     def part(self, place: str, part: Part) -> Fields:
         """Write a part of a change; `place` is its id in the stream."""
         body = [part.mark.hex(), part.before.hex(), part.parts, _rows(part.withdrawals)]
-        return self._write("part", place, body)
+        return self._write("part", place, [*body, _cut_off_rows(part.cut_offs)])
 
     def read_part(self, place: str, fields: Mapping[bytes, bytes]) -> Part | None:
         """Read what `part` wrote."""
@@ -82,16 +85,19 @@ class Codec:
         """Read what `head` wrote."""
         return self._read("head", "", fields, _head)
 
-    def chunk(self, place: str, withdrawals: Sequence[Withdrawal]) -> Fields:
+    def chunk(self, place: str, page: Page) -> Fields:
         """Write a chunk of a snapshot, packed: ten million entries are read while a server starts.
 
         `place` says which of which.
         """
-        return self._proven("chunk", place, Packed.of(withdrawals).encode())
+        cut_offs = json.dumps(_cut_off_rows(page.cut_offs), separators=(",", ":")).encode()
+        return self._proven(
+            "chunk", place, _LENGTH.pack(len(cut_offs)) + cut_offs + Packed.of(page.withdrawals).encode()
+        )
 
-    def read_chunk(self, place: str, fields: Mapping[bytes, bytes]) -> Packed | None:
+    def read_chunk(self, place: str, fields: Mapping[bytes, bytes]) -> Page | None:
         """Read what `chunk` wrote."""
-        return self._read_body("chunk", place, fields, Packed.decode)
+        return self._read_body("chunk", place, fields, _page)
 
     def _write(self, kind: str, place: str, value: Any) -> Fields:
         return self._proven(kind, place, json.dumps(value, separators=(",", ":")).encode())
@@ -126,8 +132,17 @@ class Codec:
 
 
 def _part(value: Any) -> Part:
-    mark, before, parts, rows = value
-    return Part(bytes.fromhex(mark), bytes.fromhex(before), _int(parts), _withdrawals(rows))
+    mark, before, parts, rows, cut_offs = value
+    return Part(
+        bytes.fromhex(mark), bytes.fromhex(before), _int(parts), _withdrawals(rows), _cut_offs(cut_offs)
+    )
+
+
+def _page(body: bytes) -> Page:
+    if len(body) < _LENGTH.size:
+        raise ValueError
+    middle = _LENGTH.size + _LENGTH.unpack_from(body)[0]
+    return Page(Packed.decode(body[middle:]), _cut_offs(json.loads(body[_LENGTH.size : middle])))
 
 
 def _head(value: Any) -> Head:
@@ -151,6 +166,17 @@ def _withdrawal(token_id: Any, branch_id: Any, ends_at: Any) -> Withdrawal:
         _str(token_id),
         None if branch_id is None else bytes.fromhex(branch_id),
         None if ends_at is None else _int(ends_at),
+    )
+
+
+def _cut_off_rows(cut_offs: Sequence[CutOff]) -> list[list[str | int | None]]:
+    return [[each.scope, each.name, each.until_ms] for each in cut_offs]
+
+
+def _cut_offs(rows: Any) -> tuple[CutOff, ...]:
+    return tuple(
+        CutOff(Scope(scope), _str(name), None if until_ms is None else _int(until_ms))
+        for scope, name, until_ms in rows
     )
 
 

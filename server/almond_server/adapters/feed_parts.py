@@ -14,7 +14,7 @@ from almond_server.ports import Change
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from almond_server.ports import Withdrawal
+    from almond_server.ports import CutOff, Withdrawal
 
 LAST: Final = 1_000_000_000
 _ENTRIES: Final = 1000
@@ -24,13 +24,14 @@ Place = tuple[int, int]
 
 def split(change: Change) -> Iterator[tuple[Place, Place, Part]]:
     """Yield the parts of a change: the place a part comes right after, its own place, and the part."""
-    entries = change.withdrawals
-    count = max(1, -(-len(entries) // _ENTRIES))
+    most = max(len(change.withdrawals), len(change.cut_offs))
+    count = max(1, -(-most // _ENTRIES))
     before: Place = (change.number - 1, LAST)
     for index in range(1, count + 1):
-        some = entries[(index - 1) * _ENTRIES : index * _ENTRIES]
+        some = slice((index - 1) * _ENTRIES, index * _ENTRIES)
         place = (change.number, LAST if index == count else index)
-        yield before, place, Part(change.mark, change.before, count, some)
+        part = Part(change.mark, change.before, count, change.withdrawals[some], change.cut_offs[some])
+        yield before, place, part
         before = place
 
 
@@ -43,6 +44,7 @@ class Assembly:
         self._mark = b""
         self._parts = 0
         self._entries: list[Withdrawal] = []
+        self._cut_offs: list[CutOff] = []
 
     def add(self, place: Place, part: Part) -> Change | None:
         """Add the next part; answers the change once it is whole.
@@ -58,11 +60,12 @@ class Assembly:
             return None
         self._parts += 1
         self._entries += part.withdrawals
+        self._cut_offs += part.cut_offs
         if index != LAST or self._parts != part.parts:
             return None
-        entries = tuple(self._entries)
+        whole = Change(number, part.mark, part.before, tuple(self._entries), tuple(self._cut_offs))
         self._forget()
-        return Change(number, part.mark, part.before, entries)
+        return whole
 
     def _forget(self) -> None:
-        self._parts, self._entries = 0, []
+        self._parts, self._entries, self._cut_offs = 0, [], []

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from almond_core.model import RESERVED_ORG
 from almond_server.errors import (
+    IssuedTooEarlyError,
     MinterWithdrawnError,
     RecordNotFoundError,
     RequestReusedError,
@@ -22,22 +23,35 @@ from almond_server.ports import (
     MAX_DERIVED,
     AuditRow,
     Change,
+    CutOff,
     ExpiryRule,
     MintedBy,
     OfApp,
     OfOrg,
     OfSubject,
     Reading,
+    Scope,
     Withdrawal,
     record_id,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from almond_server.ports import Actor, Idempotency, Listing, Record, SealedKey, Selection, Use
 
 _REQUESTS_KEPT_SECONDS: Final = 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class MadeCutOff:
+    """A cut-off with its revision, and when, by whom and why it was made."""
+
+    cut_off: CutOff
+    revision: int
+    at: int
+    by: str
+    reason: str
 
 
 @dataclass(slots=True)
@@ -52,6 +66,7 @@ class MemoryStore:
     marks: dict[int, bytes] = field(default_factory=lambda: {0: secrets.token_bytes(8)})
     given_out: dict[int, int] = field(default_factory=lambda: {0: 0})
     entries: set[tuple[str, bytes | None]] = field(default_factory=set)
+    cut_offs: list[MadeCutOff] = field(default_factory=list)
     requests: dict[bytes, tuple[bytes, int, Any]] = field(default_factory=dict)
     keys: list[SealedKey] = field(default_factory=list)
     policies: dict[tuple[str, str], ExpiryRule] = field(default_factory=dict)
@@ -90,12 +105,33 @@ class MemoryStore:
         """The newest revision."""
         return max(self.marks)
 
-    def append(self, withdrawals: Sequence[Withdrawal]) -> None:
+    def append(self, withdrawals: Sequence[Withdrawal], cut_offs: Sequence[CutOff]) -> None:
         """Give out the next revision."""
         number, mark, before = self.number + 1, secrets.token_bytes(8), self.marks[self.number]
-        self.changes.append(Change(number, mark, before, tuple(withdrawals)))
+        self.changes.append(Change(number, mark, before, tuple(withdrawals), tuple(cut_offs)))
         self.marks[number] = mark
         self.given_out[number] = self.time
+
+    def covering(self, places: Collection[tuple[Scope, str]], issued_at_ms: int) -> list[MadeCutOff]:
+        """Return the cut-offs of some scopes and names under which a token issued at a time falls."""
+        return [
+            each
+            for each in self.cut_offs
+            if (each.cut_off.scope, each.cut_off.name) in places
+            and (each.cut_off.until_ms is None or issued_at_ms <= each.cut_off.until_ms)
+        ]
+
+    def as_read(self, record: Record) -> Record:
+        """Return a record with `revoked_*` of the first thing that withdrew it, a cut-off or its own."""
+        minted = self.records.get(record.token_id, record)
+        places = {(Scope.SUBJECT, minted.subject), (Scope.KEY, minted.key_id)}
+        if minted.org != RESERVED_ORG:
+            places.add((Scope.ORG, minted.org))
+        under = self.covering(places, minted.created_at_ms)
+        first = min(under, key=lambda each: each.at, default=None)
+        if first is None or (record.revoked_at is not None and record.revoked_at < first.at):
+            return record
+        return replace(record, revoked_at=first.at, revoked_by=first.by, revoke_reason=first.reason)
 
 
 class MemoryTokens:
@@ -108,10 +144,11 @@ class MemoryTokens:
     async def add(self, record: Record, actor: Actor, request: Idempotency | None, now: int) -> Record:
         """Record a token and return the record that stands; `MinterWithdrawnError`, `RequestReusedError`."""
         await self._store.turn()
-        self._refuse_withdrawn(actor.token_id, actor.branch_ids)
+        self._refuse_withdrawn(actor)
         earlier = self._store.answered(request, now)
         if earlier is not None:
-            return self._store.records[earlier]
+            return self._store.as_read(self._store.records[earlier])
+        self._refuse_too_early(record, actor)
         self._store.records[record.token_id] = record
         self._store.remember(request, record.token_id, now)
         self._store.audit.append(AuditRow(now, actor.name, "token.minted", record.token_id, record.kind, 0))
@@ -121,16 +158,19 @@ class MemoryTokens:
         """Return what `add` answered to a request."""
         await self._store.turn()
         earlier = self._store.answered(request, now)
-        return None if earlier is None else self._store.records[earlier]
+        return None if earlier is None else self._store.as_read(self._store.records[earlier])
 
     async def add_derived(self, record: Record, actor: Actor, now: int) -> Record:
         """Record a derived token; what it may refuse and return is the port's."""
         await self._store.turn()
-        self._refuse_withdrawn(actor.token_id, actor.branch_ids)
-        self._refuse_withdrawn(record.token_id, record.lineage)
+        self._refuse_withdrawn(actor)
+        self._refuse_lineage(record.token_id, record.lineage)
+        minted = self._store.records.get(record.token_id)
+        if minted is not None and self._store.as_read(minted).revoked_at is not None:
+            raise MinterWithdrawnError("The token that this was to be made from has been revoked.")
         known = [each.id for each in self._store.records.values() if each.token_id == record.token_id]
         if record.id in known:
-            return self._store.records[record.id]
+            return self._store.as_read(self._store.records[record.id])
         if record.token_id not in known:
             raise RecordNotFoundError("The token that it derives from was not minted here.")
         if len(known) > MAX_DERIVED:
@@ -145,12 +185,18 @@ class MemoryTokens:
     async def get(self, record_id: str) -> Record | None:
         """Return one record, or None."""
         await self._store.turn()
-        return self._store.records.get(record_id)
+        record = self._store.records.get(record_id)
+        return None if record is None else self._store.as_read(record)
 
-    async def select(self, selection: Selection, now: int) -> Sequence[Record]:
+    async def select(self, selection: Selection, now: int, most: int | None = None) -> Sequence[Record]:
         """Return the live records of a selection, newest first."""
         await self._store.turn()
-        return selected(self._store, selection, now)
+        return selected(self._store, selection, now)[:most]
+
+    async def places(self, selection: Selection, now: int) -> frozenset[tuple[str, str]]:
+        """Return org and app of the live records of a selection."""
+        await self._store.turn()
+        return frozenset((each.org, each.app) for each in selected(self._store, selection, now))
 
     async def note_uses(self, uses: Sequence[Use]) -> None:
         """Keep when tokens were last used."""
@@ -164,11 +210,27 @@ class MemoryTokens:
     async def page(self, listing: Listing, after: tuple[int, str] | None, limit: int) -> Sequence[Record]:
         """Return up to `limit` records after (`created_at_ms`, id), newest first."""
         await self._store.turn()
-        found = [each for each in self._store.records.values() if _is_listed(each, listing)]
+        records = map(self._store.as_read, self._store.records.values())
+        found = [each for each in records if _is_listed(each, listing)]
         found.sort(key=_place, reverse=True)
         return [each for each in found if after is None or _place(each) < after][:limit]
 
-    def _refuse_withdrawn(self, token_id: str, branch_ids: tuple[bytes, ...]) -> None:
+    def _refuse_withdrawn(self, actor: Actor) -> None:
+        self._refuse_lineage(actor.token_id, actor.branch_ids)
+        places = {(Scope.KEY, actor.key_id), (Scope.SUBJECT, actor.subject)}
+        places |= {(Scope.ORG, org) for org in actor.cut_off_orgs}
+        if actor.token_id and self._store.covering(places, actor.issued_at_ms):
+            raise MinterWithdrawnError("The token that this was to be made from has been revoked.")
+
+    def _refuse_too_early(self, record: Record, actor: Actor) -> None:
+        places = {(Scope.SUBJECT, record.subject)}
+        if record.org != RESERVED_ORG:
+            places |= {(Scope.ORG, org) for org in (record.org, *actor.orgs)}
+        covering = self._store.covering(places, record.created_at_ms)
+        if covering:
+            raise IssuedTooEarlyError(max(each.cut_off.until_ms or 0 for each in covering))
+
+    def _refuse_lineage(self, token_id: str, branch_ids: tuple[bytes, ...]) -> None:
         lineage = {(token_id, branch_id) for branch_id in (None, *branch_ids)}
         if token_id and lineage & self._store.entries:
             raise MinterWithdrawnError("The token that this was to be made from has been revoked.")
@@ -254,7 +316,7 @@ def _place(record: Record) -> tuple[int, str]:
 
 def selected(store: MemoryStore, selection: Selection, now: int) -> list[Record]:
     """Return the live records of a selection."""
-    minted = [each for each in store.records.values() if not each.lineage]
+    minted = [store.as_read(each) for each in store.records.values() if not each.lineage]
     before = selection.issued_before_ms
     found = {
         each.token_id

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from almond_server.fan_out import Beat, FeedUnavailableError, Snapshot, Tail
+from almond_server.fan_out import Beat, FeedUnavailableError, Page, Snapshot, Tail
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from almond_server.ports import Change, Withdrawal
+    from almond_server.ports import Change
 
 
 class MemoryFeed:
@@ -23,7 +23,7 @@ class MemoryFeed:
         self._changes: list[Change] = []
         self._beats: list[Beat] = []
         self._nonces: list[bytes] = []
-        self._kept: tuple[int, bytes, list[Sequence[Withdrawal]]] | None = None
+        self._kept: tuple[int, bytes, list[Page]] | None = None
         self._news = asyncio.Event()
 
     @property
@@ -106,13 +106,13 @@ class MemoryFeed:
         await self._turn()
         return None if self._kept is None else Snapshot(*self._kept[:2], _each(self._kept[2]))
 
-    async def recall(self) -> AsyncIterator[Sequence[Withdrawal]]:
-        """Yield all withdrawals that the feed has."""
+    async def recall(self) -> AsyncIterator[Page]:
+        """Yield all entries that the feed has."""
         await self._turn()
         for page in self._kept[2] if self._kept is not None else []:
             yield page
         for change in self._changes:
-            yield change.withdrawals
+            yield Page(change.withdrawals, change.cut_offs)
 
     async def keep(self, snapshot: Snapshot) -> None:
         """Put a snapshot in place of the one before it."""
@@ -132,6 +132,6 @@ class MemoryFeed:
         self._news = asyncio.Event()
 
 
-async def _each(pages: list[Sequence[Withdrawal]]) -> AsyncIterator[Sequence[Withdrawal]]:
+async def _each(pages: list[Page]) -> AsyncIterator[Page]:
     for page in pages:
         yield page

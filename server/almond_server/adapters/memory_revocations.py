@@ -6,23 +6,27 @@ import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from almond_server.adapters.memory import MemoryStore, selected
+from almond_server import cut_off_words
+from almond_server.adapters.memory import MadeCutOff, MemoryStore, selected
 from almond_server.errors import SelectionChangedError
 from almond_server.ports import (
     KEPT_SECONDS,
     LINKED_SECONDS,
     AuditRow,
     Change,
+    CutOff,
     Reading,
     RevisionForgottenError,
+    Scope,
     Withdrawal,
     Withdrawn,
+    highest,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from almond_server.ports import Actor, Idempotency, Selection
+    from almond_server.ports import Actor, Idempotency, Record, Selection
 
 
 class MemoryRevocations:
@@ -39,10 +43,11 @@ class MemoryRevocations:
         reason: str,
         request: Idempotency | None,
         now: int,
+        cut_offs: Sequence[CutOff] = (),
     ) -> Withdrawn:
         """Withdraw under one new revision; raises `RequestReusedError`."""
         await self._store.turn()
-        return self._withdraw(withdrawals, actor, reason, request, now)
+        return self._withdraw(withdrawals, cut_offs, actor, reason, request, now)
 
     async def answered(self, request: Idempotency, now: int) -> Withdrawn | None:
         """Return what was answered to a request."""
@@ -67,12 +72,33 @@ class MemoryRevocations:
         found = selected(self._store, selection, now)
         if within is not None and not {(each.org, each.app) for each in found} <= within:
             raise SelectionChangedError("Something was minted meanwhile.", 0.1)
-        withdrawals = [Withdrawal(each.token_id, None, each.expires_at) for each in found]
-        return self._withdraw(withdrawals, actor, reason, request, now)
+        cut_off = self._cut_off(selection, now)
+        withdrawals = [
+            Withdrawal(each.token_id, None, each.expires_at)
+            for each in found
+            if cut_off is None or not _falls_under(each, cut_off)
+        ]
+        cut_offs = [] if cut_off is None else [cut_off]
+        return self._withdraw(withdrawals, cut_offs, actor, reason, request, now)
+
+    def _cut_off(self, selection: Selection, now: int) -> CutOff | None:
+        if selection.cut_off is None:
+            return None
+        scope, name = selection.cut_off
+        issued = [
+            each.created_at_ms
+            for each in self._store.records.values()
+            if (each.org in {name, ""} if scope is Scope.ORG else each.subject == name)
+        ]
+        until_ms = max([now * 1000, *issued])
+        if selection.issued_before_ms is not None:
+            until_ms = min(until_ms, selection.issued_before_ms - 1)
+        return None if until_ms < 0 else CutOff(scope, name, until_ms)
 
     def _withdraw(
         self,
         withdrawals: Sequence[Withdrawal],
+        cut_offs: Sequence[CutOff],
         actor: Actor,
         reason: str,
         request: Idempotency | None,
@@ -83,11 +109,18 @@ class MemoryRevocations:
             return self._withdrawn(earlier)
         self._store.reading(now)
         added = [each for each in withdrawals if self._enter(each)]
-        if added:
-            self._store.append(sorted(added, key=_order))
+        standing = highest(each.cut_off for each in self._store.cut_offs)
+        raised = [each for place, each in highest(cut_offs).items() if each.is_above(standing.get(place))]
+        if added or raised:
+            self._store.append(sorted(added, key=_order), raised)
         for each in added:
             self._fill_in(each, actor, reason, now)
-        answer = (len(added), self._store.number)
+        for cut_off in raised:
+            number, detail = self._store.number, cut_off_words.detail(cut_off, reason)
+            self._store.cut_offs.append(MadeCutOff(cut_off, number, now, actor.name, reason))
+            action = cut_off_words.action(cut_off)
+            self._store.audit.append(AuditRow(now, actor.name, action, cut_off.name, detail, number))
+        answer = (len(added) + len(raised), self._store.number)
         self._store.remember(request, answer, now)
         return self._withdrawn(answer)
 
@@ -118,6 +151,12 @@ class MemoryRevocations:
         entries = self._entries(number)
         return [each for each in entries if after is None or _order(each) > _order(after)][:limit]
 
+    async def cut_offs(self, number: int) -> Sequence[CutOff]:
+        """Return the highest cut-offs up to a revision."""
+        await self._store.turn()
+        found = highest(each.cut_off for each in self._store.cut_offs if each.revision <= number)
+        return [found[place] for place in sorted(found)]
+
     async def begin_epoch(self, actor: Actor, now: int) -> Reading:
         """Begin a new epoch."""
         await self._store.turn()
@@ -143,7 +182,18 @@ class MemoryRevocations:
         forgotten = [number for number in old if number < store.number][:limit]
         for number in forgotten:
             del store.marks[number], store.given_out[number]
-        return len(gone) + len(forgotten)
+        return len(gone) + len(forgotten) + self._prune_cut_offs(limit)
+
+    def _prune_cut_offs(self, limit: int) -> int:
+        oldest, made = min(self._store.marks), self._store.cut_offs
+        old = highest(each.cut_off for each in made if each.revision < oldest)
+        replaced = [
+            each
+            for each in made
+            if (it := old.get((each.cut_off.scope, each.cut_off.name))) and it.is_above(each.cut_off)
+        ][:limit]
+        self._store.cut_offs = [each for each in made if each not in replaced]
+        return len(replaced)
 
     def _entries(self, number: int) -> list[Withdrawal]:
         changes = [each for each in self._store.changes if each.number <= number]
@@ -167,6 +217,11 @@ class MemoryRevocations:
             target = f"{target}/{branch_id.hex()}"
         number = self._store.number
         self._store.audit.append(AuditRow(now, actor.name, "token.revoked", target, reason, number))
+
+
+def _falls_under(record: Record, cut_off: CutOff) -> bool:
+    name = record.org if cut_off.scope is Scope.ORG else record.subject
+    return cut_off.name == name and record.created_at_ms <= (cut_off.until_ms or 0)
 
 
 def _order(withdrawal: Withdrawal) -> tuple[str, bytes]:

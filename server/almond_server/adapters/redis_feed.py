@@ -19,8 +19,8 @@ from almond_server.adapters.redis_client import BLOCK_MS, answer, client
 from almond_server.adapters.redis_condition import RedisCondition
 from almond_server.adapters.redis_master import HASH_TAG
 from almond_server.adapters.redis_snapshot import RedisSnapshot
-from almond_server.fan_out import Beat, FeedGarbledError, FeedState, Snapshot, Tail
-from almond_server.ports import Change, Withdrawal
+from almond_server.fan_out import Beat, FeedGarbledError, FeedState, Page, Snapshot, Tail
+from almond_server.ports import Change
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -160,8 +160,8 @@ class RedisFeed:
         """Return the newest snapshot."""
         return await self._snapshot.find()
 
-    async def recall(self) -> AsyncIterator[Sequence[Withdrawal]]:
-        """Yield all withdrawals that the feed has."""
+    async def recall(self) -> AsyncIterator[Page]:
+        """Yield all entries that the feed has."""
         async for page in self._snapshot.recall():
             yield page
         after = "-"
@@ -170,7 +170,7 @@ class RedisFeed:
                 after = f"({entry_id.decode()}"
                 part = self._codec.read_part(entry_id.decode(), fields)
                 if part is not None:
-                    yield part.withdrawals
+                    yield Page(part.withdrawals, part.cut_offs)
 
     async def keep(self, snapshot: Snapshot) -> None:
         """Put a snapshot in place of the one before it."""

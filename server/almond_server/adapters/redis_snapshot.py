@@ -10,12 +10,12 @@ from almond_server.adapters.redis_client import answer
 from almond_server.fan_out import FeedGarbledError, FeedUnavailableError, Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Sequence
+    from collections.abc import AsyncIterator, Awaitable
 
     from redis.asyncio import Redis
 
     from almond_server.adapters.feed_entry import Codec
-    from almond_server.ports import Withdrawal
+    from almond_server.fan_out import Page
 
 _WRITING_SECONDS: Final = 3600
 _READING_SECONDS: Final = 60
@@ -41,8 +41,8 @@ class RedisSnapshot:
         """Write a snapshot, and let the chunks of the one before it go."""
         before = await self._read_head()
         name, chunks = secrets.token_hex(8), 0
-        async for entries in snapshot.pages:
-            fields: Any = self._codec.chunk(_place(name, chunks, snapshot.number), entries)
+        async for page in snapshot.pages:
+            fields: Any = self._codec.chunk(_place(name, chunks, snapshot.number), page)
             async with self._redis.pipeline() as commands:
                 _ = commands.hset(self._chunk(name, chunks), mapping=fields)
                 _ = commands.expire(self._chunk(name, chunks), _WRITING_SECONDS)  # if no head ever names it
@@ -63,15 +63,15 @@ class RedisSnapshot:
         await answer(self._redis.delete(self.key))
         await self._let_go(head)
 
-    async def recall(self) -> AsyncIterator[Sequence[Withdrawal]]:
+    async def recall(self) -> AsyncIterator[Page]:
         """Yield the entries of every chunk that is there and genuine."""
         head = await self._what_is_genuine(self._read_head())
         if head is None:
             return
         for index in range(head.chunks):
-            entries = await self._what_is_genuine(self._read_chunk(head, index))
-            if entries is not None:
-                yield entries
+            page = await self._what_is_genuine(self._read_chunk(head, index))
+            if page is not None:
+                yield page
 
     @staticmethod
     async def _what_is_genuine(read: Awaitable[_T | None]) -> _T | None:
@@ -90,14 +90,14 @@ class RedisSnapshot:
         fields: Any = self._redis.hgetall(self.key)
         return self._codec.read_head(await answer(fields))
 
-    async def _pages(self, head: Head) -> AsyncIterator[Sequence[Withdrawal]]:
+    async def _pages(self, head: Head) -> AsyncIterator[Page]:
         for index in range(head.chunks):
-            entries = await self._read_chunk(head, index)
-            if entries is None:
+            page = await self._read_chunk(head, index)
+            if page is None:
                 raise FeedUnavailableError("a chunk of the snapshot is missing or not genuine")
-            yield entries
+            yield page
 
-    async def _read_chunk(self, head: Head, index: int) -> Sequence[Withdrawal] | None:
+    async def _read_chunk(self, head: Head, index: int) -> Page | None:
         fields: Any = self._redis.hgetall(self._chunk(head.name, index))
         return self._codec.read_chunk(_place(head.name, index, head.number), await answer(fields))
 

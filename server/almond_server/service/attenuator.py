@@ -59,7 +59,7 @@ class Attenuator:
         if root is None:
             raise RecordNotFoundError("The token has no record here, so nothing can be listed under it.")
         caller = self._callers.permit(call, needs.to_register(root))
-        if self._view.standing(parent) is not LIVE:
+        if self._view.standing(parent, parent.identity.home_org or None) is not LIVE:
             raise FieldError("token", "it has been revoked, and what is derived from it would be too")
         narrowed = minting.attenuate(text, added, label)
         child = chain.verify(wire.decode(narrowed.text), self._keys)

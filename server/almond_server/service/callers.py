@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from almond_core import chain, header, wire
 from almond_core.caveats import clear
 from almond_core.caveats.audience import ALMOND
-from almond_core.decision import Denial, Judged, judge
+from almond_core.decision import Denial, Judged, Withdrawn, judge
 from almond_core.errors import FieldError, Reason, TokenError
 from almond_core.masks import ALL
 from almond_core.model import RESERVED_ORG, Access, Circumstances
@@ -40,12 +40,13 @@ class Caller:
     """A caller who may make this very call, by this token."""
 
     token: VerifiedToken
+    orgs: tuple[str, ...] = ()
+    """The orgs on which the call needed a right."""
 
     @property
     def actor(self) -> Actor:
         """What the store needs to know of them."""
-        identity = self.token.identity
-        return Actor(identity.token_id, identity.token_id, identity.key_id, self.token.branch_ids)
+        return actor_of(self.token, self.token.identity.token_id, self.orgs)
 
 
 class Callers:
@@ -111,6 +112,7 @@ class Callers:
         """Like `permit`, where the needs (at least one) depend on which token of the header is tried."""
         denials: list[Denial] = []
         refused: list[Need] = []
+        there: list[str] = []
         meaningless: FieldError | None = None
         for text in _texts(call.authorization):
             try:
@@ -130,23 +132,29 @@ class Callers:
             unmet = next((need for need in needed if not self._meets(token, need, call)), None)
             if unmet is None:
                 self._uses.note(token, self._clock.now_ms() // 1000)
-                return Caller(token)
+                return Caller(token, tuple(dict.fromkeys(need.org for need in needed)))
             refused.append(unmet)
+            cut_off = self._revocations.standing(token, unmet.org)
+            if isinstance(cut_off, Withdrawn):
+                there.append(cut_off.what)
         if meaningless is not None:
             raise meaningless
-        raise _denied(refused) if refused else _unauthenticated(denials)
+        raise _denied(refused, there) if refused else _unauthenticated(denials)
 
     def _over(self, token: VerifiedToken) -> list[Denial]:
-        """Return why the token is not, or no longer, good for anything: withdrawn, or out of its time."""
-        judged = self._judge(token, _ANY_ACCESS)
+        """Return why the token is not, or no longer, good for anything: withdrawn, or out of its time.
+
+        What is withdrawn of its home org is; a token of several may still be good on another one.
+        """
+        judged = self._judge(token, _ANY_ACCESS, token.identity.home_org or None)
         return [denial for denial in judged.denials if denial.reason in _OVER]
 
     def _meets(self, token: VerifiedToken, need: Need, call: Call) -> bool:
-        return any(self._judge(token, access).permits for access in need.accesses(call.ip))
+        return any(self._judge(token, access, need.org).permits for access in need.accesses(call.ip))
 
-    def _judge(self, token: VerifiedToken, access: Access) -> Judged:
+    def _judge(self, token: VerifiedToken, access: Access, org: str | None) -> Judged:
         circumstances = Circumstances(self._clock.now_ms() // 1000, self._leeway, ALMOND)
-        return judge(clear(token, access, circumstances), self._revocations.standing(token))
+        return judge(clear(token, access, circumstances), self._revocations.standing(token, org))
 
     def _verified(self, text: str) -> VerifiedToken:
         cached = self._cache.get(text)
@@ -173,8 +181,27 @@ def _texts(authorization: str | None) -> list[str]:
         raise UnauthenticatedError(f"{error.sentence} {_HOW_TO}") from None
 
 
-def _denied(refused: list[Need]) -> PermissionDeniedError:
+def actor_of(token: VerifiedToken, name: str, orgs: Sequence[str] = ()) -> Actor:
+    """Return what the store needs to know of who holds a token and acts on `orgs`."""
+    identity = token.identity
+    return Actor(
+        name,
+        identity.token_id,
+        identity.key_id,
+        token.branch_ids,
+        identity.subject,
+        identity.home_org,
+        identity.issued_at_ms,
+        tuple(orgs),
+    )
+
+
+def _denied(refused: list[Need], there: list[str]) -> PermissionDeniedError:
     wanted = " or ".join(dict.fromkeys(map(str, refused)))
+    if there:
+        return PermissionDeniedError(
+            f"Your own token has been revoked there ({there[0]}): it needs {wanted}. Ask for a new one."
+        )
     return PermissionDeniedError(
         f"Your own token does not permit this call: it needs {wanted}. Use a token that has it."
     )

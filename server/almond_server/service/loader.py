@@ -72,8 +72,9 @@ async def from_snapshot(view: RevocationView, revocations: Revocations, feed: Fe
         snapshot = await feed.snapshot()
         if snapshot is not None and await revocations.mark_of(snapshot.number) == snapshot.mark:
             progress = Progress(view, "snapshot")
-            async for entries in snapshot.pages:
-                await take_in(view, entries)
+            async for page in snapshot.pages:
+                view.take((), page.cut_offs)
+                await take_in(view, page.withdrawals)
                 progress.tell()
             view.stand_at(snapshot.number, snapshot.mark)
             progress.end()
@@ -88,6 +89,7 @@ async def from_store(view: RevocationView, revocations: Revocations, reading: Re
     """Take every entry up to a reading's revision. Raises `CannotKnowError` if the store does not answer."""
     last: Withdrawal | None = None
     progress = Progress(view, "store")
+    view.take((), await revocations.cut_offs(reading.number))
     while entries := await revocations.withdrawals(reading.number, last, _PAGE):
         await take_in(view, entries)
         progress.tell()

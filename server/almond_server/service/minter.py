@@ -10,7 +10,7 @@ from almond_core import kinds, minting
 from almond_core.caveats import Valid
 from almond_core.errors import FieldError
 from almond_core.model import ANY, Identity, checked_id, token_id_at
-from almond_server.errors import CannotKnowError
+from almond_server.errors import CannotKnowError, IssuedTooEarlyError
 from almond_server.ports import Idempotency, Record
 from almond_server.service import needs
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 MAX_NAME = 128
 _MAX_TTL_SECONDS = 100 * 366 * 86_400
+_MOST_TRIES = 3
+"""With one cut-off after the other at just these moments; the error of the last says to try again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +92,31 @@ class Minter:
         """Mint what is ordered; `request` is the request id and the content's fingerprint.
 
         Raises `FieldError` or `TokenError` for an order that makes no usable token, the caller's errors,
-        `RequestReusedError`, `MinterWithdrawnError`, `CannotKnowError`.
+        `RequestReusedError`, `MinterWithdrawnError`, `IssuedTooEarlyError`, `CannotKnowError`.
         """
         self._view.must_be_fresh()
         own = order.kind.caveats(order.org)
         caller = self._callers.permit_each(call, lambda token: _needs(order, token, own))
         idempotency = None if request is None else idempotency_of("mint", caller, *request)
         ttl = await self._ttl(caller, order, own, idempotency)
-        record = self._draw_up(caller, order, own, ttl)
-        standing = await self._tokens.add(record, caller.actor, idempotency, self._clock.now_ms() // 1000)
+        standing = await self._record(caller, order, own, ttl, idempotency)
         token = self._derive(standing)
         return Minted(token.text, token.branch_id, standing)
+
+    async def _record(
+        self, caller: Caller, order: MintOrder, own: list[Caveat], ttl: int, request: Idempotency | None
+    ) -> Record:
+        issued_ms, tries = self._clock.now_ms(), 1
+        while True:
+            record = self._draw_up(caller, order, own, ttl, issued_ms)
+            try:
+                return await self._tokens.add(record, caller.actor, request, self._now())
+            except (
+                IssuedTooEarlyError
+            ) as error:  # another server's clock is ahead, or it was cut off just now
+                if tries == _MOST_TRIES:
+                    raise
+                issued_ms, tries = max(self._clock.now_ms(), error.until_ms + 1), tries + 1
 
     async def _ttl(
         self, caller: Caller, order: MintOrder, own: list[Caveat], request: Idempotency | None
@@ -117,8 +133,7 @@ class Minter:
     def _now(self) -> int:
         return self._clock.now_ms() // 1000
 
-    def _draw_up(self, caller: Caller, order: MintOrder, own: list[Caveat], ttl: int) -> Record:
-        now_ms = self._clock.now_ms()
+    def _draw_up(self, caller: Caller, order: MintOrder, own: list[Caveat], ttl: int, now_ms: int) -> Record:
         end = Valid.parse((None, now_ms // 1000 + ttl))
         if isinstance(order.kind, kinds.Personal):
             caveats = minting.inherit(caller.token, own, session=end)

@@ -107,5 +107,5 @@ class Records:
             verified = chain.verify(token, self._keys)
         except TokenError:
             return Inspection(token, told=True)
-        revoked = self._view.standing(verified) is not LIVE
+        revoked = self._view.standing(verified, verified.identity.home_org or None) is not LIVE
         return Inspection(token, told=True, genuine=verified, revoked=revoked, record=record)

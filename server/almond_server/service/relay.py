@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from almond_server.errors import CannotKnowError
-from almond_server.fan_out import Beat, FeedGarbledError, FeedUnavailableError, Snapshot
+from almond_server.fan_out import Beat, FeedGarbledError, FeedUnavailableError, Page, Snapshot
 from almond_server.ports import RevisionForgottenError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator
 
     from almond_server.fan_out import Election, Feed
     from almond_server.ports import Clock, Reading, Revocations, Withdrawal
@@ -145,10 +145,13 @@ class Relay:
         except (FeedUnavailableError, CannotKnowError) as error:
             log.warning("relay.no_snapshot", why=str(error))
 
-    async def _pages(self, reading: Reading) -> AsyncIterator[Sequence[Withdrawal]]:
+    async def _pages(self, reading: Reading) -> AsyncIterator[Page]:
+        cut_offs = await self._revocations.cut_offs(reading.number)
+        for start in range(0, len(cut_offs), _PAGE):
+            yield Page((), cut_offs[start : start + _PAGE])
         last: Withdrawal | None = None
         while entries := await self._revocations.withdrawals(reading.number, last, _PAGE):
-            yield entries
+            yield Page(entries)
             last = entries[-1]
 
     async def _prune(self) -> None:

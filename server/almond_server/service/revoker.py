@@ -10,10 +10,12 @@ from almond_core.decision import LIVE
 from almond_core.errors import FieldError
 from almond_core.model import RESERVED_ORG, token_id_bytes
 from almond_server.errors import RecordNotFoundError
-from almond_server.ports import Actor, MintedBy, OfApp, OfOrg, Selection, Withdrawal, record_id
+from almond_server.ports import MintedBy, OfOrg, Selection, Withdrawal, record_id
 from almond_server.service import needs
+from almond_server.service.callers import actor_of
 from almond_server.service.minter import idempotency_of
 from almond_server.service.revision import Revision
+from almond_server.service.wide_revocation import most_told, must_not_be_ahead, needs_of, would_cut_off
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -135,10 +137,8 @@ class Revoker:
         includes_caller = _is_of(caller.token, token_id, branch_id)
         if order.validate_only:
             shown = record if branch_id is None else await self._tokens.get(record_id(token_id, branch_id))
-            is_over = record.revoked_at is not None
-            if branch_id is not None:
-                await self._follower.catch_up()
-                is_over = self._view.has(token_id, branch_id)
+            await self._follower.catch_up()
+            is_over = self._view.has(token_id, branch_id or b"")
             return Revoked(int(not is_over), None, [] if shown is None else [shown], includes_caller)
         withdrawal = Withdrawal(record.token_id, branch_id, record.expires_at)
         idempotency = None if request is None else idempotency_of("revoke", caller, *request)
@@ -152,6 +152,7 @@ class Revoker:
     ) -> Revoked:
         genuine = self._callers.authenticate(call)
         now = self._clock.now_ms() // 1000
+        must_not_be_ahead(selection, now)
         if request is not None and not order.validate_only:
             for each in genuine:
                 done = await self._revocations.answered(idempotency_of("revoke", each, *request), now)
@@ -162,20 +163,26 @@ class Revoker:
         if isinstance(selection.of, MintedBy):
             minter = await self._record(call, selection.of.token_id)
             place = (minter.org, minter.app)
-        found: Sequence[Record] = ()
-        if selection.is_recursive or order.validate_only:
-            found = await self._tokens.select(selection, now)
-        caller = self._callers.permit(call, *_needs_of(selection, found, place))
-        own_id = caller.token.identity.token_id
+        shown: Sequence[Record] = ()
+        found: frozenset[tuple[str, str]] = frozenset()
         if order.validate_only:
-            return Revoked(len(found), None, found, any(each.token_id == own_id for each in found))
-        within = frozenset((each.org, each.app) for each in found) if selection.is_recursive else None
+            shown = await self._tokens.select(selection, now, most_told(selection))
+            found = frozenset((each.org, each.app) for each in shown)
+        elif selection.is_recursive:
+            found = await self._tokens.places(selection, now)
+        caller = self._callers.permit(call, *needs_of(selection, found, place))
+        if order.validate_only:
+            own_id = caller.token.identity.token_id
+            is_shown = any(each.token_id == own_id for each in shown)
+            return Revoked(len(shown), None, shown, is_shown or would_cut_off(selection, caller.token))
+        within = found if selection.is_recursive else None
         idempotency = None if request is None else idempotency_of("revoke", caller, *request)
         done = await self._revocations.withdraw_selection(
             selection, within, caller.actor, order.reason, idempotency, now
         )
         revoked = await self._revoked(done)
-        return replace(revoked, includes_caller=self._view.standing(caller.token) is not LIVE)
+        org = selection.of.org if isinstance(selection.of, OfOrg) else caller.token.identity.home_org
+        return replace(revoked, includes_caller=self._view.standing(caller.token, org or None) is not LIVE)
 
     async def _record(self, call: Call, token_id: str) -> Record:
         # Ids are no secret, but whoever cannot even authenticate learns nothing about them.
@@ -193,7 +200,7 @@ class Revoker:
         token_id = presented.identity.token_id
         genuine = () if call.authorization is None else self._callers.authenticate(call)
         includes_caller = any(_is_of(each.token, token_id, presented.branch_ids[-1]) for each in genuine)
-        if self._view.standing(presented) is not LIVE:
+        if self._view.standing(presented, presented.identity.home_org or None) is not LIVE:
             revision = None if order.validate_only else self._view.revision
             return Revoked(0, revision, includes_caller=includes_caller)
         if order.validate_only:
@@ -203,7 +210,7 @@ class Revoker:
         self._limiter.spend(*keys)
         record = await self._tokens.get(token_id)
         withdrawal = _of_presented(presented, record)
-        actor = Actor(f"possession of {token_id}", token_id, presented.identity.key_id, presented.branch_ids)
+        actor = actor_of(presented, f"possession of {token_id}")
         now = self._clock.now_ms() // 1000
         return await self._revoked(
             await self._revocations.withdraw([withdrawal], actor, order.reason, None, now),
@@ -219,17 +226,6 @@ class Revoker:
 def _is_of(token: VerifiedToken, token_id: str, branch_id: bytes | None) -> bool:
     """Tell whether a token is, or derives from, the one that is withdrawn."""
     return token.identity.token_id == token_id and (branch_id is None or branch_id in token.branch_ids)
-
-
-def _needs_of(selection: Selection, found: Sequence[Record], place: tuple[str, str]) -> list[needs.Need]:
-    match selection.of:
-        case OfOrg(org):
-            return [needs.to_revoke(org, None)]
-        case OfApp(org, app):
-            return [needs.to_revoke(org, app)]
-        case _:
-            places = dict.fromkeys((each.org, each.app) for each in found) or [place]
-            return [needs.to_revoke(org, app) for org, app in places]
 
 
 def _of_presented(token: VerifiedToken, record: Record | None) -> Withdrawal:

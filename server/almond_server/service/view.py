@@ -8,8 +8,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final, Literal
 
+from almond_core.decision import LIVE
 from almond_server.errors import CannotKnowError, WrongRevisionError
 from almond_server.ports import KEPT_SECONDS
+from almond_server.service.cut_offs import CutOffs
 from almond_server.service.revision import Revision
 from almond_server.service.withdrawn import WithdrawnTokens
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
     from almond_core.chain import VerifiedToken
     from almond_core.decision import Standing, Withdrawn
-    from almond_server.ports import Change, Clock, Reading, Withdrawal
+    from almond_server.ports import Change, Clock, CutOff, Reading, Withdrawal
 
 _MAX_CLOCK_OFF: Final = 30.0
 """Seconds between a server's wall clock and its store's time, above which `valid` means nothing here."""
@@ -46,6 +48,8 @@ class RevocationView:
     def __init__(self, epoch: str, max_staleness: float, clock: Clock) -> None:
         """Start empty and stale: nothing is known until a reading of the store proves it."""
         self._withdrawn = WithdrawnTokens()
+        self._cut_offs = CutOffs()
+        self._has_cut_offs = False
         self._clock = clock
         self.max_staleness = max_staleness
         """Seconds above which it is stale."""
@@ -56,10 +60,14 @@ class RevocationView:
         """The mark of the newest revision seen; empty while nothing was read yet."""
         self.store_time = 0
 
-    def standing(self, token: VerifiedToken) -> Literal[Standing.LIVE] | Withdrawn:
-        """Tell whether anything of the token's lineage is withdrawn; raises `CannotKnowError` when stale."""
+    def standing(self, token: VerifiedToken, org: str | None) -> Literal[Standing.LIVE] | Withdrawn:
+        """Tell whether anything of the token's lineage is withdrawn, or it falls under a cut-off.
+
+        That of an org counts for accesses on `org`. Raises `CannotKnowError` when stale.
+        """
         self.must_be_fresh()
-        return self._withdrawn.standing(token)
+        found = self._withdrawn.standing(token)
+        return self._cut_offs.standing(token, org) if found is LIVE and self._has_cut_offs else found
 
     def has(self, token_id: str, branch_id: bytes) -> bool:
         """Tell whether a branch, or its whole token, is known to be withdrawn, however stale."""
@@ -146,7 +154,7 @@ class RevocationView:
         """
         if not self.is_next(change):
             return False
-        self.take(change.withdrawals)
+        self.take(change.withdrawals, change.cut_offs)
         self.stand_at(change.number, change.mark)
         return True
 
@@ -158,12 +166,14 @@ class RevocationView:
             raise AnotherPastError
         return True
 
-    def take(self, withdrawals: Iterable[Withdrawal]) -> None:
+    def take(self, withdrawals: Iterable[Withdrawal], cut_offs: Iterable[CutOff] = ()) -> None:
         """Take in entries of whatever revision. More than the store has is never wrong: it is a denial.
 
         Many keep everybody waiting: `loader.take_in` takes them in slices.
         """
         self._withdrawn.add(withdrawals)
+        self._cut_offs.add(cut_offs)
+        self._has_cut_offs = len(self._cut_offs) > 0
 
     def stand_at(self, number: int, mark: bytes) -> None:
         """Take note that every entry up to a revision has been taken in."""
@@ -188,6 +198,10 @@ class RevocationView:
     def entries(self) -> Iterator[Withdrawal]:
         """Yield all entries, for an operator to look at: not for the hot path, and not across an await."""
         return iter(self._withdrawn)
+
+    def cut_offs(self) -> Iterator[CutOff]:
+        """Yield all cut-offs, as `entries`. They are never forgotten: tokens may have no end."""
+        return iter(self._cut_offs)
 
     def prune(self) -> int:
         """Look at some entries, the next ones at each call; returns how many were forgotten.

@@ -1,4 +1,4 @@
-"""What is withdrawn: whole tokens, and branches of tokens. Key ids and cut-offs will have their places here.
+"""What is withdrawn: whole tokens, and branches of tokens.
 
 One look-up a token, whatever its lineage: a token of which only branches are withdrawn is in the table of
 tokens too, without an end. Must not know how fresh any of it is, nor the time.

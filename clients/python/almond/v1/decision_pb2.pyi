@@ -87,7 +87,9 @@ class _DenialReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DenialRe
     DENIAL_REASON_NOT_YET_VALID: _DenialReason.ValueType  # 17
     """The token is not valid yet."""
     DENIAL_REASON_REVOKED: _DenialReason.ValueType  # 18
-    """The token, or an ancestor that it was derived from, has been revoked."""
+    """The token, or an ancestor that it was derived from, has been revoked, or everything of its subject, its
+    key or the access's org that was issued until a time.
+    """
     DENIAL_REASON_NO_ALTERNATIVE: _DenialReason.ValueType  # 19
     """The token is for exactly some things, and this is none of them."""
     DENIAL_REASON_WRONG_SOURCE: _DenialReason.ValueType  # 20
@@ -141,7 +143,9 @@ DENIAL_REASON_EXPIRED: DenialReason.ValueType  # 16
 DENIAL_REASON_NOT_YET_VALID: DenialReason.ValueType  # 17
 """The token is not valid yet."""
 DENIAL_REASON_REVOKED: DenialReason.ValueType  # 18
-"""The token, or an ancestor that it was derived from, has been revoked."""
+"""The token, or an ancestor that it was derived from, has been revoked, or everything of its subject, its
+key or the access's org that was issued until a time.
+"""
 DENIAL_REASON_NO_ALTERNATIVE: DenialReason.ValueType  # 19
 """The token is for exactly some things, and this is none of them."""
 DENIAL_REASON_WRONG_SOURCE: DenialReason.ValueType  # 20

@@ -474,7 +474,7 @@ class RevokeRequest(_message.Message):
 
     @_builtins.property
     def org(self) -> Global___OrgTarget:
-        """The tokens of one org."""
+        """Everything of one org."""
 
     def __init__(
         self,
@@ -536,7 +536,9 @@ Global___MintedByTarget: _TypeAlias = MintedByTarget  # noqa: Y015
 
 @_typing.final
 class SubjectTarget(_message.Message):
-    """The tokens that speak for one subject, and what they minted, recursively. Needs `tokens` d wherever it lies."""
+    """The tokens that speak for one subject, by one entry, and what they minted, recursively, by one each. Needs
+    `tokens` d wherever they lie.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -546,7 +548,7 @@ class SubjectTarget(_message.Message):
     """`user:U` or `service:S`."""
     @_builtins.property
     def issued_before(self) -> _timestamp_pb2.Timestamp:
-        """Only tokens issued before this time (whole seconds)."""
+        """Only tokens issued before this time (whole seconds); INVALID_ARGUMENT if it is over 5 s ahead."""
 
     def __init__(
         self,
@@ -600,8 +602,10 @@ Global___AppTarget: _TypeAlias = AppTarget  # noqa: Y015
 
 @_typing.final
 class OrgTarget(_message.Message):
-    """The tokens whose home org this is, of its apps too. Tokens of several orgs, or of any, have another home.
-    Needs `tokens` d on the org.
+    """Everything of one org, of its apps too, by one entry however many tokens that is: it denies accesses on
+    this org by every token issued until now. A token of several orgs lives on the others; tokens of any org
+    are not among them. Of the org `almond`, it is the tokens whose home org it is, one by one. Needs `tokens`
+    d on the org.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -612,7 +616,7 @@ class OrgTarget(_message.Message):
     """The org."""
     @_builtins.property
     def issued_before(self) -> _timestamp_pb2.Timestamp:
-        """Only tokens issued before this time (whole seconds)."""
+        """Only tokens issued before this time (whole seconds); INVALID_ARGUMENT if it is over 5 s ahead."""
 
     def __init__(
         self,
@@ -667,13 +671,15 @@ class RevokeResponse(_message.Message):
     RECORDS_FIELD_NUMBER: _builtins.int
     INCLUDES_CALLER_FIELD_NUMBER: _builtins.int
     entries: _builtins.int
-    """How many entries were added; 0 if all of it was withdrawn before."""
+    """How many entries were added; 0 if all of it was withdrawn before. With validate_only: how many records
+    it is about; of an org, which is one entry, at most 10,000 are counted.
+    """
     revision: _builtins.str
     """Give this to Verify.min_revision to be sure to see the revocation on any server. Empty if nothing was
     done, because of validate_only.
     """
     includes_caller: _builtins.bool
-    """Whether the token that you call with is among what is withdrawn."""
+    """Whether the token that you call with is among what is withdrawn; if it is of several orgs, on that one."""
     @_builtins.property
     def records(self) -> _containers.RepeatedCompositeFieldContainer[_token_pb2.TokenRecord]:
         """With validate_only: the records it would withdraw, at most 100 of `entries`, newest first. Empty for a

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from almond_client.client import AsyncClient
 
     Outcome = tuple[Target, pb.RevokeResponse | AlmondRpcError]
+
+
+_NOTHING_LEFT: Final = "had nothing left to revoke"
+_COUNTED: Final = 10_000
+"""The service counts no further what one entry withdraws."""
 
 
 def revoke(
@@ -57,7 +62,10 @@ def revoke(
     org: Annotated[
         str | None,
         typer.Option(
-            "--org", "-o", help="All tokens of an org; with --app, the app's org. Reads no ALMOND_ORG."
+            "--org",
+            "-o",
+            help="Everything of an org that was issued until now; with --app, the app's org. Reads no"
+            " ALMOND_ORG.",
         ),
     ] = None,
     issued_before: Annotated[
@@ -133,7 +141,8 @@ def _ask(connection: Connection, targets: list[Target], as_json: bool) -> None:
     for target, would in connection.ask(lambda client: _all(client, targets, validate_only=True)):
         if isinstance(would, AlmondRpcError):
             raise Failure.of(would)
-        screen.out().print(screen.clean(f"{target.name}: {_count(would.entries)} to revoke"), style="bold")
+        count = _number(would.entries, "token", "tokens") + (" or more" if would.entries >= _COUNTED else "")
+        screen.out().print(screen.clean(f"{target.name}: {count} to revoke"), style="bold")
         if would.records:
             print_table(would.records, time.time())
         if len(would.records) < would.entries and would.records:
@@ -144,8 +153,8 @@ def _ask(connection: Connection, targets: list[Target], as_json: bool) -> None:
         raise Failure("nothing was revoked")
 
 
-def _count(entries: int) -> str:
-    return f"{entries} token{'' if entries == 1 else 's'}"
+def _number(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"
 
 
 def _json(target: Target, result: pb.RevokeResponse | AlmondRpcError) -> dict[str, Any]:
@@ -167,7 +176,9 @@ def _print(target: Target, result: pb.RevokeResponse | AlmondRpcError) -> None:
         screen.err().print(screen.clean(f"error: {target.name}: {failure.sentence}"), style="red")
         return
     if target.is_wide:
-        what = f"{_count(result.entries)} revoked"
+        what = (
+            f"revoked, by {_number(result.entries, 'entry', 'entries')}" if result.entries else _NOTHING_LEFT
+        )
     else:
         what = "revoked" if result.entries else "was revoked before"
     screen.out().print(screen.clean(f"{target.name} {what}, at revision {result.revision}"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Row, insert, select
@@ -43,13 +44,4 @@ def _row(row: Row[Any]) -> AuditRow:
 
 def write(connection: Connection, row: AuditRow) -> None:
     """Write a row within the transaction that it is about."""
-    connection.execute(
-        insert(AUDIT).values(
-            at=row.at,
-            actor=row.actor,
-            action=row.action,
-            target=row.target,
-            detail=row.detail,
-            revision=row.revision,
-        )
-    )
+    connection.execute(insert(AUDIT).values(asdict(row)))

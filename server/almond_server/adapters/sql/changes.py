@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Row, delete, or_, select
 
+from almond_server.adapters.sql import cut_offs
 from almond_server.adapters.sql.tables import REVISIONS, STORE, WITHDRAWALS
 from almond_server.ports import (
     KEPT_SECONDS,
     LINKED_SECONDS,
     Change,
+    CutOff,
     RevisionForgottenError,
     Withdrawal,
 )
@@ -35,9 +37,18 @@ def after(connection: Connection, number: int, limit: int) -> list[Change]:
         .order_by(WITHDRAWALS.c.revision, *_ORDER)
     )
     entries = {each: tuple(map(_entry, group)) for each, group in groupby(rows, key=lambda row: row.revision)}
+    raised: dict[int, list[CutOff]] = {}
+    for each, cut_off in cut_offs.between(connection, number, revisions[-1].number):
+        raised.setdefault(each, []).append(cut_off)
     marks = [bytes(each.mark) for each in revisions]
     return [
-        Change(revision.number, mark, before, entries.get(revision.number, ()))
+        Change(
+            revision.number,
+            mark,
+            before,
+            entries.get(revision.number, ()),
+            tuple(raised.get(revision.number, ())),
+        )
         for revision, mark, before in zip(revisions[1:], marks[1:], marks, strict=False)
     ]
 
@@ -82,7 +93,7 @@ def prune(connection: Connection, store_time: int, limit: int) -> int:
     numbers = connection.scalars(old).all()
     if numbers:
         connection.execute(delete(REVISIONS).where(REVISIONS.c.number <= numbers[-1]))
-    return len(ended) + len(numbers)
+    return len(ended) + len(numbers) + cut_offs.prune(connection, limit)
 
 
 def _entry(row: Row[Any]) -> Withdrawal:

@@ -8,23 +8,33 @@ from __future__ import annotations
 import contextlib
 import secrets
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import DBAPIError
 
-from almond_server.adapters.sql import audit, changes, locks, requests, selections, store_clock
+from almond_server import cut_off_words
+from almond_server.adapters.sql import (
+    audit,
+    changes,
+    cut_offs,
+    locks,
+    requests,
+    store_clock,
+    withdrawals,
+)
 from almond_server.adapters.sql.batch import Batches
-from almond_server.adapters.sql.rows import branches_of
-from almond_server.adapters.sql.tables import REVISIONS, STORE, TOKENS, WITHDRAWALS
-from almond_server.errors import SelectionChangedError, StoreUnavailableError
-from almond_server.ports import AuditRow, Change, Reading, Withdrawal, Withdrawn
+from almond_server.adapters.sql.tables import REVISIONS, STORE
+from almond_server.adapters.sql.wanted import Wanted, selected
+from almond_server.errors import StoreUnavailableError
+from almond_server.ports import AuditRow, Reading, Withdrawn, highest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from almond_server.adapters.sql.database import Database
-    from almond_server.ports import Actor, Idempotency, Selection
+    from almond_server.ports import Actor, Change, CutOff, Idempotency, Selection, Withdrawal
 
 _CLOCK_STEP_SECONDS: Final = 60
 _MARK_BYTES: Final = 8
@@ -35,7 +45,7 @@ _EPOCH_BYTES: Final = 4
 class _Call:
     """What one caller wants withdrawn; which entries that is can depend on what is in the store."""
 
-    withdrawals_in: Callable[[Connection], Sequence[Withdrawal]]
+    wanted_in: Callable[[Connection], Wanted]
     actor: Actor
     reason: str
     request: Idempotency | None
@@ -58,9 +68,11 @@ class SqlRevocations:
         reason: str,
         request: Idempotency | None,
         now: int,
+        cut_offs: Sequence[CutOff] = (),
     ) -> Withdrawn:
         """Withdraw under one new revision; what it may refuse and return is the port's."""
-        return await self._ask(_Call(lambda _: withdrawals, actor, reason, request, now))
+        wanted = Wanted(withdrawals, cut_offs)
+        return await self._ask(_Call(lambda _: wanted, actor, reason, request, now))
 
     async def answered(self, request: Idempotency, now: int) -> Withdrawn | None:
         """Return what was answered to a request."""
@@ -80,14 +92,8 @@ class SqlRevocations:
         now: int,
     ) -> Withdrawn:
         """Withdraw all that is selected; what it may refuse and return is the port's."""
-
-        def selected(connection: Connection) -> list[Withdrawal]:
-            rows = selections.live(connection, selection, now)
-            if within is not None and not {(row.org, row.app) for row in rows} <= within:
-                raise SelectionChangedError("Something was minted meanwhile; look at it and try again.", 0.1)
-            return [Withdrawal(row.id, None, row.expires_at) for row in rows]
-
-        return await self._ask(_Call(selected, actor, reason, request, now))
+        wanted_in = partial(selected, selection=selection, within=within, now=now)
+        return await self._ask(_Call(wanted_in, actor, reason, request, now))
 
     async def _ask(self, call: _Call) -> Withdrawn:
         self._told(call.now)
@@ -130,6 +136,10 @@ class SqlRevocations:
     async def withdrawals(self, number: int, after: Withdrawal | None, limit: int) -> Sequence[Withdrawal]:
         """Return a page of all entries up to a revision."""
         return await self._database.read(lambda connection: changes.page(connection, number, after, limit))
+
+    async def cut_offs(self, number: int) -> Sequence[CutOff]:
+        """Return the highest cut-offs up to a revision."""
+        return await self._database.read(lambda connection: cut_offs.highest(connection, number))
 
     async def begin_epoch(self, actor: Actor, now: int) -> Reading:
         """Begin a new epoch."""
@@ -199,12 +209,17 @@ class _Batch:
         earlier = _answered(connection, call.request, call.now, epoch)
         if earlier is not None:
             return earlier
-        entries = 0
-        for each in call.withdrawals_in(connection):
-            if not _stands(connection, each):  # nor was added by this very call, or one before it
-                _write(connection, each, self._before.number + 1, call)
+        wanted, revision = call.wanted_in(connection), self._before.number + 1
+        stamp = withdrawals.Stamp(revision, call.now, call.actor.name, call.reason)
+        entries = withdrawals.add(connection, wanted.withdrawals, stamp)
+        for each in highest(wanted.cut_offs).values():
+            made = cut_offs.Made(each, call.now, call.actor.name, call.reason)
+            if cut_offs.add(connection, made, revision):
+                action, detail = cut_off_words.action(each), cut_off_words.detail(each, call.reason)
+                row = AuditRow(call.now, call.actor.name, action, each.name, detail, revision)
+                audit.write(connection, row)
                 entries += 1
-        number = self._before.number + 1 if entries else self._newest
+        number = revision if entries else self._newest
         requests.remember(connection, call.request, f"{entries} {number}", call.now)
         return Withdrawn(entries, epoch, number)
 
@@ -215,43 +230,6 @@ def _answered(connection: Connection, request: Idempotency | None, now: int, epo
         return None
     entries, number = map(int, earlier.split())
     return Withdrawn(entries, epoch, number)
-
-
-def _stands(connection: Connection, withdrawal: Withdrawal) -> bool:
-    places = {b"", withdrawal.branch_id or b""}
-    found = connection.execute(
-        select(WITHDRAWALS.c.token_id)
-        .where(WITHDRAWALS.c.token_id == withdrawal.token_id, WITHDRAWALS.c.branch_id.in_(places))
-        .limit(1)
-    ).first()
-    return found is not None
-
-
-def _write(connection: Connection, withdrawal: Withdrawal, number: int, call: _Call) -> None:
-    branch_id = withdrawal.branch_id or b""
-    connection.execute(
-        insert(WITHDRAWALS).values(
-            token_id=withdrawal.token_id, branch_id=branch_id, revision=number, ends_at=withdrawal.ends_at
-        )
-    )
-    records = update(TOKENS).where(TOKENS.c.token_id == withdrawal.token_id, TOKENS.c.revoked_at.is_(None))
-    target = withdrawal.token_id
-    if withdrawal.branch_id is not None:
-        target = f"{target}/{branch_id.hex()}"
-        records = records.where(TOKENS.c.id.in_(_derived_from(connection, withdrawal.token_id, branch_id)))
-    connection.execute(
-        records.values(revoked_at=call.now, revoked_by=call.actor.name, revoke_reason=call.reason)
-    )
-    row = AuditRow(call.now, call.actor.name, "token.revoked", target, call.reason, number)
-    audit.write(connection, row)
-
-
-def _derived_from(connection: Connection, token_id: str, branch_id: bytes) -> list[str]:
-    """Return the ids of the records of a branch: its own, and those of what was derived from it."""
-    derived = select(TOKENS.c.id, TOKENS.c.lineage).where(
-        TOKENS.c.token_id == token_id, TOKENS.c.lineage.is_not(None)
-    )
-    return [row.id for row in connection.execute(derived) if branch_id in branches_of(row.lineage)]
 
 
 def _read(connection: Connection, told: int) -> Reading:

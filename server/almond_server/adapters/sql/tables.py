@@ -71,6 +71,21 @@ WITHDRAWALS: Final = Table(
     Index("withdrawals_by_end", "ends_at"),
 )
 
+CUT_OFFS: Final = Table(
+    "cut_offs",
+    METADATA,
+    Column("scope", TEXT, primary_key=True),
+    Column("name", TEXT, primary_key=True),
+    # A committed row stays as it is: raising a cut-off adds one, so that who reads a revision finds its own.
+    Column("revision", BigInteger, primary_key=True, autoincrement=False),
+    # NULL is every token of a key.
+    Column("until_ms", BigInteger),
+    Column("at", BigInteger, nullable=False),
+    Column("by", TEXT, nullable=False),
+    Column("reason", TEXT, nullable=False),
+    Index("cut_offs_by_revision", "revision"),
+)
+
 REVISIONS: Final = Table(
     "revisions",
     METADATA,

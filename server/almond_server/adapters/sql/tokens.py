@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Connection, Select, and_, insert, or_, select, update
 
 from almond_core.model import RESERVED_ORG
-from almond_server.adapters.sql import audit, locks, requests, selections
+from almond_server.adapters.sql import audit, cut_off_records, cut_offs, locks, requests, selections
 from almond_server.adapters.sql.rows import record_of, values_of
 from almond_server.adapters.sql.tables import TOKENS, WITHDRAWALS
-from almond_server.errors import MinterWithdrawnError, RecordNotFoundError, TooManyDerivedError
-from almond_server.ports import MAX_DERIVED, AuditRow, Record, record_id
+from almond_server.errors import (
+    IssuedTooEarlyError,
+    MinterWithdrawnError,
+    RecordNotFoundError,
+    TooManyDerivedError,
+)
+from almond_server.ports import MAX_DERIVED, AuditRow, Record, Scope, record_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from almond_server.adapters.sql.database import Database
     from almond_server.ports import Actor, Idempotency, Listing, Selection, Use
+
+
+_MOST_CLOCKS_DIFFER_MS: Final = 60_000
+"""A derived token may be recorded "before" the one it derives from, by another server's clock."""
 
 
 class SqlTokens:
@@ -33,10 +42,11 @@ class SqlTokens:
 
         def work(connection: Connection) -> Record:
             locks.share(connection, locks.REVOCATIONS)
-            _refuse_withdrawn(connection, actor.token_id, actor.branch_ids)
+            _refuse_withdrawn(connection, actor)
             before = requests.answered(connection, request, now)
             if before is not None:
-                return record_of(connection.execute(select(TOKENS).where(TOKENS.c.id == before)).one())
+                return _one(connection, before)
+            _refuse_too_early(connection, record, actor)
             connection.execute(insert(TOKENS).values(values_of(record)))
             requests.remember(connection, request, record.token_id, now)
             audit.write(
@@ -60,8 +70,11 @@ class SqlTokens:
 
         def work(connection: Connection) -> Record:
             locks.share(connection, locks.REVOCATIONS)
-            _refuse_withdrawn(connection, actor.token_id, actor.branch_ids)
-            _refuse_withdrawn(connection, record.token_id, record.lineage)
+            _refuse_withdrawn(connection, actor)
+            _refuse_lineage(connection, record.token_id, record.lineage)
+            minted = _get(connection, record.token_id)
+            if minted is not None and minted.revoked_at is not None:
+                raise _withdrawn()
             standing = _get(connection, record.id)
             if standing is not None:
                 return standing
@@ -76,13 +89,26 @@ class SqlTokens:
         """Return one record."""
         return await self._database.read(lambda connection: _get(connection, record_id))
 
-    async def select(self, selection: Selection, now: int) -> Sequence[Record]:
+    async def select(self, selection: Selection, now: int, most: int | None = None) -> Sequence[Record]:
         """Return the live records of a selection, newest first."""
 
         def work(connection: Connection) -> list[Record]:
-            ids = [row.id for row in selections.live(connection, selection, now)]
+            if most is not None and not selection.is_recursive:
+                ids = selections.newest_live(connection, selection, now, most)
+            else:
+                ids = [row.id for row in selections.live(connection, selection, now)]
             rows = [row for some in selections.chunks(ids) for row in connection.execute(_of_ids(some))]
-            return sorted(map(record_of, rows), key=lambda each: (each.created_at_ms, each.id), reverse=True)
+            found = sorted(map(record_of, rows), key=lambda each: (each.created_at_ms, each.id), reverse=True)
+            return found[:most]
+
+        return await self._database.read(work)
+
+    async def places(self, selection: Selection, now: int) -> frozenset[tuple[str, str]]:
+        """Return org and app of the live records of a selection."""
+
+        def work(connection: Connection) -> frozenset[tuple[str, str]]:
+            beyond = selections.beyond_cut_off(connection, selection, now)
+            return selections.places_of(connection, selection, now, beyond)
 
         return await self._database.read(work)
 
@@ -103,15 +129,35 @@ class SqlTokens:
 
     async def page(self, listing: Listing, after: tuple[int, str] | None, limit: int) -> Sequence[Record]:
         """Return a page of records."""
-        statement = _page(listing, after).limit(limit)
 
         def work(connection: Connection) -> list[Record]:
-            return [record_of(row) for row in connection.execute(statement)]
+            statement = _page(connection, listing, after).limit(limit)
+            records = [record_of(row) for row in connection.execute(statement)]
+            return cut_off_records.as_read(connection, records)
 
         return await self._database.read(work)
 
 
-def _refuse_withdrawn(connection: Connection, token_id: str, branch_ids: tuple[bytes, ...]) -> None:
+def _refuse_withdrawn(connection: Connection, actor: Actor) -> None:
+    if not actor.token_id:
+        return
+    _refuse_lineage(connection, actor.token_id, actor.branch_ids)
+    places = [(Scope.KEY, actor.key_id), (Scope.SUBJECT, actor.subject)]
+    places += [(Scope.ORG, org) for org in actor.cut_off_orgs]
+    if cut_offs.covering(connection, places, actor.issued_at_ms):
+        raise _withdrawn()
+
+
+def _refuse_too_early(connection: Connection, record: Record, actor: Actor) -> None:
+    places = [(Scope.SUBJECT, record.subject)]
+    if record.org != RESERVED_ORG:
+        places += [(Scope.ORG, org) for org in {record.org, *actor.orgs}]
+    covering = cut_offs.covering(connection, places, record.created_at_ms)
+    if covering:
+        raise IssuedTooEarlyError(max(each.until_ms or 0 for each in covering))
+
+
+def _refuse_lineage(connection: Connection, token_id: str, branch_ids: tuple[bytes, ...]) -> None:
     lineage = (b"", *branch_ids)
     found = connection.execute(
         select(WITHDRAWALS.c.token_id)
@@ -119,14 +165,26 @@ def _refuse_withdrawn(connection: Connection, token_id: str, branch_ids: tuple[b
         .limit(1)
     ).first()
     if found is not None:
-        raise MinterWithdrawnError(
-            "The token that this was to be made from has been revoked; ask for another one."
-        )
+        raise _withdrawn()
+
+
+def _withdrawn() -> MinterWithdrawnError:
+    return MinterWithdrawnError(
+        "The token that this was to be made from has been revoked; ask for another one."
+    )
 
 
 def _get(connection: Connection, wanted: str) -> Record | None:
     row = connection.execute(select(TOKENS).where(TOKENS.c.id == wanted)).one_or_none()
-    return None if row is None else record_of(row)
+    return None if row is None else cut_off_records.as_read(connection, [record_of(row)])[0]
+
+
+def _one(connection: Connection, wanted: str) -> Record:
+    found = _get(connection, wanted)
+    if found is None:
+        message = "what was answered to a request is on record"
+        raise LookupError(message)
+    return found
 
 
 def _of_ids(ids: Sequence[str]) -> Select[Any]:
@@ -147,7 +205,7 @@ def _parent(connection: Connection, record: Record) -> str:
     return next((each for each in reversed(lineage) if each in known), record.token_id)
 
 
-def _page(listing: Listing, after: tuple[int, str] | None) -> Select[Any]:
+def _page(connection: Connection, listing: Listing, after: tuple[int, str] | None) -> Select[Any]:
     columns = TOKENS.c
     # Tokens of several orgs have no home org; they are listed with those of any org.
     orgs = (listing.org, "") if listing.org == RESERVED_ORG else (listing.org,)
@@ -156,7 +214,8 @@ def _page(listing: Listing, after: tuple[int, str] | None) -> Select[Any]:
         statement = statement.where(columns.app == listing.app)
     if not listing.show_all:
         alive = or_(columns.expires_at.is_(None), columns.expires_at > listing.now)
-        statement = statement.where(columns.revoked_at.is_(None), alive)
+        made = cut_off_records.made_after(connection, listing.org, _MOST_CLOCKS_DIFFER_MS)
+        statement = statement.where(made, columns.revoked_at.is_(None), alive, ~cut_off_records.is_cut_off())
     if after is not None:
         created, token_id = after
         same = and_(columns.created_at_ms == created, columns.id < token_id)

@@ -1,0 +1,54 @@
+"""What a call wants withdrawn: entries as given, or those of a selection at the time of the transaction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from almond_server.adapters.sql import selections
+from almond_server.errors import SelectionChangedError
+from almond_server.ports import CutOff, Scope, Withdrawal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection, Row
+
+    from almond_server.ports import Selection
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Entries to add, as far as they do not stand yet."""
+
+    withdrawals: Sequence[Withdrawal]
+    cut_offs: Sequence[CutOff]
+
+
+def selected(
+    connection: Connection, selection: Selection, within: frozenset[tuple[str, str]] | None, now: int
+) -> Wanted:
+    """Return the cut-off of a selection, if it has one, and withdrawals of what does not fall under it."""
+    rows = list(selections.beyond_cut_off(connection, selection, now))
+    if within is not None and not selections.places_of(connection, selection, now, rows) <= within:
+        raise SelectionChangedError("Something was minted meanwhile; look at it and try again.", 0.1)
+    cut_off = _cut_off(connection, selection, now)
+    others = [Withdrawal(row.id, None, row.expires_at) for row in rows if not _falls_under(row, cut_off)]
+    return Wanted(others, [] if cut_off is None else [cut_off])
+
+
+def _cut_off(connection: Connection, selection: Selection, now: int) -> CutOff | None:
+    if selection.cut_off is None:
+        return None
+    scope, name = selection.cut_off
+    # A server with a fast clock may have issued what is on record "later" than now.
+    until_ms = max(now * 1000, selections.newest_issue(connection, scope, name))
+    if selection.issued_before_ms is not None:
+        until_ms = min(until_ms, selection.issued_before_ms - 1)
+    return None if until_ms < 0 else CutOff(scope, name, until_ms)
+
+
+def _falls_under(row: Row[Any], cut_off: CutOff | None) -> bool:
+    if cut_off is None or cut_off.until_ms is None or row.created_at_ms > cut_off.until_ms:
+        return False
+    return bool(cut_off.name == (row.org if cut_off.scope is Scope.ORG else row.subject))

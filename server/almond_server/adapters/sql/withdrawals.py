@@ -1,0 +1,117 @@
+"""Writing withdrawals: thousands in a few statements, as everybody who writes waits meanwhile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import Connection, Update, insert, literal, select, update
+
+from almond_server.adapters.sql.many import table_of
+from almond_server.adapters.sql.rows import branches_of
+from almond_server.adapters.sql.tables import AUDIT, TOKENS, WITHDRAWALS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from almond_server.ports import Withdrawal
+
+_CHUNK: Final = 5000
+_WHOLE: Final = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """Under which revision, when, by whom and why."""
+
+    revision: int
+    at: int
+    by: str
+    reason: str
+
+
+def add(connection: Connection, withdrawals: Sequence[Withdrawal], stamp: Stamp) -> int:
+    """Add those that do not stand yet, with their audit rows and what their records say; returns how many."""
+    added = 0
+    for start in range(0, len(withdrawals), _CHUNK):
+        new = _new(connection, withdrawals[start : start + _CHUNK])
+        whole = [(each.token_id, each.ends_at) for each in new if each.branch_id is None]
+        if whole:
+            _add_whole(connection, whole, stamp)
+        branches = [(each, each.branch_id) for each in new if each.branch_id is not None]
+        if branches:
+            _add_branches(connection, branches, stamp)
+        added += len(new)
+    return added
+
+
+def _new(connection: Connection, some: Sequence[Withdrawal]) -> list[Withdrawal]:
+    named = table_of(connection, [(each.token_id, None) for each in some])
+    place = (WITHDRAWALS.c.token_id, WITHDRAWALS.c.branch_id)
+    rows = connection.execute(select(*place).where(WITHDRAWALS.c.token_id.in_(select(named.c.id))))
+    standing = {(row.token_id, bytes(row.branch_id)) for row in rows}
+    new = []
+    for each in some:
+        own = (each.token_id, each.branch_id or _WHOLE)
+        if own not in standing and (each.token_id, _WHOLE) not in standing:
+            standing.add(own)
+            new.append(each)
+    return new
+
+
+def _add_whole(connection: Connection, whole: Sequence[tuple[str, int | None]], stamp: Stamp) -> None:
+    each = table_of(connection, whole)
+    connection.execute(
+        insert(WITHDRAWALS).from_select(
+            ["token_id", "branch_id", "revision", "ends_at"],
+            select(each.c.id, literal(_WHOLE), literal(stamp.revision), each.c.number),
+        )
+    )
+    records = TOKENS.c.token_id.in_(select(each.c.id))
+    connection.execute(_written_on(stamp).where(records))
+    said = {name: literal(value) for name, value in _audited(stamp, "").items()} | {"target": each.c.id}
+    connection.execute(insert(AUDIT).from_select(list(said), select(*said.values())))
+
+
+def _add_branches(connection: Connection, branches: Sequence[tuple[Withdrawal, bytes]], stamp: Stamp) -> None:
+    rows = [
+        {"token_id": of.token_id, "branch_id": branch_id, "revision": stamp.revision, "ends_at": of.ends_at}
+        for of, branch_id in branches
+    ]
+    connection.execute(insert(WITHDRAWALS), rows)
+    derived = table_of(connection, [(each, None) for each in _derived_from(connection, branches)])
+    connection.execute(_written_on(stamp).where(TOKENS.c.id.in_(select(derived.c.id))))
+    audited = [_audited(stamp, f"{of.token_id}/{branch_id.hex()}") for of, branch_id in branches]
+    connection.execute(insert(AUDIT), audited)
+
+
+def _written_on(stamp: Stamp) -> Update:
+    said = {"revoked_at": stamp.at, "revoked_by": stamp.by, "revoke_reason": stamp.reason}
+    return update(TOKENS).where(TOKENS.c.revoked_at.is_(None)).values(said)
+
+
+def _audited(stamp: Stamp, target: str) -> dict[str, int | str]:
+    return {
+        "at": stamp.at,
+        "actor": stamp.by,
+        "action": "token.revoked",
+        "target": target,
+        "detail": stamp.reason,
+        "revision": stamp.revision,
+    }
+
+
+def _derived_from(connection: Connection, branches: Sequence[tuple[Withdrawal, bytes]]) -> list[str]:
+    """Return the ids of the records of branches: their own, and those of what was derived from them."""
+    withdrawn: dict[str, set[bytes]] = {}
+    for of, branch_id in branches:
+        withdrawn.setdefault(of.token_id, set()).add(branch_id)
+    named = table_of(connection, [(each, None) for each in withdrawn])
+    derived = select(TOKENS.c.id, TOKENS.c.token_id, TOKENS.c.lineage).where(
+        TOKENS.c.token_id.in_(select(named.c.id)), TOKENS.c.lineage.is_not(None)
+    )
+    return [
+        row.id
+        for row in connection.execute(derived)
+        if not withdrawn[row.token_id].isdisjoint(branches_of(row.lineage))
+    ]

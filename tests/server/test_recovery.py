@@ -1,0 +1,93 @@
+"""Cut-offs that a store lost are put back like any revocation: from files, Redis and the audit log."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from almond_server import places, recovery, setup, unhealed
+from almond_server.adapters import master_key
+from almond_server.adapters.redis_feed import RedisFeed
+from almond_server.adapters.sql.store import Store, open_store
+from almond_server.adapters.valkey_child import ValkeyChild
+from almond_server.errors import StartError
+from almond_server.fan_out import Page, Snapshot
+from almond_server.ports import Actor, Change, CutOff, Scope, Withdrawal
+from almond_server.service.revision import Revision
+
+OPERATOR = Actor("operator")
+TOKEN = "AZqhxDUAcACAAAAAAAAAAA"
+CUT_OFFS = [
+    CutOff(Scope.KEY, "k7", None),
+    CutOff(Scope.ORG, "acme", 1_800_000_000_123),
+    CutOff(Scope.SUBJECT, "user:ann", 1_800_000_000_456),
+]
+
+
+@pytest.fixture
+async def data_dir(tmp_path: Path) -> Path:
+    await setup.init(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+async def store(data_dir: Path) -> AsyncIterator[Store]:
+    opened = open_store(places.database(data_dir))
+    yield opened
+    await opened.close()
+
+
+async def held(store: Store) -> list[CutOff]:
+    return list(await store.revocations.cut_offs(99))
+
+
+async def test_what_a_server_wrote_down_is_healed(data_dir: Path, store: Store) -> None:
+    lower = CutOff(Scope.ORG, "acme", 1_800_000_000_000)
+    await store.revocations.withdraw([], OPERATOR, "", None, 0, [lower])
+    path = unhealed.write(
+        data_dir, Revision("0123abcd", 7), [Withdrawal(TOKEN, None, None)], [lower, *CUT_OFFS]
+    )
+    done = await recovery.heal(data_dir, places.database(data_dir), [])
+    assert (done.entries, await held(store)) == ({path.name: 4}, CUT_OFFS)
+
+
+async def test_what_redis_knows_is_put_back(data_dir: Path, store: Store) -> None:
+    with ValkeyChild(data_dir) as valkey:
+        key = master_key.feed_key(master_key.read(places.master_key(data_dir)))
+        feed = RedisFeed(valkey.url, key, "0123abcd")
+        await feed.keep(Snapshot(1, b"1", _pages(Page((), CUT_OFFS[:1]))))
+        await feed.append(Change(2, b"2", b"1", (), tuple(CUT_OFFS[1:])))
+        await feed.close()
+        done = await recovery.restored(data_dir, places.database(data_dir), valkey.url, None)
+    assert (done.entries["Redis"], await held(store)) == (3, CUT_OFFS)
+
+
+@pytest.mark.parametrize("exported", [True, False])
+async def test_what_the_audit_log_tells_is_put_back(data_dir: Path, store: Store, exported: bool) -> None:
+    location = places.database(data_dir)
+    await store.revocations.withdraw([], OPERATOR, "broken: into\nall", None, 0, CUT_OFFS)
+    export = data_dir / "audit.jsonl"
+    lines = [line async for line in recovery.export_audit(location, 0)]
+    export.write_text("\n".join(lines) + "\n")
+    lost = "DELETE FROM cut_offs"
+    await store.database.write(lambda connection: connection.exec_driver_sql(lost).close())
+    if exported:
+        await store.database.write(lambda connection: connection.exec_driver_sql("DELETE FROM audit").close())
+    done = await recovery.restored(data_dir, location, None, export if exported else None)
+    assert done.entries[export.name if exported else "its own audit log"] == 3
+    assert await held(store) == CUT_OFFS
+
+
+async def test_an_export_that_somebody_changed_is_refused(data_dir: Path, store: Store) -> None:
+    export = data_dir / "audit.jsonl"
+    export.write_text('{"action": "org.cut_off", "target": "acme", "detail": "until tomorrow"}\n')
+    with pytest.raises(StartError, match="audit export"):
+        await recovery.restored(data_dir, places.database(data_dir), None, export)
+    assert await held(store) == []
+
+
+async def _pages(*pages: Page) -> AsyncIterator[Page]:
+    for each in pages:
+        yield each
