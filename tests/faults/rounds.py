@@ -13,6 +13,7 @@ from almond_server.adapters.redis_feed import RedisFeed
 from almond_server.adapters.sql.store import Store, open_store
 from almond_server.fan_out import FeedUnavailableError
 from faults import injections
+from faults.calls import Calls
 from faults.clients import Clients
 from faults.history import Held, History
 from faults.injections import Injection
@@ -34,7 +35,8 @@ class Rounds:
     def __init__(self, world: World, chance: random.Random, only: frozenset[str] = frozenset()) -> None:
         self.world = world
         self.history = History(MAX_STALENESS)
-        self.clients = Clients(world, self.history, chance)
+        self.calls = Calls(world, self.history)
+        self.clients = Clients(world, self.calls, chance)
         self.faults: list[str] = []
         self._only = only
         self._store: Store = open_store(world.location)
@@ -42,7 +44,7 @@ class Rounds:
     async def begin(self) -> None:
         """Wait for the servers, and mint what nobody ever revokes."""
         while len(self.world.live) < _KEEPERS:
-            token = await self.clients.mint(self.world.nodes[0], None, deploy("web"))
+            token = await self.calls.mint(self.world.nodes[0], None, deploy("web"))
             if token is None:
                 await asyncio.sleep(0.05)
             else:
@@ -77,7 +79,7 @@ class Rounds:
         """Mend everything; every server must then answer and know what was revoked, and so must the feed."""
         self.history.must(await self.world.heal(), "workers outlived their parent")
         deadline = time.monotonic() + _HEAL_SECONDS
-        gone = [token for token in self.clients.gone if self.history.acknowledged(token)][-most:]
+        gone = [token for token in self.clients.gone if self.history.is_gone(token)][-most:]
         await asyncio.gather(*(self._must_answer(node, gone, deadline) for node in self.world.nodes))
         if not await _by(deadline, self._feed_is_whole):
             self.history.must(False, "the feed never got what the store has")
@@ -126,7 +128,7 @@ class Rounds:
         deaf.redis.heal()
 
     async def _said_yes(self, node: Node, since: float) -> bool:
-        return self.clients.last_yes.get(node.index, 0) > since
+        return self.calls.last_yes.get(node.index, 0) > since
 
     async def _must_answer(self, node: Node, gone: list[Held], deadline: float) -> None:
         newest = self.history.newest
@@ -140,7 +142,7 @@ class Rounds:
         for token, stub in itertools.product((self.world.live[0], *gone), node.stubs):
 
             async def answered(token: Held = token, stub: Stub = stub) -> bool:
-                return await self.clients.ask(node, token, newest, stub) is not None
+                return await self.calls.ask(node, token, newest, stub) is not None
 
             if not await _by(deadline, answered):
                 self.history.must(False, f"server {node.index} did not heal")

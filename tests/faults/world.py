@@ -44,6 +44,8 @@ class World:
     live: list[Held] = field(default_factory=list)
     """Tokens that nobody ever revokes."""
 
+    _is_closed: bool = False
+
     @property
     def admin(self) -> str:
         return admin_token(self.nodes[0].data_dir).read_text().strip()
@@ -59,7 +61,7 @@ class World:
 
     def start(self, node: Node) -> None:
         """Start a server that does not run."""
-        if not node.processes.is_running:
+        if not node.processes.is_running and not self._is_closed:
             node.start([str(word) for flag in _FLAGS.items() for word in flag], self.without)
 
     async def heal(self) -> bool:
@@ -86,7 +88,8 @@ class World:
         return True
 
     async def close(self) -> None:
-        """End it all."""
+        """End it all; nothing is started any more."""
+        self._is_closed = True
         for node in self.nodes:
             await node.close()
         self.valkey.close()
