@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from redis.asyncio import Connection, ConnectionPool, Redis, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
@@ -22,9 +22,11 @@ from almond_server.fan_out import FeedGarbledError, FeedUnavailableError
 from almond_server.redis_address import Address, Form, Node, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from almond_server.adapters.redis_master import Master
+
+T = TypeVar("T")
 
 _CONNECT_SECONDS: Final = 1.0
 _ANSWER_SECONDS: Final = 2.0
@@ -85,18 +87,27 @@ def client(url: str) -> Redis:
     return Redis.from_pool(pool)  # closes the pool with it
 
 
-async def answer(command: Awaitable[Any]) -> Any:
-    """Await a command's answer; raises `FeedUnavailableError`, `FeedGarbledError` if a key is not ours."""
+def _as_it_is(reply: Any) -> Any:
+    return reply
+
+
+async def answer(command: Awaitable[Any], read: Callable[[Any], T] = _as_it_is) -> T:
+    """Await a command's answer and read it.
+
+    Raises `FeedUnavailableError`, also where the reply is of a form that Redis never gives;
+    `FeedGarbledError` if a key is not ours.
+    """
     try:
         async with asyncio.timeout(_ANSWER_SECONDS):  # connecting and greeting included
-            return await command
+            return read(await command)
     except (RedisError, OSError) as error:  # TimeoutError is an OSError
         why = str(error) or "Redis does not answer"
         raise (FeedGarbledError if any(sign in why for sign in _GARBLED) else FeedUnavailableError)(
             why
         ) from None
     except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
-        # What the driver makes of bytes that are no answer of Redis: another service listens there.
+        # Bytes that are no answer of Redis, or none to this command: another service listens there, or one
+        # that means no good.
         raise FeedUnavailableError(f"no answer of a Redis ({type(error).__name__})") from None
 
 

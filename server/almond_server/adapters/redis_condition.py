@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -75,12 +75,11 @@ class RedisCondition:
         Raises nothing: INFO may be forbidden, and a server that is down shows at the next command.
         """
         try:
-            memory: Any = await answer(redis.info("memory"))
+            told = await answer(redis.info("memory"), lambda reply: str(reply.get("maxmemory_policy")))
         except FeedUnavailableError:
             self._policy = None
             return
         self._is_read = True
-        told = str(memory.get("maxmemory_policy"))
         # Health shows it to everybody: a word, whatever somebody else's server says.
         policy, before = told if _WORD.fullmatch(told) else "unknown", self._policy
         self._policy = policy

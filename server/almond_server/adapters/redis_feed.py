@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import structlog
 
+from almond_server.adapters import redis_replies
 from almond_server.adapters.feed_entry import Codec
 from almond_server.adapters.feed_parts import LAST, Assembly, split
 from almond_server.adapters.redis_client import BLOCK_MS, answer, client
@@ -23,8 +24,9 @@ from almond_server.fan_out import Beat, FeedGarbledError, FeedState, Page, Snaps
 from almond_server.ports import Change
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
+    from almond_server.adapters.feed_entry import Fields
     from almond_server.adapters.feed_parts import Place
 
 _MAX_ENTRIES: Final = 10_000
@@ -91,21 +93,21 @@ class RedisFeed:
             is_first = "yes" if before[0] < change.number else ""
             arguments: Any = (_id(before), is_first, _MAX_ENTRIES, _id(place), *fields.values())
             script: Any = self._writing.eval(_APPEND, 1, self._changes, *arguments)
-            if _place(await answer(script)) < place:
+            if await answer(script, redis_replies.place) < place:
                 return False
             await asyncio.sleep(0)  # a large change must not keep calls waiting
         return True
 
     async def tail(self) -> Tail | None:
         """Return the newest change that is wholly there."""
-        newest: Any = await answer(self._writing.xrevrange(self._changes, count=1))
+        newest = await answer(self._writing.xrevrange(self._changes, count=1), redis_replies.entries)
         if not newest:
             return None
-        (entry_id, fields), *_ = newest
-        part = self._codec.read_part(entry_id.decode(), fields)
+        entry_id, fields = newest[0]
+        part = self._codec.read_part(entry_id, fields)
         if part is None:
             raise FeedGarbledError("the newest change is not genuine")
-        number, index = _place(entry_id)
+        number, index = redis_replies.place(entry_id)
         return Tail(number, part.mark) if index == LAST else Tail(number - 1, part.before)
 
     async def restart(self) -> None:
@@ -122,8 +124,9 @@ class RedisFeed:
 
     async def asked(self) -> Sequence[bytes]:
         """Take the nonces of those who asked."""
-        nonces: Any = await answer(self._writing.lpop(self._asked, _MAX_ASKED))
-        return [nonce for nonce in nonces or () if len(nonce) == _NONCE_BYTES]
+        taken: Any = self._writing.lpop(self._asked, _MAX_ASKED)
+        nonces = await answer(taken, redis_replies.strings)
+        return [nonce for nonce in nonces[:_MAX_ASKED] if len(nonce) == _NONCE_BYTES]
 
     async def beat(self, beat: Beat) -> None:
         """Send a heartbeat."""
@@ -141,15 +144,19 @@ class RedisFeed:
             while time.monotonic() < ends:
                 streams: Any = positions
                 with self._condition.reading():
-                    read: Any = await answer(self._reading.xread(streams, count=_AT_ONCE, block=BLOCK_MS))
-                for stream, entry_id, fields in _flat(read):
+                    read = self._reading.xread(streams, count=_AT_ONCE, block=BLOCK_MS)
+                    entries = await answer(read, redis_replies.streams)
+                for stream, entry_id, fields in entries:
+                    if stream not in positions:
+                        yield self._genuine(entry_id, None)
+                        continue
                     positions[stream] = entry_id
                     if stream == self._beats:
                         yield self._genuine(entry_id, self._codec.read_beat(fields))
                         continue
                     part = self._genuine(entry_id, self._codec.read_part(entry_id, fields))
-                    whole = None if part is None else assembly.add(_place(entry_id), part)
-                    if part is None or _place(entry_id)[1] == LAST:
+                    whole = None if part is None else assembly.add(redis_replies.place(entry_id), part)
+                    if part is None or redis_replies.place(entry_id)[1] == LAST:
                         yield whole
                     else:
                         # A large change must not keep calls waiting, nor be begun anew before it is read.
@@ -167,8 +174,8 @@ class RedisFeed:
         after = "-"
         while entries := await self._after(after):
             for entry_id, fields in entries:
-                after = f"({entry_id.decode()}"
-                part = self._codec.read_part(entry_id.decode(), fields)
+                after = f"({entry_id}"
+                part = self._codec.read_part(entry_id, fields)
                 if part is not None:
                     yield Page(part.withdrawals, part.cut_offs)
 
@@ -181,9 +188,10 @@ class RedisFeed:
         await self._reading.aclose()
         await self._writing.aclose()
 
-    async def _after(self, entry_id: str) -> Any:
+    async def _after(self, entry_id: str) -> Sequence[tuple[str, Fields]]:
         try:
-            return await answer(self._writing.xrange(self._changes, entry_id, count=_AT_ONCE))
+            read = self._writing.xrange(self._changes, entry_id, count=_AT_ONCE)
+            return await answer(read, redis_replies.entries)
         except FeedGarbledError as error:
             log.warning("feed.garbled", why=str(error))
             return ()
@@ -204,7 +212,8 @@ async def epochs(url: str) -> list[str]:
     redis, found, cursor = client(url), set[str](), 0
     try:
         while True:
-            cursor, keys = await answer(redis.scan(cursor, match=f"{HASH_TAG}:*", count=1000))
+            scan = redis.scan(cursor, match=f"{HASH_TAG}:*", count=1000)
+            cursor, keys = await answer(scan, redis_replies.page)
             found |= {match[1].decode() for key in keys if (match := _KEY.match(key))}
             if cursor == 0:
                 return sorted(found)
@@ -212,16 +221,5 @@ async def epochs(url: str) -> list[str]:
         await redis.aclose()
 
 
-def _flat(read: Any) -> Iterator[tuple[str, str, dict[bytes, bytes]]]:
-    for stream, entries in read:
-        for entry_id, fields in entries:
-            yield stream.decode(), entry_id.decode(), fields
-
-
 def _id(place: Place) -> str:
     return f"{place[0]}-{place[1]}"
-
-
-def _place(entry_id: bytes | str) -> Place:
-    number, _, index = (entry_id if isinstance(entry_id, str) else entry_id.decode()).partition("-")
-    return int(number), int(index)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from almond_server.adapters import redis_replies
 from almond_server.adapters.feed_entry import Head
 from almond_server.adapters.redis_client import answer
 from almond_server.fan_out import FeedGarbledError, FeedUnavailableError, Snapshot
@@ -88,7 +89,7 @@ class RedisSnapshot:
 
     async def _read_head(self) -> Head | None:
         fields: Any = self._redis.hgetall(self.key)
-        return self._codec.read_head(await answer(fields))
+        return self._codec.read_head(await answer(fields, redis_replies.fields))
 
     async def _pages(self, head: Head) -> AsyncIterator[Page]:
         for index in range(head.chunks):
@@ -99,7 +100,8 @@ class RedisSnapshot:
 
     async def _read_chunk(self, head: Head, index: int) -> Page | None:
         fields: Any = self._redis.hgetall(self._chunk(head.name, index))
-        return self._codec.read_chunk(_place(head.name, index, head.number), await answer(fields))
+        place = _place(head.name, index, head.number)
+        return self._codec.read_chunk(place, await answer(fields, redis_replies.fields))
 
     def _chunk(self, name: str, index: int) -> str:
         return f"{self.key}:{name}:{index}"
