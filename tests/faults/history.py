@@ -1,8 +1,8 @@
 """What the clients of a system under faults saw, and the laws that it must not have broken.
 
-A token is withdrawn if anything of its lineage is: here called its handles. It is too if it was in a place (an
-org, a subject, an app) when that was cleared. All times are of one monotonic clock, in seconds, as clients see
-them: a call is sent at `began` and its answer is there at `ended`, so whatever the server did, it did in
+A token is withdrawn if anything of its lineage is: here called its handles. It is too if it was in a place
+(an org, a subject, an app) when that was cleared. All times are of one monotonic clock, in seconds, as clients
+see them: a call is sent at `began` and its answer is there at `ended`, so whatever the server did, it did in
 between. Each law blames only what no order of things in between explains.
 """
 

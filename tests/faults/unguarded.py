@@ -66,9 +66,7 @@ def _take_out_minter_check() -> None:
 
 
 def _take_out_hmac() -> None:
-    def read(
-        self: Codec, _kind: str, _place: str, fields: Any, parse: Callable[[bytes], Any]
-    ) -> Any:
+    def read(self: Codec, _kind: str, _place: str, fields: Any, parse: Callable[[bytes], Any]) -> Any:
         try:
             return parse(fields.get(b"body", b""))
         except (ValueError, TypeError):
