@@ -77,7 +77,7 @@ async def run_world(
     if playing.history.violations:
         faults = "; ".join(playing.faults)
         outcome.violations = [f"[{faults}] {each}" for each in playing.history.violations]
-    outcome.counts = dict(playing.calls.counts)
+    outcome.counts = dict(playing.calls.counts + playing.watchers.counts)
     return outcome
 
 

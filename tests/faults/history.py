@@ -1,13 +1,14 @@
 """What the clients of a system under faults saw, and the laws that it must not have broken.
 
 A token is withdrawn if anything of its lineage is: here called its handles. It is too if it was in a place
-(an org, a subject, an app) when that was cleared. All times are of one monotonic clock, in seconds, as clients
-see them: a call is sent at `began` and its answer is there at `ended`, so whatever the server did, it did in
+(an org, a subject, an app) when that was cleared. All times are of one monotonic clock, in seconds, as
+clients see them: a call is sent at `began` and its answer is there at `ended`, so whatever the server did, it did in
 between. Each law blames only what no order of things in between explains.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 
@@ -127,6 +128,23 @@ class History:
             self.newest = revision
         told = frozenset[str]() if new_after is None else entries
         self.acknowledged.append(Acknowledged(at, number, number_of(self.newest), told))
+
+    @property
+    def newest_number(self) -> int:
+        """The number of the newest revision that was acknowledged."""
+        return number_of(self.newest)
+
+    @property
+    def places(self) -> Iterable[str]:
+        """All places that somebody ever asked to clear."""
+        return self._places.keys()
+
+    def may_be_of(self, entry: str, org: str) -> bool:
+        """Whether what a watcher was told may concern an org; subjects always may."""
+        if entry.startswith("org "):
+            return entry == f"org {org}"
+        token = self._as_minted.get(entry.partition("/")[0])
+        return token is None or token.org == org
 
     def is_gone(self, token: Held) -> bool:
         """Whether a revocation of the token was acknowledged."""

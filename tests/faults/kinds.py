@@ -19,6 +19,7 @@ KINDS = (
     Kind("servers", servers=3),
     Kind("workers", servers=2, workers=2),
     Kind("sentinels", servers=2, has_sentinels=True),
+    Kind("workers and sentinels", servers=2, workers=2, has_sentinels=True),
 )
 
 

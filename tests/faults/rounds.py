@@ -18,6 +18,7 @@ from faults.clients import Clients
 from faults.history import Held, History
 from faults.injections import Injection
 from faults.node import Node, Stub
+from faults.watchers import Watchers
 from faults.world import MAX_STALENESS, World
 from support import deploy
 
@@ -37,6 +38,7 @@ class Rounds:
         self.history = History(MAX_STALENESS)
         self.calls = Calls(world, self.history)
         self.clients = Clients(world, self.calls, chance)
+        self.watchers = Watchers(world.nodes, world.admin, self.history)
         self.faults: list[str] = []
         self._only = only
         self._store: Store = open_store(world.location)
@@ -49,9 +51,11 @@ class Rounds:
                 await asyncio.sleep(0.05)
             else:
                 self.world.live.append(token)
+        await self.watchers.begin()
         await self.must_be_well()
 
     async def close(self) -> None:
+        await self.watchers.close()
         await self._store.close()
 
     async def play(self, chance: random.Random) -> None:
@@ -76,13 +80,20 @@ class Rounds:
         await self.must_be_well(len(self.clients.gone))
 
     async def must_be_well(self, most: int = 30) -> None:
-        """Mend everything; every server must then answer and know what was revoked, and so must the feed."""
+        """Mend everything.
+
+        Then every server must answer and know what was revoked; the feed must have it, and watchers be told.
+        """
         self.history.must(await self.world.heal(), "workers outlived their parent")
-        deadline = time.monotonic() + _HEAL_SECONDS
+        healed_at = time.monotonic()
+        deadline = healed_at + _HEAL_SECONDS
         gone = [token for token in self.clients.gone if self.history.is_gone(token)][-most:]
         await asyncio.gather(*(self._must_answer(node, gone, deadline) for node in self.world.nodes))
         if not await _by(deadline, self._feed_is_whole):
             self.history.must(False, "the feed never got what the store has")
+        if not await _by(deadline, lambda: self._watchers_know_all(healed_at)):
+            self.history.must(False, "a watcher did not catch up")
+        self.watchers.must_have_all()
 
     @contextlib.asynccontextmanager
     async def _working(self) -> AsyncIterator[None]:
@@ -147,6 +158,9 @@ class Rounds:
             if not await _by(deadline, answered):
                 self.history.must(False, f"server {node.index} did not heal")
                 return
+
+    async def _watchers_know_all(self, since: float) -> bool:
+        return self.watchers.know_all(since)
 
     async def _feed_is_whole(self) -> bool:
         reading = await self._store.revocations.reading(0)

@@ -10,6 +10,7 @@ import os
 import secrets
 import socket
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +21,9 @@ from almond_server.adapters.feed_entry import Codec
 from almond_server.adapters.sql import tokens
 from almond_server.ports import Change
 from almond_server.rpc.servicer import TokenServicer
+from almond_server.service import watch
 from almond_server.service.follower import Follower
+from almond_server.service.org_filter import Proof
 from almond_server.service.relay import Relay
 from almond_server.service.view import RevocationView
 
@@ -75,6 +78,11 @@ def _take_out_hmac() -> None:
     _replace(Codec, "_read_body", read)
 
 
+def _take_out_watch_check() -> None:
+    """Let servers send heartbeats as of now, whatever they know."""
+    _replace(watch, "proof_of", lambda view, log: Proof(log.head, time.monotonic(), view.store_time))
+
+
 def _replace(place: Any, name: str, what: Any) -> None:
     getattr(place, name)  # a guard that has another name by now would otherwise stay in
     setattr(place, name, what)
@@ -87,6 +95,7 @@ GUARDS: dict[str, Callable[[], None]] = {
     "min-revision-check": _take_out_min_revision_check,
     "minter-check": _take_out_minter_check,
     "hmac": _take_out_hmac,
+    "watch-check": _take_out_watch_check,
 }
 
 

@@ -38,11 +38,16 @@ class Wide:
             await self._chance.choice([self._org, self._subject, self._app])(name)
 
     async def _org(self, name: str) -> None:
-        request = pb.RevokeRequest(org=pb.OrgTarget(org=name))
-        place = f"org {name}"
-        await self._clear_twice(
-            lambda node: self._calls.mint(node, None, deploy(org=name)), request, place, place
-        )
+        async def mint(node: Node) -> Held | None:
+            return await self._calls.mint(node, None, deploy(org=name))
+
+        request, place = pb.RevokeRequest(org=pb.OrgTarget(org=name)), f"org {name}"
+        await self._clear_twice(mint, request, place, place)
+        token = next((each for each in reversed(self._gone) if each.org == name), None)
+        if token is not None:
+            # For good, whatever becomes of the org; and no concern of those who watch another one.
+            own = pb.RevokeRequest(token_id=token.token_id)
+            await self._calls.revoke(self._node(), own, token.token_id, token.token_id)
 
     async def _app(self, name: str) -> None:
         async def mint(node: Node) -> Held | None:
