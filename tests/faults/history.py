@@ -2,8 +2,8 @@
 
 A token is withdrawn if anything of its lineage is: here called its handles. It is too if it was in a place
 (an org, a subject, an app) when that was cleared. All times are of one monotonic clock, in seconds, as
-clients see them: a call is sent at `began` and its answer is there at `ended`, so whatever the server did, it did in
-between. Each law blames only what no order of things in between explains.
+clients see them: a call is sent at `began` and its answer is there at `ended`, so whatever the server did, it
+did in between. Each law blames only what no order of things in between explains.
 """
 
 from __future__ import annotations

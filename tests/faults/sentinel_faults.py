@@ -27,8 +27,8 @@ async def a_paused_master(world: World, chance: random.Random) -> AsyncIterator[
 
 @contextlib.asynccontextmanager
 async def a_planned_failover(world: World, chance: random.Random) -> AsyncIterator[str]:
-    await asyncio.to_thread(_watched(world).plan_failover)
-    yield "a planned failover"
+    async with _failed_over(world, _watched(world).plan_failover):
+        yield "a planned failover"
 
 
 @contextlib.asynccontextmanager
