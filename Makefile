@@ -62,9 +62,10 @@ format: $(STAMP) ## Let ruff repair and format what it can
 	$(BIN)/ruff format
 
 .PHONY: bench
-bench: $(STAMP) ## Measure: worst token texts, propagation, workers, the view (SIZES="10000000 15000000")
+bench: $(STAMP) ## Measure: worst token texts, propagation, watchers, workers, the view (SIZES="10000000 15000000")
 	$(BIN)/python tests/bench/worst_inputs.py
 	PYTHONPATH=tests $(BIN)/python tests/bench/propagation.py
+	PYTHONPATH=tests $(BIN)/python tests/bench/watchers.py
 	PYTHONPATH=tests $(BIN)/python tests/bench/workers.py
 	$(BIN)/python tests/bench/view_size.py $(SIZES)
 

@@ -99,6 +99,7 @@ async def served(app: App, settings: Settings, valkey: ValkeyChild) -> AsyncIter
     address = f"127.0.0.1:{app.server.add_insecure_port('127.0.0.1:0')}"
     await app.server.start()
     following = asyncio.create_task(app.follower.run())
+    watching = asyncio.create_task(app.watches.run())
     app.health.set(serving=True)
     try:
         async with channel_to(address) as channel:
@@ -114,10 +115,12 @@ async def served(app: App, settings: Settings, valkey: ValkeyChild) -> AsyncIter
             )
     finally:
         app.health.leave()
+        app.watches.leave()
         await app.server.stop(None)
-        following.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await following
+        for task in (following, watching):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
         await app.feed.close()
         await app.store.close()
 

@@ -11,9 +11,11 @@ import hmac
 
 KEY_BYTES = 32
 BRANCH_ID_BYTES = 16
+NAME_HASH_BYTES = 16
 
 _ROOT_LABEL = b"almond/v1/root"
 _MACAROON_GENERATOR = b"macaroons-key-generator"
+_CUT_OFF_LABEL = "almond/v1/cut-off"
 
 
 def extract(ikm: bytes) -> bytes:
@@ -53,6 +55,11 @@ def chain_link_third_party(previous: bytes, verification_id: bytes, caveat: byte
 def branch_id(link: bytes) -> bytes:
     """Name a generation in 16 bytes without giving away its HMAC, which is secret."""
     return hashlib.sha256(link).digest()[:BRANCH_ID_BYTES]
+
+
+def name_hash(scope: str, name: str) -> bytes:
+    """Name an org or a subject for those alone who know it: in 16 bytes, as cut-offs are sent out."""
+    return hashlib.sha256(f"{_CUT_OFF_LABEL}/{scope}/{name}".encode()).digest()[:NAME_HASH_BYTES]
 
 
 def same(left: bytes, right: bytes) -> bool:

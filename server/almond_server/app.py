@@ -19,11 +19,13 @@ from almond_server.errors import StartError
 from almond_server.observer import Observed, Observer
 from almond_server.rpc.admin_servicer import AdminServicer
 from almond_server.rpc.health import Health
+from almond_server.rpc.revocation_servicer import RevocationServicer
 from almond_server.rpc.server import build
 from almond_server.rpc.servicer import TokenServicer
 from almond_server.service import needs
 from almond_server.service.attenuator import Attenuator
 from almond_server.service.callers import Callers
+from almond_server.service.change_log import ChangeLog
 from almond_server.service.follower import Follower, Signals
 from almond_server.service.key_ring import KeyRing
 from almond_server.service.limiter import Limiter
@@ -35,6 +37,7 @@ from almond_server.service.revoker import Revoker
 from almond_server.service.uses import Uses
 from almond_server.service.verifier import Verifier
 from almond_server.service.view import RevocationView
+from almond_server.service.watches import Watches
 from almond_server.settings import is_loopback
 from almond_server.traces import Spans
 from almond_server.workforce import Knowledge, Report
@@ -65,6 +68,7 @@ class App:
     follower: Follower
     relay: Relay
     uses: Uses
+    watches: Watches
     health: Health
     store: Store
     feed: RedisFeed
@@ -80,6 +84,7 @@ class App:
             tasks.create_task(self.relay.run())
             tasks.create_task(self.uses.run())
             tasks.create_task(self.observer.run())
+            tasks.create_task(self.watches.run())
             tasks.create_task(beside(self))
 
     async def close(self) -> None:
@@ -113,18 +118,22 @@ async def compose(settings: Settings) -> App:
         _write_down(settings.data_dir, view)
 
     feed = RedisFeed(settings.redis_url, master_key.feed_key(master), reading.epoch)
+    changes = ChangeLog(view)
     follower = Follower(
         store.revocations,
         feed,
         view,
         clock,
         settings.poll_interval,
-        Signals(_health_follows(health), alarm, health.set_feed),
+        Signals(_health_follows(health), alarm, health.set_feed, changes.take),
     )
     elected = election(settings.database, settings.data_dir, settings.poll_interval)
     relay = Relay(elected, store.revocations, feed, follower, clock, settings.poll_interval)
     uses = Uses(store.tokens)
     callers = Callers(keys, view, uses, clock, settings.leeway)
+    watches = Watches(
+        callers, changes, follower, store.revocations, store.tokens, view, clock, settings.max_staleness
+    )
     limiter = Limiter(settings.presented_per_minute, clock)
     policy = Policy(callers, store.policies, clock)
     servicer = TokenServicer(
@@ -139,12 +148,13 @@ async def compose(settings: Settings) -> App:
     server = build(
         servicer,
         AdminServicer(policy),
+        RevocationServicer(watches, reading.epoch),
         health,
         _may_reflect(callers),
         spans,
         shares_port=settings.workers > 1,
     )
-    observer = Observer(Observed(view, follower, relay, callers, lambda: feed.state))
+    observer = Observer(Observed(view, follower, relay, callers, watches, lambda: feed.state))
 
     def report() -> Report:
         now = clock.monotonic()
@@ -153,7 +163,7 @@ async def compose(settings: Settings) -> App:
             knowledge = Knowledge.ALARMED
         return Report(knowledge, view.was_read_since(now - settings.max_staleness / 2), now)
 
-    return App(server, follower, relay, uses, health, store, feed, observer, spans, report)
+    return App(server, follower, relay, uses, watches, health, store, feed, observer, spans, report)
 
 
 def warn_of_plaintext(settings: Settings) -> None:

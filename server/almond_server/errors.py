@@ -79,6 +79,29 @@ class WrongRevisionError(RefusedError):
     reason = "REVISION_UNKNOWN"
 
 
+class ChangesForgottenError(RefusedError):
+    """What came after that revision is no more told apart: only all of it can be read."""
+
+    reason = "REVISION_FORGOTTEN"
+
+
+class WatcherTooSlowError(RefusedError):
+    """A watcher did not read what it was sent; it can go on from the last revision it got."""
+
+    reason = "WATCHER_TOO_SLOW"
+
+
+class TooManyWatchersError(RefusedError):
+    """The server has as many watchers as it can have; `retry_after` is in seconds."""
+
+    reason = "TOO_MANY_WATCHERS"
+
+    def __init__(self, sentence: str, retry_after: float) -> None:
+        """Keep the sentence and when to try again."""
+        super().__init__(sentence)
+        self.retry_after = retry_after
+
+
 class CannotKnowError(RefusedError):
     """Nobody can know the answer now: never a denial, never a yes. `retry_after` is in seconds."""
 
@@ -98,6 +121,12 @@ class StoreUnavailableError(CannotKnowError):
 
 class StoreExchangedError(StoreUnavailableError):
     """The store is gone, or another one is in its place: what this server knows may be nowhere else."""
+
+
+class DrainingError(CannotKnowError):
+    """This server is going; another one, or its successor, will answer."""
+
+    reason = "DRAINING"
 
 
 class SelectionChangedError(CannotKnowError):

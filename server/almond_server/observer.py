@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from almond_server.service.follower import Follower
     from almond_server.service.relay import Relay
     from almond_server.service.view import RevocationView
+    from almond_server.service.watches import Watches
 
 _LOOP_SECONDS: Final = 0.1
 _COPIES_EVERY: Final = 10
@@ -32,6 +33,7 @@ class Observed:
     follower: Follower
     relay: Relay
     callers: Callers
+    watches: Watches
     feed: Callable[[], FeedState]
 
 
@@ -70,6 +72,7 @@ class Observer:
         metrics.BEAT_AGE.set(follower.beat_age)
         metrics.RELAY_ELECTED.set(relay.is_elected)
         metrics.RELAY_LAG.set(relay.lag)
+        metrics.WATCHERS.set(len(self._observed.watches))
         feed = self._observed.feed()
         metrics.FEED_UNREADABLE.set(not feed.is_read)
         metrics.FEED_UNWRITABLE.set(not feed.is_written)

@@ -21,7 +21,7 @@ from almond_core.caveats.valid import END_OF_TIME
 from almond_core.model import RESERVED_ORG
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 KEPT_SECONDS: Final = 24 * 3600
 """How long an entry outlives its token's end, by the store's time."""
@@ -363,6 +363,10 @@ class Tokens(Protocol):
 
     async def page(self, listing: Listing, after: tuple[int, str] | None, limit: int) -> Sequence[Record]:
         """Return up to `limit` records, newest first, that come after (`created_at_ms`, id)."""
+        ...
+
+    async def home_orgs(self, token_ids: Sequence[str]) -> Mapping[str, str]:
+        """Return the home orgs of those tokens that have a record; empty is several orgs."""
         ...
 
 

@@ -190,3 +190,12 @@ def test_paging_is_a_partition_whatever_the_times(times: list[int], size: int) -
         assert len(set(seen)) == len(times)
 
     asyncio.run(walk())
+
+
+async def test_home_orgs_are_those_of_the_records_that_there_are(ports: Ports) -> None:
+    added = {org: await minted(ports, org=org) for org in ("acme", "other", "", "almond")}
+    await minted(ports)
+    unknown = [f"token-nobody-{each}" for each in range(1200)]
+    asked = [*unknown, *(each.token_id for each in added.values())]
+    assert await ports.tokens.home_orgs(asked) == {each.token_id: org for org, each in added.items()}
+    assert await ports.tokens.home_orgs([]) == {}

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import signal
 import time
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import grpc
+import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from almond.v1.revocation_service_pb2 import FromNow, WatchRevocationsRequest
+from almond.v1.revocation_service_pb2_grpc import RevocationServiceStub
 from e2e.service import DevService
+from support import bearer
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -32,6 +37,26 @@ def test_watchers_of_health_hear_not_serving_before_the_server_goes(tmp_path: Pa
             assert [each.status for each in heard] == [NOT_SERVING, NOT_SERVING]
         assert service.stop() == 0
         assert time.monotonic() - began < 15
+    log = (tmp_path / "data.log").read_text()
+    assert "Traceback" not in log, log
+
+
+def test_who_watches_revocations_is_told_to_go_on_elsewhere(tmp_path: Path) -> None:
+    with DevService(tmp_path / "data") as service, grpc.insecure_channel(service.address) as channel:
+        admin = (tmp_path / "data" / "admin.token").read_text().strip()
+        stub: Any = RevocationServiceStub(channel)
+        watch = stub.WatchRevocations(
+            WatchRevocationsRequest(from_now=FromNow()), metadata=bearer(admin), timeout=20
+        )
+        assert next(watch).HasField("started")
+        began = time.monotonic()
+        service.send(signal.SIGTERM)
+        with pytest.raises(grpc.RpcError) as ended:
+            deque(watch, maxlen=0)
+        assert ended.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert "watch again" in str(ended.value)
+        assert service.stop() == 0
+        assert time.monotonic() - began < 8  # of the ten seconds that others have
     log = (tmp_path / "data.log").read_text()
     assert "Traceback" not in log, log
 

@@ -20,6 +20,8 @@ from grpc_reflection.v1alpha import reflection_pb2
 import almond.v1
 from almond.v1 import admin_service_pb2, admin_service_pb2_grpc, caveat_pb2, decision_pb2, kind_pb2
 from almond.v1 import token_service_pb2 as pb
+from almond.v1.revocation_service_pb2 import FromNow, WatchRevocationsRequest
+from almond.v1.revocation_service_pb2_grpc import RevocationServiceStub
 from almond_core.caveats import Org, Valid
 from almond_core.masks import ALL
 from almond_core.model import ANY
@@ -27,6 +29,7 @@ from almond_server.rpc.health import SERVICE
 from almond_server.rpc.server import REFLECTION_V1
 from support import (
     Almond,
+    Metadata,
     bearer,
     deploy,
     minter,
@@ -135,6 +138,18 @@ ROWS = (
             lambda its: pb.RevokeRequest(token_id=its.record.id, validate_only=True),
         )
     ),
+    Row(
+        "WatchRevocations",
+        lambda _: WatchRevocationsRequest(from_now=FromNow(), org="acme"),
+        UNAUTHENTICATED,
+        PERMISSION_DENIED,
+    ),
+    Row(
+        "WatchRevocations",
+        lambda _: WatchRevocationsRequest(from_now=FromNow()),
+        UNAUTHENTICATED,
+        PERMISSION_DENIED,
+    ),
     Row("SetOrgPolicy", lambda _: RULE, UNAUTHENTICATED, PERMISSION_DENIED),
     Row(
         "DeleteOrgPolicy",
@@ -164,12 +179,22 @@ class Cast:
         return await outcome(self.method(row)(row.ask(target), metadata=metadata))
 
     def method(self, row: Row) -> Callable[..., Awaitable[Any]]:
-        """Return the method of whichever service has it."""
+        """Return the method of whichever service has it; of a stream, how to get its first message."""
+        if row.method == "WatchRevocations":
+            return self._first
         admin = admin_service_pb2_grpc.AdminServiceStub(self.service.channel)
         found: Callable[..., Awaitable[Any]] = getattr(
             admin if hasattr(admin, row.method) else self.service.stub, row.method
         )
         return found
+
+    async def _first(self, request: Any, metadata: Metadata) -> Any:
+        stub = RevocationServiceStub(self.service.channel)
+        call = stub.WatchRevocations(request, metadata=metadata)
+        try:
+            return await call.read()
+        finally:
+            call.cancel()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -213,7 +238,11 @@ async def test_every_rpc_of_every_service_stands_in_the_table() -> None:
     generated = Path(almond.v1.__file__).parent.glob("*_pb2.py")
     files = [importlib.import_module(f"almond.v1.{path.stem}").DESCRIPTOR for path in generated]
     services = [service for file in files for service in file.services_by_name.values()]
-    assert {service.name for service in services} == {"TokenService", "AdminService"}
+    assert {service.name for service in services} == {
+        "TokenService",
+        "AdminService",
+        "RevocationService",
+    }
     assert {row.method for row in ROWS} == {each.name for service in services for each in service.methods}
 
 
@@ -299,12 +328,14 @@ async def test_a_verifier_of_any_org_may_ask_about_every_org(cast: Cast) -> None
         assert (await cast.service.verify(token, on(org), gate)).outcome == decision_pb2.OUTCOME_ALLOWED
 
 
-async def test_a_verifier_may_do_nothing_but_ask(cast: Cast) -> None:
+async def test_a_verifier_may_do_nothing_but_ask_and_watch_its_org(cast: Cast) -> None:
     gate = (await cast.service.mint(verifier())).token
     target = await cast.service.mint(org_wide())
     for row in ROWS:
-        if row.without_a_token is UNAUTHENTICATED and "Verify" not in row.method:
-            call = cast.method(row)(row.ask(target), metadata=bearer(gate))
+        request = row.ask(target)
+        is_its_own = row.method == "WatchRevocations" and request.org == "acme"
+        if row.without_a_token is UNAUTHENTICATED and "Verify" not in row.method and not is_its_own:
+            call = cast.method(row)(request, metadata=bearer(gate))
             assert (await refusal(call)).code is PERMISSION_DENIED, row.method
 
 

@@ -26,6 +26,7 @@ from almond_server.rpc import errors as table
 from almond_server.rpc.admin_servicer import AdminServicer
 from almond_server.rpc.health import Health
 from almond_server.rpc.interceptor import MAX_BATCH_BYTES, MAX_REQUEST_BYTES
+from almond_server.rpc.revocation_servicer import RevocationServicer
 from almond_server.rpc.server import build
 from almond_server.rpc.servicer import TokenServicer
 from support import (
@@ -313,8 +314,9 @@ class Bursting(TokenServicer):
 
 
 async def test_what_nobody_foresaw_is_internal_with_a_fixed_text_and_nothing_leaks() -> None:
-    policy: Any = None  # never asked
-    server = build(Bursting(), AdminServicer(policy), Health(), lambda _: None)
+    nobody: Any = None  # never asked
+    revocations = RevocationServicer(nobody, "")
+    server = build(Bursting(), AdminServicer(nobody), revocations, Health(), lambda _: None)
     address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     await server.start()
     with capture_logs() as logged:

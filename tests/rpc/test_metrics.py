@@ -19,6 +19,7 @@ from almond_server.adapters.redis_client import client
 from almond_server.rpc.meter import _name
 from almond_server.service.verifier import Verifier
 from exposition import Exposition, here
+from rpc.watching import now, watching
 from support import Almond, bearer, deploy, eventually, on, org_wide, refusal, verifier
 
 if TYPE_CHECKING:
@@ -261,6 +262,8 @@ async def all_calls(service: Almond) -> list[str]:
     await stub.InspectToken(pb.InspectTokenRequest(token=derived.token), metadata=caller)
     await stub.GetToken(pb.GetTokenRequest(token_id=minted.record.id), metadata=caller)
     await stub.ListTokens(pb.ListTokensRequest(org="orgsecret", app="appsecret"), metadata=caller)
+    async with watching(service, now(org="orgsecret"), asker) as stream:
+        await stream.heartbeat()
     rule = admin_service_pb2.OrgPolicy(org="orgsecret", kind="deploy", max_ttl=Duration(seconds=3600))
     admin = admin_service_pb2_grpc.AdminServiceStub(service.channel)
     for method, request in (
@@ -295,6 +298,7 @@ async def test_no_metric_holds_what_callers_say_or_are(service: Almond) -> None:
     methods = {each["grpc_method"] for each in read.named("grpc_server_started_total")}
     served = {method.name for method in pb.DESCRIPTOR.services_by_name["TokenService"].methods}
     served |= {each.name for each in admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"].methods}
+    served |= {"WatchRevocations"}
     assert served | {"Check", "ServerReflectionInfo"} <= methods
     told = {name for name, _ in read.series}
     told |= {each for _, labels in read.series for pair in labels for each in pair}

@@ -137,6 +137,22 @@ async def test_who_does_not_see_the_store_stays_fresh_by_heartbeats(
         assert (here.relay.is_elected, here.relay.lag) == (True, 0)
 
 
+async def test_who_does_not_see_the_store_can_look_by_a_heartbeat_that_answers_a_later_question(
+    nodes: tuple[Node, Node], clock: SetClock
+) -> None:
+    here, there = nodes
+    async with here.running(), there.running(relay=False):
+        there.revocations.is_cut = True
+        clock.advance(0.1)
+        asked_at = clock.monotonic()
+        await there.follower.look(asked_at)
+        assert there.view.was_read_since(asked_at)
+        here.revocations.is_cut = True
+        clock.advance(0.1)
+        with pytest.raises(CannotKnowError):
+            await there.follower.look(clock.monotonic())
+
+
 async def test_without_a_relay_who_does_not_see_the_store_is_stale(
     nodes: tuple[Node, Node], clock: SetClock
 ) -> None:

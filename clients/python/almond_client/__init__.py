@@ -13,6 +13,7 @@ from almond_client.errors import (
     UnauthenticatedError,
 )
 from almond_client.messages import access_message, caveat_message
+from almond_client.watch import Watch
 
 __all__ = [
     "AlmondRpcError",
@@ -26,6 +27,7 @@ __all__ = [
     "PermissionDeniedError",
     "ResourceExhaustedError",
     "UnauthenticatedError",
+    "Watch",
     "access_message",
     "caveat_message",
 ]

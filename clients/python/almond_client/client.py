@@ -17,12 +17,15 @@ from almond.v1 import (
     admin_service_pb2,
     admin_service_pb2_grpc,
     decision_pb2,
+    revocation_service_pb2,
+    revocation_service_pb2_grpc,
     token_pb2,
     token_service_pb2_grpc,
 )
 from almond.v1 import token_service_pb2 as pb
 from almond_client.channel import open_channel
 from almond_client.errors import error_of
+from almond_client.watch import Watch
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -184,6 +187,24 @@ class AsyncClient:
         request = admin_service_pb2.ListOrgPoliciesRequest(org=org)
         response = await self._call(self._admin_stub.ListOrgPolicies, request, timeout_seconds)
         return list(response.policies)
+
+    def watch(self, request: revocation_service_pb2.WatchRevocationsRequest) -> Watch:
+        """Watch what is revoked: `async for event in client.watch(request)`. It has no deadline."""
+
+        def opened(
+            request: revocation_service_pb2.WatchRevocationsRequest,
+        ) -> grpc.aio.UnaryStreamCall[
+            revocation_service_pb2.WatchRevocationsRequest, revocation_service_pb2.WatchRevocationsResponse
+        ]:
+            return self._revocations_stub.WatchRevocations(request, metadata=self._metadata())
+
+        return Watch(opened, request)
+
+    @property
+    def _revocations_stub(self) -> revocation_service_pb2_grpc.RevocationServiceAsyncStub:
+        if self._channel is None:
+            raise RuntimeError("an AsyncClient is open only inside `async with`")
+        return revocation_service_pb2_grpc.RevocationServiceStub(self._channel)
 
     @property
     def _admin_stub(self) -> admin_service_pb2_grpc.AdminServiceAsyncStub:

@@ -36,7 +36,7 @@ from almond_server.ports import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from almond_server.ports import Actor, Idempotency, Listing, Record, SealedKey, Selection, Use
 
@@ -214,6 +214,12 @@ class MemoryTokens:
         found = [each for each in records if _is_listed(each, listing)]
         found.sort(key=_place, reverse=True)
         return [each for each in found if after is None or _place(each) < after][:limit]
+
+    async def home_orgs(self, token_ids: Sequence[str]) -> Mapping[str, str]:
+        """Return the home orgs of tokens."""
+        await self._store.turn()
+        records = self._store.records
+        return {each: records[each].org for each in token_ids if each in records}
 
     def _refuse_withdrawn(self, actor: Actor) -> None:
         self._refuse_lineage(actor.token_id, actor.branch_ids)

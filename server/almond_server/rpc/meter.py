@@ -31,6 +31,11 @@ def count_batch_error(code: grpc.StatusCode) -> None:
     metrics.BATCH_ERRORS.labels(_name(code)).inc()
 
 
+def count_end_of_watch(reason: str) -> None:
+    """Count a watch that the server ended, by the reason of its status."""
+    metrics.WATCHERS_DROPPED.labels(reason).inc()
+
+
 def count_unknown_method() -> None:
     """Count a call of a method that is not there, whatever its name."""
     metrics.CALLS_STARTED.labels(*_UNKNOWN).inc()

@@ -10,7 +10,13 @@ from grpc_reflection.v1alpha import reflection
 from grpc_reflection.v1alpha import reflection_pb2 as reflection_messages
 from grpc_reflection.v1alpha.reflection import aio as reflection_aio
 
-from almond.v1 import admin_service_pb2, admin_service_pb2_grpc, token_service_pb2_grpc
+from almond.v1 import (
+    admin_service_pb2,
+    admin_service_pb2_grpc,
+    revocation_service_pb2,
+    revocation_service_pb2_grpc,
+    token_service_pb2_grpc,
+)
 from almond_server.rpc.health import SERVICE
 from almond_server.rpc.interceptor import MAX_BATCH_BYTES, Edge
 
@@ -19,11 +25,13 @@ if TYPE_CHECKING:
 
     from almond_server.rpc.admin_servicer import AdminServicer
     from almond_server.rpc.health import Health
+    from almond_server.rpc.revocation_servicer import RevocationServicer
     from almond_server.rpc.servicer import TokenServicer
     from almond_server.service.call import Call
     from almond_server.traces import Spans
 
 ADMIN_SERVICE: Final = admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name
+REVOCATION_SERVICE: Final = revocation_service_pb2.DESCRIPTOR.services_by_name["RevocationService"].full_name
 REFLECTION_V1: Final = "grpc.reflection.v1.ServerReflection"
 
 _OPTIONS: Final = (
@@ -31,12 +39,18 @@ _OPTIONS: Final = (
     ("grpc.max_metadata_size", 16 * 1024),
     # Identity alone: gRPC inflates before it looks at the limit, so a kilobyte could ask for a gigabyte.
     ("grpc.compression_enabled_algorithms_bitset", 1),
+    # A peer that has stopped, or is cut off, acknowledges no ping: its streams are over within half a minute.
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    # Else gRPC sends but two while no data flows, as to a watcher that does not read.
+    ("grpc.http2.max_pings_without_data", 0),
 )
 
 
-def build(
+def build(  # noqa: PLR0913 - one parameter a service, passed once by the composition root
     servicer: TokenServicer,
     admin: AdminServicer,
+    revocations: RevocationServicer,
     health: Health,
     may_reflect: Callable[[Call], None],
     spans: Spans | None = None,
@@ -49,8 +63,16 @@ def build(
     server = grpc.aio.server(interceptors=[Edge(may_reflect, spans)], options=options)
     token_service_pb2_grpc.add_TokenServiceServicer_to_server(servicer, server)
     admin_service_pb2_grpc.add_AdminServiceServicer_to_server(admin, server)
+    revocation_service_pb2_grpc.add_RevocationServiceServicer_to_server(revocations, server)
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
-    names = (SERVICE, ADMIN_SERVICE, "grpc.health.v1.Health", reflection.SERVICE_NAME, REFLECTION_V1)
+    names = (
+        SERVICE,
+        ADMIN_SERVICE,
+        REVOCATION_SERVICE,
+        "grpc.health.v1.Health",
+        reflection.SERVICE_NAME,
+        REFLECTION_V1,
+    )
     reflection.enable_server_reflection(names, server)
     server.add_generic_rpc_handlers((_reflection_v1(names),))
     return server

@@ -67,6 +67,9 @@ class Signals:
     feed: Callable[[str | None], None]
     """Hears, at every turn, what an operator should know of the feed; None if nothing."""
 
+    changed: Callable[[Change | None], None] = lambda _: None
+    """Hears each change that the view has just taken in, in order; None: it took all there is, as a whole."""
+
 
 class Follower:
     """Applies changes to the view, in order and without gaps, and passes on what it saw first."""
@@ -91,6 +94,7 @@ class Follower:
         self._is_written_down = False
         self._asking: asyncio.Task[Reading] | None = None
         self._moved = asyncio.Event()
+        self._beaten = asyncio.Event()
         self._doubted = asyncio.Event()
         self._unpublished: asyncio.Queue[Change] = asyncio.Queue(_MAX_UNPUBLISHED)
         self._asked: dict[bytes, tuple[float, int]] = {}
@@ -116,6 +120,7 @@ class Follower:
         with contextlib.suppress(FeedUnavailableError):
             await self.compare(await self._feed.tail())
         await loader.from_snapshot(self._view, self._revocations, self._feed)
+        self._signals.changed(None)
         await self.catch_up()
 
     async def compare(self, tail: Tail | None) -> bool:
@@ -173,12 +178,33 @@ class Follower:
             await (self._ask_store() if waited else self._move())
             waited = True
 
+    async def see(self, committed_at: float) -> None:
+        """Wait until the view has what was committed before a moment (monotonic seconds), however long.
+
+        One look for all who wait. Raises as `catch_up`.
+        """
+        while not self._view.was_read_since(committed_at):
+            await self._ask_store(None)
+
+    async def look(self, asked_at: float) -> None:
+        """Wait until a reading of the store begun at `asked_at` (monotonic seconds) or later proves the view.
+
+        One look for all who wait. Where the store is out of sight, a heartbeat that answers a question asked
+        since does. Raises `CannotKnowError` if neither comes in time.
+        """
+        while not self._view.was_read_since(asked_at):
+            try:
+                await self._ask_store()
+            except CannotKnowError:
+                await self._hear_since(asked_at)
+
     async def _step(self, reading: Reading) -> None:
         try:
             changes = await self._revocations.changes_after(self._view.revision.number, _BATCH)
         except RevisionForgottenError:
             self.resyncs += 1
             await loader.from_store(self._view, self._revocations, reading)
+            self._signals.changed(None)
             return
         number = self._view.revision.number
         for change in changes:
@@ -201,6 +227,7 @@ class Follower:
             change = replace(change, withdrawals=())
         if not self._view.apply(change):
             return
+        self._signals.changed(whole)
         self._moved.set()
         self._moved = asyncio.Event()
         if publish and not self._unpublished.full():
@@ -211,14 +238,23 @@ class Follower:
             async with asyncio.timeout(_REVISION_WAIT_SECONDS):
                 await self._moved.wait()
 
-    async def _ask_store(self) -> None:
+    async def _ask_store(self, seconds: float | None = _STORE_WAIT_SECONDS) -> None:
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self.catch_up())
             # All who wait may have gone when it fails: that is nobody's loss, and no news for the log.
             self._asking.add_done_callback(lambda task: task.cancelled() or task.exception())
         try:
-            async with asyncio.timeout(_STORE_WAIT_SECONDS):
+            async with asyncio.timeout(seconds):
                 await asyncio.shield(self._asking)
+        except TimeoutError:
+            raise CannotKnowError("The store does not answer; try again or ask another server.") from None
+
+    async def _hear_since(self, asked_at: float) -> None:
+        try:
+            async with asyncio.timeout(2 * self._poll_seconds + _STORE_WAIT_SECONDS):
+                while not self._view.was_read_since(asked_at):
+                    self._view.must_be_sound()
+                    await self._beaten.wait()
         except TimeoutError:
             raise CannotKnowError("The store does not answer; try again or ask another server.") from None
 
@@ -284,7 +320,10 @@ class Follower:
             return True  # it proves nothing here: nobody can tell how old it is
         asked_at, number = max(mine)
         self._answered_at = max(asked_at, self._answered_at)
-        return beat.reading.number >= number and self._view.prove(beat.reading, asked_at)
+        is_proof = beat.reading.number >= number and self._view.prove(beat.reading, asked_at)
+        self._beaten.set()
+        self._beaten = asyncio.Event()
+        return is_proof
 
     async def _ask_feed(self) -> None:
         while True:

@@ -54,6 +54,11 @@ def to_ask(org: str, app: str | None) -> Need:
     return Need("decisions", "r", org, app)
 
 
+def to_watch(org: str | None) -> Need:
+    """Return what WatchRevocations needs: of the org, or for the changes of all orgs of the reserved one."""
+    return Need("decisions", "r", org or RESERVED_ORG)
+
+
 def to_mint(org: str, app: str | None) -> Need:
     """Return what Mint needs: of the new token. A token for any org is the reserved org's business."""
     return Need("tokens", "c", RESERVED_ORG if org == ANY else org, app)

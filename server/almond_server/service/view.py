@@ -118,6 +118,11 @@ class RevocationView:
         """Tell whether a reading begun at `moment` (monotonic seconds) or later has proven it."""
         return self._proven_at is not None and self._proven_at >= moment
 
+    @property
+    def proven_at(self) -> float | None:
+        """When the newest reading that has proven it was begun, in monotonic seconds; None if none has."""
+        return self._proven_at
+
     def _objection(self) -> str | None:
         if self._alarm is not None:
             return self._alarm

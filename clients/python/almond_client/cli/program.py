@@ -16,9 +16,10 @@ from almond_client.cli.inspection import inspect
 from almond_client.cli.listing import list_tokens
 from almond_client.cli.revoke import revoke
 from almond_client.cli.verify import verify
+from almond_client.cli.watch import watch
 
 _DISTRIBUTION: Final = "almond-auth"
-_OWN_COMMANDS: Final = frozenset({"tokens", "policy", "health", "--version"})
+_OWN_COMMANDS: Final = frozenset({"tokens", "policy", "health", "watch", "--version"})
 
 # Typer does not export it, and where it comes from differs between versions.
 _UsageError: Final[Any] = typer.BadParameter.__mro__[1]
@@ -38,6 +39,7 @@ def build(*, extended: bool = True) -> typer.Typer:
     app.add_typer(_tokens(), name="tokens")
     app.add_typer(policy.app, name="policy")
     app.command("health")(health)
+    app.command("watch", epilog="Example: almond watch -o acme --json")(watch)
     if extended:
         extensions.add_commands(app)
     return app

@@ -20,7 +20,7 @@ from almond_server.errors import (
 from almond_server.ports import MAX_DERIVED, AuditRow, Record, Scope, record_id
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from almond_server.adapters.sql.database import Database
     from almond_server.ports import Actor, Idempotency, Listing, Selection, Use
@@ -134,6 +134,20 @@ class SqlTokens:
             statement = _page(connection, listing, after).limit(limit)
             records = [record_of(row) for row in connection.execute(statement)]
             return cut_off_records.as_read(connection, records)
+
+        return await self._database.read(work)
+
+    async def home_orgs(self, token_ids: Sequence[str]) -> Mapping[str, str]:
+        """Return the home orgs of tokens."""
+
+        def work(connection: Connection) -> dict[str, str]:
+            columns = (TOKENS.c.id, TOKENS.c.org)
+            rows = (
+                row
+                for some in selections.chunks(token_ids)
+                for row in connection.execute(select(*columns).where(TOKENS.c.id.in_(some)))
+            )
+            return {row.id: row.org for row in rows}
 
         return await self._database.read(work)
 

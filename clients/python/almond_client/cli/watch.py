@@ -1,0 +1,99 @@
+"""`almond watch`: what is revoked, a line each, as it happens."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from almond.v1 import revocation_service_pb2 as pb
+from almond_client.cli import options, screen
+from almond_client.cli.connection import connect
+from almond_client.cli.failures import Failure, explained
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from almond_client.client import AsyncClient
+
+_SCOPES: Final = {
+    pb.CUT_OFF_SCOPE_ORG: "org",
+    pb.CUT_OFF_SCOPE_SUBJECT: "subject",
+    pb.CUT_OFF_SCOPE_KEY: "key",
+}
+
+_Fields = dict[str, str | None]
+
+
+def watch(
+    org: Annotated[
+        str | None,
+        typer.Option(
+            "--org",
+            "-o",
+            envvar="ALMOND_ORG",
+            help="Only what may concern this org. Without it, the one that your own token is for, or all.",
+        ),
+    ] = None,
+    after: Annotated[
+        str | None, typer.Option(metavar="REVISION", help="Begin after a revision, not now.")
+    ] = None,
+    snapshot: Annotated[bool, typer.Option("--snapshot", help="Begin with all that is revoked.")] = False,
+    address: options.Address = options.DEFAULT_ADDRESS,
+    api_token_file: options.ApiTokenFile = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print an object of JSON a line.")] = False,
+) -> None:
+    """Print what is revoked, as it happens, until Ctrl-C: a token id, or ID/BRANCH, and at which revision.
+
+    Goes on by itself after a break, and misses nothing. Names of orgs and subjects are told as hashes.
+    """
+    with explained(), contextlib.suppress(KeyboardInterrupt):
+        if after is not None and snapshot:
+            raise Failure.usage("--after and --snapshot are two places to begin", "give one of them")
+        connection = connect(address, api_token_file)
+        request = pb.WatchRevocationsRequest(org=org or connection.home_org)
+        if after is not None:
+            request.after_revision = after
+        elif snapshot:
+            request.snapshot.SetInParent()
+        else:
+            request.from_now.SetInParent()
+        connection.ask(lambda client: _print(client, request, as_json=as_json))
+
+
+async def _print(client: AsyncClient, request: pb.WatchRevocationsRequest, *, as_json: bool) -> None:
+    async for event in client.watch(request):
+        if isinstance(event, pb.WatchStarted):
+            screen.err().print(f"watching, after revision {screen.clean(event.revision)}")
+        elif isinstance(event, pb.SnapshotChunk | pb.RevocationChange):
+            for each in _entries(event):
+                print(json.dumps(each) if as_json else _line(each), flush=True)
+
+
+def _entries(event: pb.SnapshotChunk | pb.RevocationChange) -> Iterator[_Fields]:
+    for withdrawn in event.withdrawals:
+        expires = screen.moment(withdrawn.expire_time.seconds) if withdrawn.HasField("expire_time") else None
+        yield {
+            "revision": event.revision,
+            "token_id": withdrawn.token_id,
+            "branch_id": withdrawn.branch_id or None,
+            "expires": expires,
+        }
+    for cut_off in event.cut_offs:
+        until = cut_off.until_time.ToJsonString() if cut_off.HasField("until_time") else None
+        yield {
+            "revision": event.revision,
+            "cut_off": _SCOPES.get(cut_off.scope, "unknown"),
+            "of": cut_off.key_id or cut_off.name_hash.hex(),
+            "until": until,
+        }
+
+
+def _line(entry: _Fields) -> str:
+    if "cut_off" in entry:
+        what = f"cut off: {entry['cut_off']} {entry['of']} until {entry['until'] or 'for ever'}"
+    else:
+        what = "/".join(part for part in (entry["token_id"], entry["branch_id"]) if part)
+    return screen.clean(f"{entry['revision'] or '-'}  {what}")

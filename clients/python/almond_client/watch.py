@@ -1,0 +1,153 @@
+"""Watching revocations: a stream that goes on by itself after a break, and how old is what it has told.
+
+Must not know what is done with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import random
+import time
+from collections.abc import AsyncGenerator, Callable
+from typing import Any, Final, TypeAlias
+
+import grpc
+
+from almond.v1 import revocation_service_pb2 as pb
+from almond_client.errors import AlmondRpcError, CannotKnowError, ResourceExhaustedError, error_of
+
+Event: TypeAlias = pb.WatchStarted | pb.SnapshotChunk | pb.RevocationChange | pb.Heartbeat
+Opened: TypeAlias = Callable[[pb.WatchRevocationsRequest], "grpc.aio.UnaryStreamCall[Any, Any]"]
+
+_FIRST_PAUSE: Final = 0.1
+_LONGEST_PAUSE: Final = 5.0
+_START_SECONDS: Final = 10.0
+"""How long the first message may take."""
+
+_BUSY: Final = frozenset({"WATCHER_TOO_SLOW", "TOO_MANY_WATCHERS"})
+
+# Goes on while the machine sleeps, where there is such a clock: knowledge ages then too.
+_CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def now() -> float:
+    """Return monotonic seconds."""
+    return time.clock_gettime(_CLOCK)
+
+
+class Watch:
+    """What `AsyncClient.watch` returns: iterate over it, once.
+
+    It yields `WatchStarted` at the beginning, and whenever a snapshot begins anew; `SnapshotChunk`s;
+    `RevocationChange`s, each once and in order, none missing; and `Heartbeat`s. A change of over 1,000
+    entries comes in parts, the last of which has the revision; if the connection breaks in between, all of
+    them come again. It goes on after a break (UNAVAILABLE, a server that leaves, one that finds it too slow)
+    and raises an `AlmondRpcError` where that makes no sense: `FailedPreconditionError` (begin anew: the proto
+    says how), `UnauthenticatedError`, `PermissionDeniedError`, `InvalidArgumentError`.
+    """
+
+    def __init__(self, opened: Opened, request: pb.WatchRevocationsRequest) -> None:
+        """Take how to call, and where to begin."""
+        self._opened = opened
+        self._request = pb.WatchRevocationsRequest()
+        self._request.CopyFrom(request)
+        self._known_at = -math.inf
+        self._silence = _START_SECONDS
+        self._has_begun = False
+        self.max_staleness = 0.0
+        """The age in seconds above which the service says nothing by what it knows; 0 until it has begun."""
+        self.revision = ""
+        """What has been reached: all up to it has been told. Another watch can begin after it."""
+
+    def age(self) -> float:
+        """Return how old is what was told, in seconds: an upper bound; infinite before the first heartbeat.
+
+        Every revocation that was acknowledged longer ago has been told. Whatever came late, or waits to be
+        read, counts: an event is told once the one after it is asked for.
+        """
+        return now() - self._known_at
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether it is younger than the bound of the service. Nobody may be told yes by what is not."""
+        return self.age() <= self.max_staleness
+
+    async def __aiter__(self) -> AsyncGenerator[Event, None]:
+        """Yield what happens, on and on."""
+        pause = _FIRST_PAUSE
+        while True:
+            least = 0.0
+            try:
+                async with contextlib.aclosing(self._once()) as events:
+                    async for event in events:
+                        if isinstance(event, pb.RevocationChange | pb.Heartbeat):
+                            pause = _FIRST_PAUSE
+                        yield event
+            except AlmondRpcError as error:
+                if not _will_pass(error):
+                    raise
+                least = error.retry_after or 0.0
+            await asyncio.sleep(max(least, random.uniform(pause / 2, pause)))  # noqa: S311 - not a secret
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    async def _once(self) -> AsyncGenerator[Event, None]:
+        asked_at, self._silence = now(), _START_SECONDS
+        call = self._opened(self._request)
+        try:
+            while True:
+                async with asyncio.timeout(self._silence):
+                    response: Any = await call.read()
+                if response is grpc.aio.EOF:
+                    return
+                for event in self._read(response, asked_at):
+                    if isinstance(event, pb.RevocationChange):
+                        self._reach(event.revision)
+                    yield event
+        except TimeoutError:
+            sentence = f"Nothing was heard for {self._silence:g} seconds."
+            raise CannotKnowError(grpc.StatusCode.UNAVAILABLE, sentence) from None
+        except grpc.aio.AioRpcError as failure:
+            raise error_of(failure) from None
+        finally:
+            call.cancel()
+
+    def _read(self, response: pb.WatchRevocationsResponse, asked_at: float) -> list[Event]:
+        match response.WhichOneof("event"):
+            case "started":
+                return self._start(response.started)
+            case "chunk":
+                self._reach(response.chunk.revision)
+                return [response.chunk]
+            case "changes":
+                return list(response.changes.changes)
+            case "heartbeat":
+                heartbeat = response.heartbeat
+                self._known_at = max(self._known_at, asked_at + heartbeat.read_after.ToNanoseconds() / 1e9)
+                return [heartbeat]
+            case _:
+                raise AlmondRpcError(
+                    grpc.StatusCode.UNIMPLEMENTED,
+                    "The service tells what this client does not know: update it.",
+                )
+
+    def _start(self, started: pb.WatchStarted) -> list[Event]:
+        self.max_staleness = started.max_staleness.ToNanoseconds() / 1e9
+        # A server that knows nothing new sends nothing: another one may.
+        self._silence = max(self.max_staleness, 3 * started.heartbeat_interval.ToNanoseconds() / 1e9)
+        if self._request.HasField("snapshot"):
+            return [started]
+        is_first, self._has_begun = not self._has_begun, True
+        self._reach(started.revision)
+        return [started] if is_first else []
+
+    def _reach(self, revision: str) -> None:
+        if revision:
+            self.revision = self._request.after_revision = revision
+
+
+def _will_pass(error: AlmondRpcError) -> bool:
+    if isinstance(error, ResourceExhaustedError):
+        return error.reason in _BUSY
+    return isinstance(error, CannotKnowError) or error.code is grpc.StatusCode.CANCELLED

@@ -1,0 +1,101 @@
+"""From what a watch tells to messages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, assert_never
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from almond.v1 import revocation_service_pb2 as pb
+from almond_core import crypto
+from almond_server.ports import CutOff, Scope, Withdrawal
+from almond_server.rpc.responses import branch
+from almond_server.service.change_log import Batch
+from almond_server.service.revision import Revision
+from almond_server.service.watch_events import Page, Pulse, Started
+
+if TYPE_CHECKING:
+    from almond_server.service.watch_events import Event
+
+_SCOPES: Final = {
+    Scope.ORG: pb.CUT_OFF_SCOPE_ORG,
+    Scope.SUBJECT: pb.CUT_OFF_SCOPE_SUBJECT,
+    Scope.KEY: pb.CUT_OFF_SCOPE_KEY,
+}
+
+
+def encoded(event: Event, epoch: str) -> bytes:
+    """Write one message of the stream; what several watchers are told, once for all of them."""
+    if not isinstance(event, Batch):
+        return _message(event).SerializeToString()
+    if not event.encoded:
+        event.encoded = _changes(event, epoch).SerializeToString()
+    return event.encoded
+
+
+def _message(event: Started | Page | Pulse) -> pb.WatchRevocationsResponse:
+    match event:
+        case Started():
+            started = pb.WatchStarted(
+                revision=str(event.revision),
+                store_time=Timestamp(seconds=event.store_time),
+                heartbeat_interval=_duration(event.interval),
+                max_staleness=_duration(event.max_staleness),
+            )
+            return pb.WatchRevocationsResponse(started=started)
+        case Page():
+            chunk = pb.SnapshotChunk(
+                withdrawals=map(_withdrawal, event.withdrawals),
+                cut_offs=map(_cut_off, event.cut_offs),
+                revision="" if event.revision is None else str(event.revision),
+            )
+            return pb.WatchRevocationsResponse(chunk=chunk)
+        case Pulse():
+            heartbeat = pb.Heartbeat(
+                revision=str(event.revision),
+                store_time=Timestamp(seconds=event.store_time),
+                read_after=_duration(event.read_after),
+            )
+            return pb.WatchRevocationsResponse(heartbeat=heartbeat)
+        case _:
+            assert_never(event)
+
+
+def _changes(batch: Batch, epoch: str) -> pb.WatchRevocationsResponse:
+    changes = [
+        pb.RevocationChange(
+            withdrawals=map(_withdrawal, part.withdrawals),
+            cut_offs=map(_cut_off, part.cut_offs),
+            revision="" if part.number is None else str(Revision(epoch, part.number)),
+        )
+        for part in batch.parts
+    ]
+    return pb.WatchRevocationsResponse(changes=pb.RevocationChanges(changes=changes))
+
+
+def _withdrawal(withdrawal: Withdrawal) -> pb.TokenWithdrawal:
+    message = pb.TokenWithdrawal(token_id=withdrawal.token_id)
+    if withdrawal.branch_id is not None:
+        message.branch_id = branch(withdrawal.branch_id)
+    if withdrawal.ends_at is not None:
+        message.expire_time.seconds = withdrawal.ends_at
+    return message
+
+
+def _cut_off(cut_off: CutOff) -> pb.CutOff:
+    message = pb.CutOff(scope=_SCOPES[cut_off.scope])
+    if cut_off.scope is Scope.KEY:
+        message.key_id = cut_off.name
+    else:
+        message.name_hash = crypto.name_hash(cut_off.scope.value, cut_off.name)
+    if cut_off.until_ms is not None:
+        message.until_time.FromMilliseconds(cut_off.until_ms)
+    return message
+
+
+def _duration(seconds: float) -> Duration:
+    # Rounded down: a heartbeat must never say that the store was read later than it was.
+    duration = Duration()
+    duration.FromMicroseconds(int(seconds * 1_000_000))
+    return duration

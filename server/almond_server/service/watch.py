@@ -1,0 +1,243 @@
+"""One watch, from its beginning: a snapshot, what the log has no more, then the log, with heartbeats.
+
+Must not know who else watches, nor how slowly anybody reads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from almond_server.errors import CannotKnowError, ChangesForgottenError, DrainingError, WrongRevisionError
+from almond_server.ports import RevisionForgottenError
+from almond_server.service import needs
+from almond_server.service.change_log import FORGOTTEN, MAX_ENTRIES, Batch, Kept, Place, batch, everything
+from almond_server.service.org_filter import OrgFilter, Proof, concerning, cut_offs_of, of_org
+from almond_server.service.revision import Revision
+from almond_server.service.watch_events import Begin, Page, Pulse, Started
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+
+    from almond_server.ports import Revocations, Withdrawal
+    from almond_server.service.call import Call
+    from almond_server.service.callers import Callers
+    from almond_server.service.change_log import ChangeLog, Choice
+    from almond_server.service.follower import Follower
+    from almond_server.service.view import RevocationView
+    from almond_server.service.watch_events import Event
+
+_STORE_CHANGES: Final = 100
+_STORE_READS: Final = 4
+"""How many watchers read the store at once, a page each: for a snapshot, or what the log has no more."""
+
+_BATCHES_KEPT: Final = 64
+
+
+@dataclass(slots=True)
+class Sources:
+    """What all watches draw from; `interval` between heartbeats and `max_staleness` are in seconds."""
+
+    callers: Callers
+    changes: ChangeLog
+    follower: Follower
+    revocations: Revocations
+    orgs: OrgFilter
+    view: RevocationView
+    interval: float
+    max_staleness: float
+    is_leaving: bool = False
+    reads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_STORE_READS))
+    _batches: dict[tuple[Place, str | None, int], Batch] = field(default_factory=dict)
+
+    def batch(self, place: Place, org: str | None, limit: int) -> Batch:
+        """Return what is next after a place, up to revision `limit`; one value for all who are there."""
+        key = (place, org, limit)
+        found = self._batches.get(key)
+        if found is None:
+            found = batch(self.changes.after(place.number, limit), place, choice_of(org))
+            self._batches[key] = found
+            if len(self._batches) > _BATCHES_KEPT:
+                del self._batches[next(iter(self._batches))]
+        return found
+
+
+class Watch:
+    """What one caller is told; of one org, or of all if it is None. To be read once."""
+
+    def __init__(self, sources: Sources, call: Call, org: str | None, arrived: float) -> None:
+        """Take the call, which arrived at that time (monotonic seconds)."""
+        self._from = sources
+        self._call = call
+        self._arrived = arrived
+        self._due = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._place = Place(sources.changes.head)
+        self.org = org
+        self.wake = asyncio.Event()
+        """Set it where there may be news."""
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether there is something that it was not told yet."""
+        return self._place.number < self._limit
+
+    @property
+    def _limit(self) -> int:
+        return self._from.changes.head if self.org is None else self._from.orgs.limit
+
+    async def events(self, start: Revision | Begin) -> AsyncGenerator[Event, None]:
+        """Yield what happens, on and on; raises as `Watches.watch`."""
+        self._check_leaving()
+        await self._from.follower.look(self._arrived)
+        revision = self._from.view.revision
+        if isinstance(start, Revision):
+            await self._must_be_known(start)
+            revision = start
+        self._place = Place(revision.number)
+        self._check()
+        store_time = self._from.view.store_time
+        yield Started(revision, store_time, self._from.interval, self._from.max_staleness)
+        if start is Begin.SNAPSHOT:
+            async for page in self._snapshot(revision):
+                yield page
+        async for missed in self._missed():
+            yield missed
+        self._due = 0
+        async for event in self._live():
+            yield event
+
+    def close(self) -> None:
+        """Let go of its timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    async def _must_be_known(self, revision: Revision) -> None:
+        if not self._from.view.has_seen(revision):
+            raise WrongRevisionError(
+                "No revision of that number was given out; use one that Revoke, Verify or a watch told."
+            )
+        if revision.number < self._from.changes.start:
+            async with self._from.reads:
+                if await self._from.revocations.mark_of(revision.number) is None:
+                    raise ChangesForgottenError(FORGOTTEN)
+
+    async def _snapshot(self, revision: Revision) -> AsyncIterator[Page]:
+        async with self._from.reads:
+            cut_offs = await self._from.revocations.cut_offs(revision.number)
+        cut_offs = cut_offs if self.org is None else cut_offs_of(self.org, cut_offs)
+        for start in range(0, len(cut_offs), MAX_ENTRIES):
+            yield Page((), cut_offs[start : start + MAX_ENTRIES])
+        last: Withdrawal | None = None
+        while True:
+            self._check_if_due()
+            async with self._from.reads:
+                entries = await self._from.revocations.withdrawals(revision.number, last, MAX_ENTRIES)
+                homes = await self._homes(entries)
+            told = entries if self.org is None else concerning(self.org, entries, homes)
+            is_last = len(entries) < MAX_ENTRIES
+            yield Page(told, (), revision if is_last else None)
+            if is_last:
+                return
+            last = entries[-1]
+
+    async def _missed(self) -> AsyncIterator[Batch]:
+        """Yield from the store what the log has no more."""
+        choice = choice_of(self.org)
+        while self._place.number < self._from.changes.start:
+            async with self._from.reads:
+                try:
+                    changes = await self._from.revocations.changes_after(self._place.number, _STORE_CHANGES)
+                except RevisionForgottenError:
+                    raise ChangesForgottenError(FORGOTTEN) from None
+                # The store may be ahead of the view, and nobody is told what this server does not know.
+                changes = [each for each in changes if each.number <= self._from.changes.head]
+                homes = await self._homes([each for change in changes for each in change.withdrawals])
+            if not changes:
+                raise CannotKnowError("The store's revisions have a gap; an operator must look at it.")
+            while self._place.number < changes[-1].number:
+                self._check_if_due()
+                rest = [Kept(each, homes) for each in changes if each.number > self._place.number]
+                yield self._step(batch(rest, self._place, choice))
+
+    async def _homes(self, entries: Sequence[Withdrawal]) -> dict[str, str]:
+        if self.org is None:
+            return {}
+        return await self._from.orgs.homes_of([each.token_id for each in entries])
+
+    async def _live(self) -> AsyncIterator[Batch | Pulse]:
+        while True:
+            self.wake.clear()
+            limit = self._limit
+            while self._place.number < limit:
+                self._check_place()
+                yield self._step(self._from.batch(self._place, self.org, limit))
+            self._check_place()
+            if self._is_due and not self.is_behind:
+                pulse = self._pulse()
+                self._rearm()
+                if pulse is not None:
+                    yield pulse
+            # What comes while something is on its way is told in the next round.
+            await self.wake.wait()
+
+    def _step(self, told: Batch) -> Batch:
+        self._place = told.end
+        return told
+
+    def _pulse(self) -> Pulse | None:
+        """Check the watcher's own token, and say how new what it was told is; None if nobody knows."""
+        proof = self._proof()
+        if proof is None:
+            return None
+        self._check()
+        revision = Revision(self._from.view.revision.epoch, self._place.number)
+        return Pulse(revision, proof.store_time, proof.read_at - self._arrived)
+
+    def _proof(self) -> Proof | None:
+        proof = proof_of(self._from.view, self._from.changes) if self.org is None else self._from.orgs.proof
+        if proof is None or not self._from.view.is_fresh:
+            return None
+        return proof if proof.read_at >= self._arrived else None
+
+    def _check(self) -> None:
+        self._from.callers.permit(self._call, needs.to_watch(self.org))
+
+    def _check_place(self) -> None:
+        self._check_leaving()
+        self._from.changes.must_follow(self._place)
+
+    def _check_leaving(self) -> None:
+        if self._from.is_leaving:
+            raise DrainingError("This server is going; watch again from the last revision that you got.", 0.1)
+
+    @property
+    def _is_due(self) -> bool:
+        return asyncio.get_running_loop().time() >= self._due
+
+    def _check_if_due(self) -> None:
+        self._check_leaving()
+        if self._is_due:
+            self._check()
+            self._due = asyncio.get_running_loop().time() + self._from.interval
+
+    def _rearm(self) -> None:
+        # Those who came at once, as after a restart, are not all told at once for ever.
+        interval = self._from.interval if self._due else random.uniform(0, self._from.interval)  # noqa: S311
+        loop = asyncio.get_running_loop()
+        self._due = loop.time() + interval
+        self._timer = loop.call_at(self._due, self.wake.set)
+
+
+def choice_of(org: str | None) -> Choice:
+    """Return how to choose what a watcher of an org, or of all, is told."""
+    return everything if org is None else of_org(org)
+
+
+def proof_of(view: RevocationView, changes: ChangeLog) -> Proof | None:
+    """Say how new the log is; None if nobody knows."""
+    if view.proven_at is None or view.revision.number != changes.head:
+        return None
+    return Proof(changes.head, view.proven_at, view.store_time)

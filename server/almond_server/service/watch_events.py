@@ -1,0 +1,53 @@
+"""What a watch begins with, and what it tells. Changes are in `change_log.Batch`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, TypeAlias
+
+from almond_server.service.change_log import Batch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from almond_server.ports import CutOff, Withdrawal
+    from almond_server.service.revision import Revision
+
+
+class Begin(Enum):
+    """Where to begin, if not after a revision."""
+
+    NOW = "now"
+    SNAPSHOT = "snapshot"
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What follows comes after `revision`; times in seconds, `store_time` in unix seconds."""
+
+    revision: Revision
+    store_time: int
+    interval: float
+    max_staleness: float
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A piece of the snapshot; `revision` stands in the last one."""
+
+    withdrawals: Sequence[Withdrawal]
+    cut_offs: Sequence[CutOff] = ()
+    revision: Revision | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """The store, read `read_after` seconds after the call had arrived, has nothing newer than `revision`."""
+
+    revision: Revision
+    store_time: int
+    read_after: float
+
+
+Event: TypeAlias = Started | Page | Batch | Pulse

@@ -1,0 +1,46 @@
+"""`almond watch`, as a process: a line for each revocation, and Ctrl-C ends it well."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from e2e.service import ALMOND, DevService, clean_environment
+
+
+@contextmanager
+def watching(service: DevService, *words: str) -> Iterator[subprocess.Popen[str]]:
+    """Begin to watch, and wait until it has begun; it must end well."""
+    admin = (service.data_dir / "admin.token").read_text().strip()
+    command = subprocess.Popen(
+        [ALMOND, "watch", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=clean_environment() | {"ALMOND_ADDRESS": service.address, "ALMOND_API_TOKEN": admin},
+    )
+    with command:
+        assert command.stderr is not None
+        assert command.stderr.readline().startswith("watching, after revision ")
+        yield command
+        command.send_signal(signal.SIGINT)
+        assert command.wait(30) == 0
+        assert command.stderr.read() == ""
+
+
+def test_it_prints_what_is_revoked_as_it_happens(tmp_path: Path) -> None:
+    with DevService(tmp_path / "data") as service:
+        service.almond("tokens", "create", "org", "-o", "acme")
+        [row] = json.loads(service.almond("tokens", "list", "-o", "acme", "--json").out)
+        with watching(service, "-o", "acme") as plain, watching(service, "--json") as as_json:
+            assert service.almond("tokens", "revoke", row["id"]).code == 0
+            assert plain.stdout is not None
+            revision, written = plain.stdout.readline().split()
+            assert written == row["id"]
+            assert as_json.stdout is not None
+            told = json.loads(as_json.stdout.readline())
+            assert (told["token_id"], told["branch_id"], told["revision"]) == (row["id"], None, revision)
