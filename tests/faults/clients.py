@@ -46,7 +46,7 @@ class Clients:
         # Without waiting for answers: what is asked of a server that is paused, it finds when it wakes up.
         async with asyncio.TaskGroup() as asking:
             while True:
-                await asyncio.sleep(self._chance.uniform(0, 0.02))
+                await asyncio.sleep(self._chance.uniform(0, 0.04))
                 if self._under_way[node.index] < _MOST_UNDER_WAY:
                     asking.create_task(self._ask_once(node))
 

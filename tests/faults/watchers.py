@@ -85,8 +85,8 @@ class Watchers:
     def _entries(self, change: pb.RevocationChange) -> Iterator[str]:
         for each in change.withdrawals:
             yield f"{each.token_id}/{each.branch_id}" if each.HasField("branch_id") else each.token_id
-        for each in change.cut_offs:
-            yield self._place(each)
+        for cut_off in change.cut_offs:
+            yield self._place(cut_off)
 
     def _place(self, cut_off: pb.CutOff) -> str:
         """Return what a cut-off is about, in the words of whoever asked for it."""
