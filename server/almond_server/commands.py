@@ -13,6 +13,7 @@ import os
 import shutil
 import sys
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -38,6 +39,14 @@ if TYPE_CHECKING:
 _METRICS_ADDRESS: Final = "ALMOND_METRICS_ADDRESS"
 
 Address = Annotated[str, typer.Option(envvar="ALMOND_ADDRESS", help="host:port to listen on.")]
+
+
+_HELP: Final = {each.name: each.metadata["help"] for each in fields(Settings)}
+
+
+def _flag(name: str, **more: Any) -> Any:
+    """Return the option of a setting, with the variable and the words that are its."""
+    return typer.Option(envvar=f"ALMOND_{name.upper()}", help=_HELP[name], **more)
 
 
 def register(app: typer.Typer) -> None:
@@ -98,21 +107,16 @@ def migrate(data_dir: DataDir = DEV_DIR) -> None:
 def serve(  # noqa: PLR0913, PLR0917 - one parameter a setting
     data_dir: DataDir = DEV_DIR,
     address: Address = DEFAULT_ADDRESS,
-    workers: Annotated[
-        int, typer.Option(envvar="ALMOND_WORKERS", help="Processes that share the port, 1 to 64; one a core.")
-    ] = 1,
+    workers: Annotated[int, _flag("workers")] = 1,
     max_staleness: Annotated[
-        float | None,
-        typer.Option(envvar="ALMOND_MAX_STALENESS", show_default="5 on SQLite, 60 on PostgreSQL"),
+        float | None, _flag("max_staleness", show_default="5 on SQLite, 60 on PostgreSQL")
     ] = None,
-    poll_interval: Annotated[float, typer.Option(envvar="ALMOND_POLL_INTERVAL")] = 0.5,
-    leeway: Annotated[int, typer.Option(envvar="ALMOND_LEEWAY")] = 5,
-    grace: Annotated[float, typer.Option(envvar="ALMOND_GRACE")] = 10.0,
-    presented_per_minute: Annotated[int, typer.Option(envvar="ALMOND_PRESENTED_PER_MINUTE")] = 10,
-    traces: Annotated[
-        str, typer.Option(envvar="ALMOND_TRACES", help="URL of an OTLP/HTTP collector; empty is off.")
-    ] = "",
-    log_level: Annotated[str, typer.Option(envvar="ALMOND_LOG_LEVEL")] = "info",
+    poll_interval: Annotated[float, _flag("poll_interval")] = 0.5,
+    leeway: Annotated[int, _flag("leeway")] = 5,
+    grace: Annotated[float, _flag("grace")] = 10.0,
+    presented_per_minute: Annotated[int, _flag("presented_per_minute")] = 10,
+    traces: Annotated[str, _flag("traces")] = "",
+    log_level: Annotated[str, _flag("log_level")] = "info",
     *,
     metrics_address: Annotated[
         str,

@@ -61,6 +61,11 @@ def test_nothing_is_permitted_where_nothing_is_said_to_be(
             assert not permits(minted(org, *written), access, Circumstances(NOW, 0, asker))
 
 
+def test_any_cluster_is_something_to_be_permitted() -> None:
+    written: list[Any] = [["org", "acme", "r"], ["clusters", {"*": "r"}]]
+    assert lines(reviewed(*map(caveats.parse, written))) == ["any cluster of feature litefs-cloud: read"]
+
+
 def lines(found: review.Review) -> list[str]:
     return [str(each) for each in found.permissions or ()]
 

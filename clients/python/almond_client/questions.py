@@ -92,7 +92,7 @@ def things(named: Named) -> list[Thing]:
         found += [part for name in ("volume", "app_feature") for part in _each(named, name, app)]
         for machine in _each(named, "machine", app):
             found += [machine, *_each(named, "machine_feature", machine), *_commands(named, machine)]
-    if named.of("cluster"):
+    if "cluster" in named.values:  # by name or by `*`
         named.add("feature", [LITEFS])
     for feature in _each(named, "feature"):
         found.append(feature)

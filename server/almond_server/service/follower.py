@@ -292,12 +292,18 @@ class Follower:
             await asyncio.sleep(min(self._poll_seconds, _TELL_SECONDS))
 
     async def _read_feed(self) -> None:
+        unread = ""
         while True:
             try:
                 async for heard in self._feed.follow(lambda: self._view.revision.number):
+                    if unread:
+                        log.info("feed.read_again")
+                    unread = ""
                     await self._hear(heard)
             except FeedUnavailableError as error:
-                log.warning("feed.unread", why=str(error))
+                if str(error) != unread:
+                    log.warning("feed.unread", why=str(error))
+                unread = str(error)
             await asyncio.sleep(_FEED_RETRY_SECONDS)
 
     async def _hear(self, heard: Change | Beat | None) -> None:

@@ -58,6 +58,8 @@ class Relay:
         self._clock = clock
         self._beat_seconds = beat_seconds
         self._was_won = False
+        self._trouble = ""
+        """Why it resigned; told once, not at every turn for as long as that lasts."""
         self.is_elected = False
         """Whether this server is the relay, as of its last turn."""
         self.lag = 0
@@ -80,7 +82,7 @@ class Relay:
     async def turn(self) -> None:
         """Do one round, if elected. A relay that cannot reach store or feed lets another one try."""
         won = await self._election.is_won()
-        if won and not self._was_won:
+        if won and not self._was_won and not self._trouble:
             log.info("relay.elected")
         self._was_won = self.is_elected = won
         if not won:
@@ -88,11 +90,16 @@ class Relay:
             return
         try:
             await self._work()
+            if self._trouble:
+                log.info("relay.elected")
+            self._trouble = ""
         except FeedGarbledError as error:
             log.warning("feed.garbled", why=str(error))
             await self._restart()
         except (FeedUnavailableError, CannotKnowError) as error:
-            log.warning("relay.resigns", why=str(error))
+            if str(error) != self._trouble:
+                log.warning("relay.resigns", why=str(error))
+            self._trouble = str(error)
             await self._resign()
 
     async def _work(self) -> None:
