@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from almond.v1 import token_service_pb2 as pb
 from faults.calls import Calls
@@ -14,7 +15,7 @@ from faults.node import Node
 from faults.world import World
 from support import deploy, minter
 
-_Mint = Callable[[Node], Awaitable[Held | None]]
+_Mint = Callable[[Node], Coroutine[Any, Any, Held | None]]
 
 
 class Wide:
@@ -91,13 +92,14 @@ class Wide:
             held = [token for token in await asyncio.gather(mint(self._node()), mint(self._node())) if token]
             self.survivors += held
             await asyncio.sleep(self._chance.uniform(0, 0.2))
-            minting = asyncio.gather(*(mint(node) for node in self._world.nodes))
-            await asyncio.sleep(self._chance.uniform(0, 0.03))
-            forget()
-            self.survivors = [token for token in self.survivors if place not in token.places]
-            self._gone += held
-            is_clear = await self._calls.clear(self._node(), request, place, *told)
-            self._gone += [token for token in await minting if token is not None]
+            async with asyncio.TaskGroup() as racing:
+                minting = [racing.create_task(mint(node)) for node in self._world.nodes]
+                await asyncio.sleep(self._chance.uniform(0, 0.03))
+                forget()
+                self.survivors = [token for token in self.survivors if place not in token.places]
+                self._gone += held
+                is_clear = await self._calls.clear(self._node(), request, place, *told)
+            self._gone += [token for token in (each.result() for each in minting) if token is not None]
             forget()  # who was minted meanwhile may be among what was cleared
             if not is_clear:
                 return
