@@ -142,7 +142,7 @@ async def compose(settings: Settings) -> App:
         Attenuator(callers, keys, store.tokens, view, clock),
         Revoker(callers, keys, store.tokens, store.revocations, view, follower, limiter, clock),
         Records(callers, keys, store.tokens, view, clock),
-        follower,
+        follower.waiting,
         clock,
     )
     server = build(

@@ -49,18 +49,21 @@ def run(work: str, size: int, url: str) -> dict[str, Any]:
 def rows(it: dict[str, Any]) -> dict[str, str]:
     """Name the figures of one size."""
 
-    def look_up(name: str) -> str:
-        table, plain = it[f"table_{name}"], it[f"set_{name}"]
-        return f"{table:.0f} / {plain:.0f} = {table / plain:.2f}"
+    def look_up(name: str, what: str = "table") -> str:
+        taken, plain = it[f"{what}_{name}"], it[f"set_{name}"]
+        return f"{taken:.0f} / {plain:.0f} = {taken / plain:.2f}"
 
     def pair(name: str) -> str:
         return "{:.1f} ({:.1f})".format(*it[name])
 
     return {
         "bytes an entry, grown through changes": f"{it['bytes']:.1f}",
+        "the same as the view tells it": f"{it['told_bytes']:.1f}",
         "bytes an entry, started from the snapshot": f"{it['start_bytes']:.1f}",
         "look-up of a live id / in a set, ns": look_up("live"),
         "look-up of a withdrawn id / in a set, ns": look_up("withdrawn"),
+        "standing() of a live token / id in a set, ns": look_up("live", "standing"),
+        "standing() of a withdrawn token / id in a set, ns": look_up("withdrawn", "standing"),
         "decide() / with 1,000 entries, us": f"{it['verify_us']:.1f} / {it['verify_base_us']:.1f} = "
         f"{it['verify_us'] / it['verify_base_us']:.3f}",
         "start from the snapshot, s": pair("start_seconds"),
@@ -69,6 +72,7 @@ def rows(it: dict[str, Any]) -> dict[str, str]:
         "sweeping, ms": pair("sweeping"),
         "taking all again, ms": pair("again"),
         "a full garbage collection, ms": pair("collecting"),
+        "a plain loop that touches no memory, ms": pair("idle"),
     }
 
 

@@ -22,10 +22,10 @@ from almond_server.adapters.sql import tokens
 from almond_server.ports import Change
 from almond_server.rpc.servicer import TokenServicer
 from almond_server.service import watch
-from almond_server.service.follower import Follower
 from almond_server.service.org_filter import Proof
 from almond_server.service.relay import Relay
 from almond_server.service.view import RevocationView
+from almond_server.service.waiting import Waiting
 
 WITHOUT = "CHECKER_WITHOUT"
 """The variable that names the guard to take out of a server and its workers; empty for none."""
@@ -57,10 +57,10 @@ def _take_out_age_check() -> None:
 
 
 def _take_out_min_revision_check() -> None:
-    async def reach(self: Follower, *_: object) -> None:
+    async def reach(self: Waiting, *_: object) -> None:
         """Be content with what the view has."""
 
-    _replace(Follower, "reach", reach)
+    _replace(Waiting, "reach", reach)
     _replace(RevocationView, "must_have", lambda *_: None)
 
 

@@ -8,15 +8,18 @@ import hashlib
 import time
 from collections import Counter
 from collections.abc import Iterator
+from unittest.mock import patch
 
 from almond.v1 import revocation_service_pb2 as pb
-from almond_client import AlmondRpcError, AsyncClient
+from almond_client import AlmondRpcError, AsyncClient, watch
 from almond_client.watch import Watch
 from faults.history import History
 from faults.node import Node
 from faults.witness import Witness
 
 _ORG = "acme"
+_LONGEST_PAUSE = 0.5
+"""Seconds between two attempts; those of other clients grow to five, for which rounds have no time."""
 
 
 class Watchers:
@@ -32,6 +35,7 @@ class Watchers:
 
     async def begin(self) -> None:
         """Begin to watch, from now on."""
+        self._stack.enter_context(patch.object(watch, "_LONGEST_PAUSE", _LONGEST_PAUSE))
         for node in self._nodes:
             client = await self._stack.enter_async_context(AsyncClient(node.address, self._admin))
             for org in (None, _ORG):
@@ -66,21 +70,21 @@ class Watchers:
         return Counter(told=told, heartbeats=sum(each.heartbeats for each in self.witnesses))
 
     async def _watch(self, client: AsyncClient, witness: Witness) -> None:
-        watch = client.watch(pb.WatchRevocationsRequest(from_now=pb.FromNow(), org=witness.org))
+        watching = client.watch(pb.WatchRevocationsRequest(from_now=pb.FromNow(), org=witness.org))
         try:
-            async for event in watch:
-                self._take(event, watch, witness)
+            async for event in watching:
+                self._take(event, watching, witness)
         except AlmondRpcError as error:
             self._history.refused(f"{witness.name}: {error}")
 
-    def _take(self, event: object, watch: Watch, witness: Witness) -> None:
+    def _take(self, event: object, watching: Watch, witness: Witness) -> None:
         at = time.monotonic()
         if isinstance(event, pb.WatchStarted):
             witness.began(event.revision)
         elif isinstance(event, pb.RevocationChange):
             witness.was_told(self._entries(event), event.revision, at)
         elif isinstance(event, pb.Heartbeat):
-            witness.is_fresh_as_of(at - watch.age())
+            witness.is_fresh_as_of(at - watching.age())
 
     def _entries(self, change: pb.RevocationChange) -> Iterator[str]:
         for each in change.withdrawals:

@@ -421,12 +421,12 @@ async def test_a_revision_is_reached_by_asking_the_store(
     server = Server(store, feed, clock)
     await server.withdraw("t1")
     clock.advance(1)
-    await server.follower.reach(Revision(store.epoch, 1), clock.monotonic())
+    await server.follower.waiting.reach(Revision(store.epoch, 1), clock.monotonic())
     assert server.number == 1
     clock.advance(1)
     for wrong in (Revision(store.epoch, 2), Revision("ffffffff", 1)):
         with pytest.raises(WrongRevisionError):
-            await server.follower.reach(wrong, clock.monotonic())
+            await server.follower.waiting.reach(wrong, clock.monotonic())
 
 
 async def test_a_look_that_began_before_the_question_does_not_answer_it(
@@ -441,11 +441,11 @@ async def test_a_look_that_began_before_the_question_does_not_answer_it(
 
     began, go_on = asyncio.Event(), asyncio.Event()
     server = Server(store, feed, clock, revocations=Late(store))
-    first = asyncio.create_task(server.follower.reach(Revision(store.epoch, 1), clock.monotonic()))
+    first = asyncio.create_task(server.follower.waiting.reach(Revision(store.epoch, 1), clock.monotonic()))
     await began.wait()
     clock.advance(1)
     await server.withdraw("t1")  # after the reading under way, before the second question
-    second = asyncio.create_task(server.follower.reach(Revision(store.epoch, 1), clock.monotonic()))
+    second = asyncio.create_task(server.follower.waiting.reach(Revision(store.epoch, 1), clock.monotonic()))
     await asyncio.sleep(0.1)
     go_on.set()
     await second

@@ -145,12 +145,12 @@ async def test_who_does_not_see_the_store_can_look_by_a_heartbeat_that_answers_a
         there.revocations.is_cut = True
         clock.advance(0.1)
         asked_at = clock.monotonic()
-        await there.follower.look(asked_at)
+        await there.follower.waiting.look(asked_at)
         assert there.view.was_read_since(asked_at)
         here.revocations.is_cut = True
         clock.advance(0.1)
         with pytest.raises(CannotKnowError):
-            await there.follower.look(clock.monotonic())
+            await there.follower.waiting.look(clock.monotonic())
 
 
 async def test_without_a_relay_who_does_not_see_the_store_is_stale(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -155,3 +156,18 @@ def test_what_is_not_packed_is_refused(data: bytes) -> None:
         Packed.decode(data)
     assert len(packed(Withdrawal(IDS[0], None, None)) or b"") == WHOLE_BYTES
     assert len(packed(Withdrawal(IDS[0], BRANCHES[0], None)) or b"") == BRANCH_BYTES
+
+
+def test_what_it_tells_of_its_memory_counts_tokens_branches_and_what_is_of_no_token() -> None:
+    withdrawn = WithdrawnTokens()
+    told = [withdrawn.memory_bytes]
+    for entry in (
+        Withdrawal(IDS[0], None, None),
+        Withdrawal(IDS[1], BRANCHES[0], None),
+        Withdrawal("of no token", None, None),
+    ):
+        withdrawn.add([entry])
+        told.append(withdrawn.memory_bytes)
+    one, both, other = (after - before for before, after in itertools.pairwise(told))
+    assert (one, both) == (WHOLE_BYTES, WHOLE_BYTES + BRANCH_BYTES)
+    assert 300 < other < 1000

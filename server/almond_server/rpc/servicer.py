@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from almond_server.ports import Clock
     from almond_server.service.attenuator import Attenuator
     from almond_server.service.call import Call
-    from almond_server.service.follower import Follower
     from almond_server.service.minter import Minter
     from almond_server.service.records import Records
     from almond_server.service.revoker import Revoker
     from almond_server.service.verifier import Verifier
+    from almond_server.service.waiting import Waiting
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -59,7 +59,7 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
         attenuator: Attenuator,
         revoker: Revoker,
         records: Records,
-        follower: Follower,
+        waiting: Waiting,
         clock: Clock,
     ) -> None:
         """Take the use cases."""
@@ -68,7 +68,7 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
         self._attenuator = attenuator
         self._revoker = revoker
         self._records = records
-        self._follower = follower
+        self._waiting = waiting
         self._clock = clock
 
     async def Verify(self, request: pb.VerifyRequest, context: Context) -> pb.VerifyResponse:  # noqa: N802
@@ -121,7 +121,7 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
     async def _reach(self, request: pb.VerifyRequest, asked_at: float | None) -> None:
         revision = Revision.parse("min_revision", request.min_revision)
         if asked_at is not None:
-            await self._follower.reach(revision, asked_at)
+            await self._waiting.reach(revision, asked_at)
 
     async def Mint(self, request: pb.MintRequest, context: Context) -> pb.MintResponse:  # noqa: N802
         """Mint a token."""

@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import structlog
 
-from almond_server.errors import CannotKnowError, StoreExchangedError, WrongRevisionError
+from almond_server.errors import CannotKnowError, StoreExchangedError
 from almond_server.fan_out import Beat, FeedUnavailableError
 from almond_server.ports import Change, RevisionForgottenError
 from almond_server.service import loader
 from almond_server.service.view import AnotherPastError
+from almond_server.service.waiting import Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from almond_server.fan_out import Feed, Tail
     from almond_server.ports import Clock, Reading, Revocations
-    from almond_server.service.revision import Revision
     from almond_server.service.view import RevocationView
 
 _BATCH: Final = 1000
@@ -40,11 +40,6 @@ _TELL_SECONDS: Final = 1.0
 """How late health may turn, however seldom the store is polled."""
 _DOUBT_SECONDS: Final = 0.02
 """Between two readings of the store at least, whoever fills the feed with what is to be doubted."""
-
-_REVISION_WAIT_SECONDS: Final = 0.05
-"""What a change usually needs to come by the feed; who waits longer asks the store."""
-
-_STORE_WAIT_SECONDS: Final = 1.0
 
 _WENT_BACKWARDS: Final = (
     "The store is not the one this server started with, or went backwards: revocations may be missing in it. "
@@ -91,10 +86,8 @@ class Follower:
         self._poll_seconds = poll_seconds
         self._signals = signals
         self._reading = asyncio.Lock()
+        self.waiting = Waiting(view, self.catch_up, 2 * poll_seconds)
         self._is_written_down = False
-        self._asking: asyncio.Task[Reading] | None = None
-        self._moved = asyncio.Event()
-        self._beaten = asyncio.Event()
         self._doubted = asyncio.Event()
         self._unpublished: asyncio.Queue[Change] = asyncio.Queue(_MAX_UNPUBLISHED)
         self._asked: dict[bytes, tuple[float, int]] = {}
@@ -163,41 +156,6 @@ class Follower:
                 self._went_backwards(reading, f"view {self._view.revision}")
             return reading
 
-    async def reach(self, revision: Revision, asked_at: float) -> None:
-        """Wait until the view has seen `revision`, asked for at `asked_at` (monotonic seconds).
-
-        First for the feed, shortly; then for the store, together with all who wait. Raises `CannotKnowError`
-        if it does not answer in time; `WrongRevisionError` for another epoch, or a number above the store's.
-        """
-        waited = False
-        while not self._view.has_seen(revision):
-            if self._view.was_read_since(asked_at):
-                raise WrongRevisionError(
-                    "No revision of that number was given out; use one that Revoke or Verify returned."
-                )
-            await (self._ask_store() if waited else self._move())
-            waited = True
-
-    async def see(self, committed_at: float) -> None:
-        """Wait until the view has what was committed before a moment (monotonic seconds), however long.
-
-        One look for all who wait. Raises as `catch_up`.
-        """
-        while not self._view.was_read_since(committed_at):
-            await self._ask_store(None)
-
-    async def look(self, asked_at: float) -> None:
-        """Wait until a reading of the store begun at `asked_at` (monotonic seconds) or later proves the view.
-
-        One look for all who wait. Where the store is out of sight, a heartbeat that answers a question asked
-        since does. Raises `CannotKnowError` if neither comes in time.
-        """
-        while not self._view.was_read_since(asked_at):
-            try:
-                await self._ask_store()
-            except CannotKnowError:
-                await self._hear_since(asked_at)
-
     async def _step(self, reading: Reading) -> None:
         try:
             changes = await self._revocations.changes_after(self._view.revision.number, _BATCH)
@@ -228,35 +186,9 @@ class Follower:
         if not self._view.apply(change):
             return
         self._signals.changed(whole)
-        self._moved.set()
-        self._moved = asyncio.Event()
+        self.waiting.view_moved()
         if publish and not self._unpublished.full():
             self._unpublished.put_nowait(whole)
-
-    async def _move(self) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_REVISION_WAIT_SECONDS):
-                await self._moved.wait()
-
-    async def _ask_store(self, seconds: float | None = _STORE_WAIT_SECONDS) -> None:
-        if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(self.catch_up())
-            # All who wait may have gone when it fails: that is nobody's loss, and no news for the log.
-            self._asking.add_done_callback(lambda task: task.cancelled() or task.exception())
-        try:
-            async with asyncio.timeout(seconds):
-                await asyncio.shield(self._asking)
-        except TimeoutError:
-            raise CannotKnowError("The store does not answer; try again or ask another server.") from None
-
-    async def _hear_since(self, asked_at: float) -> None:
-        try:
-            async with asyncio.timeout(2 * self._poll_seconds + _STORE_WAIT_SECONDS):
-                while not self._view.was_read_since(asked_at):
-                    self._view.must_be_sound()
-                    await self._beaten.wait()
-        except TimeoutError:
-            raise CannotKnowError("The store does not answer; try again or ask another server.") from None
 
     async def _poll(self) -> None:
         unread = ""
@@ -327,8 +259,7 @@ class Follower:
         asked_at, number = max(mine)
         self._answered_at = max(asked_at, self._answered_at)
         is_proof = beat.reading.number >= number and self._view.prove(beat.reading, asked_at)
-        self._beaten.set()
-        self._beaten = asyncio.Event()
+        self.waiting.view_proven()
         return is_proof
 
     async def _ask_feed(self) -> None:

@@ -2,16 +2,16 @@
 
 The records of ids that hash alike lie in one `bytes`, a bucket. The table grows and shrinks a bucket at a
 time (linear hashing), so that no insertion costs more than splitting one. Before the buckets lies a filter of
-16 bytes each, in one of which every id has left two bits: who finds them missing knows that the id is not
-there, and almost no id that is looked up is. Ids are compared whole: there are no false hits.
+16 bytes each, in one of which every id has cleared two bits: who finds one of them set knows that the id is
+not there, and almost no id that is looked up is. Ids are compared whole: there are no false hits.
 
 Knows bytes only. Must not know what a record means, nor the time. ADR 16 has the reasons and the figures.
 """
 
 from __future__ import annotations
 
-import sys
 from itertools import combinations
+from sys import getsizeof
 from typing import TYPE_CHECKING, Final
 
 from almond_server.packed import END_BYTES, ID_BYTES, records
@@ -30,11 +30,15 @@ _SPARSE: Final = 5
 """Records a bucket, on average, below which two become one."""
 
 _TWO_BITS: Final = [1 << one | 1 << other for one, other in combinations(range(8), 2)]
-_MARKS: Final = bytes((_TWO_BITS * 2)[:32])
-"""The bits that an id leaves in its byte of the filter, by the five highest bits of its hash (-16 to 15)."""
+_MARKS: Final = tuple(_TWO_BITS[byte % len(_TWO_BITS)] for byte in range(256))
+"""The bits that an id clears in its byte of the filter, by its last byte, which is random."""
 
-_HIGHEST: Final = 59
-_EMPTY_BYTES: Final = sys.getsizeof(b"")
+_REST: Final = tuple(0xFF ^ marks for marks in _MARKS)
+_LAST: Final = ID_BYTES - 1
+_BARE: Final = b"\xff" * _PLACES
+
+_BUCKET_BYTES: Final = 41
+"""Memory of a bucket besides its records: the head of a `bytes`, and half of the 16 that it is rounded to."""
 
 
 class IdTable:
@@ -47,7 +51,7 @@ class IdTable:
         """Start empty."""
         self._width = width
         self._buckets: list[bytes] = [b""]
-        self._filter = bytearray(_PLACES)
+        self._filter = bytearray(_BARE)
         # A place is a byte of the filter. In this round of splits, there were `_narrow + 1` at its beginning.
         self._narrow = _PLACES - 1
         self._wide = 2 * _PLACES - 1
@@ -61,21 +65,19 @@ class IdTable:
 
     @property
     def memory_bytes(self) -> int:
-        """How much memory it takes, reckoned at once: without the allocator's rounding."""
-        buckets = _EMPTY_BYTES * len(self._buckets) + self._width * self._count
-        return buckets + sys.getsizeof(self._buckets) + sys.getsizeof(self._filter)
+        """Bytes of memory that it takes, give or take a few in a hundred; found in no time."""
+        outside = getsizeof(self._buckets) + getsizeof(self._filter)
+        return outside + len(self._buckets) * _BUCKET_BYTES + self._count * self._width
 
     def find(self, key: bytes) -> int | None:
         """Return the byte that follows the id in a record of it; None if there is no record."""
-        hashed = hash(key)
-        place = hashed & self._wide
+        place = hash(key) & self._wide
         if place >= self._places:
             place &= self._narrow
-        marks = _MARKS[hashed >> _HIGHEST]
-        if self._filter[place] & marks != marks:
+        if self._filter[place] & _MARKS[key[_LAST]]:
             return None
         bucket = self._buckets[place >> _SHIFT]
-        at = bucket.find(key)
+        at = bucket.rfind(key)  # a little faster than `find`
         if at >= 0 and at % self._width:
             at = self._position(bucket, key)
         return None if at < 0 else bucket[at + ID_BYTES]
@@ -90,20 +92,19 @@ class IdTable:
 
         Answers whether it was added.
         """
-        hashed = hash(record[:ID_BYTES])
-        place = hashed & self._wide
+        place = hash(record[:ID_BYTES]) & self._wide
         if place >= self._places:
             place &= self._narrow
-        marks, marked, index = _MARKS[hashed >> _HIGHEST], self._filter[place], place >> _SHIFT
+        last, index = record[_LAST], place >> _SHIFT
         bucket = self._buckets[index]
-        if marked & marks == marks:
+        if not self._filter[place] & _MARKS[last]:
             at = self._position(bucket, record[:-END_BYTES])
             if at >= 0:
                 if record > bucket[at : at + self._width]:
                     self._buckets[index] = bucket[:at] + record + bucket[at + self._width :]
                 return False
         else:
-            self._filter[place] = marked | marks
+            self._filter[place] &= _REST[last]
         self._buckets[index] = bucket + record
         self._count += 1
         if self._count > _FULL * len(self._buckets):
@@ -158,11 +159,11 @@ class IdTable:
         self._buckets[index] = b"".join(kept)
         self._filter[index << _SHIFT : (index + 1) << _SHIFT] = self._marked(kept)
 
-    def _marked(self, kept: list[bytes]) -> bytearray:
-        marked = bytearray(_PLACES)
+    @staticmethod
+    def _marked(kept: list[bytes]) -> bytearray:
+        marked = bytearray(_BARE)
         for record in kept:
-            hashed = hash(record[:ID_BYTES])
-            marked[hashed & (_PLACES - 1)] |= _MARKS[hashed >> _HIGHEST]
+            marked[hash(record[:ID_BYTES]) & (_PLACES - 1)] &= _REST[record[_LAST]]
         return marked
 
     def _split(self) -> None:
@@ -170,12 +171,16 @@ class IdTable:
         index = (self._places - bit) >> _SHIFT
         stay: list[bytes] = []
         go: list[bytes] = []
+        stayed, gone = bytearray(_BARE), bytearray(_BARE)
         for record in records(self._buckets[index], self._width):
-            (go if hash(record[:ID_BYTES]) & bit else stay).append(record)
+            hashed = hash(record[:ID_BYTES])
+            bucket, marked = (go, gone) if hashed & bit else (stay, stayed)
+            bucket.append(record)
+            marked[hashed & (_PLACES - 1)] &= _REST[record[_LAST]]
         self._buckets[index] = b"".join(stay)
-        self._filter[index << _SHIFT : (index + 1) << _SHIFT] = self._marked(stay)
+        self._filter[index << _SHIFT : (index + 1) << _SHIFT] = stayed
         self._buckets.append(b"".join(go))
-        self._filter += self._marked(go)
+        self._filter += gone
         self._places += _PLACES
         if self._places > self._wide:
             self._narrow, self._wide = self._wide, 2 * self._wide + 1
@@ -189,4 +194,4 @@ class IdTable:
         del self._filter[self._places :]
         self._buckets[index] += self._buckets.pop()
         for place, marked in enumerate(last, start=index << _SHIFT):
-            self._filter[place] |= marked
+            self._filter[place] &= marked

@@ -218,7 +218,7 @@ class Revoker:
         )
 
     async def _revoked(self, done: Withdrawn, *, includes_caller: bool = False) -> Revoked:
-        await self._follower.see(self._clock.monotonic())
+        await self._follower.waiting.see(self._clock.monotonic())
         revision = Revision(done.epoch, done.number)
         return Revoked(done.entries, revision, includes_caller=includes_caller)
 

@@ -91,7 +91,7 @@ class Watch:
     async def events(self, start: Revision | Begin) -> AsyncGenerator[Event, None]:
         """Yield what happens, on and on; raises as `Watches.watch`."""
         self._check_leaving()
-        await self._from.follower.look(self._arrived)
+        await self._from.follower.waiting.look(self._arrived)
         revision = self._from.view.revision
         if isinstance(start, Revision):
             await self._must_be_known(start)

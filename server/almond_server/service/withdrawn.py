@@ -6,7 +6,7 @@ tokens too, without an end. Must not know how fresh any of it is, nor the time.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from almond_core.decision import LIVE, Standing, Withdrawn
 from almond_core.errors import FieldError
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
     from almond_core.chain import VerifiedToken
     from almond_server.ports import Withdrawal
+
+_OTHER_BYTES: Final = 500
+"""An entry of a dictionary, its key of two, and a `Withdrawal`."""
 
 
 class WithdrawnTokens:
@@ -119,14 +122,14 @@ class WithdrawnTokens:
         yield from map(unpacked, self._branches)
         yield from self._others.values()
 
-    @property
-    def memory_bytes(self) -> int:
-        """How much memory the tables take, at once."""
-        return self._tokens.memory_bytes + self._branches.memory_bytes
-
     def __len__(self) -> int:
         """Return how many tokens there is something about."""
         return len(self._tokens) + len({token_id for token_id, _ in self._others})
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes of memory that it all takes, give or take a few in a hundred; found in no time."""
+        return self._tokens.memory_bytes + self._branches.memory_bytes + _OTHER_BYTES * len(self._others)
 
     def _add_whole(self, record: bytes) -> None:
         if not self._tokens.add(record):

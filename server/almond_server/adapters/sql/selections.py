@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, or_, select
 
 from almond_server.adapters.sql import cut_off_records
-from almond_server.adapters.sql.many import table_of
+from almond_server.adapters.sql.many import among
 from almond_server.adapters.sql.rows import branches_of
 from almond_server.adapters.sql.tables import TOKENS
 from almond_server.ports import MintedBy, OfApp, OfOrg, OfSubject, Scope, Selection
@@ -150,8 +150,7 @@ def _bounds(connection: Connection, selection: Selection) -> Iterator[ColumnElem
 
 def _minted_by(connection: Connection, ids: Sequence[str]) -> Iterator[Row[Any]]:
     for some in chunks(ids):
-        minters = table_of(connection, [(each, None) for each in some])
-        yield from _rows(connection, TOKENS.c.minter_id.in_(select(minters.c.id)))
+        yield from _rows(connection, among(connection, TOKENS.c.minter_id, some))
 
 
 def _rows(connection: Connection, *conditions: ColumnElement[bool]) -> Iterable[Row[Any]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Connection, Update, insert, literal, select, update
 
-from almond_server.adapters.sql.many import table_of
+from almond_server.adapters.sql.many import among, table_of
 from almond_server.adapters.sql.rows import branches_of
 from almond_server.adapters.sql.tables import AUDIT, TOKENS, WITHDRAWALS
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from almond_server.ports import Withdrawal
 
-_CHUNK: Final = 5000
+_CHUNK: Final = 2000
 _WHOLE: Final = b""
 
 
@@ -46,9 +46,8 @@ def add(connection: Connection, withdrawals: Sequence[Withdrawal], stamp: Stamp)
 
 
 def _new(connection: Connection, some: Sequence[Withdrawal]) -> list[Withdrawal]:
-    named = table_of(connection, [(each.token_id, None) for each in some])
-    place = (WITHDRAWALS.c.token_id, WITHDRAWALS.c.branch_id)
-    rows = connection.execute(select(*place).where(WITHDRAWALS.c.token_id.in_(select(named.c.id))))
+    named = among(connection, WITHDRAWALS.c.token_id, {each.token_id for each in some})
+    rows = connection.execute(select(WITHDRAWALS.c.token_id, WITHDRAWALS.c.branch_id).where(named))
     standing = {(row.token_id, bytes(row.branch_id)) for row in rows}
     new = []
     for each in some:
@@ -67,7 +66,7 @@ def _add_whole(connection: Connection, whole: Sequence[tuple[str, int | None]], 
             select(each.c.id, literal(_WHOLE), literal(stamp.revision), each.c.number),
         )
     )
-    records = TOKENS.c.token_id.in_(select(each.c.id))
+    records = among(connection, TOKENS.c.token_id, (token_id for token_id, _ in whole))
     connection.execute(_written_on(stamp).where(records))
     said = {name: literal(value) for name, value in _audited(stamp, "").items()} | {"target": each.c.id}
     connection.execute(insert(AUDIT).from_select(list(said), select(*said.values())))
@@ -79,8 +78,8 @@ def _add_branches(connection: Connection, branches: Sequence[tuple[Withdrawal, b
         for of, branch_id in branches
     ]
     connection.execute(insert(WITHDRAWALS), rows)
-    derived = table_of(connection, [(each, None) for each in _derived_from(connection, branches)])
-    connection.execute(_written_on(stamp).where(TOKENS.c.id.in_(select(derived.c.id))))
+    derived = among(connection, TOKENS.c.id, _derived_from(connection, branches))
+    connection.execute(_written_on(stamp).where(derived))
     audited = [_audited(stamp, f"{of.token_id}/{branch_id.hex()}") for of, branch_id in branches]
     connection.execute(insert(AUDIT), audited)
 
@@ -106,9 +105,8 @@ def _derived_from(connection: Connection, branches: Sequence[tuple[Withdrawal, b
     withdrawn: dict[str, set[bytes]] = {}
     for of, branch_id in branches:
         withdrawn.setdefault(of.token_id, set()).add(branch_id)
-    named = table_of(connection, [(each, None) for each in withdrawn])
     derived = select(TOKENS.c.id, TOKENS.c.token_id, TOKENS.c.lineage).where(
-        TOKENS.c.token_id.in_(select(named.c.id)), TOKENS.c.lineage.is_not(None)
+        among(connection, TOKENS.c.token_id, withdrawn), TOKENS.c.lineage.is_not(None)
     )
     return [
         row.id
