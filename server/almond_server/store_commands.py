@@ -17,7 +17,7 @@ from almond_server.errors import StartError
 if TYPE_CHECKING:
     from almond_server.recovery import Recovered
 
-store = typer.Typer(no_args_is_help=True, help="Put back what a store has lost. See ops/RESTORE.md.")
+store = typer.Typer(no_args_is_help=True, help="Back up a store; put back what it lost. See ops/RESTORE.md.")
 audit = typer.Typer(no_args_is_help=True, help="The audit log.")
 
 
