@@ -14,7 +14,7 @@ from faults.wide import Wide
 from faults.world import World
 from support import deploy, minter
 
-_MOST_UNDER_WAY = 100
+_MOST_UNDER_WAY = 40
 
 
 class Clients:
