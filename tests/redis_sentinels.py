@@ -47,8 +47,7 @@ class Watched:
         for each in (*self.servers, *self.sentinels):
             each.revive()
         hurry(self.sentinels, "100")
-        replica = self.replica
-        until(lambda: "master_link_status:up" in replica.do("INFO", "replication"))
+        until(lambda: "master_link_status:up" in self.replica.do("INFO", "replication"))
         until(lambda: all(_is_complete(each) for each in self.sentinels))
 
     def known_port(self) -> int:

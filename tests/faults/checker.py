@@ -20,6 +20,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from faults.kinds import has_own_clock, kind_of
 from faults.rounds import Rounds
 from faults.unguarded import GUARDS
 from faults.world import world
@@ -35,6 +36,7 @@ class Outcome:
     """What came of the rounds of one world."""
 
     world: int
+    kind: str
     store: str
     rounds: int = 0
     seconds: float = 0.0
@@ -53,9 +55,10 @@ async def run_world(
     only: frozenset[str] = frozenset(),
 ) -> Outcome:
     """Play the rounds of the world of this number; ends with the first round that breaks a law."""
-    outcome = Outcome(index, "SQLite" if postgres is None else "PostgreSQL")
+    outcome = Outcome(index, kind_of(index).name, "SQLite" if postgres is None else "PostgreSQL")
     chance = random.Random(f"{seed}/{index}")
-    async with world(directory, postgres, without, own_clock=index % 4 in {0, 3}) as built:
+    kind = kind_of(index)
+    async with world(directory, kind, postgres, without, own_clock=has_own_clock(index)) as built:
         playing = Rounds(built, chance, only)
         try:
             await playing.begin()
@@ -74,7 +77,7 @@ async def run_world(
     if playing.history.violations:
         faults = "; ".join(playing.faults)
         outcome.violations = [f"[{faults}] {each}" for each in playing.history.violations]
-    outcome.counts = dict(playing.clients.counts)
+    outcome.counts = dict(playing.calls.counts + playing.watchers.counts)
     return outcome
 
 
@@ -119,8 +122,8 @@ def main(
 
 def _tell(outcome: Outcome, directory: Path) -> None:
     out.print(
-        f"world {outcome.world} on {outcome.store}: {outcome.rounds} rounds in {outcome.seconds:.1f} s, "
-        f"slowest {outcome.slowest:.1f} s, {outcome.counts}"
+        f"world {outcome.world}, {outcome.kind} on {outcome.store}: {outcome.rounds} rounds in "
+        f"{outcome.seconds:.1f} s, slowest {outcome.slowest:.1f} s, {outcome.counts}"
     )
     for violation in outcome.violations[:20]:
         out.print(f"  broken: {violation}", style="red")

@@ -23,7 +23,6 @@ class Forger:
     def __init__(self, world: World, chance: random.Random) -> None:
         self._world = world
         self._chance = chance
-        self._client: Any = world.valkey.client
         self.targets = [token.token_id for token in world.live]
 
     async def run(self) -> None:
@@ -32,6 +31,10 @@ class Forger:
             await asyncio.to_thread(self._forge)
             await asyncio.sleep(self._chance.uniform(0.005, 0.05))
 
+    @property
+    def _client(self) -> Any:
+        return self._world.valkey.client
+
     def _forge(self) -> None:
         tricks = (self._change, self._heartbeat, self._snapshot, self._replay)
         with contextlib.suppress(redis.RedisError, OSError, IndexError):
@@ -39,12 +42,14 @@ class Forger:
                 self._chance.choice(tricks)(key.decode().rpartition(":")[0])
 
     def _change(self, prefix: str) -> None:
-        """The next change, which withdraws a live token, or nothing: what comes next would be thought old."""
+        """The next change, which withdraws what lives, or nothing: what comes next would be thought old."""
         entry_id, fields = self._newest(f"{prefix}:changes")
-        mark, _, _, _ = json.loads(fields[b"body"])
+        mark = json.loads(fields[b"body"])[0]
         number = int(entry_id.partition(b"-")[0]) + 1
-        rows = [[self._chance.choice(self.targets), None, None]] if self._chance.random() < 0.5 else []
-        self._add(f"{prefix}:changes", f"{number}-1000000000", [secrets.token_hex(8), mark, 1, rows])
+        token, org = [self._chance.choice(self.targets), None, None], ["org", "acme", int(time.time() * 1000)]
+        rows, cut_offs = self._chance.choice([([token], []), ([], [org]), ([], [])])
+        body = [secrets.token_hex(8), mark, 1, rows, cut_offs]
+        self._add(f"{prefix}:changes", f"{number}-1000000000", body)
 
     def _heartbeat(self, prefix: str) -> None:
         """An answer to whoever asks, by which they would be fresh for ever."""

@@ -37,6 +37,7 @@ SHOWN: Final = {
     "age-check": Shown(frozenset({"an_island"}), ("a yes",)),
     "min-revision-check": Shown(frozenset({"a_paused_valkey"}), ("below min_revision",)),
     "minter-check": Shown(frozenset({"a_paused_valkey"}), ("a yes", "minted by")),
+    "watch-check": Shown(frozenset({"an_island"}), ("claims to know all",)),
     "hmac": Shown(frozenset({"a_forgery"}), ("a live token denied", "a yes", "did not heal", "never got")),
 }
 

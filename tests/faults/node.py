@@ -1,106 +1,122 @@
-"""One server of a system under faults: a process, its address, and its own ways to Redis and to the store."""
+"""One server of a system under faults: its processes, its address, its own ways to Redis and the store."""
 
 from __future__ import annotations
 
-import contextlib
+import itertools
 import json
-import signal
+import os
 import socket
-import subprocess
 import sys
 from pathlib import Path
+from typing import TypeAlias
 
 import grpc
 import psutil
 
 from almond.v1 import token_service_pb2_grpc
 from e2e.service import clean_environment
-from faults.proxy import FaultProxy
+from faults.line import Line
+from faults.processes import Processes
+from faults.unguarded import WITHOUT
 
-UNGUARDED = Path(__file__).with_name("unguarded.py")
-_RECONNECTING = tuple(
-    (f"grpc.{name}_reconnect_backoff_ms", value)
-    for name, value in (("initial", 50), ("min", 50), ("max", 200))
+_TESTS = Path(__file__).parents[1]
+_CHANNELS_A_WORKER = 2
+_CHANNEL_OPTIONS = (
+    *((f"grpc.{name}_reconnect_backoff_ms", ms) for name, ms in (("initial", 50), ("min", 50), ("max", 200))),
+    ("grpc.enable_retries", 0),
+    ("grpc.use_local_subchannel_pool", 1),  # each channel has a connection of its own
 )
+
+Stub: TypeAlias = "token_service_pb2_grpc.TokenServiceAsyncStub"
 
 
 class Node:
     """A server that can be killed, paused and started again, always on the same port."""
 
     def __init__(
-        self, index: int, data_dir: Path, redis: FaultProxy, store: FaultProxy | None, *, has_own_clock: bool
+        self,
+        index: int,
+        data_dir: Path,
+        redis: Line,
+        store: Line | None,
+        *,
+        workers: int,
+        has_own_clock: bool,
     ) -> None:
         self.index = index
         self.data_dir = data_dir
         self.redis = redis
         self.store = store
-        self.life = 0
+        self.workers = workers
         self.log = data_dir.parent / f"node{index}.log"
+        self.processes = Processes(self.log)
         self.has_own_clock = has_own_clock
         self.clock_file = data_dir.parent / f"clock{index}"
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.address = f"127.0.0.1:{probe.getsockname()[1]}"
-        self._process: subprocess.Popen[bytes] | None = None
-        self.channel = grpc.aio.insecure_channel(
-            self.address, options=(*_RECONNECTING, ("grpc.enable_retries", 0))
-        )
-        self.stub: token_service_pb2_grpc.TokenServiceAsyncStub = token_service_pb2_grpc.TokenServiceStub(
-            self.channel
-        )
+        # The kernel shares out connections, so that several are needed to meet all workers.
+        count = 1 if workers == 1 else workers * _CHANNELS_A_WORKER
+        self._channels = [
+            grpc.aio.insecure_channel(self.address, options=_CHANNEL_OPTIONS) for _ in range(count)
+        ]
+        self.stubs: list[Stub] = [token_service_pb2_grpc.TokenServiceStub(each) for each in self._channels]
+        self._turns = itertools.cycle(self.stubs)
 
-    def start(self, environment: dict[str, str], flags: list[str], without: str) -> None:
+    @property
+    def stub(self) -> Stub:
+        """One connection after the other."""
+        return next(self._turns)
+
+    def start(self, flags: list[str], without: str) -> None:
         """Start the process, with one of its guards taken out if `without` names one."""
-        self.life += 1
-        command = [sys.executable, str(UNGUARDED), without, "serve", "--data-dir", str(self.data_dir)]
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [*command, "--address", self.address, *flags],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=clean_environment() | self._clock() | environment,
-            )
+        command = [sys.executable, "-P", "-m", "faults.unguarded", "serve", "--data-dir", str(self.data_dir)]
+        environment = {"ALMOND_REDIS_URL": self.redis.url, WITHOUT: without, "TMPDIR": str(self.log.parent)}
+        environment["PYTHONPATH"] = os.pathsep.join([str(_TESTS), os.environ.get("PYTHONPATH", "")])
+        if self.store is not None:
+            environment["ALMOND_DATABASE_URL"] = self.store.url
+        self.processes.start(
+            [*command, "--address", self.address, "--workers", str(self.workers), *flags],
+            clean_environment() | self._clock() | environment,
+        )
 
     @property
-    def is_running(self) -> bool:
-        return self._process is not None and self._process.poll() is None
+    def is_whole(self) -> bool:
+        """Whether it runs, with all its workers."""
+        return self.processes.is_running and (
+            self.workers == 1 or len(self.processes.workers) == self.workers
+        )
 
     @property
-    def is_relay(self) -> bool:
-        """Whether it is the last thing it said of itself that it is the relay."""
+    def relay(self) -> int | None:
+        """The number of its process that is the relay, if that is the last thing which that said of itself.
+
+        It is 0 where there are no workers.
+        """
         said = [line for line in self.log.read_text().splitlines() if "relay." in line or "server." in line]
-        events = [json.loads(line).get("event", "") for line in said if line.startswith("{")]
-        return "relay.elected" in events[-3:]
+        lines = [json.loads(line) for line in said if line.startswith("{")]
+        for number in {line.get("worker", 0) for line in lines}:
+            events = [line.get("event", "") for line in lines if line.get("worker", 0) == number]
+            if "relay.elected" in events[-3:]:
+                return int(number)
+        return None
 
-    def kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-
-    def pause(self) -> None:
-        self._send(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        self._send(signal.SIGCONT)
+    def worker(self, number: int) -> psutil.Process | None:
+        """Return the worker that was last started under a number, if it lives."""
+        started = [line for line in self.log.read_text().splitlines() if "worker.started" in line]
+        pids = [line["pid"] for line in map(json.loads, started) if line["worker"] == number]
+        return next((each for each in self.processes.workers if each.pid in pids[-1:]), None)
 
     def step_clock(self, seconds: int) -> None:
         """Let the wall clock of the server differ from this machine's; not its monotonic one."""
         self.clock_file.write_text(f"{seconds:+d}")
 
-    def limit_files(self, max_bytes: int) -> None:
-        """Let no file of the server grow beyond this: what a full disk does to it."""
-        if self._process is not None:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                limits = (max_bytes, psutil.RLIM_INFINITY)
-                psutil.Process(self._process.pid).rlimit(psutil.RLIMIT_FSIZE, limits)
-
     async def close(self) -> None:
-        self.resume()
-        self.kill()
-        await self.channel.close()
-        for proxy in (self.redis, self.store):
-            if proxy is not None:
-                proxy.close()
+        self.processes.kill()
+        for channel in self._channels:
+            await channel.close()
+        for line in (self.redis, self.store):
+            if line is not None:
+                line.close()
 
     def _clock(self) -> dict[str, str]:
         if not self.has_own_clock:
@@ -113,10 +129,6 @@ class Node:
             "FAKETIME_DISABLE_SHM": "1",
             "FAKETIME_CACHE_DURATION": "1",  # seconds; without, each look at a clock costs a look at the file
         }
-
-    def _send(self, number: int) -> None:
-        if self._process is not None and self.is_running:
-            self._process.send_signal(number)
 
 
 def _libfaketime() -> Path:

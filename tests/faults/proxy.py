@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Self, TypeVar
 
 Upstream = str | tuple[str, int]
@@ -18,8 +18,10 @@ _CHUNK = 65_536
 class FaultProxy:
     """Passes bytes on, on a thread of its own, until it is told otherwise. Ends with its `with` block."""
 
-    def __init__(self, upstream: Upstream) -> None:
+    def __init__(self, upstream: Upstream, translate: Callable[[bytes], bytes] = bytes) -> None:
+        """Take where to, and what is to become of each chunk that comes from there."""
         self._upstream = upstream
+        self._translate = translate
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="fault-proxy", daemon=True)
         self._writers: set[asyncio.StreamWriter] = set()
@@ -108,8 +110,8 @@ class FaultProxy:
         self._writers.add(back)
         try:
             async with asyncio.TaskGroup() as pumps:
-                pumps.create_task(self._pump(reader, back))
-                pumps.create_task(self._pump(there, writer))
+                pumps.create_task(self._pump(reader, back, bytes))
+                pumps.create_task(self._pump(there, writer, self._translate))
         except asyncio.CancelledError:
             return  # by `close`; the callback that the streams have put on this task would call it a defect
         finally:
@@ -117,14 +119,16 @@ class FaultProxy:
                 self._writers.discard(end)
                 end.transport.abort()
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pump(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, translate: Callable[[bytes], bytes]
+    ) -> None:
         with contextlib.suppress(OSError):
             while chunk := await reader.read(_CHUNK):
                 if self._delay:
                     await asyncio.sleep(self._delay)
                 if self._swallows:
                     continue
-                writer.write(chunk)
+                writer.write(translate(chunk))
                 await writer.drain()
         writer.transport.abort()  # one direction's end is the other's too
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -12,18 +13,21 @@ from almond_server.adapters.redis_feed import RedisFeed
 from almond_server.adapters.sql.store import Store, open_store
 from almond_server.fan_out import FeedUnavailableError
 from faults import injections
+from faults.calls import Calls
 from faults.clients import Clients
 from faults.history import Held, History
 from faults.injections import Injection
-from faults.node import Node
+from faults.node import Node, Stub
+from faults.watchers import Watchers
 from faults.world import MAX_STALENESS, World
 from support import deploy
 
 BLIND_SERVER = "a_blind_server"
-_HEAL_SECONDS = 20.0
+_HEAL_SECONDS = 60.0
 _MOST_FAULTS = 3
 _KEEPERS = 3
 _BLIND_SHARE = 0.1
+_BLIND_AND_DEAF = 2
 
 
 class Rounds:
@@ -32,7 +36,9 @@ class Rounds:
     def __init__(self, world: World, chance: random.Random, only: frozenset[str] = frozenset()) -> None:
         self.world = world
         self.history = History(MAX_STALENESS)
-        self.clients = Clients(world, self.history, chance)
+        self.calls = Calls(world, self.history)
+        self.clients = Clients(world, self.calls, chance)
+        self.watchers = Watchers(world.nodes, world.admin, self.history)
         self.faults: list[str] = []
         self._only = only
         self._store: Store = open_store(world.location)
@@ -40,14 +46,16 @@ class Rounds:
     async def begin(self) -> None:
         """Wait for the servers, and mint what nobody ever revokes."""
         while len(self.world.live) < _KEEPERS:
-            token = await self.clients.mint(self.world.nodes[0], None, deploy("web"))
+            token = await self.calls.mint(self.world.nodes[0], None, deploy("web"))
             if token is None:
                 await asyncio.sleep(0.05)
             else:
                 self.world.live.append(token)
+        await self.watchers.begin()
         await self.must_be_well()
 
     async def close(self) -> None:
+        await self.watchers.close()
         await self._store.close()
 
     async def play(self, chance: random.Random) -> None:
@@ -68,17 +76,24 @@ class Rounds:
     async def begin_anew(self) -> None:
         """Kill all servers at once: what they load then must be all that was acknowledged."""
         for node in self.world.nodes:
-            node.kill()
+            node.processes.kill()
         await self.must_be_well(len(self.clients.gone))
 
     async def must_be_well(self, most: int = 30) -> None:
-        """Mend everything; every server must then answer and know what was revoked, and so must the feed."""
-        self.world.heal()
-        deadline = time.monotonic() + _HEAL_SECONDS
-        gone = [token for token in self.clients.gone if self.history.acknowledged(token)][-most:]
+        """Mend everything.
+
+        Then every server must answer and know what was revoked; the feed must have it, and watchers be told.
+        """
+        self.history.must(await self.world.heal(), "workers outlived their parent")
+        healed_at = time.monotonic()
+        deadline = healed_at + _HEAL_SECONDS
+        gone = [token for token in self.clients.gone if self.history.is_gone(token)][-most:]
         await asyncio.gather(*(self._must_answer(node, gone, deadline) for node in self.world.nodes))
         if not await _by(deadline, self._feed_is_whole):
             self.history.must(False, "the feed never got what the store has")
+        if not await _by(deadline, lambda: self._watchers_know_all(healed_at)):
+            self.history.must(False, "a watcher did not catch up")
+        self.watchers.must_have_all()
 
     @contextlib.asynccontextmanager
     async def _working(self) -> AsyncIterator[None]:
@@ -93,7 +108,9 @@ class Rounds:
     def _blinds(self, chance: random.Random) -> bool:
         if self._only:
             return BLIND_SERVER in self._only
-        return self.world.postgres is not None and chance.random() < _BLIND_SHARE
+        # Somebody else has to see both: the relay.
+        is_possible = self.world.postgres is not None and len(self.world.nodes) > _BLIND_AND_DEAF
+        return is_possible and chance.random() < _BLIND_SHARE
 
     async def _inject(self, injection: Injection, chance: random.Random) -> None:
         begins, lasts = chance.uniform(0.1, 0.6), chance.uniform(0.2, 1.5)
@@ -116,28 +133,38 @@ class Rounds:
         await asyncio.sleep(2 * MAX_STALENESS)
         since = time.monotonic()
         # A busy machine is slow for this bound; without heartbeats it would never be.
-        went_on = await _by(since + _HEAL_SECONDS / 2, lambda: self._said_yes(blind, since))
+        went_on = await _by(since + _HEAL_SECONDS / 4, lambda: self._said_yes(blind, since))
         self.history.must(went_on, f"server {blind.index} did not go on by heartbeats")
         blind.store.heal()
         deaf.redis.heal()
 
     async def _said_yes(self, node: Node, since: float) -> bool:
-        return self.clients.last_yes.get(node.index, 0) > since
+        return self.calls.last_yes.get(node.index, 0) > since
 
     async def _must_answer(self, node: Node, gone: list[Held], deadline: float) -> None:
         newest = self.history.newest
-        for token in (self.world.live[0], *gone):
 
-            async def answered(token: Held = token) -> bool:
-                return await self.clients.ask(node, token, newest) is not None
+        async def is_whole() -> bool:
+            self.world.start(node)  # it may have ended by itself: more of its workers had died than it allows
+            return node.is_whole
+
+        if not await _by(deadline, is_whole):
+            self.history.must(False, f"server {node.index} is not whole again")
+        for token, stub in itertools.product((self.world.live[0], *gone), node.stubs):
+
+            async def answered(token: Held = token, stub: Stub = stub) -> bool:
+                return await self.calls.ask(node, token, newest, stub) is not None
 
             if not await _by(deadline, answered):
                 self.history.must(False, f"server {node.index} did not heal")
                 return
 
+    async def _watchers_know_all(self, since: float) -> bool:
+        return self.watchers.know_all(since)
+
     async def _feed_is_whole(self) -> bool:
         reading = await self._store.revocations.reading(0)
-        feed = RedisFeed(f"unix://{self.world.valkey.socket}", self.world.feed_key, reading.epoch)
+        feed = RedisFeed(self.world.valkey.url, self.world.feed_key, reading.epoch)
         try:
             tail = await feed.tail()
         except FeedUnavailableError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
@@ -10,6 +11,7 @@ from contextlib import closing
 
 import pytest
 
+from faults.line import to_sentinels
 from faults.proxy import FaultProxy
 
 
@@ -57,6 +59,26 @@ def _asked(connection: socket.socket) -> bytes:
 def test_it_passes_bytes_both_ways(proxy: FaultProxy) -> None:
     with _open(proxy) as connection:
         assert _asked(connection) == b"hello"
+
+
+def test_a_line_to_sentinels_names_the_ports_of_its_own_proxies() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as sentinel, socket.create_server(("127.0.0.1", 0)) as master:
+        port = master.getsockname()[1]
+        said = b"$4\r\nport\r\n$%d\r\n%d\r\n" % (len(str(port)), port)
+        line = to_sentinels("almond", [sentinel.getsockname()[1]], [port])
+        with contextlib.closing(line), socket.create_connection(_named(line.url)) as client:
+            client.settimeout(10)
+            with sentinel.accept()[0] as asked:
+                asked.sendall(said)
+                told = int(client.recv(1000).split()[-1])
+                assert told != port
+                with socket.create_connection(("127.0.0.1", told)), master.accept()[0]:
+                    pass
+
+
+def _named(url: str) -> tuple[str, int]:
+    host, _, port = url.partition("//")[2].partition("/")[0].partition(":")
+    return host, int(port)
 
 
 def test_a_cut_resets_old_and_new_connections_until_it_is_healed(proxy: FaultProxy) -> None:

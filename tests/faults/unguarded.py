@@ -1,22 +1,37 @@
-"""`almond` with one of its guards taken out, so that the checker can show that it would notice.
+"""`almond serve` that says which of its processes answers, and from which a guard can be taken out.
 
-Usage: unguarded.py GUARD WORDS..., with GUARD empty for none.
+Usage: python -m faults.unguarded serve FLAGS..., and by that, for its workers, python -m faults.unguarded FD.
+Without one of the guards, the checker has to notice.
 """
 
 from __future__ import annotations
 
-import json
+import os
+import secrets
+import socket
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
-from almond_client.cli import main
+from almond.v1 import token_service_pb2 as pb
+from almond_client import cli
+from almond_server import worker, worker_process
 from almond_server.adapters.feed_entry import Codec
 from almond_server.adapters.sql import tokens
 from almond_server.ports import Change
+from almond_server.rpc.servicer import TokenServicer
+from almond_server.service import watch
+from almond_server.service.org_filter import Proof
 from almond_server.service.relay import Relay
 from almond_server.service.view import RevocationView
 from almond_server.service.waiting import Waiting
+
+WITHOUT = "CHECKER_WITHOUT"
+"""The variable that names the guard to take out of a server and its workers; empty for none."""
+
+PROCESS = "almond-checker-process"
+"""The trailing metadata of each Verify that was answered: what no other process answers with."""
 
 
 def _take_out_relay() -> None:
@@ -54,13 +69,18 @@ def _take_out_minter_check() -> None:
 
 
 def _take_out_hmac() -> None:
-    def read(self: Codec, _kind: str, _place: str, fields: Any, parse: Callable[[Any], Any]) -> Any:
+    def read(self: Codec, _kind: str, _place: str, fields: Any, parse: Callable[[bytes], Any]) -> Any:
         try:
-            return parse(json.loads(fields.get(b"body", b"")))
+            return parse(fields.get(b"body", b""))
         except (ValueError, TypeError):
             return None
 
-    _replace(Codec, "_read", read)
+    _replace(Codec, "_read_body", read)
+
+
+def _take_out_watch_check() -> None:
+    """Let servers send heartbeats as of now, whatever they know."""
+    _replace(watch, "proof_of", lambda view, log: Proof(log.head, time.monotonic(), view.store_time))
 
 
 def _replace(place: Any, name: str, what: Any) -> None:
@@ -75,11 +95,31 @@ GUARDS: dict[str, Callable[[], None]] = {
     "min-revision-check": _take_out_min_revision_check,
     "minter-check": _take_out_minter_check,
     "hmac": _take_out_hmac,
+    "watch-check": _take_out_watch_check,
 }
 
-if __name__ == "__main__":
-    guard, *sys.argv[1:] = sys.argv[1:]
+
+def _say_who_answers() -> None:
+    verify, who = TokenServicer.Verify, ((PROCESS, secrets.token_hex(8)),)
+
+    async def answer(self: TokenServicer, request: pb.VerifyRequest, context: Any) -> pb.VerifyResponse:
+        context.set_trailing_metadata(who)
+        return await verify(self, request, context)
+
+    _replace(TokenServicer, "Verify", answer)
+
+
+def main() -> None:
+    """Serve, or be a worker."""
+    guard = os.environ[WITHOUT]
     if guard:
         GUARDS[guard]()
-    sys.argv[0] = "almond"
+    _say_who_answers()
+    _replace(worker_process, "_MODULE", "faults.unguarded")
+    if sys.argv[1] == "serve":
+        cli.main()
+    sys.exit(worker.main(socket.socket(fileno=int(sys.argv[1]))))
+
+
+if __name__ == "__main__":
     main()

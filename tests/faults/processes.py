@@ -1,0 +1,95 @@
+"""The processes of one server: the one that was started, and the workers that it started itself."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+from pathlib import Path
+
+import psutil
+
+
+class Processes:
+    """What a server is made of, from one start to the next. `log` gets what all of them say."""
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
+        self._parent: subprocess.Popen[bytes] | None = None
+        self._orphans: list[psutil.Process] = []
+
+    def start(self, command: list[str], environment: dict[str, str]) -> None:
+        with self._log.open("ab") as log:
+            self._parent = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
+            )
+
+    @property
+    def is_running(self) -> bool:
+        return self._parent is not None and self._parent.poll() is None
+
+    @property
+    def workers(self) -> list[psutil.Process]:
+        """The living ones; none if the server is a process alone."""
+        if self._parent is None or not self.is_running:
+            return []
+        with contextlib.suppress(psutil.NoSuchProcess):
+            return [each for each in psutil.Process(self._parent.pid).children() if _lives(each)]
+        return []
+
+    @property
+    def orphans(self) -> list[psutil.Process]:
+        """Workers that live on after their parent."""
+        self._orphans = [each for each in self._orphans if _lives(each)]
+        return self._orphans
+
+    def kill_parent(self) -> None:
+        """kill -9 of the parent alone, in whatever state it is."""
+        if self._parent is not None:
+            self._orphans += self.workers
+            self._parent.kill()
+            self._parent.wait()
+
+    def kill(self) -> None:
+        """kill -9 of all of them; the parent must not get to start others meanwhile."""
+        self._send_parent(signal.SIGSTOP)
+        self.kill_parent()
+        for each in self.orphans:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.kill()
+        psutil.wait_procs(self._orphans, 10)
+
+    def pause(self) -> None:
+        self._send_parent(signal.SIGSTOP)
+        for each in self.workers:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.suspend()
+
+    def resume(self) -> None:
+        for each in (*self.workers, *self.orphans):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.resume()
+        self._send_parent(signal.SIGCONT)
+
+    def roll(self) -> None:
+        """Ask for a new worker in the place of each."""
+        self._send_parent(signal.SIGHUP)
+
+    def limit_files(self, max_bytes: int) -> None:
+        """Let no file grow beyond this."""
+        if self._parent is not None and self.is_running:
+            limits = (max_bytes, psutil.RLIM_INFINITY)
+            for each in (psutil.Process(self._parent.pid), *self.workers):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    each.rlimit(psutil.RLIMIT_FSIZE, limits)
+
+    def _send_parent(self, number: int) -> None:
+        if self._parent is not None and self.is_running:
+            self._parent.send_signal(number)
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False

@@ -1,0 +1,121 @@
+"""Faults of servers and their workers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator
+
+import psutil
+
+from faults.node import Node
+from faults.world import World
+
+
+@contextlib.asynccontextmanager
+async def a_killed_server(world: World, chance: random.Random) -> AsyncIterator[str]:
+    node = chance.choice(world.nodes)
+    node.processes.kill()
+    try:
+        yield f"kill -9 of server {node.index}"
+    finally:
+        world.start(node)
+
+
+@contextlib.asynccontextmanager
+async def a_killed_relay(world: World, chance: random.Random) -> AsyncIterator[str]:
+    node = next((node for node in world.nodes if node.relay is not None), world.nodes[0])
+    worker = node.worker(node.relay or 0)
+    if worker is not None:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            worker.kill()
+        yield f"kill -9 of the relay, a worker of server {node.index}"
+        return
+    node.processes.kill()
+    try:
+        yield f"kill -9 of the relay, server {node.index}"
+    finally:
+        world.start(node)
+
+
+@contextlib.asynccontextmanager
+async def a_paused_server(world: World, chance: random.Random) -> AsyncIterator[str]:
+    node = chance.choice(world.nodes)
+    node.processes.pause()
+    try:
+        yield f"SIGSTOP of server {node.index}"
+    finally:
+        node.processes.resume()
+
+
+@contextlib.asynccontextmanager
+async def a_full_disk(world: World, chance: random.Random) -> AsyncIterator[str]:
+    for node in world.nodes:
+        node.processes.limit_files(chance.randint(4_096, 200_000))
+    try:
+        yield "files cannot grow"
+    finally:
+        for node in world.nodes:
+            node.processes.limit_files(-1)
+
+
+@contextlib.asynccontextmanager
+async def a_clock_step(world: World, chance: random.Random) -> AsyncIterator[str]:
+    node = next(node for node in world.nodes if node.has_own_clock)
+    hours = chance.choice([-1, 1])
+    node.step_clock(hours * 3600)
+    try:
+        yield f"the clock of server {node.index} steps by {hours} h"
+    finally:
+        node.step_clock(0)
+
+
+@contextlib.asynccontextmanager
+async def a_killed_worker(world: World, chance: random.Random) -> AsyncIterator[str]:
+    node, worker = _any_worker(world, chance)
+    with contextlib.suppress(psutil.NoSuchProcess):
+        if worker is not None:
+            worker.kill()
+    yield f"kill -9 of a worker of server {node.index}"
+
+
+@contextlib.asynccontextmanager
+async def a_paused_worker(world: World, chance: random.Random) -> AsyncIterator[str]:
+    """For so long, now and then, that the parent kills it."""
+    node, worker = _any_worker(world, chance)
+    with contextlib.suppress(psutil.NoSuchProcess):
+        if worker is not None:
+            worker.suspend()
+    try:
+        await asyncio.sleep(chance.uniform(0, 1.5))
+        yield f"SIGSTOP of a worker of server {node.index}"
+    finally:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if worker is not None:
+                worker.resume()
+
+
+@contextlib.asynccontextmanager
+async def a_roll(world: World, chance: random.Random) -> AsyncIterator[str]:
+    node = chance.choice(world.nodes)
+    node.processes.roll()
+    yield f"SIGHUP to server {node.index}"
+
+
+@contextlib.asynccontextmanager
+async def a_killed_parent(world: World, chance: random.Random) -> AsyncIterator[str]:
+    """Its workers drain by themselves; until they have gone, the port is theirs."""
+    node = chance.choice(world.nodes)
+    node.processes.kill_parent()
+    try:
+        yield f"kill -9 of the parent of server {node.index}"
+    finally:
+        if await world.without_orphans(node):
+            world.start(node)
+
+
+def _any_worker(world: World, chance: random.Random) -> tuple[Node, psutil.Process | None]:
+    node = chance.choice(world.nodes)
+    workers = node.processes.workers
+    return node, chance.choice(workers) if workers else None
