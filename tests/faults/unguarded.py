@@ -16,7 +16,7 @@ from typing import Any
 
 from almond.v1 import token_service_pb2 as pb
 from almond_client import cli
-from almond_server import worker, worker_process
+from almond_server import worker, worker_socket
 from almond_server.adapters.feed_entry import Codec
 from almond_server.adapters.sql import tokens
 from almond_server.ports import Change
@@ -115,7 +115,7 @@ def main() -> None:
     if guard:
         GUARDS[guard]()
     _say_who_answers()
-    _replace(worker_process, "_MODULE", "faults.unguarded")
+    _replace(worker_socket, "WORKER_MODULE", "faults.unguarded")
     if sys.argv[1] == "serve":
         cli.main()
     sys.exit(worker.main(socket.socket(fileno=int(sys.argv[1]))))
