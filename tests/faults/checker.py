@@ -63,14 +63,14 @@ async def run_world(
         try:
             await playing.begin()
             for number in range(rounds):
+                if playing.history.violations:
+                    break
                 began = time.monotonic()
                 await playing.play(random.Random(f"{seed}/{index}/{number}"))
                 took = time.monotonic() - began
                 outcome.rounds, outcome.seconds = number + 1, outcome.seconds + took
                 outcome.slowest = max(outcome.slowest, took)
-                if playing.history.violations:
-                    break
-            else:
+            if not playing.history.violations:
                 await playing.begin_anew()
         finally:
             await playing.close()

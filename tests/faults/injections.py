@@ -22,6 +22,7 @@ _EVERYWHERE: tuple[Injection, ...] = (
     redis_faults.an_eviction,
     redis_faults.a_forgery,
     redis_faults.a_lost_entry,
+    redis_faults.a_lost_past,
     line_faults.a_bad_line_to_redis,
 )
 _ON_SQLITE: tuple[Injection, ...] = (store_faults.a_locked_sqlite, server_faults.a_full_disk)

@@ -72,7 +72,7 @@ async def a_lost_entry(world: World, chance: random.Random) -> AsyncIterator[str
         with whatever_redis_says():
             client = world.valkey.client
             for key in client.keys("{almond}:*:changes"):
-                for entry_id, _ in client.xrevrange(key, count=3)[1:]:
+                for entry_id, _ in client.xrevrange(key, count=20)[1:]:
                     client.xdel(key, entry_id)
 
     async def keep_losing() -> None:
@@ -85,6 +85,18 @@ async def a_lost_entry(world: World, chance: random.Random) -> AsyncIterator[str
         yield "entries are lost from the stream"
     finally:
         losing.cancel()
+
+
+@contextlib.asynccontextmanager
+async def a_lost_past(world: World, chance: random.Random) -> AsyncIterator[str]:
+    """A server is paused, and finds but the newest of what was told meanwhile."""
+    node = chance.choice(world.nodes)
+    async with a_lost_entry(world, chance):
+        node.processes.pause()
+        try:
+            yield f"SIGSTOP of server {node.index}, and entries are lost from the stream"
+        finally:
+            node.processes.resume()
 
 
 def _tell_valkey(world: World, *commands: list[str]) -> None:

@@ -45,12 +45,9 @@ class Rounds:
 
     async def begin(self) -> None:
         """Wait for the servers, and mint what nobody ever revokes."""
-        while len(self.world.live) < _KEEPERS:
-            token = await self.calls.mint(self.world.nodes[0], None, deploy("web"))
-            if token is None:
-                await asyncio.sleep(0.05)
-            else:
-                self.world.live.append(token)
+        if not await _by(time.monotonic() + _HEAL_SECONDS, self._keep_one_more):
+            self.history.must(False, "no server minted anything")
+            return
         await self.watchers.begin()
         await self.must_be_well()
 
@@ -94,6 +91,12 @@ class Rounds:
         if not await _by(deadline, lambda: self._watchers_know_all(healed_at)):
             self.history.must(False, "a watcher did not catch up")
         self.watchers.must_have_all()
+
+    async def _keep_one_more(self) -> bool:
+        """Mint what nobody ever revokes; answers whether that is enough of it."""
+        token = await self.calls.mint(self.world.nodes[0], None, deploy("web"))
+        self.world.live += [] if token is None else [token]
+        return len(self.world.live) == _KEEPERS
 
     @contextlib.asynccontextmanager
     async def _working(self) -> AsyncIterator[None]:
