@@ -210,5 +210,6 @@ def _command(words: Sequence[str], files: Sequence[Path], environment: dict[str,
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment without anything of Almond's."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("ALMOND_")}
+    """The environment without anything of Almond's, and no machine port: others may have its number."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("ALMOND_")}
+    return clean | {"ALMOND_METRICS_ADDRESS": ""}
