@@ -235,6 +235,10 @@ class CutOff:
             return other is None
         return self.until_ms > other.until_ms
 
+    def covers(self, issued_at_ms: int) -> bool:
+        """Tell whether a token of its org, subject or key falls under it, by its issue time."""
+        return self.until_ms is None or issued_at_ms <= self.until_ms
+
 
 def highest(cut_offs: Iterable[CutOff]) -> dict[tuple[Scope, str], CutOff]:
     """Return of each scope and name the cut-off that says most."""

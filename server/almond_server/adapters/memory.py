@@ -117,8 +117,7 @@ class MemoryStore:
         return [
             each
             for each in self.cut_offs
-            if (each.cut_off.scope, each.cut_off.name) in places
-            and (each.cut_off.until_ms is None or issued_at_ms <= each.cut_off.until_ms)
+            if (each.cut_off.scope, each.cut_off.name) in places and each.cut_off.covers(issued_at_ms)
         ]
 
     def as_read(self, record: Record) -> Record:

@@ -221,7 +221,7 @@ class MemoryRevocations:
 
 def _falls_under(record: Record, cut_off: CutOff) -> bool:
     name = record.org if cut_off.scope is Scope.ORG else record.subject
-    return cut_off.name == name and record.created_at_ms <= (cut_off.until_ms or 0)
+    return cut_off.name == name and cut_off.covers(record.created_at_ms)
 
 
 def _order(withdrawal: Withdrawal) -> tuple[str, bytes]:

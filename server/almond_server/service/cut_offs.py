@@ -43,7 +43,7 @@ class CutOffs:
         if org is not None and identity.home_org != RESERVED_ORG:
             places.append(self._orgs.get(org))
         for found in places:
-            if found is not None and (found.until_ms is None or identity.issued_at_ms <= found.until_ms):
+            if found is not None and found.covers(identity.issued_at_ms):
                 return Withdrawn(subject_matter(found))
         return LIVE
 

@@ -86,7 +86,7 @@ def _minted(connection: Connection, records: Sequence[Record]) -> dict[str, Reco
 
 
 def _earliest(record: Record, made: Iterable[Made], issued_at_ms: int) -> Record:
-    under = [each for each in made if each.cut_off.until_ms is None or issued_at_ms <= each.cut_off.until_ms]
+    under = [each for each in made if each.cut_off.covers(issued_at_ms)]
     first = min(under, key=lambda each: each.at, default=None)
     if first is None or (record.revoked_at is not None and record.revoked_at < first.at):
         return record

@@ -49,6 +49,6 @@ def _cut_off(connection: Connection, selection: Selection, now: int) -> CutOff |
 
 
 def _falls_under(row: Row[Any], cut_off: CutOff | None) -> bool:
-    if cut_off is None or cut_off.until_ms is None or row.created_at_ms > cut_off.until_ms:
+    if cut_off is None or not cut_off.covers(row.created_at_ms):
         return False
     return bool(cut_off.name == (row.org if cut_off.scope is Scope.ORG else row.subject))
