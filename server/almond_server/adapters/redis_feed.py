@@ -155,8 +155,9 @@ class RedisFeed:
                         yield self._genuine(entry_id, self._codec.read_beat(fields))
                         continue
                     part = self._genuine(entry_id, self._codec.read_part(entry_id, fields))
-                    whole = None if part is None else assembly.add(redis_replies.place(entry_id), part)
-                    if part is None or redis_replies.place(entry_id)[1] == LAST:
+                    place = redis_replies.place(entry_id)
+                    whole = None if part is None else assembly.add(place, part)
+                    if part is None or place[1] == LAST:
                         yield whole
                     else:
                         # A large change must not keep calls waiting, nor be begun anew before it is read.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from time import perf_counter
 from typing import TYPE_CHECKING, Final, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from sqlalchemy import Connection
 
@@ -31,31 +32,30 @@ class Timed:
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in a transaction that is durable when this returns."""
-        began = perf_counter()
-        try:
+        with self._timing(work):
             return await self._database.write(work)
-        finally:
-            self._observe(operation(work), perf_counter() - began)
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run `work` on one consistent state of the database."""
-        began = perf_counter()
-        try:
+        with self._timing(work):
             return await self._database.read(work)
-        finally:
-            self._observe(operation(work), perf_counter() - began)
 
     async def look(self, work: Callable[[Connection], T]) -> T:
         """Run `work` as `read` does, behind no `read`."""
-        began = perf_counter()
-        try:
+        with self._timing(work):
             return await self._database.look(work)
-        finally:
-            self._observe(operation(work), perf_counter() - began)
 
     async def close(self) -> None:
         """Finish what has begun and let go of the database."""
         await self._database.close()
+
+    @contextmanager
+    def _timing(self, work: Callable[[Connection], object]) -> Iterator[None]:
+        began = perf_counter()
+        try:
+            yield
+        finally:
+            self._observe(operation(work), perf_counter() - began)
 
 
 def operation(work: Callable[[Connection], object]) -> str:
