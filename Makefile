@@ -35,7 +35,7 @@ demo: $(STAMP) ## Play the whole story once (mint, attenuate, verify, revoke, ve
 .PHONY: test
 test: $(STAMP) ## Run every test; needs Debian's postgresql, redis-server and faketime, and installs them where it may
 	$(BIN)/python tests/system_packages.py
-	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
+	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 # LOG=FILE keeps what came of each world; run again with it, it goes on from there.
 CHECKER := GRPC_ENABLE_FORK_SUPPORT=0 PYTHONPATH=tests $(BIN)/python -m faults

@@ -25,13 +25,15 @@ def postgres() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture(scope="session")
-def _template(postgres: PostgresServer) -> str:
+def _shared_url(postgres: PostgresServer) -> str:
     url = postgres.new_database()
     migrate(url)
-    return url.rpartition("/")[2]
+    postgres.remember(url)
+    return url
 
 
 @pytest.fixture
-def postgres_url(postgres: PostgresServer, _template: str) -> str:
-    """A database of the test's own, with the newest schema and nothing in it."""
-    return postgres.new_database(_template)
+def postgres_url(postgres: PostgresServer, _shared_url: str) -> str:
+    """A database with the newest schema and nothing in it: one test after the other has it."""
+    postgres.restore(_shared_url)
+    return _shared_url

@@ -24,6 +24,13 @@ from system_packages import postgres_binary
 PASSWORD: Final = "in-no-log-7f3a"
 _USER: Final = "postgres"
 _SECONDS: Final = 20.0
+_TABLES: Final = sql.SQL("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").format()
+_END_SESSIONS: Final = sql.SQL(
+    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = {}"
+)
+_RESET_SEQUENCES: Final = sql.SQL(
+    "SELECT setval(format('%I.%I', schemaname, sequencename)::regclass, start_value, false) FROM pg_sequences"
+)
 _OPTIONS: Final = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -46,6 +53,7 @@ class PostgresServer:
             tempfile.mkdtemp(prefix="almond-postgres-", dir="/tmp")
         )  # initdb as another user
         self.port = _free_port()
+        self._tables: list[str] = []
         self._names = (f"almond_{number}" for number in itertools.count())
         self._process: subprocess.Popen[bytes] | None = None
         if os.geteuid() == 0:
@@ -71,14 +79,33 @@ class PostgresServer:
     def url(self, database: str, user: str = _USER, password: str = PASSWORD) -> str:
         return f"postgresql://{user}:{password}@127.0.0.1:{self.port}/{database}"
 
-    def new_database(self, template: str | None = None) -> str:
-        """Create a database, as a copy of another if one is named; returns its URL."""
+    def new_database(self) -> str:
+        """Create a database, of no table yet; returns its URL."""
         name = next(self._names)
-        words = [sql.SQL("CREATE DATABASE"), sql.Identifier(name)]
-        if template is not None:
-            words += [sql.SQL("TEMPLATE"), sql.Identifier(template)]
-        self.execute(sql.SQL(" ").join(words))
+        self.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         return self.url(name)
+
+    def remember(self, url: str) -> None:
+        """Keep what a database has in its tables, in others, to be restored."""
+        name = url.rpartition("/")[2]
+        self._tables = [table for (table,) in self.execute(_TABLES, name)]
+        copied = [
+            sql.SQL("CREATE TABLE kept.{0} AS TABLE public.{0}").format(sql.Identifier(table))
+            for table in self._tables
+        ]
+        self.execute(sql.SQL("; ").join([sql.SQL("CREATE SCHEMA kept"), *copied]), name)
+
+    def restore(self, url: str) -> None:
+        """End all sessions of a database, and let it have what was remembered: a new one takes far longer."""
+        name = url.rpartition("/")[2]
+        self.execute(_END_SESSIONS.format(sql.Literal(name)))
+        begun_anew = [
+            sql.SQL("DELETE FROM public.{0}; INSERT INTO public.{0} TABLE kept.{0}").format(
+                sql.Identifier(table)
+            )
+            for table in self._tables
+        ]
+        self.execute(sql.SQL("; ").join([*begun_anew, _RESET_SEQUENCES]), name)
 
     def execute(self, statement: sql.Composed, database: str = "postgres") -> list[tuple[Any, ...]]:
         with psycopg.connect(self.url(database), autocommit=True) as connection:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,7 +24,6 @@ from redis_sentinels import Watched, watched
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
-    from pathlib import Path
 
     from almond_server.adapters.sql.database import Location
 
@@ -30,11 +31,16 @@ if TYPE_CHECKING:
 _FIXTURES = {"sqlite": "database", "postgres": "postgres_url"}
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Path:
-    path = tmp_path / "almond.db"
+@pytest.fixture(scope="session")
+def _migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("migrated") / "almond.db"
     migrate(path)
     return path
+
+
+@pytest.fixture
+def database(tmp_path: Path, _migrated: Path) -> Path:
+    return Path(shutil.copy(_migrated, tmp_path))
 
 
 @pytest.fixture

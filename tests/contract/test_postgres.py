@@ -172,11 +172,13 @@ async def test_no_more_sessions_than_the_pool_has(postgres: PostgresServer, post
 
 
 async def test_sessions_are_durable_and_bounded_whatever_the_server_defaults_to(
-    postgres: PostgresServer, postgres_url: str
+    postgres: PostgresServer,
 ) -> None:
-    name = sql.Identifier(postgres_url.rpartition("/")[2])
+    url = postgres.new_database()
+    migrate(url)
+    name = sql.Identifier(url.rpartition("/")[2])
     postgres.execute(sql.SQL("ALTER DATABASE {} SET synchronous_commit = off").format(name))
-    store = open_store(postgres_url)
+    store = open_store(url)
     shown = await store.database.write(
         lambda connection: [
             connection.exec_driver_sql(f"SHOW {setting}").scalar()

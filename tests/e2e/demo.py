@@ -86,7 +86,7 @@ def _first_id(listed: str) -> str:
 def main() -> None:
     """Run the demo."""
     temporary = tempfile.TemporaryDirectory(prefix="almond-demo-")
-    with temporary as directory, DevService(Path(directory) / "data") as service:
+    with temporary as directory, DevService(Path(directory) / "data", is_program=True) as service:
         wrong = tell(service)
     if wrong:
         console.print(f"\n[bold red]{wrong} steps came out wrong.[/bold red]")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import multiprocessing
 import os
 import re
 import secrets
@@ -17,13 +16,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
-from almond_client import cli
+import forks
 
 ALMOND = str(Path(sys.executable).with_name("almond"))
-_LOADED = multiprocessing.get_context("forkserver")
-_LOADED.set_forkserver_preload(["almond_client.cli.program", "almond_server.app", "almond_server.setup"])
 _READY = re.compile(r"Almond is ready on (\S+:\d+)\.")
 
 
@@ -37,14 +34,18 @@ class Ran:
 
 
 class DevService:
-    """Runs `almond dev` on entering; stops it by its process id on leaving."""
+    """Runs `almond dev` on entering; stops it by its process id on leaving.
 
-    def __init__(self, data_dir: Path, **environment: str) -> None:
+    It is forked, unless it `is_program`: then what is started is what a person starts.
+    """
+
+    def __init__(self, data_dir: Path, *, is_program: bool = False) -> None:
         self.data_dir = data_dir
         self.address = ""
         self.screen = ""
-        self._environment = environment
-        self._process: subprocess.Popen[str] | None = None
+        self._is_program = is_program
+        self._process: subprocess.Popen[bytes] | forks.Fork | None = None
+        self._screen: IO[str] | None = None
 
     @property
     def pid(self) -> int:
@@ -52,16 +53,13 @@ class DevService:
         return self._process.pid
 
     def __enter__(self) -> Self:
+        words = ["dev", "--data-dir", str(self.data_dir), "--address", "127.0.0.1:0"]
+        ours, theirs = os.pipe()
         with (self.data_dir.parent / f"{self.data_dir.name}.log").open("a") as log:
-            self._process = subprocess.Popen(
-                [ALMOND, "dev", "--data-dir", str(self.data_dir), "--address", "127.0.0.1:0"],
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                env=clean_environment() | self._environment,
-            )
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
+            self._process = start(words, theirs, log.fileno(), {}, is_program=self._is_program)
+        os.close(theirs)
+        self._screen = os.fdopen(ours)
+        for line in self._screen:
             self.screen += line
             ready = _READY.search(line)
             if ready:
@@ -84,8 +82,8 @@ class DevService:
         if self._process.poll() is None:
             self._process.send_signal(number)
         code = self._process.wait(30)
-        if self._process.stdout is not None:
-            self._process.stdout.close()
+        if self._screen is not None:
+            self._screen.close()
         return code
 
     def almond(self, *words: str, stdin: str = "", admin: bool = True) -> Ran:
@@ -97,25 +95,27 @@ class DevService:
 
 
 class ServeProcess:
-    """Runs `almond serve` on what `almond init` made, on entering; stops it by its process id on leaving."""
+    """Runs `almond serve` on what `almond init` made, on entering; stops it by its process id on leaving.
+
+    It is forked, unless there are workers, which are what a parent starts, or it is told the time by a
+    library, or begun by another program.
+    """
 
     def __init__(self, data_dir: Path, redis_url: str, *flags: str, **environment: str) -> None:
         self.data_dir = data_dir
         self.log = data_dir.parent / f"{data_dir.name}-{secrets.token_hex(3)}.log"
-        self._command = [ALMOND, "serve", "--data-dir", str(data_dir), "--address", "127.0.0.1:0"]
-        self._command += ["--metrics-address", "127.0.0.1:0", *flags]
+        self._words = ["serve", "--data-dir", str(data_dir), "--address", "127.0.0.1:0"]
+        self._words += ["--metrics-address", "127.0.0.1:0", *flags]
+        self._before: list[str] = []
         self._environment = {"ALMOND_REDIS_URL": redis_url} | environment
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | forks.Fork | None = None
         self.address = ""
 
     def __enter__(self) -> Self:
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                self._command,
-                stdout=subprocess.DEVNULL,
-                stderr=log,
-                env=clean_environment() | self._environment,
-            )
+        is_program = "--workers" in self._words or "LD_PRELOAD" in self._environment or bool(self._before)
+        with self.log.open("ab") as log, Path(os.devnull).open("w") as nowhere:
+            files = nowhere.fileno(), log.fileno()
+            self._process = start(self._words, *files, self._environment, self._before, is_program=is_program)
         deadline = time.monotonic() + 30
         while not self.address:
             assert self._process.poll() is None, self.log.read_text()
@@ -181,32 +181,38 @@ class ServeProcess:
 
 
 def run(*words: str, stdin: str = "", environment: dict[str, str] | None = None) -> Ran:
-    """Run `almond` with these words, in a process forked from one that has loaded it: starting takes longest.
-
-    (The programs that people start are started by the tests of README.md, of the reference and of compose.)
-    """
-    with tempfile.TemporaryDirectory() as directory:
-        files = [Path(directory) / name for name in ("in", "out", "err")]
-        files[0].write_text(stdin)
-        everything = clean_environment() | (environment or {})
-        process = _LOADED.Process(target=_command, args=(words, files, everything, str(Path.cwd())))
-        process.start()
-        process.join(60)
-        if process.exitcode is None:
+    """Run `almond` with these words in a fork, and wait until it ends."""
+    with contextlib.ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        (directory / "in").write_text(stdin)
+        files = [stack.enter_context((directory / name).open("a+")) for name in ("in", "out", "err")]
+        files[0].seek(0)
+        numbers = [file.fileno() for file in files]
+        process = forks.start(["almond", *words], numbers, clean_environment() | (environment or {}))
+        try:
+            code = process.wait(60)
+        except subprocess.TimeoutExpired:
             process.kill()
-            raise TimeoutError(words)
-        return Ran(process.exitcode, files[1].read_text(), files[2].read_text())
+            raise
+        return Ran(code, *((directory / name).read_text() for name in ("out", "err")))
 
 
-def _command(words: Sequence[str], files: Sequence[Path], environment: dict[str, str], cwd: str) -> None:
-    for number, path in enumerate(files):
-        os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND), number)
-    sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115 - until the end
-    os.environ.clear()
-    os.environ.update(environment)
-    os.chdir(cwd)
-    sys.argv = ["almond", *words]
-    cli.main()
+def start(
+    words: list[str],
+    out: int,
+    err: int,
+    environment: dict[str, str],
+    before: Sequence[str] = (),
+    *,
+    is_program: bool,
+) -> subprocess.Popen[bytes] | forks.Fork:
+    """Start `almond` with these words and no input, as a fork or as a program, `before` which others come."""
+    everything = clean_environment() | environment
+    with Path(os.devnull).open() as nothing:
+        if is_program:
+            command = [*before, ALMOND, *words]
+            return subprocess.Popen(command, stdin=nothing, stdout=out, stderr=err, env=everything)
+        return forks.start(["almond", *words], [nothing.fileno(), out, err], everything)
 
 
 def clean_environment() -> dict[str, str]:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forks
 from e2e.service import DevService, clean_environment
 
 ROOT = Path(__file__).parents[2]
@@ -28,7 +29,7 @@ def _run(command: str, directory: Path, environment: dict[str, str]) -> subproce
 def test_the_first_decision_goes_as_the_readme_says(tmp_path: Path) -> None:
     steps = _console(0)
     assert len(steps) >= 7
-    with DevService(tmp_path / ".almond") as service:
+    with DevService(tmp_path / ".almond", is_program=True) as service:
         (tmp_path / ".venv").symlink_to(Path(sys.executable).parents[1])
         environment = clean_environment() | {"ALMOND_ADDRESS": service.address}
         for command, expected in steps:
@@ -39,10 +40,13 @@ def test_the_first_decision_goes_as_the_readme_says(tmp_path: Path) -> None:
 
 def test_a_token_of_twelve_caveats_is_shown_as_the_readme_says(tmp_path: Path) -> None:
     with DevService(tmp_path / ".almond") as service:
-        almond = Path(sys.executable).with_name("almond")
-        environment = clean_environment() | {"ALMOND_ADDRESS": service.address}
+        forks.put_into(tmp_path)
+        environment = clean_environment() | {
+            "ALMOND_ADDRESS": service.address,
+            "PATH": f"{tmp_path}:/usr/bin:/bin",
+        }
         steps = _console(1)
-        ran = [_run(each.replace("almond ", f"{almond} ", 1), tmp_path, environment) for each, _ in steps]
+        ran = [_run(each, tmp_path, environment) for each, _ in steps]
     assert [each.returncode for each in ran] == [0] * len(steps), [each.stderr for each in ran]
     expected = steps[-1][1]
     assert expected.count("\n") > 25
@@ -55,7 +59,7 @@ def _without_particulars(text: str) -> str:
 
 
 def test_the_screen_of_make_run_names_three_commands_that_work(tmp_path: Path) -> None:
-    with DevService(tmp_path / "data") as service:
+    with DevService(tmp_path / "data", is_program=True) as service:
         commands = [line.strip() for line in service.screen.splitlines() if " tokens " in line]
         assert len(commands) == 3
         (tmp_path / ".venv").symlink_to(Path(sys.executable).parents[1])

@@ -6,23 +6,26 @@ current app and org, which flyctl finds in a directory's fly.toml, come from ALM
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
-from almond.v1 import access_pb2
+import forks
+from almond.v1 import access_pb2, token_pb2
 from almond.v1 import token_service_pb2 as pb
 from almond_client import AsyncClient
-from e2e.service import ALMOND, DevService, Ran, clean_environment
+from e2e.calls import call
+from e2e.service import DevService, Ran, clean_environment
 from rpc.kind_orders import Row, asks, reasons_of
 from rpc.test_kinds import DEPLOY, EXEC, ORG_WIDE, READONLY, SSH
+
+T = TypeVar("T")
 
 YEARS_20, DAYS_7, HOURS_48, HOUR = 175_200 * 3600, 168 * 3600, 48 * 3600, 3600
 _THEIR_APP, _OUR_APP = "shop", "my-app"  # the tables' app, and the page's
@@ -132,22 +135,24 @@ class Shell:
         assert re.fullmatch(r"alm1_[\w-]+\n", text), "the token alone is printed"
         return text.strip()
 
-    def record(self, token: str) -> dict[str, object]:
+    def record(self, token: str) -> token_pb2.TokenRecord:
         """Return what the service keeps of a token."""
-        told = self.service.almond("tokens", "inspect", "-t", "-", "--json", stdin=token)
-        record: dict[str, object] = json.loads(told.out)["service"]["record"]
-        return record
+        return self._ask(lambda client: client.inspect_token(pb.InspectTokenRequest(token=token))).record
+
+    def records(self) -> list[token_pb2.TokenRecord]:
+        """Return what the service keeps of all of acme's tokens, whatever became of them."""
+        listing = pb.ListTokensRequest(org="acme", show_all=True, page_size=1000)
+        return list(self._ask(lambda client: client.list_tokens(listing)).records)
 
     def reasons(self, token: str, rows: tuple[Row, ...]) -> list[frozenset[str]]:
         """Ask all rows; return why each was denied."""
-        return asyncio.run(self._reasons(token, rows))
-
-    async def _reasons(self, token: str, rows: tuple[Row, ...]) -> list[frozenset[str]]:
-        admin = (self.service.data_dir / "admin.token").read_text()
-        async with AsyncClient(self.service.address, admin) as client:
-            questions = [pb.VerifyRequest(token=token, access=_ours(row.access)) for row in rows]
-            answers = await client.batch_verify(pb.BatchVerifyRequest(requests=questions))
+        questions = [pb.VerifyRequest(token=token, access=_ours(row.access)) for row in rows]
+        answers = self._ask(lambda client: client.batch_verify(pb.BatchVerifyRequest(requests=questions)))
         return [frozenset(reasons_of(each.response)) for each in answers.results]
+
+    def _ask(self, work: Callable[[AsyncClient], Awaitable[T]]) -> T:
+        admin = (self.service.data_dir / "admin.token").read_text()
+        return call(self.service.address, admin, work)
 
 
 def _ours(access: access_pb2.Access) -> access_pb2.Access:
@@ -163,7 +168,7 @@ def _ours(access: access_pb2.Access) -> access_pb2.Access:
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     directory = tmp_path_factory.mktemp("reference")
     (directory / "bin").mkdir()
-    (directory / "bin" / "almond").symlink_to(ALMOND)
+    forks.put_into(directory / "bin")
     with DevService(directory / "data") as service:
         # Nothing outlives the token it is minted with, and the page's default is 20 years.
         renewed = service.almond(
@@ -177,16 +182,15 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
 def test_a_line_that_makes_a_token_makes_just_that_token(shell: Shell, line: Line) -> None:
     token = shell.token(line.command)
     made = shell.record(token)
-    assert made["name"] == line.name
+    assert made.name == line.name
     assert _lifetime(made) == pytest.approx(line.seconds, abs=_SECONDS_OF_GRACE)
     assert len(line.may) >= 12
     got = zip(map(str, line.may), shell.reasons(token, line.may), strict=True)
     assert dict(got) == {str(row): row.reasons for row in line.may}
 
 
-def _lifetime(record: dict[str, object]) -> float:
-    made, ends = (datetime.fromisoformat(str(record[name])) for name in ("created_at", "expires_at"))
-    return (ends - made).total_seconds()
+def _lifetime(record: token_pb2.TokenRecord) -> int:
+    return record.expire_time.seconds - record.create_time.seconds
 
 
 def test_ssh_console_makes_two_calls_and_its_token_permits_both(shell: Shell) -> None:
@@ -232,9 +236,9 @@ def replace_address(shell: Shell, address: str) -> Shell:
 
 
 def test_list_shows_the_apps_tokens_and_with_scope_org_all(shell: Shell) -> None:
-    of_app = shell.record(shell.token(almond("fly tokens create deploy")))["id"]
-    other_app = shell.record(shell.token("almond tokens create deploy -a blog"))["id"]
-    of_org = shell.record(shell.token(almond("fly tokens create org")))["id"]
+    of_app = shell.record(shell.token(almond("fly tokens create deploy"))).id
+    other_app = shell.record(shell.token("almond tokens create deploy -a blog")).id
+    of_org = shell.record(shell.token(almond("fly tokens create org"))).id
     ids = _listed(shell, almond("fly tokens list"))
     assert of_app in ids
     assert {other_app, of_org}.isdisjoint(ids)
@@ -249,7 +253,7 @@ def _listed(shell: Shell, command: str) -> set[str]:
 
 def test_a_listed_id_is_revoked_and_then_listed_no_more(shell: Shell) -> None:
     token = shell.token(almond("fly tokens create deploy"))
-    token_id = str(shell.record(token)["id"])
+    token_id = shell.record(token).id
     mine = (asks("w", app=_THEIR_APP),)
     assert shell.reasons(token, mine) == [frozenset()]
     ran = shell.run(almond("fly tokens revoke <token ID>", ("<token ID>", token_id)))
@@ -286,7 +290,7 @@ BAD: tuple[tuple[str, int, str], ...] = (
 def test_bad_input_is_a_line_and_a_hint_and_nothing_is_done(
     shell: Shell, command: str, code: int, said: str
 ) -> None:
-    before = _listed(shell, "almond tokens list --scope org --all")
+    before = shell.records()
     ran = shell.run(command)
     assert (ran.code, ran.out) == (code, ""), ran.err
     first, *more = ran.err.splitlines()
@@ -294,7 +298,7 @@ def test_bad_input_is_a_line_and_a_hint_and_nothing_is_done(
     assert said in ran.err
     assert len(more) <= 1
     assert "Traceback" not in ran.err
-    assert _listed(shell, "almond tokens list --scope org --all") == before
+    assert shell.records() == before
 
 
 def test_an_expiry_over_the_maximum_names_the_maximum(shell: Shell) -> None:

@@ -7,7 +7,6 @@ import re
 import shutil
 import sqlite3
 import subprocess
-import sys
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 import redis
 
+import forks
 from almond_server.adapters.valkey_child import ValkeyChild
 from e2e import calls
 from e2e.service import ServeProcess, clean_environment, run
@@ -50,7 +50,7 @@ class Site:
         """Run a block of the page; `{kind}-` stands before what differs by store."""
         found = re.findall(rf"```sh {block}\n(.*?)```", RESTORE.read_text(), re.DOTALL)
         assert len(found) == 1, block
-        binaries = [Path(sys.executable).parent, *sorted(Path("/usr/lib/postgresql").glob("*/bin"))]
+        binaries = [self.directory / "bin", *sorted(Path("/usr/lib/postgresql").glob("*/bin"))]
         path = os.pathsep.join([*map(str, binaries), os.environ["PATH"]])
         environment = clean_environment() | self.environment | {"PATH": path}
         command = ["bash", "-euo", "pipefail", "-c", found[0]]
@@ -83,6 +83,8 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
             server: PostgresServer = request.getfixturevalue("postgres")
             environment["ALMOND_DATABASE_URL"] = server.new_database()
         assert run("init", environment=environment).code == 0
+        (tmp_path / "bin").mkdir()
+        forks.put_into(tmp_path / "bin")
         yield Site(request.param, tmp_path, valkey, environment)
 
 

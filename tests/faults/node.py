@@ -6,7 +6,6 @@ import itertools
 import json
 import os
 import socket
-import sys
 from pathlib import Path
 from typing import TypeAlias
 
@@ -69,14 +68,15 @@ class Node:
 
     def start(self, flags: list[str], without: str) -> None:
         """Start the process, with one of its guards taken out if `without` names one."""
-        command = [sys.executable, "-P", "-m", "faults.unguarded", "serve", "--data-dir", str(self.data_dir)]
+        words = ["serve", "--data-dir", str(self.data_dir)]
         environment = {"ALMOND_REDIS_URL": self.redis.url, WITHOUT: without, "TMPDIR": str(self.log.parent)}
         environment["PYTHONPATH"] = os.pathsep.join([str(_TESTS), os.environ.get("PYTHONPATH", "")])
         if self.store is not None:
             environment["ALMOND_DATABASE_URL"] = self.store.url
         self.processes.start(
-            [*command, "--address", self.address, "--workers", str(self.workers), *flags],
+            [*words, "--address", self.address, "--workers", str(self.workers), *flags],
             clean_environment() | self._clock() | environment,
+            is_program=self.has_own_clock or self.workers > 1,
         )
 
     @property

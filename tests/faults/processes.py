@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import psutil
+
+import forks
 
 
 class Processes:
@@ -15,14 +19,20 @@ class Processes:
 
     def __init__(self, log: Path) -> None:
         self._log = log
-        self._parent: subprocess.Popen[bytes] | None = None
+        self._parent: subprocess.Popen[bytes] | forks.Fork | None = None
         self._orphans: list[psutil.Process] = []
 
-    def start(self, command: list[str], environment: dict[str, str]) -> None:
-        with self._log.open("ab") as log:
-            self._parent = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
-            )
+    def start(self, words: list[str], environment: dict[str, str], *, is_program: bool) -> None:
+        """Start `faults.unguarded`, as a program or as a fork of one that has loaded it."""
+        with self._log.open("ab") as log, Path(os.devnull).open() as nothing:
+            if is_program:
+                command = [sys.executable, "-P", "-m", "faults.unguarded", *words]
+                self._parent = subprocess.Popen(
+                    command, stdin=nothing, stdout=log, stderr=log, env=environment
+                )
+            else:
+                files = [nothing.fileno(), log.fileno(), log.fileno()]
+                self._parent = forks.start(["unguarded", *words], files, environment, "unguarded")
 
     @property
     def is_running(self) -> bool:

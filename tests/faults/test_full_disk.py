@@ -82,7 +82,7 @@ class NodeOnItsOwnDisk(Node):
         script = 'mount -t tmpfs -o mode=700,size="$1"k tmpfs "$2"; cp -p "$3"/* "$2"; shift 3; exec "$@"'
         # Whoever is not root may mount where nobody else sees it, in a namespace in which he is.
         alone = ["unshare", "-m" if os.geteuid() == 0 else "-Urm", "sh", "-ec", script, "sh"]
-        self._command = [*alone, str(DISK_KIB), str(data_dir), str(original), *self._command]
+        self._before = [*alone, str(DISK_KIB), str(data_dir), str(original)]
 
     @property
     def disk(self) -> Path:

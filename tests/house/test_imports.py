@@ -5,6 +5,7 @@ And the purity of the core is looked at from two more sides: what its source nam
 
 import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -136,19 +137,34 @@ def test_the_house_as_it_stands_keeps_every_contract(house: Path) -> None:
     assert run.returncode == 0, run.stdout + run.stderr
 
 
-@pytest.mark.parametrize(("contract", "importer", "imported_module"), TRESPASSES)
-def test_a_trespass_breaks_its_contract(
-    house: Path, contract: str, importer: str, imported_module: str
-) -> None:
-    module = place_of(house, importer)
-    before = module.read_text(encoding="utf-8") if module.exists() else None
-    module.write_text(f"{before or ''}\nimport {imported_module}\n", encoding="utf-8")
+@pytest.fixture(scope="module")
+def found(house: Path) -> dict[str, set[tuple[str, str]]]:
+    """Of each contract, what its report shows of imports once all its trespasses are made."""
+    return {contract: set(imports_shown(house, contract)) for contract, _, _ in TRESPASSES}
+
+
+def imports_shown(house: Path, contract: str) -> Iterator[tuple[str, str]]:
+    trespasses = [
+        (place_of(house, importer), name) for each, importer, name in TRESPASSES if each == contract
+    ]
+    before = {path: path.read_text(encoding="utf-8") if path.exists() else None for path, _ in trespasses}
+    for path, imported_module in trespasses:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(f"\nimport {imported_module}\n")
     try:
         run = lint(house, contract)
     finally:
-        if before is None:
-            module.unlink()
-        else:
-            module.write_text(before, encoding="utf-8")
+        for path, text in before.items():
+            path.unlink() if text is None else path.write_text(text, encoding="utf-8")
     assert run.returncode == 1
     assert "0 kept, 1 broken" in run.stdout, run.stdout + run.stderr
+    return (pair for pair in re.findall(r"(\S+) -> (\S+) \(l\.", run.stdout))
+
+
+@pytest.mark.parametrize(("contract", "importer", "imported_module"), TRESPASSES)
+def test_a_trespass_breaks_its_contract(
+    found: dict[str, set[tuple[str, str]]], contract: str, importer: str, imported_module: str
+) -> None:
+    whole_or_its_package = {imported_module, imported_module.partition(".")[0]}
+    shown = {there for here, there in found[contract] if here in {importer, f"{importer}.trespass"}}
+    assert shown & whole_or_its_package, found[contract]
