@@ -53,6 +53,8 @@ class Snapshot:
     number: int
     mark: bytes
     pages: AsyncIterator[Page]
+    page_count: int = 0
+    """How many pages there are, where that is known before they are read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,6 +183,7 @@ async def test_a_snapshot_can_be_read_to_its_end_while_another_takes_its_place(f
     await feeds.theirs.keep(Snapshot(7, mark(7), pages_of([whole("a")], [whole("b")])))
     found = await feeds.mine.snapshot()
     assert found is not None
+    assert found.page_count == 2
     first = await anext(aiter(found.pages))
     await feeds.theirs.keep(Snapshot(9, mark(9), pages_of([whole("c")])))
     rest = [entry async for page in found.pages for entry in page.withdrawals]

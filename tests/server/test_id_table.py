@@ -57,10 +57,11 @@ def sweep_all(table: IdTable, before: int) -> int:
             return dropped
 
 
-@given(st.lists(STEPS, max_size=400))
+@given(st.lists(STEPS, max_size=400), st.integers(0, 1000))
 @settings(max_examples=300)
-def test_it_does_what_a_dictionary_would(steps: list[tuple[str, Any, Any]]) -> None:
+def test_it_does_what_a_dictionary_would(steps: list[tuple[str, Any, Any]], room: int) -> None:
     table, model = IdTable(WHOLE_BYTES), dict[bytes, int]()
+    assert table.make_room(room)
     for step, one, other in steps:
         match step:
             case "add":
@@ -166,6 +167,36 @@ def test_no_step_touches_more_than_a_few_buckets() -> None:
     dropped = table.sweep(bool, 100)
     assert 100 <= dropped <= 100 + 60
     assert Buckets.touched <= 600
+
+
+def test_room_is_made_a_piece_at_a_time_for_as_many_as_are_said() -> None:
+    table, calls = IdTable(WHOLE_BYTES), 1
+    count = 5 * 15 * id_table._ROOM - 40
+    while not table.make_room(count):
+        calls += 1
+        assert len(table._buckets) <= 1 + calls * id_table._ROOM
+    assert calls == 5
+    assert len(table._buckets) == -(-count // 15)
+    assert len(table._filter) == 16 * len(table._buckets)
+    buckets = len(table._buckets)
+    for number in range(1000):
+        table.add(key(number) + end(1))
+    assert table.make_room(10 * count)  # where there is something, there is none to be made
+    assert len(table._buckets) == buckets
+    assert all(table.find(key(number)) is not None for number in range(1000))
+    assert table.find(key(1001)) is None
+
+
+def test_room_that_nobody_needs_goes_a_little_at_a_time() -> None:
+    table = IdTable(WHOLE_BYTES)
+    assert table.make_room(15_000)
+    table.add(key(1) + end(1))
+    for left in range(980, -1, -20):
+        buckets = len(table._buckets)
+        assert table.sweep(_is_never_over, 95) == 0
+        assert buckets - 20 <= len(table._buckets) <= max(1, left)
+        assert table.find(key(1)) == 0
+    assert len(table._buckets) == 1
 
 
 def test_a_sweep_goes_round_and_looks_at_each_record_once() -> None:

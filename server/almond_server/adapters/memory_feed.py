@@ -104,7 +104,10 @@ class MemoryFeed:
     async def snapshot(self) -> Snapshot | None:
         """Return the newest snapshot."""
         await self._turn()
-        return None if self._kept is None else Snapshot(*self._kept[:2], _each(self._kept[2]))
+        if self._kept is None:
+            return None
+        number, mark, pages = self._kept
+        return Snapshot(number, mark, _each(pages), len(pages))
 
     async def recall(self) -> AsyncIterator[Page]:
         """Yield all entries that the feed has."""

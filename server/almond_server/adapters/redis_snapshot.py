@@ -36,7 +36,7 @@ class RedisSnapshot:
     async def find(self) -> Snapshot | None:
         """Return the snapshot; None if there is none, or its head is not genuine."""
         head = await self._read_head()
-        return None if head is None else Snapshot(head.number, head.mark, self._pages(head))
+        return None if head is None else Snapshot(head.number, head.mark, self._pages(head), head.chunks)
 
     async def keep(self, snapshot: Snapshot) -> None:
         """Write a snapshot, and let the chunks of the one before it go."""

@@ -63,6 +63,12 @@ async def take_in(view: RevocationView, withdrawals: Sequence[Withdrawal]) -> No
             began = loop.time()
 
 
+async def make_room(view: RevocationView, count: int) -> None:
+    """Let an empty view have room for so many entries, and let others have their turn meanwhile."""
+    while not view.make_room(count):  # noqa: ASYNC110 - it is this loop's own work
+        await asyncio.sleep(0)
+
+
 async def from_snapshot(view: RevocationView, revocations: Revocations, feed: Feed) -> None:
     """Fill an empty view from the snapshot, if there is one of a revision that the store bears out.
 
@@ -73,6 +79,7 @@ async def from_snapshot(view: RevocationView, revocations: Revocations, feed: Fe
         if snapshot is not None and await revocations.mark_of(snapshot.number) == snapshot.mark:
             progress = Progress(view, "snapshot")
             async for page in snapshot.pages:
+                await make_room(view, snapshot.page_count * len(page.withdrawals))
                 view.take((), page.cut_offs)
                 await take_in(view, page.withdrawals)
                 progress.tell()

@@ -173,6 +173,10 @@ class RevocationView:
             raise AnotherPastError
         return True
 
+    def make_room(self, count: int) -> bool:
+        """Make some room for so many entries, if there is none yet; answers whether that is all."""
+        return self._withdrawn.make_room(count)
+
     def take(self, withdrawals: Iterable[Withdrawal], cut_offs: Iterable[CutOff] = ()) -> None:
         """Take in entries of whatever revision. More than the store has is never wrong: it is a denial.
 

@@ -47,6 +47,10 @@ class WithdrawnTokens:
         # tells of them all the same.
         self._others: dict[tuple[str, bytes | None], Withdrawal] = {}
 
+    def make_room(self, count: int) -> bool:
+        """Make some room for so many tokens, if there is none yet; answers whether that is all."""
+        return self._tokens.make_room(count)
+
     def standing(self, token: VerifiedToken) -> Literal[Standing.LIVE] | Withdrawn:
         """Tell whether anything of the token's lineage is withdrawn."""
         end = self._tokens.find(token.identity.token_uuid)  # its first byte, which is 0 of `NO_END` alone
@@ -74,8 +78,10 @@ class WithdrawnTokens:
     def add(self, withdrawals: Iterable[Withdrawal]) -> None:
         """Add withdrawals, in any order, known ones or not."""
         if isinstance(withdrawals, Packed):
+            add = self._tokens.add  # for most of what there is; `_add_whole` would take a twentieth more
             for record in records(withdrawals.whole, WHOLE_BYTES):
-                self._add_whole(record)
+                if not add(record):
+                    self._branches.remove(record[:ID_BYTES])
             for record in records(withdrawals.branches, BRANCH_BYTES):
                 self._add_branch(record)
             withdrawals = withdrawals.others
