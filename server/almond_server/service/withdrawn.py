@@ -18,7 +18,6 @@ from almond_server.packed import (
     NO_END,
     WHOLE_BYTES,
     Packed,
-    packed,
     packed_end,
     records,
     unpacked,
@@ -77,22 +76,13 @@ class WithdrawnTokens:
 
     def add(self, withdrawals: Iterable[Withdrawal]) -> None:
         """Add withdrawals, in any order, known ones or not."""
-        if isinstance(withdrawals, Packed):
-            add = self._tokens.add  # for most of what there is; `_add_whole` would take a twentieth more
-            for record in records(withdrawals.whole, WHOLE_BYTES):
-                if not add(record):
-                    self._branches.remove(record[:ID_BYTES])
-            for record in records(withdrawals.branches, BRANCH_BYTES):
-                self._add_branch(record)
-            withdrawals = withdrawals.others
-        for each in withdrawals:
-            packed_record = packed(each)
-            if packed_record is None:
-                self._others[each.token_id, each.branch_id] = each
-            elif each.branch_id is None:
-                self._add_whole(packed_record)
-            else:
-                self._add_branch(packed_record)
+        given = withdrawals if isinstance(withdrawals, Packed) else Packed.of([*withdrawals])
+        for record in self._tokens.add_all(records(given.whole, WHOLE_BYTES)):
+            self._branches.remove(record[:ID_BYTES])
+        for record in records(given.branches, BRANCH_BYTES):
+            self._add_branch(record)
+        for each in given.others:
+            self._others[each.token_id, each.branch_id] = each
 
     def sweep(self, before: int, most: int) -> int:
         """Look at the next `most` tokens and branches, or a few more, and forget what ended before a time.
@@ -137,10 +127,6 @@ class WithdrawnTokens:
     def memory_bytes(self) -> int:
         """Bytes of its objects, in O(1). What the process needs for them was up to a sixth more."""
         return self._tokens.memory_bytes + self._branches.memory_bytes + _OTHER_BYTES * len(self._others)
-
-    def _add_whole(self, record: bytes) -> None:
-        if not self._tokens.add(record):
-            self._branches.remove(record[:ID_BYTES])
 
     def _add_branch(self, record: bytes) -> None:
         end = self._tokens.find(record[:ID_BYTES])
