@@ -37,9 +37,9 @@ MAX_OF_A_TOKEN: Final = 2000
 _FULL_RETRY_SECONDS: Final = 5.0
 
 _PAUSE_SECONDS: Final = 0.02
-_LONGEST_PAUSE_SECONDS: Final = 0.3
-_PAUSE_FACTOR: Final = 2.0
-"""News cost a message a watcher and round: telling them takes a third of the time, and leaves it to calls."""
+_LONGEST_PAUSE_SECONDS: Final = 0.6
+_PAUSE_FACTOR: Final = 4.0
+"""News cost a message a watcher and round: telling them takes a fifth of the time, and leaves the rest to calls."""
 
 _WOKEN_AT_ONCE: Final = 4
 """A turn of the loop: gRPC takes on a new call every other turn, so they have to be short."""
