@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import mmap
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+_FRESH_BYTES: Final = 1 << 18
 
 
 class Stops:
@@ -54,5 +57,17 @@ def idle_stop(seconds: float) -> tuple[float, float]:
         wall, cpu = time.perf_counter(), time.thread_time()
         for _ in range(20_000):
             pass
+        stops.note(wall, cpu)
+    return stops.ms
+
+
+def fresh_stop(size: int) -> tuple[float, float]:
+    """Measure the longest of turns that each touch 256 KiB of new memory, `size` bytes in all."""
+    stops, taken = Stops(), list[mmap.mmap]()
+    for _ in range(size // _FRESH_BYTES):
+        wall, cpu = time.perf_counter(), time.thread_time()
+        taken.append(mmap.mmap(-1, _FRESH_BYTES))
+        for at in range(0, _FRESH_BYTES, mmap.PAGESIZE):
+            taken[-1][at] = 1
         stops.note(wall, cpu)
     return stops.ms

@@ -26,7 +26,7 @@ from almond_server.ports import KEPT_SECONDS, Change, Reading, Withdrawal
 from almond_server.service import loader
 from almond_server.service.key_ring import KeyRing
 from almond_server.service.view import RevocationView
-from bench.stops import Stops, idle_stop
+from bench.stops import Stops, fresh_stop, idle_stop
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -175,6 +175,7 @@ async def growth(size: int, url: str) -> dict[str, Any]:
         "bytes": memory / size,
         "told_bytes": told / size,
         "idle": idle_stop(IDLE_SECONDS),
+        "fresh": fresh_stop(max(memory, 0)),
         "growing": growing.ms,
         "collecting": collecting.ms,
         "sweeping": sweeping.ms,

@@ -73,6 +73,7 @@ def rows(it: dict[str, Any]) -> dict[str, str]:
         "taking all again, ms": pair("again"),
         "a full garbage collection, ms": pair("collecting"),
         "a plain loop that touches no memory, ms": pair("idle"),
+        "one that touches as much new memory, ms": pair("fresh"),
     }
 
 

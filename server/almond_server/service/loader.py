@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from almond_server.service.view import RevocationView
 
 _PAGE: Final = 2000
-_SLICE: Final = 200
-_TURN_SECONDS: Final = 0.002
+_SLICE: Final = 100
+_TURN_SECONDS: Final = 0.001
 _PROGRESS_SECONDS: Final = 2.0
 
 log = structlog.get_logger()

@@ -39,7 +39,7 @@ _FULL_RETRY_SECONDS: Final = 5.0
 _PAUSE_SECONDS: Final = 0.02
 _LONGEST_PAUSE_SECONDS: Final = 0.6
 _PAUSE_FACTOR: Final = 4.0
-"""News cost a message a watcher and round: telling them takes a fifth of the time, and leaves the rest to calls."""
+"""News cost a message a watcher and round: telling them takes a fifth of the time; calls have the rest."""
 
 _WOKEN_AT_ONCE: Final = 4
 """A turn of the loop: gRPC takes on a new call every other turn, so they have to be short."""
