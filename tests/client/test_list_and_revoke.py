@@ -241,6 +241,27 @@ def test_what_belongs_to_something_is_revoked_if_nobody_need_be_asked(
     assert "your own token was among them" in ran.stderr
 
 
+@pytest.mark.parametrize("words", [("--org", "acme"), ("--org", "acme", "--yes"), (ONE, TWO)], ids=" ".join)
+def test_a_dry_run_shows_what_would_go_and_only_asks_for_that(
+    service: FakeService, words: tuple[str, ...]
+) -> None:
+    service.answers["Revoke"] = gives(pb.RevokeResponse(entries=3, revision="e.7", includes_caller=True))
+    ran = revoke(service, *words, "--dry-run")
+    assert ran.exit_code == 0
+    assert service.calls
+    assert all(call.request.validate_only for call in service.calls)
+    assert ran.stdout.count("3 tokens to revoke\n") == len(service.calls)
+    assert "YOUR OWN token" in ran.stderr
+    told = json.loads(revoke(service, *words, "--dry-run", "--json").stdout)
+    assert all(call.request.validate_only for call in service.calls)
+    assert {(each["revoked"], each["entries"], each["revision"]) for each in told} == {(False, 3, None)}
+
+
+def test_where_nobody_can_be_asked_the_way_to_look_first_is_named(service: FakeService) -> None:
+    ran = revoke(service, "--org", "acme")
+    assert (ran.exit_code, "--dry-run" in ran.stderr) == (2, True)
+
+
 def test_variables_name_no_victims(service: FakeService, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALMOND_ORG", "acme")
     monkeypatch.setenv("ALMOND_APP", "web")

@@ -77,6 +77,9 @@ def revoke(
         ),
     ] = None,
     reason: Annotated[str, typer.Option(help="Why, for the record.")] = "",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show what would be revoked, and change nothing.")
+    ] = False,
     yes: options.Yes = False,
     address: options.Address = options.DEFAULT_ADDRESS,
     api_token_file: options.ApiTokenFile = None,
@@ -85,7 +88,7 @@ def revoke(
     """Withdraw tokens, and everything derived from them, for good. Exits with 0 only if all of it was done.
 
     At a terminal it shows what it would revoke and asks. Elsewhere it does what was named exactly (ids,
-    branches, a token) without asking, and needs --yes for the rest.
+    branches, a token) without asking, and needs --yes for the rest; --dry-run shows it and does nothing.
     """
     with explained():
         connection = connect(address, api_token_file)
@@ -102,18 +105,18 @@ def revoke(
         )
         for target in targets:
             target.request.reason = reason
-        if not yes:
+        if not yes and not dry_run:
             _ask(connection, targets, as_json)
-        outcomes = connection.ask(lambda client: _all(client, targets))
+        outcomes = connection.ask(lambda client: _all(client, targets, validate_only=dry_run))
     if as_json:
-        screen.print_json([_json(*each) for each in outcomes])
+        screen.print_json([_json(*each, is_done=not dry_run) for each in outcomes])
     else:
         for each in outcomes:
-            _print(*each)
+            _print(*each, is_done=not dry_run)
     _exit([result for _, result in outcomes if isinstance(result, AlmondRpcError)], len(outcomes))
 
 
-async def _all(client: AsyncClient, targets: list[Target], *, validate_only: bool = False) -> list[Outcome]:
+async def _all(client: AsyncClient, targets: list[Target], *, validate_only: bool) -> list[Outcome]:
     return [(target, await _revoke(client, target, validate_only)) for target in targets]
 
 
@@ -135,45 +138,52 @@ def _ask(connection: Connection, targets: list[Target], as_json: bool) -> None:
         if any(target.is_wide for target in targets):
             raise Failure.usage(
                 "this revokes all that belongs to something, and nobody can be asked here",
-                "look first with `almond tokens list`, then add --yes",
+                "look first with --dry-run, then add --yes",
             )
         return
     for target, would in connection.ask(lambda client: _all(client, targets, validate_only=True)):
         if isinstance(would, AlmondRpcError):
             raise Failure.of(would)
-        count = _number(would.entries, "token", "tokens") + (" or more" if would.entries >= _COUNTED else "")
-        screen.out().print(screen.clean(f"{target.name}: {count} to revoke"), style="bold")
-        if would.records:
-            print_table(would.records, time.time())
-        if len(would.records) < would.entries and would.records:
-            screen.out().print(f"  ... and {would.entries - len(would.records)} more")
-        if would.includes_caller:
-            screen.warn("YOUR OWN token is among them: this is the last thing that you do with it")
+        _show(target, would)
     if not typer.confirm("Revoke for good?"):
         raise Failure("nothing was revoked")
+
+
+def _show(target: Target, would: pb.RevokeResponse) -> None:
+    count = _number(would.entries, "token", "tokens") + (" or more" if would.entries >= _COUNTED else "")
+    screen.out().print(screen.clean(f"{target.name}: {count} to revoke"), style="bold")
+    if would.records:
+        print_table(would.records, time.time())
+    if len(would.records) < would.entries and would.records:
+        screen.out().print(f"  ... and {would.entries - len(would.records)} more")
+    if would.includes_caller:
+        screen.warn("YOUR OWN token is among them: this is the last thing that you do with it")
 
 
 def _number(count: int, one: str, many: str) -> str:
     return f"{count} {one if count == 1 else many}"
 
 
-def _json(target: Target, result: pb.RevokeResponse | AlmondRpcError) -> dict[str, Any]:
+def _json(target: Target, result: pb.RevokeResponse | AlmondRpcError, *, is_done: bool) -> dict[str, Any]:
     if isinstance(result, AlmondRpcError):
         problem = {"code": result.code.name, "reason": result.reason, "message": result.message}
         return {"target": target.name, "revoked": False, "error": problem}
     return {
         "target": target.name,
-        "revoked": True,
+        "revoked": is_done,
         "entries": result.entries,
-        "revision": result.revision,
+        "revision": result.revision if is_done else None,
         "includes_own_token": result.includes_caller,
     }
 
 
-def _print(target: Target, result: pb.RevokeResponse | AlmondRpcError) -> None:
+def _print(target: Target, result: pb.RevokeResponse | AlmondRpcError, *, is_done: bool) -> None:
     if isinstance(result, AlmondRpcError):
         failure = Failure.of(result)
         screen.err().print(screen.clean(f"error: {target.name}: {failure.sentence}"), style="red")
+        return
+    if not is_done:
+        _show(target, result)
         return
     if target.is_wide:
         what = (
