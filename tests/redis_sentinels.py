@@ -30,11 +30,13 @@ class Watched:
 
     @property
     def master(self) -> RedisServer:
-        return next(each for each in self.servers if each.port == self.known_port())
+        port = self.known_port()  # once: it may be another one at any moment
+        return next(each for each in self.servers if each.port == port)
 
     @property
     def replica(self) -> RedisServer:
-        return next(each for each in self.servers if each.port != self.known_port())
+        port = self.known_port()
+        return next(each for each in self.servers if each.port != port)
 
     def fail_over(self, cause: Callable[[], object]) -> None:
         """Do what makes the sentinels choose another master, and wait until they have."""
