@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import grpc
 from google.rpc import error_details_pb2, status_pb2
+from grpc_reflection.v1alpha import reflection_pb2
 
 from almond.v1 import access_pb2, kind_pb2, token_service_pb2_grpc
 from almond.v1 import token_service_pb2 as pb
@@ -206,6 +207,25 @@ class Refusal:
     field: str | None = None
     retry_ms: int | None = None
     pushback_ms: int | None = None
+
+
+async def reflected(channel: grpc.aio.Channel, name: str, metadata: Metadata) -> set[str]:
+    """List the services by a reflection service of this name."""
+
+    async def requests() -> AsyncIterator[reflection_pb2.ServerReflectionRequest]:
+        # A refusal needs no request; where it meets one on its way, this client makes an INTERNAL of its own.
+        await asyncio.wait({asyncio.ensure_future(call.code())}, timeout=0.2)
+        if not call.done():
+            yield reflection_pb2.ServerReflectionRequest(list_services="")
+
+    ask: Any = channel.stream_stream(
+        f"/{name}/ServerReflectionInfo",
+        reflection_pb2.ServerReflectionRequest.SerializeToString,
+        reflection_pb2.ServerReflectionResponse.FromString,
+    )
+    call = ask(requests(), metadata=metadata)
+    answers = [answer async for answer in call]
+    return {each.name for answer in answers for each in answer.list_services_response.service}
 
 
 async def refusal(call: Awaitable[Any]) -> Refusal:

@@ -8,7 +8,6 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
-from grpc_reflection.v1alpha import reflection_pb2
 
 from almond.v1 import access_pb2, admin_service_pb2, admin_service_pb2_grpc
 from almond.v1 import token_service_pb2 as pb
@@ -26,7 +25,7 @@ from rpc.kind_orders import (
     source,
     why,
 )
-from support import Almond, Metadata, bearer, deploy, minter, on, org_wide, refusal, verifier
+from support import Almond, Metadata, bearer, deploy, minter, on, org_wide, reflected, refusal, verifier
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -63,13 +62,7 @@ async def _delete_policy(service: Almond, its: pb.MintResponse, metadata: Metada
 
 
 async def _reflect(service: Almond, _: pb.MintResponse, metadata: Metadata) -> Any:
-    ask: Any = service.channel.stream_stream(
-        f"/{REFLECTION_V1}/ServerReflectionInfo",
-        reflection_pb2.ServerReflectionRequest.SerializeToString,
-        reflection_pb2.ServerReflectionResponse.FromString,
-    )
-    request = reflection_pb2.ServerReflectionRequest(list_services="")
-    return [answer async for answer in ask(iter([request]), metadata=metadata)]
+    return await reflected(service.channel, REFLECTION_V1, metadata)
 
 
 CALLS: dict[str, Ask] = {

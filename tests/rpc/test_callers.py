@@ -15,7 +15,6 @@ import pytest
 import pytest_asyncio
 from google.protobuf.duration_pb2 import Duration
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection_pb2
 
 import almond.v1
 from almond.v1 import admin_service_pb2, admin_service_pb2_grpc, caveat_pb2, decision_pb2, kind_pb2
@@ -37,6 +36,7 @@ from support import (
     org_wide,
     read_refusal,
     readonly,
+    reflected,
     refusal,
     revoker,
     signed,
@@ -464,9 +464,9 @@ async def test_inspect_tells_a_stranger_no_more_than_the_text_says(cast: Cast) -
 
 @pytest.mark.parametrize("service", [REFLECTION_V1, "grpc.reflection.v1alpha.ServerReflection"])
 async def test_reflection_needs_a_caller_and_lists_the_services(cast: Cast, service: str) -> None:
-    assert SERVICE in await reflected(cast.service, service, bearer(cast.service.admin))
+    assert SERVICE in await reflected(cast.service.channel, service, bearer(cast.service.admin))
     assert SERVICE in await reflected(
-        cast.service, service, bearer((await cast.service.mint(verifier())).token)
+        cast.service.channel, service, bearer((await cast.service.mint(verifier())).token)
     )
     for sort, code in [
         ("forged", UNAUTHENTICATED),
@@ -474,23 +474,11 @@ async def test_reflection_needs_a_caller_and_lists_the_services(cast: Cast, serv
         ("without the right", PERMISSION_DENIED),
     ]:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await reflected(cast.service, service, bearer(cast.texts[sort]))
+            await reflected(cast.service.channel, service, bearer(cast.texts[sort]))
         assert caught.value.code() is code
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await reflected(cast.service, service, ())
+        await reflected(cast.service.channel, service, ())
     assert read_refusal(caught.value).reason == "CALLER_UNAUTHENTICATED"
-
-
-async def reflected(service: Almond, name: str, metadata: tuple[tuple[str, str], ...]) -> set[str]:
-    """List the services by reflection."""
-    ask: Any = service.channel.stream_stream(
-        f"/{name}/ServerReflectionInfo",
-        reflection_pb2.ServerReflectionRequest.SerializeToString,
-        reflection_pb2.ServerReflectionResponse.FromString,
-    )
-    request = reflection_pb2.ServerReflectionRequest(list_services="")
-    answers = [answer async for answer in ask(iter([request]), metadata=metadata)]
-    return {each.name for answer in answers for each in answer.list_services_response.service}
 
 
 @pytest.mark.parametrize("name", ["", SERVICE, "live"])
