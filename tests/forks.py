@@ -133,7 +133,9 @@ def _address() -> str:
 
 
 def _end(process: subprocess.Popen[bytes], directory: str) -> None:
-    process.communicate()
+    assert process.stdin is not None
+    process.stdin.close()
+    process.wait(5)
     shutil.rmtree(directory, ignore_errors=True)
 
 
@@ -163,6 +165,8 @@ def _begin(way: socket.socket) -> Callable[[], Any]:
     request, files = b"", list[int]()
     while not request.endswith(b"\n"):
         more, passed, _, _ = socket.recv_fds(way, _MOST_BYTES, _STANDARD_FILES)
+        if not more:
+            os._exit(1)  # whoever asked has gone
         request, files = request + more, files + passed
     program, words, environment, directory = json.loads(request)
     pid = os.fork()
@@ -181,6 +185,9 @@ def _begin(way: socket.socket) -> Callable[[], Any]:
 
 
 def _tell(way: socket.socket, pid: int) -> NoReturn:
+    # Else whoever reads what was passed would wait for this one too.
+    os.closerange(0, way.fileno())
+    os.closerange(way.fileno() + 1, 256)
     with contextlib.suppress(BrokenPipeError):  # whoever asked may have gone
         way.sendall(f"{pid}\n".encode())
         _, status = os.waitpid(pid, 0)

@@ -23,7 +23,10 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 def test_watchers_of_health_hear_not_serving_before_the_server_goes(tmp_path: Path) -> None:
-    with DevService(tmp_path / "data") as service, grpc.insecure_channel(service.address) as channel:
+    with (
+        DevService(tmp_path / "data", is_program=True) as service,
+        grpc.insecure_channel(service.address) as channel,
+    ):
         stub: Any = health_pb2_grpc.HealthStub(channel)
         requests = [health_pb2.HealthCheckRequest(service=name) for name in ("", "almond.v1.TokenService")]
         watches = [iter(stub.Watch(request, timeout=20)) for request in requests]
@@ -42,7 +45,10 @@ def test_watchers_of_health_hear_not_serving_before_the_server_goes(tmp_path: Pa
 
 
 def test_who_watches_revocations_is_told_to_go_on_elsewhere(tmp_path: Path) -> None:
-    with DevService(tmp_path / "data") as service, grpc.insecure_channel(service.address) as channel:
+    with (
+        DevService(tmp_path / "data", is_program=True) as service,
+        grpc.insecure_channel(service.address) as channel,
+    ):
         admin = (tmp_path / "data" / "admin.token").read_text().strip()
         stub: Any = RevocationServiceStub(channel)
         watch = stub.WatchRevocations(
@@ -62,6 +68,6 @@ def test_who_watches_revocations_is_told_to_go_on_elsewhere(tmp_path: Path) -> N
 
 
 def test_ctrl_c_ends_it_just_as_well(tmp_path: Path) -> None:
-    with DevService(tmp_path / "data") as service:
+    with DevService(tmp_path / "data", is_program=True) as service:
         assert service.stop(signal.SIGINT) == 0
     assert "Traceback" not in (tmp_path / "data.log").read_text()
