@@ -11,6 +11,7 @@ import re
 import subprocess
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -139,10 +140,11 @@ class Shell:
         """Return what the service keeps of a token."""
         return self._ask(lambda client: client.inspect_token(pb.InspectTokenRequest(token=token))).record
 
-    def records(self) -> list[token_pb2.TokenRecord]:
-        """Return what the service keeps of all of acme's tokens, whatever became of them."""
+    def tokens(self) -> set[tuple[str, bool]]:
+        """Return the ids of all of acme's tokens, and whether each was revoked."""
         listing = pb.ListTokensRequest(org="acme", show_all=True, page_size=1000)
-        return list(self._ask(lambda client: client.list_tokens(listing)).records)
+        records = self._ask(lambda client: client.list_tokens(listing)).records
+        return {(each.id, each.HasField("revoke_time")) for each in records}
 
     def reasons(self, token: str, rows: tuple[Row, ...]) -> list[frozenset[str]]:
         """Ask all rows; return why each was denied."""
@@ -191,6 +193,15 @@ def test_a_line_that_makes_a_token_makes_just_that_token(shell: Shell, line: Lin
 
 def _lifetime(record: token_pb2.TokenRecord) -> int:
     return record.expire_time.seconds - record.create_time.seconds
+
+
+def test_inspect_shows_what_the_service_keeps(shell: Shell) -> None:
+    token = shell.token(almond("fly tokens create deploy"))
+    told = json.loads(shell.service.almond("tokens", "inspect", "-t", "-", "--json", stdin=token).out)
+    shown, kept = told["service"]["record"], shell.record(token)
+    assert (shown["id"], shown["name"]) == (kept.id, kept.name)
+    times = [datetime.fromisoformat(shown[name]).timestamp() for name in ("created_at", "expires_at")]
+    assert times == [kept.create_time.seconds, kept.expire_time.seconds]
 
 
 def test_ssh_console_makes_two_calls_and_its_token_permits_both(shell: Shell) -> None:
@@ -290,7 +301,7 @@ BAD: tuple[tuple[str, int, str], ...] = (
 def test_bad_input_is_a_line_and_a_hint_and_nothing_is_done(
     shell: Shell, command: str, code: int, said: str
 ) -> None:
-    before = shell.records()
+    before = shell.tokens()
     ran = shell.run(command)
     assert (ran.code, ran.out) == (code, ""), ran.err
     first, *more = ran.err.splitlines()
@@ -298,7 +309,7 @@ def test_bad_input_is_a_line_and_a_hint_and_nothing_is_done(
     assert said in ran.err
     assert len(more) <= 1
     assert "Traceback" not in ran.err
-    assert shell.records() == before
+    assert shell.tokens() == before
 
 
 def test_an_expiry_over_the_maximum_names_the_maximum(shell: Shell) -> None:
