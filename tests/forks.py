@@ -54,6 +54,11 @@ sys.exit(int(code))
 """
 
 
+def on_path() -> dict[str, str]:
+    """Return the variable by which a program of the tests' own finds them."""
+    return {"PYTHONPATH": os.pathsep.join([str(_TESTS), os.environ.get("PYTHONPATH", "")])}
+
+
 class Fork:
     """One forked process. What it answers is what `subprocess.Popen` does."""
 
@@ -123,7 +128,7 @@ def _address() -> str:
         [sys.executable, "-P", "-m", "forks", address],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(_TESTS), os.environ.get("PYTHONPATH", "")])},
+        env=os.environ | on_path(),
         start_new_session=True,
     )
     assert process.stdout is not None

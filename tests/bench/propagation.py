@@ -26,7 +26,7 @@ from rich.table import Table
 from almond.v1 import decision_pb2, token_service_pb2_grpc
 from almond.v1 import token_service_pb2 as pb
 from almond_server.adapters.valkey_child import ValkeyChild
-from e2e.service import ServeProcess, run
+from e2e.service import ServeProgram, run
 from postgres import PostgresServer
 from support import bearer, deploy, on
 
@@ -74,10 +74,11 @@ async def measure(store: str, directory: Path, environment: dict[str, str], out:
     table = Table(
         "ms", "p50", "p99", "max", "n", title=f"{store}: from the acknowledgement to the first denial"
     )
+    flags = ("--poll-interval", str(_POLL_SECONDS))
     with (
         ValkeyChild(directory) as valkey,
-        ServeProcess(directory, valkey.url, "--poll-interval", str(_POLL_SECONDS), **environment) as one,
-        ServeProcess(directory, valkey.url, "--poll-interval", str(_POLL_SECONDS), **environment) as other,
+        ServeProgram(directory, valkey.url, *flags, **environment) as one,
+        ServeProgram(directory, valkey.url, *flags, **environment) as other,
     ):
         admin = (directory / "admin.token").read_text().strip()
         async with (

@@ -31,7 +31,7 @@ from almond.v1 import revocation_service_pb2, token_service_pb2_grpc
 from almond.v1 import token_service_pb2 as pb
 from almond_client import AsyncClient, channel
 from almond_server.adapters.valkey_child import ValkeyChild
-from e2e.service import ServeProcess, run
+from e2e.service import ServeProgram, run
 from support import bearer, deploy
 
 _PROCESSES: Final = 2
@@ -131,7 +131,7 @@ def measure(watchers: int, a_second: int, seconds: int, out: Console) -> None:
         if made.code:
             sys.exit(made.err)
         admin = (directory / "admin.token").read_text().strip()
-        with ValkeyChild(directory) as valkey, ServeProcess(directory, valkey.url) as server:
+        with ValkeyChild(directory) as valkey, ServeProgram(directory, valkey.url) as server:
             assert server._process is not None
             process = psutil.Process(server._process.pid)
             writer = _role("revoke", server.address, str(a_second), str(seconds))

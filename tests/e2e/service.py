@@ -21,6 +21,7 @@ from typing import IO, Any, Self
 import forks
 
 ALMOND = str(Path(sys.executable).with_name("almond"))
+_COMMANDS = {"almond": [ALMOND], "unguarded": [sys.executable, "-P", "-m", "faults.unguarded"]}
 _READY = re.compile(r"Almond is ready on (\S+:\d+)\.")
 
 
@@ -101,6 +102,8 @@ class ServeProcess:
     library, or begun by another program.
     """
 
+    _is_program = False
+
     def __init__(self, data_dir: Path, redis_url: str, *flags: str, **environment: str) -> None:
         self.data_dir = data_dir
         self.log = data_dir.parent / f"{data_dir.name}-{secrets.token_hex(3)}.log"
@@ -112,7 +115,12 @@ class ServeProcess:
         self.address = ""
 
     def __enter__(self) -> Self:
-        is_program = "--workers" in self._words or "LD_PRELOAD" in self._environment or bool(self._before)
+        is_program = (
+            self._is_program
+            or "--workers" in self._words
+            or "LD_PRELOAD" in self._environment
+            or bool(self._before)
+        )
         with self.log.open("ab") as log, Path(os.devnull).open("w") as nowhere:
             files = nowhere.fileno(), log.fileno()
             self._process = start(self._words, *files, self._environment, self._before, is_program=is_program)
@@ -180,6 +188,12 @@ class ServeProcess:
             assert ran.code == 0, ran
 
 
+class ServeProgram(ServeProcess):
+    """The same as people start it: to measure it."""
+
+    _is_program = True
+
+
 def run(*words: str, stdin: str = "", environment: dict[str, str] | None = None) -> Ran:
     """Run `almond` with these words in a fork, and wait until it ends."""
     with contextlib.ExitStack() as stack:
@@ -204,15 +218,16 @@ def start(
     environment: dict[str, str],
     before: Sequence[str] = (),
     *,
+    program: str = "almond",
     is_program: bool,
 ) -> subprocess.Popen[bytes] | forks.Fork:
-    """Start `almond` with these words and no input, as a fork or as a program, `before` which others come."""
+    """Start one of `forks.PROGRAMS` without any input: as a fork, or for real, `before` which others come."""
     everything = clean_environment() | environment
     with Path(os.devnull).open() as nothing:
         if is_program:
-            command = [*before, ALMOND, *words]
+            command = [*before, *_COMMANDS[program], *words]
             return subprocess.Popen(command, stdin=nothing, stdout=out, stderr=err, env=everything)
-        return forks.start(["almond", *words], [nothing.fileno(), out, err], everything)
+        return forks.start([program, *words], [nothing.fileno(), out, err], everything, program)
 
 
 def clean_environment() -> dict[str, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import socket
 from pathlib import Path
 from typing import TypeAlias
@@ -12,13 +11,12 @@ from typing import TypeAlias
 import grpc
 import psutil
 
+import forks
 from almond.v1 import token_service_pb2_grpc
-from e2e.service import clean_environment
 from faults.line import Line
 from faults.processes import Processes
 from faults.unguarded import WITHOUT
 
-_TESTS = Path(__file__).parents[1]
 _CHANNELS_A_WORKER = 2
 _CHANNEL_OPTIONS = (
     *((f"grpc.{name}_reconnect_backoff_ms", ms) for name, ms in (("initial", 50), ("min", 50), ("max", 200))),
@@ -70,12 +68,11 @@ class Node:
         """Start the process, with one of its guards taken out if `without` names one."""
         words = ["serve", "--data-dir", str(self.data_dir)]
         environment = {"ALMOND_REDIS_URL": self.redis.url, WITHOUT: without, "TMPDIR": str(self.log.parent)}
-        environment["PYTHONPATH"] = os.pathsep.join([str(_TESTS), os.environ.get("PYTHONPATH", "")])
         if self.store is not None:
             environment["ALMOND_DATABASE_URL"] = self.store.url
         self.processes.start(
             [*words, "--address", self.address, "--workers", str(self.workers), *flags],
-            clean_environment() | self._clock() | environment,
+            self._clock() | forks.on_path() | environment,
             is_program=self.has_own_clock or self.workers > 1,
         )
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import psutil
 
 import forks
+from e2e.service import start
 
 
 class Processes:
@@ -24,15 +23,9 @@ class Processes:
 
     def start(self, words: list[str], environment: dict[str, str], *, is_program: bool) -> None:
         """Start `faults.unguarded`, as a program or as a fork of one that has loaded it."""
-        with self._log.open("ab") as log, Path(os.devnull).open() as nothing:
-            if is_program:
-                command = [sys.executable, "-P", "-m", "faults.unguarded", *words]
-                self._parent = subprocess.Popen(
-                    command, stdin=nothing, stdout=log, stderr=log, env=environment
-                )
-            else:
-                files = [nothing.fileno(), log.fileno(), log.fileno()]
-                self._parent = forks.start(["unguarded", *words], files, environment, "unguarded")
+        with self._log.open("ab") as log:
+            files = log.fileno(), log.fileno()
+            self._parent = start(words, *files, environment, program="unguarded", is_program=is_program)
 
     @property
     def is_running(self) -> bool:
@@ -89,9 +82,9 @@ class Processes:
         """Let no file grow beyond this."""
         if self._parent is not None and self.is_running:
             limits = (max_bytes, psutil.RLIM_INFINITY)
-            for each in (psutil.Process(self._parent.pid), *self.workers):
+            for pid in (self._parent.pid, *(each.pid for each in self.workers)):
                 with contextlib.suppress(psutil.NoSuchProcess):
-                    each.rlimit(psutil.RLIMIT_FSIZE, limits)
+                    psutil.Process(pid).rlimit(psutil.RLIMIT_FSIZE, limits)
 
     def _send_parent(self, number: int) -> None:
         if self._parent is not None and self.is_running:

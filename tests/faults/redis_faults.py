@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 import redis
 
 from faults.forger import Forger
+from faults.server_faults import a_paused_server
 from faults.world import World
 
 
@@ -90,13 +91,8 @@ async def a_lost_entry(world: World, chance: random.Random) -> AsyncIterator[str
 @contextlib.asynccontextmanager
 async def a_lost_past(world: World, chance: random.Random) -> AsyncIterator[str]:
     """A server is paused, and finds but the newest of what was told meanwhile."""
-    node = chance.choice(world.nodes)
-    async with a_lost_entry(world, chance):
-        node.processes.pause()
-        try:
-            yield f"SIGSTOP of server {node.index}, and entries are lost from the stream"
-        finally:
-            node.processes.resume()
+    async with a_lost_entry(world, chance) as lost, a_paused_server(world, chance) as paused:
+        yield f"{paused}, and {lost}"
 
 
 def _tell_valkey(world: World, *commands: list[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import psutil
 
@@ -16,11 +16,8 @@ from faults.world import World
 @contextlib.asynccontextmanager
 async def a_killed_server(world: World, chance: random.Random) -> AsyncIterator[str]:
     node = chance.choice(world.nodes)
-    node.processes.kill()
-    try:
+    with _killed(world, node):
         yield f"kill -9 of server {node.index}"
-    finally:
-        world.start(node)
 
 
 @contextlib.asynccontextmanager
@@ -32,11 +29,8 @@ async def a_killed_relay(world: World, chance: random.Random) -> AsyncIterator[s
             worker.kill()
         yield f"kill -9 of the relay, a worker of server {node.index}"
         return
-    node.processes.kill()
-    try:
+    with _killed(world, node):
         yield f"kill -9 of the relay, server {node.index}"
-    finally:
-        world.start(node)
 
 
 @contextlib.asynccontextmanager
@@ -113,6 +107,15 @@ async def a_killed_parent(world: World, chance: random.Random) -> AsyncIterator[
     finally:
         if await world.without_orphans(node):
             world.start(node)
+
+
+@contextlib.contextmanager
+def _killed(world: World, node: Node) -> Iterator[None]:
+    node.processes.kill()
+    try:
+        yield
+    finally:
+        world.start(node)
 
 
 def _any_worker(world: World, chance: random.Random) -> tuple[Node, psutil.Process | None]:

@@ -168,9 +168,8 @@ class IdTable:
             if len(kept) < len(here):
                 self._drop(index % len(self._buckets), kept)
         dropped = before - self._count
-        for _ in range(
-            most // _SPARSE + 1
-        ):  # it keeps up with what was dropped, and takes no longer than that
+        # So many keep up with what was dropped, and take no longer than that.
+        for _ in range(most // _SPARSE + 1):
             if len(self._buckets) == 1 or self._count >= _SPARSE * len(self._buckets):
                 break
             self._merge()
