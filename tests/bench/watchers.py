@@ -144,13 +144,14 @@ def measure(watchers: int, a_second: int, seconds: int, out: Console) -> None:
             for reader in readers:
                 _expect(reader, "ready")
             memory.append(_mebibytes(process))
-            before = process.cpu_times()
+            clients = [psutil.Process(each.pid) for each in (*readers, writer)]
+            before = _cpu([process]), _cpu(clients)
             _tell(writer, "go")
             peak = 0.0
             while writer.poll() is None and not _has_line(writer):
                 peak = max(peak, _mebibytes(process))
                 time.sleep(0.1)
-            after = process.cpu_times()
+            after = _cpu([process]), _cpu(clients)
             done = json.loads(_line(writer))
             last = max(number for number, _, _ in done)
             for reader in readers:
@@ -170,7 +171,8 @@ def measure(watchers: int, a_second: int, seconds: int, out: Console) -> None:
     table.add_row("arrival after the acknowledgement, ms: p50, p99, max", _cuts(spans))
     table.add_row("Revoke itself, ms: p50, p99, max", _cuts([span for _, _, span in done]))
     table.add_row("greatest age at a heartbeat, s", f"{max(oldest for _, oldest, _ in heard):.2f}")
-    table.add_row("server's CPU, cores", f"{(sum(after[:2]) - sum(before[:2])) / took:.2f}")
+    used = [(late - early) / took for late, early in zip(after, before, strict=True)]
+    table.add_row("CPU, cores: server, its clients", f"{used[0]:.2f}, {used[1]:.2f}")
     table.add_row(
         "server's RSS, MiB: before, with idle watchers, most, after",
         ", ".join(f"{each:.0f}" for each in memory),
@@ -214,6 +216,10 @@ def _number(revision: str) -> int:
 
 def _mebibytes(process: psutil.Process) -> float:
     return float(process.memory_info().rss) / 2**20
+
+
+def _cpu(processes: list[psutil.Process]) -> float:
+    return sum(sum(each.cpu_times()[:2]) for each in processes)
 
 
 def _cuts(spans: list[float]) -> str:

@@ -121,6 +121,7 @@ class IdTable:
         """Add records as `add` does, ten million in a loop; returns those that were not added."""
         width, buckets, marked = self._width, self._buckets, self._filter
         wide, narrow, places, most = self._wide, self._narrow, self._places, _FULL * len(buckets)
+        count = self._count
         known: list[bytes] = []
         for record in many:
             place = hash(record[:ID_BYTES]) & wide
@@ -138,10 +139,11 @@ class IdTable:
             else:
                 marked[place] &= _REST[last]
             buckets[index] = bucket + record
-            self._count += 1
-            if self._count > most:
+            count += 1
+            if count > most:
                 self._split()
                 wide, narrow, places, most = self._wide, self._narrow, self._places, _FULL * len(buckets)
+        self._count = count
         return known
 
     def remove(self, key: bytes) -> None:
