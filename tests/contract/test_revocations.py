@@ -202,6 +202,47 @@ async def test_a_withdrawal_moves_the_stores_time_too(ports: Ports) -> None:
     assert (await ports.revocations.reading(NOW)).store_time == NOW + 9
 
 
+async def test_of_several_at_once_who_want_the_same_one_made_the_entry(ports: Ports) -> None:
+    minted = await ports.tokens.add(record(), OPERATOR, None, NOW)
+    entry, reasons = whole(minted.token_id), [f"reason {each // 3}" for each in range(9)]
+    done = await asyncio.gather(
+        *(ports.revocations.withdraw([entry, whole("b")], OPERATOR, each, None, NOW) for each in reasons),
+        withdrawn(ports, part(minted.token_id, 1), part("c", 1)),
+    )
+    assert [each.entries for each in done[:-1]] == [2, *[0] * 8]
+    assert done[-1].entries == 1
+    assert {each.number for each in done} <= {1, 2}
+    rows = await ports.audit.newest(9)
+    assert [(row.target, row.detail) for row in rows if row.detail in reasons] == [
+        ("b", "reason 0"),
+        (minted.token_id, "reason 0"),
+    ]
+    found = await ports.tokens.get(minted.token_id)
+    assert found is not None
+    assert found.revoke_reason == "reason 0"
+
+
+async def test_a_request_made_several_times_at_once_is_answered_alike(ports: Ports) -> None:
+    done = await asyncio.gather(*(withdrawn(ports, whole("a"), request=REQUEST) for _ in range(5)))
+    assert done == [done[0]] * 5
+    assert done[0].entries == 1
+    assert len(await ports.audit.newest(9)) == 1
+
+
+async def test_who_is_refused_leaves_nothing_behind_and_those_beside_are_served(ports: Ports) -> None:
+    other = Idempotency(REQUEST.key, b"other content")
+    done = await asyncio.gather(
+        withdrawn(ports, whole("a"), request=REQUEST),
+        withdrawn(ports, whole("b"), request=other),
+        withdrawn(ports, whole("c")),
+        return_exceptions=True,
+    )
+    assert isinstance(done[1], RequestReusedError)
+    assert [each.entries for each in done if isinstance(each, Withdrawn)] == [1, 1]
+    changes = await ports.revocations.changes_after(0, 9)
+    assert {of for each in changes for of in each.withdrawals} == {whole("a"), whole("c")}
+
+
 async def test_a_cancelled_caller_leaves_a_whole_transaction(ports: Ports) -> None:
     for each in range(20):
         task = asyncio.create_task(withdrawn(ports, whole(f"t{each}"), part(f"u{each}", 1)))

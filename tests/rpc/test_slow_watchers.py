@@ -13,7 +13,7 @@ import pytest
 from almond.v1.revocation_service_pb2_grpc import RevocationServiceStub
 from almond_core.model import token_id_at
 from almond_server.ports import Change, Withdrawal
-from almond_server.rpc import interceptor
+from almond_server.rpc import reader as told
 from rpc.watching import NOW, Stream, numbers, watching
 from support import Almond, bearer, eventually
 
@@ -50,7 +50,7 @@ def _large(count: int) -> list[Change]:
 async def test_who_does_not_read_costs_one_message_and_is_dropped_with_a_reason(
     service: Almond, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(interceptor, "PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr(told, "PATIENCE_SECONDS", 1.0)
     process, log = psutil.Process(), service.app.watches._changes
     changes = _large(_CHANGES)  # 90 messages of 80 kB for each
     async with AsyncExitStack() as stack:

@@ -6,7 +6,6 @@ schema.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import secrets
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -15,10 +14,10 @@ import grpc
 import structlog
 from google.protobuf.message import DecodeError
 
-from almond_server.errors import WatcherTooSlowError
 from almond_server.rpc.call_of import call_of
 from almond_server.rpc.errors import TooLargeError, UnparsableError, fault_of
 from almond_server.rpc.meter import Meter, count_end_of_watch, count_unknown_method
+from almond_server.rpc.reader import Reader
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -33,11 +32,6 @@ if TYPE_CHECKING:
 MAX_REQUEST_BYTES: Final = 64 * 1024
 MAX_BATCH_BYTES: Final = 2 * 1024 * 1024
 REFLECTION_PREFIX: Final = "/grpc.reflection."
-
-PATIENCE_SECONDS: Final = 10.0
-"""How long one message of a stream may wait for its reader: two heartbeats, where they are slowest."""
-
-_TOO_SLOW: Final = "This watcher did not read what it was sent; watch again from the last revision you got."
 
 _WATCH: Final = "/almond.v1.RevocationService/WatchRevocations"
 _LIMITS: Final = {"/almond.v1.TokenService/BatchVerify": MAX_BATCH_BYTES}
@@ -156,20 +150,11 @@ def _watched(handler: Handler, method: _Method) -> Handler:
         async with contextlib.AsyncExitStack() as stack, method.around(context):
             given = handler.unary_stream(_parsed(parse, raw, MAX_REQUEST_BYTES), context)
             await stack.enter_async_context(contextlib.aclosing(given))
-            async for answer in given:
-                await _tell(context, answer if isinstance(answer, bytes) else bytes(serialize(answer)))
+            async with Reader(context) as reader:
+                async for answer in given:
+                    await reader.tell(answer if isinstance(answer, bytes) else bytes(serialize(answer)))
 
     return grpc.unary_stream_rpc_method_handler(call)
-
-
-async def _tell(context: Context, answer: bytes) -> None:
-    # gRPC keeps one message on its way and waits for the reader's window before it is done with it. The
-    # status waits behind that message; keepalive ends the call if the peer is dead.
-    try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            await context.write(answer)
-    except TimeoutError:
-        raise WatcherTooSlowError(_TOO_SLOW) from None
 
 
 def _guarded(handler: Handler, method: _Method, may_reflect: Callable[[Call], None]) -> Handler:

@@ -11,7 +11,7 @@ from almond_server.adapters.sql.tables import CUT_OFFS, REVISIONS
 from almond_server.ports import CutOff, Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
 _CHUNK: Final = 500
 _PLACE: Final = (CUT_OFFS.c.scope, CUT_OFFS.c.name)
@@ -70,17 +70,15 @@ def highest(connection: Connection, number: int) -> list[CutOff]:
     return [_cut_off(row) for row in rows]
 
 
-def made(connection: Connection, places: Iterable[tuple[Scope, str]]) -> Iterator[Made]:
-    """Yield all cut-offs of some scopes and names, in the order they were made."""
-    names: dict[Scope, list[str]] = {}
-    for scope, name in places:
-        names.setdefault(scope, []).append(name)
-    for scope, all_names in names.items():
-        for start in range(0, len(all_names), _CHUNK):
-            some = CUT_OFFS.c.name.in_(all_names[start : start + _CHUNK])
-            statement = select(CUT_OFFS).where(CUT_OFFS.c.scope == scope, some)
-            for row in connection.execute(statement.order_by(CUT_OFFS.c.revision)):
-                yield Made(_cut_off(row), row.at, row.by, row.reason)
+def made(connection: Connection, places: Sequence[tuple[Scope, str]]) -> Iterator[Made]:
+    """Yield all cut-offs of some scopes and names; those of one name in the order they were made."""
+    for start in range(0, len(places), _CHUNK):
+        names: dict[Scope, list[str]] = {}
+        for scope, name in places[start : start + _CHUNK]:
+            names.setdefault(scope, []).append(name)
+        some = or_(*(and_(CUT_OFFS.c.scope == each, CUT_OFFS.c.name.in_(names[each])) for each in names))
+        for row in connection.execute(select(CUT_OFFS).where(some).order_by(CUT_OFFS.c.revision)):
+            yield Made(_cut_off(row), row.at, row.by, row.reason)
 
 
 def covering(connection: Connection, places: Sequence[tuple[Scope, str]], issued_at_ms: int) -> list[CutOff]:

@@ -7,49 +7,28 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Connection, insert, select, update
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection, select, update
 
-from almond_server import cut_off_words
-from almond_server.adapters.sql import (
-    audit,
-    changes,
-    cut_offs,
-    locks,
-    requests,
-    store_clock,
-    withdrawals,
-)
+from almond_server.adapters.sql import audit, changes, cut_offs, locks, store_clock
 from almond_server.adapters.sql.batch import Batches
+from almond_server.adapters.sql.one_revision import Call, OneRevision, answered
 from almond_server.adapters.sql.tables import REVISIONS, STORE
 from almond_server.adapters.sql.wanted import Wanted, selected
 from almond_server.errors import StoreUnavailableError
-from almond_server.ports import AuditRow, Reading, Withdrawn, highest
+from almond_server.ports import AuditRow, Reading, Withdrawn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from almond_server.adapters.sql.database import Database
     from almond_server.ports import Actor, Change, CutOff, Idempotency, Selection, Withdrawal
 
 _CLOCK_STEP_SECONDS: Final = 60
-_MARK_BYTES: Final = 8
 _EPOCH_BYTES: Final = 4
-
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """What one caller wants withdrawn; which entries that is can depend on what is in the store."""
-
-    wanted_in: Callable[[Connection], Wanted]
-    actor: Actor
-    reason: str
-    request: Idempotency | None
-    now: int
 
 
 class SqlRevocations:
@@ -59,7 +38,7 @@ class SqlRevocations:
         """Take the database."""
         self._database = database
         self._highest_time = 0
-        self._batches: Batches[_Call, Withdrawn] = Batches(self._commit)
+        self._batches: Batches[Call, Withdrawn] = Batches(self._commit)
 
     async def withdraw(
         self,
@@ -72,13 +51,13 @@ class SqlRevocations:
     ) -> Withdrawn:
         """Withdraw under one new revision; what it may refuse and return is the port's."""
         wanted = Wanted(withdrawals, cut_offs)
-        return await self._ask(_Call(lambda _: wanted, actor, reason, request, now))
+        return await self._ask(Call(lambda _: wanted, actor, reason, request, now))
 
     async def answered(self, request: Idempotency, now: int) -> Withdrawn | None:
         """Return what was answered to a request."""
 
         def work(connection: Connection) -> Withdrawn | None:
-            return _answered(connection, request, now, _read(connection, 0).epoch)
+            return answered(connection, request, now, _read(connection, 0).epoch)
 
         return await self._database.write(work)
 
@@ -93,20 +72,20 @@ class SqlRevocations:
     ) -> Withdrawn:
         """Withdraw all that is selected; what it may refuse and return is the port's."""
         wanted_in = partial(selected, selection=selection, within=within, now=now)
-        return await self._ask(_Call(wanted_in, actor, reason, request, now))
+        return await self._ask(Call(wanted_in, actor, reason, request, now))
 
-    async def _ask(self, call: _Call) -> Withdrawn:
+    async def _ask(self, call: Call) -> Withdrawn:
         self._told(call.now)
         return await self._batches.ask(call)
 
-    async def _commit(self, calls: Sequence[_Call]) -> Sequence[Withdrawn | Exception]:
+    async def _commit(self, calls: Sequence[Call]) -> Sequence[Withdrawn | Exception]:
         told = self._told(0)
 
         def work(connection: Connection) -> list[Withdrawn | Exception]:
             locks.exclude(connection, locks.REVOCATIONS)
-            batch = _Batch(connection, _read(connection, told))
-            outcomes = [batch.outcome(call) for call in calls]
-            batch.finish()
+            revision = OneRevision(connection, _read(connection, told))
+            outcomes = revision.outcomes(calls)
+            revision.finish()
             return outcomes
 
         return await self._database.write(work)
@@ -172,64 +151,6 @@ class SqlRevocations:
     def _told(self, now: int) -> int:
         self._highest_time = max(self._highest_time, now)
         return self._highest_time
-
-
-class _Batch:
-    """The calls of one transaction, one after the other, all under the one next revision."""
-
-    def __init__(self, connection: Connection, before: Reading) -> None:
-        self._connection = connection
-        self._before = before
-        self._newest = before.number
-
-    def outcome(self, call: _Call) -> Withdrawn | Exception:
-        """Do what a call wants, or undo its part alone and return why it could not be done."""
-        savepoint = self._connection.begin_nested()
-        try:
-            done = self._withdraw(call)
-        except DBAPIError:  # a full disk, a lost session: it has broken the whole transaction
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is this call's own
-            savepoint.rollback()
-            return error
-        savepoint.commit()
-        self._newest = max(self._newest, done.number)
-        return done
-
-    def finish(self) -> None:
-        """Write the revision down, last in the transaction."""
-        if self._newest > self._before.number:
-            at = self._before.store_time
-            mark = secrets.token_bytes(_MARK_BYTES)
-            self._connection.execute(insert(REVISIONS).values(number=self._newest, mark=mark, at=at))
-            self._connection.execute(update(STORE).values(revision=self._newest, clock=at))
-
-    def _withdraw(self, call: _Call) -> Withdrawn:
-        connection, epoch = self._connection, self._before.epoch
-        earlier = _answered(connection, call.request, call.now, epoch)
-        if earlier is not None:
-            return earlier
-        wanted, revision = call.wanted_in(connection), self._before.number + 1
-        stamp = withdrawals.Stamp(revision, call.now, call.actor.name, call.reason)
-        entries = withdrawals.add(connection, wanted.withdrawals, stamp)
-        for each in highest(wanted.cut_offs).values():
-            made = cut_offs.Made(each, call.now, call.actor.name, call.reason)
-            if cut_offs.add(connection, made, revision):
-                action, detail = cut_off_words.action(each), cut_off_words.detail(each, call.reason)
-                row = AuditRow(call.now, call.actor.name, action, each.name, detail, revision)
-                audit.write(connection, row)
-                entries += 1
-        number = revision if entries else self._newest
-        requests.remember(connection, call.request, f"{entries} {number}", call.now)
-        return Withdrawn(entries, epoch, number)
-
-
-def _answered(connection: Connection, request: Idempotency | None, now: int, epoch: str) -> Withdrawn | None:
-    earlier = requests.answered(connection, request, now)
-    if earlier is None:
-        return None
-    entries, number = map(int, earlier.split())
-    return Withdrawn(entries, epoch, number)
 
 
 def _read(connection: Connection, told: int) -> Reading:

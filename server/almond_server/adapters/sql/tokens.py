@@ -48,7 +48,7 @@ class SqlTokens:
                 return _one(connection, before)
             _refuse_too_early(connection, record, actor)
             connection.execute(insert(TOKENS).values(values_of(record)))
-            requests.remember(connection, request, record.token_id, now)
+            requests.remember(connection, [(request, record.token_id)], now)
             audit.write(
                 connection, AuditRow(now, actor.name, "token.minted", record.token_id, record.kind, 0)
             )

@@ -30,9 +30,9 @@ class Stamp:
     reason: str
 
 
-def add(connection: Connection, withdrawals: Sequence[Withdrawal], stamp: Stamp) -> int:
-    """Add those that do not stand yet, with their audit rows and what their records say; returns how many."""
-    added = 0
+def add(connection: Connection, withdrawals: Sequence[Withdrawal], stamp: Stamp) -> list[Withdrawal]:
+    """Add those that do not stand yet, with their audit rows and what their records say; returns those."""
+    added: list[Withdrawal] = []
     for start in range(0, len(withdrawals), _CHUNK):
         new = _new(connection, withdrawals[start : start + _CHUNK])
         whole = [(each.token_id, each.ends_at) for each in new if each.branch_id is None]
@@ -41,7 +41,7 @@ def add(connection: Connection, withdrawals: Sequence[Withdrawal], stamp: Stamp)
         branches = [(each, each.branch_id) for each in new if each.branch_id is not None]
         if branches:
             _add_branches(connection, branches, stamp)
-        added += len(new)
+        added += new
     return added
 
 

@@ -1,0 +1,145 @@
+"""Withdrawing for several calls at once, under one new revision.
+
+In a few statements: everybody who writes waits meanwhile, and each statement waits for its turn to run.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import insert, update
+from sqlalchemy.exc import DBAPIError
+
+from almond_server import cut_off_words
+from almond_server.adapters.sql import audit, cut_offs, requests, withdrawals
+from almond_server.adapters.sql.tables import REVISIONS, STORE
+from almond_server.ports import AuditRow, Withdrawn, highest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from sqlalchemy import Connection
+
+    from almond_server.adapters.sql.wanted import Wanted
+    from almond_server.ports import Actor, Idempotency, Reading
+
+_MARK_BYTES: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What one caller wants withdrawn; which entries that is can depend on what is in the store."""
+
+    wanted_in: Callable[[Connection], Wanted]
+    actor: Actor
+    reason: str
+    request: Idempotency | None
+    now: int
+
+
+@dataclass(slots=True)
+class _Order:
+    """A call that was not refused, what it wants, and how many entries it made."""
+
+    call: Call
+    wanted: Wanted
+    entries: int = 0
+
+
+class OneRevision:
+    """The one next revision of a transaction, which all of its calls share."""
+
+    def __init__(self, connection: Connection, before: Reading) -> None:
+        """Take the transaction, and what was read at its beginning."""
+        self._connection = connection
+        self._before = before
+        self._is_used = False
+
+    def outcomes(self, calls: Sequence[Call]) -> list[Withdrawn | Exception]:
+        """Do what each call wants, or return in its place why it was refused: that comes before any entry."""
+        return [outcome for some in _without_repeats(calls) for outcome in self._outcomes(some)]
+
+    def finish(self) -> None:
+        """Write the revision down, last in the transaction."""
+        if self._is_used:
+            mark, at = secrets.token_bytes(_MARK_BYTES), self._before.store_time
+            self._connection.execute(insert(REVISIONS).values(number=self._number, mark=mark, at=at))
+            self._connection.execute(update(STORE).values(revision=self._number, clock=at))
+
+    @property
+    def _number(self) -> int:
+        return self._before.number + self._is_used
+
+    def _outcomes(self, calls: Sequence[Call]) -> list[Withdrawn | Exception]:
+        found = [self._look_at(call) for call in calls]
+        orders = [each for each in found if isinstance(each, _Order)]
+        self._withdraw(orders)
+        for order in orders:
+            self._cut_off(order)
+        self._is_used |= any(order.entries for order in orders)
+        # Who made no entry may have come after one that did: what it wants is withdrawn at this revision.
+        answers = [(order.call.request, f"{order.entries} {self._number}") for order in orders]
+        requests.remember(self._connection, answers, max(call.now for call in calls))
+        return [
+            Withdrawn(each.entries, self._before.epoch, self._number) if isinstance(each, _Order) else each
+            for each in found
+        ]
+
+    def _look_at(self, call: Call) -> _Order | Withdrawn | Exception:
+        try:
+            earlier = answered(self._connection, call.request, call.now, self._before.epoch)
+            return _Order(call, call.wanted_in(self._connection)) if earlier is None else earlier
+        except DBAPIError:  # a full disk, a lost session: it has broken the whole transaction
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this call's own
+            return error
+
+    def _withdraw(self, orders: Iterable[_Order]) -> None:
+        alike: dict[withdrawals.Stamp, list[_Order]] = {}
+        for order in orders:
+            call = order.call
+            stamp = withdrawals.Stamp(self._before.number + 1, call.now, call.actor.name, call.reason)
+            alike.setdefault(stamp, []).append(order)
+        for stamp, some in alike.items():
+            wanted = [each for order in some for each in order.wanted.withdrawals]
+            new = set(withdrawals.add(self._connection, wanted, stamp))
+            for order in some:
+                own = new.intersection(order.wanted.withdrawals)
+                order.entries += len(own)
+                new -= own
+
+    def _cut_off(self, order: _Order) -> None:
+        call, revision = order.call, self._before.number + 1
+        for each in highest(order.wanted.cut_offs).values():
+            made = cut_offs.Made(each, call.now, call.actor.name, call.reason)
+            if cut_offs.add(self._connection, made, revision):
+                action, detail = cut_off_words.action(each), cut_off_words.detail(each, call.reason)
+                row = AuditRow(call.now, call.actor.name, action, each.name, detail, revision)
+                audit.write(self._connection, row)
+                order.entries += 1
+
+
+def answered(connection: Connection, request: Idempotency | None, now: int, epoch: str) -> Withdrawn | None:
+    """Return what was answered to the request before; raises as `requests.answered`."""
+    earlier = requests.answered(connection, request, now)
+    if earlier is None:
+        return None
+    entries, number = map(int, earlier.split())
+    return Withdrawn(entries, epoch, number)
+
+
+def _without_repeats(calls: Sequence[Call]) -> Iterator[list[Call]]:
+    """Cut calls into rows in which no request comes twice: the second is answered what the first was."""
+    some: list[Call] = []
+    seen: set[bytes] = set()
+    for call in calls:
+        key = None if call.request is None else call.request.key
+        if key is not None and key in seen:
+            yield some
+            some, seen = [], set()
+        if key is not None:
+            seen.add(key)
+        some.append(call)
+    yield some
