@@ -60,7 +60,7 @@ async def run(
     beside: Beside,
     leaving: Callable[[], None] = lambda: None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT, then drain: NOT_SERVING, grace, stop.
+    """Serve until SIGTERM, SIGINT or SIGHUP, then drain: NOT_SERVING, grace, stop.
 
     `ready` is called once, with the port, when the first question can be answered; `beside` runs from then on
     until the end; `leaving` is called when draining begins.
@@ -73,7 +73,7 @@ async def run(
     gc.freeze()
     sys.setswitchinterval(_SWITCH_SECONDS)
     stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     try:
         await app.follower.start()

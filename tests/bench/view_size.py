@@ -56,6 +56,9 @@ def rows(it: dict[str, Any]) -> dict[str, str]:
     def pair(name: str) -> str:
         return "{:.1f} ({:.1f})".format(*it[name])
 
+    def stops(name: str) -> str:
+        return "{:.1f} ({:.1f}); {} of {:,}".format(*it[name])
+
     return {
         "bytes an entry, grown through changes": f"{it['bytes']:.1f}",
         "the same as the view tells it": f"{it['told_bytes']:.1f}",
@@ -67,13 +70,13 @@ def rows(it: dict[str, Any]) -> dict[str, str]:
         "decide() / with 1,000 entries, us": f"{it['verify_us']:.1f} / {it['verify_base_us']:.1f} = "
         f"{it['verify_us'] / it['verify_base_us']:.3f}",
         "start from the snapshot, s": pair("start_seconds"),
-        "longest stop: starting, ms": pair("starting"),
-        "growing, ms": pair("growing"),
-        "sweeping, ms": pair("sweeping"),
-        "taking all again, ms": pair("again"),
-        "a full garbage collection, ms": pair("collecting"),
-        "a plain loop that touches no memory, ms": pair("idle"),
-        "one that touches as much new memory, ms": pair("fresh"),
+        "longest stop, ms, and how many of over 5: starting": stops("starting"),
+        "growing": stops("growing"),
+        "sweeping": stops("sweeping"),
+        "taking all again": stops("again"),
+        "a full garbage collection": stops("collecting"),
+        "a plain loop without memory, as long as growing": stops("idle"),
+        "one that touches as much new memory": stops("fresh"),
     }
 
 

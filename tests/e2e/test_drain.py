@@ -67,7 +67,8 @@ def test_who_watches_revocations_is_told_to_go_on_elsewhere(tmp_path: Path) -> N
     assert "Traceback" not in log, log
 
 
-def test_ctrl_c_ends_it_just_as_well(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_ctrl_c_and_a_closed_terminal_end_it_just_as_well(tmp_path: Path, number: int) -> None:
     with DevService(tmp_path / "data", is_program=True) as service:
-        assert service.stop(signal.SIGINT) == 0
+        assert service.stop(number) == 0
     assert "Traceback" not in (tmp_path / "data.log").read_text()

@@ -74,15 +74,57 @@ async def test_a_head_that_is_too_long_gets_no_answer(port: int, request_: bytes
     assert await _asked(port, request_) == b""
 
 
-async def test_the_seventeenth_at_a_time_is_turned_away(port: int) -> None:
-    open_ones = [await asyncio.open_connection("127.0.0.1", port) for _ in range(16)]
-    assert await _asked(port, b"GET /live HTTP/1.1\r\n\r\n") == b""
-    for _, writer in open_ones:
+async def test_sixteen_at_a_time_are_answered_and_the_idle_keep_nobody_out(port: int) -> None:
+    lines = [await asyncio.open_connection("127.0.0.1", port) for _ in range(16)]
+    await asyncio.sleep(0.15)
+    for number in (1, 2, 3):
+        assert (await _asked(port, b"GET /live HTTP/1.1\r\n\r\n"))[9:12] == b"200", number
+    # The first of them took the place of the one that was there longest.
+    assert await _rest(lines[0][0]) == b""
+    for _, writer in lines[1:]:
         writer.write(b"GET /live HTTP/1.1\r\n\r\n")
-    assert [(await reader.read())[9:12] for reader, _ in open_ones] == [b"200"] * 16
-    for _, writer in open_ones:
+    assert [(await reader.read())[9:12] for reader, _ in lines[1:]] == [b"200"] * 15
+    for _, writer in lines:
         writer.close()
-    assert (await _asked(port, b"GET /live HTTP/1.1\r\n\r\n"))[9:12] == b"200"
+
+
+async def test_connections_that_are_renewed_again_and_again_keep_no_probe_out(port: int) -> None:
+    async def idle() -> None:
+        while True:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            try:
+                await _rest(reader)
+            finally:
+                writer.close()
+
+    async with asyncio.TaskGroup() as tasks:
+        crowd = [tasks.create_task(idle()) for _ in range(20)]
+        for number in range(50):
+            assert (await _asked(port, b"GET /health HTTP/1.1\r\n\r\n"))[9:12] == b"503", number
+        for each in crowd:
+            each.cancel()
+    await asyncio.sleep(0.05)  # until all have closed
+
+
+async def test_of_very_many_at_once_the_newest_is_turned_away(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine_port, "_MAX_OPEN", 20)
+    monkeypatch.setattr(machine_port, "_FIRST_SECONDS", 60)
+    lines = [await asyncio.open_connection("127.0.0.1", port) for _ in range(20)]
+    assert await _asked(port, b"GET /live HTTP/1.1\r\n\r\n") == b""
+    for _, writer in lines:
+        writer.write(b"GET /live HTTP/1.1\r\n\r\n")
+    assert [(await reader.read())[9:12] for reader, _ in lines] == [b"200"] * 20
+    for _, writer in lines:
+        writer.close()
+
+
+async def _rest(reader: asyncio.StreamReader) -> bytes:
+    try:
+        return await reader.read()
+    except ConnectionError:
+        return b""
 
 
 async def test_who_asks_and_does_not_read_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,6 +36,9 @@ _STORE_READS: Final = 4
 
 _BATCHES_KEPT: Final = 64
 
+_JUST_NOW_SECONDS: Final = 0.05
+"""A watcher's token that was looked at so short a time ago, for changes, is not again for the heartbeat."""
+
 
 @dataclass(slots=True)
 class Sources:
@@ -204,7 +207,8 @@ class Watch:
         """Check the watcher's own token, and say how new what it was told is; None if nobody knows."""
         if proof is None or not self._from.view.is_fresh:
             return None
-        self._check()
+        if asyncio.get_running_loop().time() >= self._checked_at + _JUST_NOW_SECONDS:
+            self._check()
         revision = Revision(self._from.view.revision.epoch, self._place.number)
         return Pulse(revision, proof.store_time, proof.read_at - self._arrived)
 

@@ -41,8 +41,8 @@ _LONGEST_PAUSE_SECONDS: Final = 0.6
 _PAUSE_FACTOR: Final = 4.0
 """News cost a message a watcher and round: telling them takes a fifth of the time; calls have the rest."""
 
-_WOKEN_AT_ONCE: Final = 4
-"""A turn of the loop: gRPC takes on a new call every other turn, so they have to be short."""
+_WOKEN_AT_ONCE: Final = 16
+"""A turn of the loop: gRPC takes on a new call every other turn, so they have to be short; but each costs."""
 
 
 def interval_of(max_staleness: float) -> float:
