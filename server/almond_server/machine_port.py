@@ -1,7 +1,7 @@
 """The machine's own port: `/health`, `/live` and `/metrics` over HTTP, for probes and Prometheus.
 
-Bounded, as whoever reaches the port may ask: a head of 8 KiB, no bodies, five seconds. Of over sixteen at a time
-those that have been here longest are ended, so that the idle keep no probe out; of over 256 the newest.
+Bounded, as whoever reaches the port may ask: a head of 8 KiB, no bodies, five seconds. Of over sixteen at a
+time those that have been here longest are ended, so that the idle keep no probe out; of over 256 the newest.
 What it says holds no secret.
 """
 

@@ -7,30 +7,22 @@ One contract suite (tests/contract) runs over all adapters. Obligations common t
   would have.
 * A mutating method is one transaction: all of it, its audit row included, or nothing; when it returns, it is
   durable. A cancelled caller does not stop a transaction that has begun.
-* Answers are immutable values. Times are unix seconds in UTC unless the name says milliseconds.
+* Answers are immutable values, of `record.py`, `withdrawal.py` and here. Times are unix seconds in UTC unless
+  the name says milliseconds.
 """
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from almond_core.caveats.valid import END_OF_TIME
 from almond_core.model import RESERVED_ORG
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-KEPT_SECONDS: Final = 24 * 3600
-"""How long an entry outlives its token's end, by the store's time."""
-
-LINKED_SECONDS: Final = 48 * 3600
-"""How long a reader may have been away and still be told the changes since, by the store's time."""
-
-MAX_DERIVED: Final = 1000
-"""How many derived tokens of one minted token can have records."""
+    from almond_server.record import Listing, Record, Selection, Use
+    from almond_server.withdrawal import Change, CutOff, Reading, Withdrawal, Withdrawn
 
 
 class RevisionForgottenError(Exception):
@@ -70,59 +62,6 @@ class Idempotency:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
-    """What is kept of a minted token, or of a registered derived one: everything but its secret text."""
-
-    token_id: str
-    key_id: str
-    name: str
-    kind: str
-    org: str
-    app: str
-    subject: str
-    minter_token_id: str
-    minter_branch_ids: tuple[bytes, ...]
-    created_at_ms: int
-    expires_at: int | None
-    caveats: tuple[bytes, ...]
-    revoked_at: int | None = None
-    revoked_by: str = ""
-    revoke_reason: str = ""
-    last_used_at: int | None = None
-    lineage: tuple[bytes, ...] = ()
-    """Of a derived token: the branch ids of all its generations, its own last. Empty for a minted one."""
-
-    parent: str = ""
-    """Of a derived token: the id of its nearest ancestor that had a record when it was registered."""
-
-    @property
-    def branch_id(self) -> bytes | None:
-        """The branch id of a derived token; None for a minted one."""
-        return self.lineage[-1] if self.lineage else None
-
-    @property
-    def id(self) -> str:
-        """What it is listed by: the token id, of a derived token with its branch id."""
-        return record_id(self.token_id, self.branch_id)
-
-
-def record_id(token_id: str, branch_id: bytes | None) -> str:
-    """Write the id of a record: `TOKEN_ID`, or `TOKEN_ID/BRANCH_ID` in base64url."""
-    if branch_id is None:
-        return token_id
-    return f"{token_id}/{base64.urlsafe_b64encode(branch_id).decode().rstrip('=')}"
-
-
-@dataclass(frozen=True, slots=True)
-class Use:
-    """That a token was used at `at`, a whole minute. `branch_ids` are those of its whole lineage."""
-
-    token_id: str
-    branch_ids: tuple[bytes, ...]
-    at: int
-
-
-@dataclass(frozen=True, slots=True)
 class ExpiryRule:
     """How long tokens of `kind` (`*` for every kind) of `org` may live, in seconds; None is not set."""
 
@@ -130,157 +69,6 @@ class ExpiryRule:
     kind: str
     default_ttl: int | None
     max_ttl: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class MintedBy:
-    """What a token minted (only its branch `branch_id` and what derives from that, unless None)."""
-
-    token_id: str
-    branch_id: bytes | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class OfSubject:
-    """The tokens that speak for a subject."""
-
-    subject: str
-
-
-@dataclass(frozen=True, slots=True)
-class OfApp:
-    """The tokens whose record names an app."""
-
-    org: str
-    app: str
-
-
-@dataclass(frozen=True, slots=True)
-class OfOrg:
-    """The tokens whose home org it is."""
-
-    org: str
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Minted tokens that go together. Of `MintedBy` and `OfSubject`, what they minted goes too, recursively.
-
-    `issued_before_ms` (None: no bound) is about the first level only.
-    """
-
-    of: MintedBy | OfSubject | OfApp | OfOrg
-    issued_before_ms: int | None = None
-
-    @property
-    def is_recursive(self) -> bool:
-        """Whether what the selected tokens minted is selected with them."""
-        return isinstance(self.of, MintedBy | OfSubject)
-
-    @property
-    def cut_off(self) -> tuple[Scope, str] | None:
-        """The scope and name of the cut-off that withdraws its first level; None where records do.
-
-        The reserved org's do: no org's cut-off is about its tokens.
-        """
-        match self.of:
-            case OfOrg(org) if org != RESERVED_ORG:
-                return Scope.ORG, org
-            case OfSubject(subject):
-                return Scope.SUBJECT, subject
-            case _:
-                return None
-
-
-@dataclass(frozen=True, slots=True)
-class Withdrawal:
-    """A token withdrawn whole (`branch_id` is None), or one branch of it with all derived from it."""
-
-    token_id: str
-    branch_id: bytes | None
-    ends_at: int | None
-    """When the token is over anyway, in unix seconds; None if never."""
-
-
-class Scope(StrEnum):
-    """What a cut-off is about."""
-
-    ORG = "org"
-    SUBJECT = "subject"
-    KEY = "key"
-
-
-@dataclass(frozen=True, slots=True)
-class CutOff:
-    """Many tokens withdrawn at once: those of an org or a subject issued at `until_ms` or before.
-
-    An org's denies accesses on that org alone, and none of a token whose home org is the reserved one.
-    """
-
-    scope: Scope
-    name: str
-    until_ms: int | None
-    """Unix milliseconds; None, of a key alone, is every token made with it, whatever time it claims."""
-
-    def __post_init__(self) -> None:
-        """Raise `ValueError` for what no store holds."""
-        is_timed = self.until_ms is not None and 0 <= self.until_ms < END_OF_TIME * 1000
-        if not self.name or is_timed == (self.scope is Scope.KEY) or (self.until_ms is not None) != is_timed:
-            message = "a cut-off has a name; an org's or a subject's has a time, a key's has none"
-            raise ValueError(message)
-
-    def is_above(self, other: CutOff | None) -> bool:
-        """Tell whether it says more than another one of the same scope and name, or than none."""
-        if other is None or self.until_ms is None or other.until_ms is None:
-            return other is None
-        return self.until_ms > other.until_ms
-
-    def covers(self, issued_at_ms: int) -> bool:
-        """Tell whether a token of its org, subject or key falls under it, by its issue time."""
-        return self.until_ms is None or issued_at_ms <= self.until_ms
-
-
-def highest(cut_offs: Iterable[CutOff]) -> dict[tuple[Scope, str], CutOff]:
-    """Return of each scope and name the cut-off that says most."""
-    found: dict[tuple[Scope, str], CutOff] = {}
-    for each in cut_offs:
-        if each.is_above(found.get((each.scope, each.name))):
-            found[each.scope, each.name] = each
-    return found
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What one transaction withdrew, perhaps without what was pruned since. Numbers have no gaps in an epoch.
-
-    The random `mark` tells it from a change that got the same number after a restore of the database;
-    `before` is the mark of the change before it.
-    """
-
-    number: int
-    mark: bytes
-    before: bytes
-    withdrawals: tuple[Withdrawal, ...]
-    cut_offs: tuple[CutOff, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """One look at the store: its epoch, newest revision with its mark, and time (never going back)."""
-
-    epoch: str
-    number: int
-    mark: bytes
-    store_time: int
-
-
-@dataclass(frozen=True, slots=True)
-class Withdrawn:
-    """What a withdrawal did: how many entries it added, and the revision at which all of it is visible."""
-
-    entries: int
-    epoch: str
-    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,16 +90,6 @@ class AuditRow:
     target: str
     detail: str
     revision: int
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """Which records to list: of one home org, perhaps of one app; live ones only unless `show_all`."""
-
-    org: str
-    app: str | None
-    show_all: bool
-    now: int
 
 
 class Tokens(Protocol):

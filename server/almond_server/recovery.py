@@ -20,14 +20,15 @@ from almond_server.adapters.sql import sqlite
 from almond_server.adapters.sql.store import open_store
 from almond_server.errors import StartError
 from almond_server.fan_out import FeedUnavailableError, Page
-from almond_server.ports import KEPT_SECONDS, Actor, highest
+from almond_server.ports import Actor
+from almond_server.withdrawal import KEPT_SECONDS, highest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
 
     from almond_server.adapters.sql.database import Location
     from almond_server.adapters.sql.store import Store
-    from almond_server.ports import Withdrawal
+    from almond_server.withdrawal import Withdrawal
 
 _OPERATOR: Final = Actor("operator")
 _BATCH: Final = 1000

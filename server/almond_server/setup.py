@@ -17,7 +17,8 @@ from almond_server.adapters.clock import SystemClock
 from almond_server.adapters.sql import schema
 from almond_server.adapters.sql.store import open_store
 from almond_server.errors import OldSchemaError, StartError
-from almond_server.ports import Actor, Record, SealedKey
+from almond_server.ports import Actor, SealedKey
+from almond_server.record import Record
 from almond_server.secret_file import write_secret
 
 if TYPE_CHECKING:

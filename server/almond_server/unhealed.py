@@ -17,8 +17,8 @@ from almond_core.errors import FieldError
 from almond_core.model import checked_id, token_id_bytes
 from almond_server.errors import StartError
 from almond_server.fan_out import Page
-from almond_server.ports import CutOff, Scope, Withdrawal
 from almond_server.secret_file import write_secret
+from almond_server.withdrawal import CutOff, Scope, Withdrawal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

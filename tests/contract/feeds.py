@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 from almond_server.fan_out import Beat
-from almond_server.ports import Change, Reading
+from almond_server.withdrawal import Change, Reading
 from contract.samples import part, whole
 
 if TYPE_CHECKING:
     from almond_server.fan_out import Feed
-    from almond_server.ports import Withdrawal
+    from almond_server.withdrawal import Withdrawal
 
 KEY = bytes(range(32))
 EPOCH = "0123abcd"

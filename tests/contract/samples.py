@@ -6,7 +6,9 @@ import itertools
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from almond_server.ports import Actor, Listing, Record, Withdrawal
+from almond_server.ports import Actor
+from almond_server.record import Listing, Record
+from almond_server.withdrawal import Withdrawal
 
 if TYPE_CHECKING:
     from almond_server.ports import Audit, Keys, Policies, Revocations, Tokens

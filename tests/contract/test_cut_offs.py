@@ -19,23 +19,9 @@ from almond_server.errors import (
     RefusedError,
     SelectionChangedError,
 )
-from almond_server.ports import (
-    LINKED_SECONDS,
-    Actor,
-    CutOff,
-    Idempotency,
-    Listing,
-    MintedBy,
-    OfApp,
-    OfOrg,
-    OfSubject,
-    Record,
-    RevisionForgottenError,
-    Scope,
-    Selection,
-    Withdrawal,
-    Withdrawn,
-)
+from almond_server.ports import Actor, Idempotency, RevisionForgottenError
+from almond_server.record import Listing, MintedBy, OfApp, OfOrg, OfSubject, Record, Selection
+from almond_server.withdrawal import LINKED_SECONDS, CutOff, Scope, Withdrawal, Withdrawn
 from contract.samples import NOW, OPERATOR, Ports, branch, record, whole
 
 MS = NOW * 1000

@@ -11,7 +11,7 @@ import pytest
 from almond_server.adapters.memory_feed import MemoryFeed
 from almond_server.adapters.redis_feed import RedisFeed
 from almond_server.fan_out import FeedUnavailableError, Page, Snapshot, Tail
-from almond_server.ports import Change, CutOff, Scope, Withdrawal
+from almond_server.withdrawal import Change, CutOff, Scope, Withdrawal
 from contract.feeds import EPOCH, KEY, NONCE, Feeds, Listener, beat, change, mark
 from contract.samples import part, whole
 from support import eventually

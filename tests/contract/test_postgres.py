@@ -19,7 +19,7 @@ from almond_server.adapters.sql.schema import check, is_new, migrate
 from almond_server.adapters.sql.store import Store, open_store
 from almond_server.adapters.sql.tables import METADATA, STORE
 from almond_server.errors import OldSchemaError, StartError, StoreUnavailableError
-from almond_server.ports import KEPT_SECONDS, Withdrawal
+from almond_server.withdrawal import KEPT_SECONDS, Withdrawal
 from contract.samples import NOW, OPERATOR, record, whole
 from postgres import PASSWORD, PostgresServer
 from support import eventually

@@ -8,15 +8,8 @@ import re
 import pytest
 
 from almond_server.errors import RequestReusedError
-from almond_server.ports import (
-    KEPT_SECONDS,
-    LINKED_SECONDS,
-    Idempotency,
-    RevisionForgottenError,
-    SealedKey,
-    Withdrawal,
-    Withdrawn,
-)
+from almond_server.ports import Idempotency, RevisionForgottenError, SealedKey
+from almond_server.withdrawal import KEPT_SECONDS, LINKED_SECONDS, Withdrawal, Withdrawn
 from contract.samples import DAY, NOW, OPERATOR, Ports, branch, holder, part, record, whole
 
 REQUEST = Idempotency(b"revoke\x00caller\x00one", b"content")

@@ -7,18 +7,9 @@ import asyncio
 import pytest
 
 from almond_server.errors import MinterWithdrawnError, RequestReusedError, SelectionChangedError
-from almond_server.ports import (
-    Actor,
-    Idempotency,
-    MintedBy,
-    OfApp,
-    OfOrg,
-    OfSubject,
-    Record,
-    Selection,
-    Withdrawal,
-    Withdrawn,
-)
+from almond_server.ports import Actor, Idempotency
+from almond_server.record import MintedBy, OfApp, OfOrg, OfSubject, Record, Selection
+from almond_server.withdrawal import Withdrawal, Withdrawn
 from contract.samples import (
     DAY,
     EVERYTHING,

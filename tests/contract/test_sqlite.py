@@ -34,7 +34,8 @@ WRITER = """
 import asyncio, sys
 from pathlib import Path
 from almond_server.adapters.sql.store import open_store
-from almond_server.ports import Actor, Withdrawal
+from almond_server.ports import Actor
+from almond_server.withdrawal import Withdrawal
 
 async def main():
     store = open_store(Path(sys.argv[1]))

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from almond_server.adapters.memory import MemoryStore, MemoryTokens
 from almond_server.errors import MinterWithdrawnError, RequestReusedError
-from almond_server.ports import Idempotency, Listing, Record
+from almond_server.ports import Idempotency
+from almond_server.record import Listing, Record
 from contract.samples import (
     DAY,
     EVERYTHING,

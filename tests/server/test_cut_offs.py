@@ -13,9 +13,9 @@ from almond_core.chain import VerifiedToken
 from almond_core.decision import LIVE, Withdrawn
 from almond_core.model import Identity, token_id_at
 from almond_server import cut_off_words
-from almond_server.ports import Change, CutOff, Reading, Scope
 from almond_server.service.cut_offs import CutOffs
 from almond_server.service.view import RevocationView
+from almond_server.withdrawal import Change, CutOff, Reading, Scope
 from support import SetClock
 
 T = 1_800_000_000_000

@@ -14,11 +14,12 @@ from almond_server.adapters.memory_feed import MemoryFeed
 from almond_server.adapters.memory_revocations import MemoryRevocations
 from almond_server.errors import CannotKnowError, StoreUnavailableError, WrongRevisionError
 from almond_server.fan_out import Beat, Page, Snapshot
-from almond_server.ports import LINKED_SECONDS, Actor, Change, CutOff, Reading, Scope, Withdrawal
+from almond_server.ports import Actor
 from almond_server.service import loader
 from almond_server.service.follower import Follower, Signals
 from almond_server.service.revision import Revision
 from almond_server.service.view import RevocationView
+from almond_server.withdrawal import LINKED_SECONDS, Change, CutOff, Reading, Scope, Withdrawal
 from support import SetClock, eventually
 
 SELDOM, OFTEN = 60.0, 0.01

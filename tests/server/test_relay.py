@@ -14,19 +14,11 @@ from almond_server.adapters.memory_feed import MemoryFeed
 from almond_server.adapters.memory_revocations import MemoryRevocations
 from almond_server.errors import CannotKnowError
 from almond_server.fan_out import Page, Tail
-from almond_server.ports import (
-    KEPT_SECONDS,
-    LINKED_SECONDS,
-    Actor,
-    Change,
-    CutOff,
-    Reading,
-    Scope,
-    Withdrawal,
-)
+from almond_server.ports import Actor
 from almond_server.service.follower import Follower, Signals
 from almond_server.service.relay import Relay
 from almond_server.service.view import RevocationView
+from almond_server.withdrawal import KEPT_SECONDS, LINKED_SECONDS, Change, CutOff, Reading, Scope, Withdrawal
 from support import SetClock, eventually
 
 if TYPE_CHECKING:

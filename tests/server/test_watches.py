@@ -22,7 +22,7 @@ from almond_server.errors import (
     UnauthenticatedError,
     WatcherTooSlowError,
 )
-from almond_server.ports import Actor, Change, CutOff, Scope, Withdrawal
+from almond_server.ports import Actor
 from almond_server.service import change_log
 from almond_server.service.call import Call
 from almond_server.service.callers import Callers
@@ -34,6 +34,7 @@ from almond_server.service.uses import Uses
 from almond_server.service.view import RevocationView
 from almond_server.service.watch_events import Begin, Event, Page, Pulse, Started
 from almond_server.service.watches import Watches, interval_of
+from almond_server.withdrawal import Change, CutOff, Scope, Withdrawal
 from contract.samples import record
 from support import SetClock, signed
 

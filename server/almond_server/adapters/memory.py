@@ -19,26 +19,15 @@ from almond_server.errors import (
     StoreUnavailableError,
     TooManyDerivedError,
 )
-from almond_server.ports import (
-    MAX_DERIVED,
-    AuditRow,
-    Change,
-    CutOff,
-    ExpiryRule,
-    MintedBy,
-    OfApp,
-    OfOrg,
-    OfSubject,
-    Reading,
-    Scope,
-    Withdrawal,
-    record_id,
-)
+from almond_server.ports import AuditRow, ExpiryRule
+from almond_server.record import MAX_DERIVED, MintedBy, OfApp, OfOrg, OfSubject, record_id
+from almond_server.withdrawal import Change, CutOff, Reading, Scope, Withdrawal
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from almond_server.ports import Actor, Idempotency, Listing, Record, SealedKey, Selection, Use
+    from almond_server.ports import Actor, Idempotency, SealedKey
+    from almond_server.record import Listing, Record, Selection, Use
 
 _REQUESTS_KEPT_SECONDS: Final = 24 * 3600
 

@@ -10,7 +10,7 @@ from almond_server.fan_out import Beat, FeedUnavailableError, Page, Snapshot, Ta
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from almond_server.ports import Change
+    from almond_server.withdrawal import Change
 
 
 class MemoryFeed:

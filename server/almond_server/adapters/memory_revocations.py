@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 from almond_server import cut_off_words
 from almond_server.adapters.memory import MadeCutOff, MemoryStore, selected
 from almond_server.errors import SelectionChangedError
-from almond_server.ports import (
+from almond_server.ports import AuditRow, RevisionForgottenError
+from almond_server.withdrawal import (
     KEPT_SECONDS,
     LINKED_SECONDS,
-    AuditRow,
     Change,
     CutOff,
     Reading,
-    RevisionForgottenError,
     Scope,
     Withdrawal,
     Withdrawn,
@@ -26,7 +25,8 @@ from almond_server.ports import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from almond_server.ports import Actor, Idempotency, Record, Selection
+    from almond_server.ports import Actor, Idempotency
+    from almond_server.record import Record, Selection
 
 
 class MemoryRevocations:

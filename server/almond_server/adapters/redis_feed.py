@@ -21,7 +21,7 @@ from almond_server.adapters.redis_condition import RedisCondition
 from almond_server.adapters.redis_master import HASH_TAG
 from almond_server.adapters.redis_snapshot import RedisSnapshot
 from almond_server.fan_out import Beat, FeedGarbledError, FeedState, Page, Snapshot, Tail
-from almond_server.ports import Change
+from almond_server.withdrawal import Change
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence

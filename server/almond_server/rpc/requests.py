@@ -11,7 +11,8 @@ from almond_core.caveats.valid import END_OF_TIME
 from almond_core.errors import CaveatError, FieldError
 from almond_core.masks import parse_actions
 from almond_core.model import Access, Source, checked_id, token_id_bytes
-from almond_server.ports import ExpiryRule, MintedBy, OfApp, OfOrg, OfSubject, Selection
+from almond_server.ports import ExpiryRule
+from almond_server.record import MintedBy, OfApp, OfOrg, OfSubject, Selection
 from almond_server.rpc.caveat_messages import caveats_of, pattern_of
 from almond_server.service.branch_id import branch_id_of
 from almond_server.service.minter import MintOrder

@@ -9,7 +9,7 @@ from almond_core import chain, minting, wire
 from almond_core.decision import LIVE
 from almond_core.errors import FieldError
 from almond_server.errors import RecordNotFoundError
-from almond_server.ports import Record
+from almond_server.record import Record
 from almond_server.service import needs
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from almond_core.decision import LIVE, Standing, Withdrawn
 from almond_core.model import RESERVED_ORG
 from almond_server.cut_off_words import subject_matter
-from almond_server.ports import CutOff, Scope
+from almond_server.withdrawal import CutOff, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

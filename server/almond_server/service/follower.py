@@ -9,32 +9,33 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import structlog
 
 from almond_server.errors import CannotKnowError, StoreExchangedError
-from almond_server.fan_out import Beat, FeedUnavailableError
-from almond_server.ports import Change, RevisionForgottenError
+from almond_server.fan_out import FeedUnavailableError
+from almond_server.ports import RevisionForgottenError
 from almond_server.service import loader
+from almond_server.service.questions import Questions
 from almond_server.service.view import AnotherPastError
 from almond_server.service.waiting import Waiting
+from almond_server.withdrawal import Change
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from almond_server.fan_out import Feed, Tail
-    from almond_server.ports import Clock, Reading, Revocations
+    from almond_server.fan_out import Beat, Feed, Tail
+    from almond_server.ports import Clock, Revocations
     from almond_server.service.view import RevocationView
+    from almond_server.withdrawal import Reading
 
 _BATCH: Final = 1000
 _AT_ONCE: Final = 500
 """How many entries of a change are taken in without a pause."""
 
 _MAX_UNPUBLISHED: Final = 10_000
-_MAX_ASKED: Final = 100
 _FEED_RETRY_SECONDS: Final = 0.5
 _TELL_SECONDS: Final = 1.0
 """How late health may turn, however seldom the store is polled."""
@@ -90,8 +91,7 @@ class Follower:
         self._is_written_down = False
         self._doubted = asyncio.Event()
         self._unpublished: asyncio.Queue[Change] = asyncio.Queue(_MAX_UNPUBLISHED)
-        self._asked: dict[bytes, tuple[float, int]] = {}
-        self._answered_at = clock.monotonic()
+        self._questions = Questions(view, clock)
         self.gaps = 0
         """How often the feed brought what does not continue the view's past, since the start."""
         self.resyncs = 0
@@ -100,7 +100,7 @@ class Follower:
     @property
     def beat_age(self) -> float:
         """Seconds since the question that the last heartbeat for this server answered, or the start."""
-        return self._clock.monotonic() - self._answered_at
+        return self._questions.age
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -244,32 +244,21 @@ class Follower:
             if isinstance(heard, Change):
                 await self._take(heard, publish=False)
                 is_sound = heard.number <= self._view.revision.number
+            elif heard is not None:
+                is_sound = self._questions.bears_out(heard)
+                self.waiting.view_proven()
             else:
-                is_sound = heard is not None and self._is_borne_out(heard)
+                is_sound = False
         except AnotherPastError:
             is_sound = False
         if not is_sound:
             self.gaps += 1
             self._doubted.set()
 
-    def _is_borne_out(self, beat: Beat) -> bool:
-        mine = [asked for nonce in beat.asked if (asked := self._asked.pop(nonce, None))]
-        if not mine:
-            return True  # it proves nothing here: nobody can tell how old it is
-        asked_at, number = max(mine)
-        self._answered_at = max(asked_at, self._answered_at)
-        is_proof = beat.reading.number >= number and self._view.prove(beat.reading, asked_at)
-        self.waiting.view_proven()
-        return is_proof
-
     async def _ask_feed(self) -> None:
         while True:
-            nonce = secrets.token_bytes(8)
-            self._asked[nonce] = (self._clock.monotonic(), self._view.revision.number)
-            while len(self._asked) > _MAX_ASKED:
-                del self._asked[next(iter(self._asked))]
             with contextlib.suppress(FeedUnavailableError):  # told by who reads the feed
-                await self._feed.ask(nonce)
+                await self._feed.ask(self._questions.ask())
             await asyncio.sleep(self._poll_seconds)
 
     async def _publish(self) -> None:

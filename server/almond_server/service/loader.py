@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from almond_server.fan_out import Feed
-    from almond_server.ports import Reading, Revocations, Withdrawal
+    from almond_server.ports import Revocations
     from almond_server.service.view import RevocationView
+    from almond_server.withdrawal import Reading, Withdrawal
 
 _PAGE: Final = 2000
 _SLICE: Final = 100

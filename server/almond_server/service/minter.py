@@ -11,7 +11,8 @@ from almond_core.caveats import Valid
 from almond_core.errors import FieldError
 from almond_core.model import ANY, Identity, checked_id, token_id_at
 from almond_server.errors import CannotKnowError, IssuedTooEarlyError
-from almond_server.ports import Idempotency, Record
+from almond_server.ports import Idempotency
+from almond_server.record import Record
 from almond_server.service import needs
 
 if TYPE_CHECKING:

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from almond_server.fan_out import Election, Feed
-    from almond_server.ports import Clock, Reading, Revocations, Withdrawal
+    from almond_server.ports import Clock, Revocations
     from almond_server.service.follower import Follower
+    from almond_server.withdrawal import Reading, Withdrawal
 
 _BATCH: Final = 1000
 _KEPT_CHANGES: Final = 1000

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from almond_server.errors import CannotKnowError
-from almond_server.ports import Use
+from almond_server.record import Use
 
 if TYPE_CHECKING:
     from almond_core.chain import VerifiedToken

@@ -22,13 +22,14 @@ from almond_server.service.watch_events import Begin, Page, Pulse, Started
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
-    from almond_server.ports import Change, Revocations, Withdrawal
+    from almond_server.ports import Revocations
     from almond_server.service.call import Call
     from almond_server.service.callers import Callers
     from almond_server.service.change_log import ChangeLog, Choice
     from almond_server.service.follower import Follower
     from almond_server.service.view import RevocationView
     from almond_server.service.watch_events import Event
+    from almond_server.withdrawal import Change, Withdrawal
 
 _STORE_CHANGES: Final = 100
 _STORE_READS: Final = 4

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from almond_core.chain import VerifiedToken
-    from almond_server.ports import Withdrawal
+    from almond_server.withdrawal import Withdrawal
 
 _WHOLE: Final = Withdrawn("the token itself")
 _OTHER_BYTES: Final = 500

@@ -9,14 +9,8 @@ from sqlalchemy import Connection, Row, delete, or_, select
 
 from almond_server.adapters.sql import cut_offs
 from almond_server.adapters.sql.tables import REVISIONS, STORE, WITHDRAWALS
-from almond_server.ports import (
-    KEPT_SECONDS,
-    LINKED_SECONDS,
-    Change,
-    CutOff,
-    RevisionForgottenError,
-    Withdrawal,
-)
+from almond_server.ports import RevisionForgottenError
+from almond_server.withdrawal import KEPT_SECONDS, LINKED_SECONDS, Change, CutOff, Withdrawal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,7 +15,8 @@ from sqlalchemy.exc import DBAPIError
 from almond_server import cut_off_words
 from almond_server.adapters.sql import audit, cut_offs, requests, withdrawals
 from almond_server.adapters.sql.tables import REVISIONS, STORE
-from almond_server.ports import AuditRow, Withdrawn, highest
+from almond_server.ports import AuditRow
+from almond_server.withdrawal import Withdrawn, highest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from almond_server.adapters.sql.wanted import Wanted
-    from almond_server.ports import Actor, Idempotency, Reading
+    from almond_server.ports import Actor, Idempotency
+    from almond_server.withdrawal import Reading
 
 _MARK_BYTES: Final = 8
 

@@ -19,13 +19,16 @@ from almond_server.adapters.sql.one_revision import Call, OneRevision, answered
 from almond_server.adapters.sql.tables import REVISIONS, STORE
 from almond_server.adapters.sql.wanted import Wanted, selected
 from almond_server.errors import StoreUnavailableError
-from almond_server.ports import AuditRow, Reading, Withdrawn
+from almond_server.ports import AuditRow
+from almond_server.withdrawal import Reading, Withdrawn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from almond_server.adapters.sql.database import Database
-    from almond_server.ports import Actor, Change, CutOff, Idempotency, Selection, Withdrawal
+    from almond_server.ports import Actor, Idempotency
+    from almond_server.record import Selection
+    from almond_server.withdrawal import Change, CutOff, Withdrawal
 
 _CLOCK_STEP_SECONDS: Final = 60
 _EPOCH_BYTES: Final = 4

@@ -17,13 +17,16 @@ from almond_server.errors import (
     RecordNotFoundError,
     TooManyDerivedError,
 )
-from almond_server.ports import MAX_DERIVED, AuditRow, Record, Scope, record_id
+from almond_server.ports import AuditRow
+from almond_server.record import MAX_DERIVED, Record, record_id
+from almond_server.withdrawal import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from almond_server.adapters.sql.database import Database
-    from almond_server.ports import Actor, Idempotency, Listing, Selection, Use
+    from almond_server.ports import Actor, Idempotency
+    from almond_server.record import Listing, Selection, Use
 
 
 _MOST_CLOCKS_DIFFER_MS: Final = 60_000

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from almond_server.adapters.sql import selections
 from almond_server.errors import SelectionChangedError
-from almond_server.ports import CutOff, Scope, Withdrawal
+from almond_server.withdrawal import CutOff, Scope, Withdrawal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sqlalchemy import Connection, Row
 
-    from almond_server.ports import Selection
+    from almond_server.record import Selection
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,54 @@
+"""Questions to whoever reads the store: an answer proves what it says as of the time of its question.
+
+How long it was on its way does not matter, and nobody can answer what was not asked. Must not know how they
+travel (ADR 15).
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from almond_server.fan_out import Beat
+    from almond_server.ports import Clock
+    from almond_server.service.view import RevocationView
+
+_MAX_ASKED: Final = 100
+_NONCE_BYTES: Final = 8
+
+
+class Questions:
+    """What this server has asked and was not answered yet."""
+
+    def __init__(self, view: RevocationView, clock: Clock) -> None:
+        """Take the view that answers prove."""
+        self._view = view
+        self._clock = clock
+        self._asked: dict[bytes, tuple[float, int]] = {}
+        self._answered_at = clock.monotonic()
+
+    @property
+    def age(self) -> float:
+        """Seconds since the newest question that was answered, or the start."""
+        return self._clock.monotonic() - self._answered_at
+
+    def ask(self) -> bytes:
+        """Make up a question, to be answered by name; of very many the oldest are given up."""
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        self._asked[nonce] = (self._clock.monotonic(), self._view.revision.number)
+        while len(self._asked) > _MAX_ASKED:
+            del self._asked[next(iter(self._asked))]
+        return nonce
+
+    def bears_out(self, beat: Beat) -> bool:
+        """Prove the view, if the heartbeat answers a question; False if it says what cannot be.
+
+        One that answers none proves nothing here: nobody can tell how old it is. Raises `AnotherPastError`.
+        """
+        mine = [asked for nonce in beat.asked if (asked := self._asked.pop(nonce, None))]
+        if not mine:
+            return True
+        asked_at, number = max(mine)
+        self._answered_at = max(asked_at, self._answered_at)
+        return beat.reading.number >= number and self._view.prove(beat.reading, asked_at)

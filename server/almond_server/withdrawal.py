@@ -1,0 +1,113 @@
+"""What is withdrawn: tokens, branches and cut-offs, and the revisions and readings that tell of them.
+
+Immutable values; must not know who keeps them. Times are unix seconds unless the name says milliseconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from almond_core.caveats.valid import END_OF_TIME
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+KEPT_SECONDS: Final = 24 * 3600
+"""How long an entry outlives its token's end, by the store's time."""
+
+LINKED_SECONDS: Final = 48 * 3600
+"""How long a reader may have been away and still be told the changes since, by the store's time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """A token withdrawn whole (`branch_id` is None), or one branch of it with all derived from it."""
+
+    token_id: str
+    branch_id: bytes | None
+    ends_at: int | None
+    """When the token is over anyway, in unix seconds; None if never."""
+
+
+class Scope(StrEnum):
+    """What a cut-off is about."""
+
+    ORG = "org"
+    SUBJECT = "subject"
+    KEY = "key"
+
+
+@dataclass(frozen=True, slots=True)
+class CutOff:
+    """Many tokens withdrawn at once: those of an org or a subject issued at `until_ms` or before.
+
+    An org's denies accesses on that org alone, and none of a token whose home org is the reserved one.
+    """
+
+    scope: Scope
+    name: str
+    until_ms: int | None
+    """Unix milliseconds; None, of a key alone, is every token made with it, whatever time it claims."""
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` for what no store holds."""
+        is_timed = self.until_ms is not None and 0 <= self.until_ms < END_OF_TIME * 1000
+        if not self.name or is_timed == (self.scope is Scope.KEY) or (self.until_ms is not None) != is_timed:
+            message = "a cut-off has a name; an org's or a subject's has a time, a key's has none"
+            raise ValueError(message)
+
+    def is_above(self, other: CutOff | None) -> bool:
+        """Tell whether it says more than another one of the same scope and name, or than none."""
+        if other is None or self.until_ms is None or other.until_ms is None:
+            return other is None
+        return self.until_ms > other.until_ms
+
+    def covers(self, issued_at_ms: int) -> bool:
+        """Tell whether a token of its org, subject or key falls under it, by its issue time."""
+        return self.until_ms is None or issued_at_ms <= self.until_ms
+
+
+def highest(cut_offs: Iterable[CutOff]) -> dict[tuple[Scope, str], CutOff]:
+    """Return of each scope and name the cut-off that says most."""
+    found: dict[tuple[Scope, str], CutOff] = {}
+    for each in cut_offs:
+        if each.is_above(found.get((each.scope, each.name))):
+            found[each.scope, each.name] = each
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one transaction withdrew, perhaps without what was pruned since. Numbers have no gaps in an epoch.
+
+    The random `mark` tells it from a change that got the same number after a restore of the database;
+    `before` is the mark of the change before it.
+    """
+
+    number: int
+    mark: bytes
+    before: bytes
+    withdrawals: tuple[Withdrawal, ...]
+    cut_offs: tuple[CutOff, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One look at the store: its epoch, newest revision with its mark, and time (never going back)."""
+
+    epoch: str
+    number: int
+    mark: bytes
+    store_time: int
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """What a withdrawal did: how many entries it added, and the revision at which all of it is visible."""
+
+    entries: int
+    epoch: str
+    number: int
