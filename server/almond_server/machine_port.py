@@ -1,7 +1,8 @@
 """The machine's own port: `/health`, `/live` and `/metrics` over HTTP, for probes and Prometheus.
 
-Bounded, as whoever reaches the port may ask: a head of 8 KiB, no bodies, five seconds. Of over sixteen at a
-time those that have been here longest are ended, so that the idle keep no probe out; of over 256 the newest.
+Bounded, as whoever reaches the port may ask: a head of 8 KiB, no bodies, five seconds, sixteen answers at a
+time. Of over sixteen that have not asked yet, those are ended that have been here longest, so that the idle
+keep nobody out; of over 256 the newest.
 What it says holds no secret.
 """
 
@@ -31,7 +32,7 @@ FLAG: Final = "--metrics-address"
 _MAX_HEAD_BYTES: Final = 8192
 _SECONDS: Final = 5.0
 _MAX_AT_ONCE: Final = 16
-_MAX_OPEN: Final = 256
+_MAX_SILENT: Final = 256
 _FIRST_SECONDS: Final = 0.1
 """What everybody gets to ask in, whoever else comes."""
 
@@ -82,37 +83,50 @@ class _Answers:
     def __init__(self, rows: Rows, registry: CollectorRegistry) -> None:
         self._rows = rows
         self._registry = registry
-        self._open: dict[asyncio.StreamWriter, float] = {}
+        self._silent: dict[asyncio.StreamWriter, float] = {}
+        self._answering = 0
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # Whoever does not read, or writes too slowly or too much, gets no answer and the end.
-        now = asyncio.get_running_loop().time()
-        while len(self._open) >= _MAX_AT_ONCE:
-            oldest, since = next(iter(self._open.items()))
-            if now - since < _FIRST_SECONDS:
-                break
-            self._end(oldest)
-        if len(self._open) >= _MAX_OPEN:
-            writer.transport.abort()
-            return
-        self._open[writer] = now
         try:
-            async with asyncio.timeout(_SECONDS):
-                head = await reader.readuntil(b"\r\n\r\n")
-                writer.write(await self._response(head))
-                await writer.drain()
-            writer.close()
-            async with asyncio.timeout(_SECONDS):
-                await writer.wait_closed()
+            if self._has_room():
+                self._silent[writer] = asyncio.get_running_loop().time()
+                async with asyncio.timeout(_SECONDS):
+                    head = await reader.readuntil(b"\r\n\r\n")
+                    self._silent.pop(writer, None)
+                    await self._respond(head, writer)
+                writer.close()
+                async with asyncio.timeout(_SECONDS):
+                    await writer.wait_closed()
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             pass
         finally:
             self._end(writer)
 
+    def _has_room(self) -> bool:
+        """Make room for one more that has not asked yet, if that can be."""
+        now = asyncio.get_running_loop().time()
+        while len(self._silent) >= _MAX_AT_ONCE:
+            oldest, since = next(iter(self._silent.items()))
+            if now - since < _FIRST_SECONDS:
+                break
+            self._end(oldest)
+        return len(self._silent) < _MAX_SILENT
+
     def _end(self, writer: asyncio.StreamWriter) -> None:
         # Not `close`, which would wait for ever, and keep the file, until the last byte is taken.
         writer.transport.abort()
-        self._open.pop(writer, None)
+        self._silent.pop(writer, None)
+
+    async def _respond(self, head: bytes, writer: asyncio.StreamWriter) -> None:
+        if self._answering >= _MAX_AT_ONCE:
+            return
+        self._answering += 1
+        try:
+            writer.write(await self._response(head))
+            await writer.drain()
+        finally:
+            self._answering -= 1
 
     async def _response(self, head: bytes) -> bytes:
         method, _, rest = head.partition(b"\r\n")[0].partition(b" ")

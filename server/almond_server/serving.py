@@ -74,7 +74,8 @@ async def run(
     sys.setswitchinterval(_SWITCH_SECONDS)
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` wants it
+            asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     try:
         await app.follower.start()
         port = _bind(app.server, settings.address)

@@ -392,6 +392,15 @@ async def test_a_request_is_forgotten_after_a_day(ports: Ports) -> None:
     assert done.entries == 1
 
 
+async def test_of_several_who_select_the_same_at_once_one_made_the_entries(ports: Ports) -> None:
+    for _ in range(3):
+        await minted_by(ports, "top")
+    done = await asyncio.gather(*(withdrawn(ports) for _ in range(4)))
+    assert [each.entries for each in done] == [3, 0, 0, 0]
+    assert len({each.number for each in done}) == 1
+    assert len(await ports.audit.newest(99)) == 6
+
+
 async def test_nothing_minted_by_the_selected_survives_it(ports: Ports) -> None:
     ann = await minted_by(ports, "top")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections import deque
@@ -15,7 +16,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from almond.v1.revocation_service_pb2 import FromNow, WatchRevocationsRequest
 from almond.v1.revocation_service_pb2_grpc import RevocationServiceStub
-from e2e.service import DevService
+from e2e.service import DevService, ServeProcess, run
 from support import bearer
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -72,3 +73,20 @@ def test_ctrl_c_and_a_closed_terminal_end_it_just_as_well(tmp_path: Path, number
     with DevService(tmp_path / "data", is_program=True) as service:
         assert service.stop(number) == 0
     assert "Traceback" not in (tmp_path / "data.log").read_text()
+
+
+class UnderNohup(ServeProcess):
+    """A server that is to outlive its terminal."""
+
+    def __init__(self, data_dir: Path) -> None:
+        super().__init__(data_dir, "redis://127.0.0.1:1")
+        self._before = ["nohup"]
+
+
+def test_under_nohup_it_outlives_its_terminal(tmp_path: Path) -> None:
+    assert run("init", "--data-dir", str(tmp_path / "data")).code == 0
+    with UnderNohup(tmp_path / "data") as server:
+        os.kill(server.pid, signal.SIGHUP)
+        time.sleep(0.5)
+        assert server.ask("/health")[0] == 200
+        assert not server.logged("server.draining")

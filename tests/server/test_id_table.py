@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -95,6 +95,19 @@ def test_one_id_may_have_any_number_of_records(entries: list[tuple[bytes, bytes,
         expected = {other + end(number) for other, number in model.get(each, {}).items()}
         assert set(table.all(each)) == expected
         assert len(table.all(each)) == len(expected)
+
+
+def test_what_was_added_before_something_broke_is_counted() -> None:
+    table, many = IdTable(20), [bytes([each]) * 20 for each in range(50)]
+
+    def broken() -> Iterator[bytes]:
+        yield from many
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        table.add_all(broken())
+    assert sorted(table) == many
+    assert len(table) == 50
 
 
 def test_every_id_is_found_at_every_size_up_and_down() -> None:

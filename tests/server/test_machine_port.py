@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Iterator
 from functools import partial
 
 import psutil
 import pytest
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, Metric
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 from structlog.testing import capture_logs
 
 from almond_server import machine_port
@@ -106,10 +109,42 @@ async def test_connections_that_are_renewed_again_and_again_keep_no_probe_out(po
     await asyncio.sleep(0.05)  # until all have closed
 
 
+class _Slow(Collector):
+    """Metrics that take a while to be read."""
+
+    def collect(self) -> Iterator[Metric]:
+        time.sleep(0.4)
+        yield GaugeMetricFamily("almond_slow", "Of this test.", 1)
+
+
+async def test_the_idle_keep_no_slow_answer_from_its_reader() -> None:
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Slow())
+    async with machine_port.opened("127.0.0.1:0", list, registry) as port, asyncio.TaskGroup() as tasks:
+        assert port is not None
+        asked = tasks.create_task(_asked(port, b"GET /metrics HTTP/1.1\r\n\r\n"))
+        await asyncio.sleep(0.15)
+        lines = [await asyncio.open_connection("127.0.0.1", port) for _ in range(40)]
+        assert b"almond_slow 1.0" in await asked
+        for _, writer in lines:
+            writer.close()
+        await asyncio.sleep(0.05)
+
+
+async def test_no_more_than_sixteen_are_answered_at_a_time() -> None:
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Slow())
+    async with machine_port.opened("127.0.0.1:0", list, registry) as port:
+        assert port is not None
+        answers = await asyncio.gather(*(_asked(port, b"GET /metrics HTTP/1.1\r\n\r\n") for _ in range(40)))
+    assert sum(b"almond_slow 1.0" in each for each in answers) == 16
+    assert answers.count(b"") == 24
+
+
 async def test_of_very_many_at_once_the_newest_is_turned_away(
     port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(machine_port, "_MAX_OPEN", 20)
+    monkeypatch.setattr(machine_port, "_MAX_SILENT", 20)
     monkeypatch.setattr(machine_port, "_FIRST_SECONDS", 60)
     lines = [await asyncio.open_connection("127.0.0.1", port) for _ in range(20)]
     assert await _asked(port, b"GET /live HTTP/1.1\r\n\r\n") == b""

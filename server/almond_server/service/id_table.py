@@ -123,27 +123,29 @@ class IdTable:
         wide, narrow, places, most = self._wide, self._narrow, self._places, _FULL * len(buckets)
         count = self._count
         known: list[bytes] = []
-        for record in many:
-            place = hash(record[:ID_BYTES]) & wide
-            if place >= places:
-                place &= narrow
-            last, index = record[_LAST], place >> _SHIFT
-            bucket = buckets[index]
-            if not marked[place] & _MARKS[last]:
-                at = self._position(bucket, record[:-END_BYTES])
-                if at >= 0:
-                    if record > bucket[at : at + width]:
-                        buckets[index] = bucket[:at] + record + bucket[at + width :]
-                    known.append(record)
-                    continue
-            else:
-                marked[place] &= _REST[last]
-            buckets[index] = bucket + record
-            count += 1
-            if count > most:
-                self._split()
-                wide, narrow, places, most = self._wide, self._narrow, self._places, _FULL * len(buckets)
-        self._count = count
+        try:
+            for record in many:
+                place = hash(record[:ID_BYTES]) & wide
+                if place >= places:
+                    place &= narrow
+                last, index = record[_LAST], place >> _SHIFT
+                bucket = buckets[index]
+                if not marked[place] & _MARKS[last]:
+                    at = self._position(bucket, record[:-END_BYTES])
+                    if at >= 0:
+                        if record > bucket[at : at + width]:
+                            buckets[index] = bucket[:at] + record + bucket[at + width :]
+                        known.append(record)
+                        continue
+                else:
+                    marked[place] &= _REST[last]
+                buckets[index] = bucket + record
+                count += 1
+                if count > most:
+                    self._split()
+                    wide, narrow, places, most = self._wide, self._narrow, self._places, _FULL * len(buckets)
+        finally:
+            self._count = count
         return known
 
     def remove(self, key: bytes) -> None:

@@ -38,7 +38,8 @@ _STORE_READS: Final = 4
 _BATCHES_KEPT: Final = 64
 
 _JUST_NOW_SECONDS: Final = 0.05
-"""A watcher's token that was looked at so short a time ago, for changes, is not again for the heartbeat."""
+"""A watcher's token that was looked at so short a time ago, for changes, is not for the heartbeat after them,
+if the view is at the same revision still."""
 
 
 @dataclass(slots=True)
@@ -83,6 +84,7 @@ class Watch:
         self._call = call
         self._arrived = arrived
         self._checked_at = 0.0
+        self._checked_under: Revision | None = None
         self._due = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._place = Place(sources.changes.head)
@@ -208,7 +210,7 @@ class Watch:
         """Check the watcher's own token, and say how new what it was told is; None if nobody knows."""
         if proof is None or not self._from.view.is_fresh:
             return None
-        if asyncio.get_running_loop().time() >= self._checked_at + _JUST_NOW_SECONDS:
+        if self._checked_under is not self._from.view.revision or self._is_unchecked_for(_JUST_NOW_SECONDS):
             self._check()
         revision = Revision(self._from.view.revision.epoch, self._place.number)
         return Pulse(revision, proof.store_time, proof.read_at - self._arrived)
@@ -220,7 +222,7 @@ class Watch:
         return proof if proof.read_at >= self._arrived else None
 
     def _check(self) -> None:
-        self._checked_at = asyncio.get_running_loop().time()
+        self._checked_at, self._checked_under = asyncio.get_running_loop().time(), self._from.view.revision
         self._from.callers.permit(self._call, needs.to_watch(self.org))
 
     def _check_place(self) -> None:
@@ -237,8 +239,11 @@ class Watch:
 
     def _check_if_due(self) -> None:
         self._check_leaving()
-        if asyncio.get_running_loop().time() >= self._checked_at + self._from.interval:
+        if self._is_unchecked_for(self._from.interval):
             self._check()
+
+    def _is_unchecked_for(self, seconds: float) -> bool:
+        return asyncio.get_running_loop().time() >= self._checked_at + seconds
 
     def _rearm(self) -> None:
         # Those who came at once, as after a restart, are not all told at once for ever.

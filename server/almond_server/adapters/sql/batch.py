@@ -21,8 +21,8 @@ MOST: Final = 256
 class Batches(Generic[Asked, Answer]):
     """Hands calls to `run`, one batch after the other: while one runs, the next gathers.
 
-    `run` answers each call in its place, with a value or with the exception that is this call's own. What it
-    raises itself is every call's.
+    `run` answers each call in its place, with a value or with the exception that is this call's own. If it
+    raises `StoreUnavailableError`, that is every call's; anything else, and each is run alone.
     """
 
     def __init__(self, run: Callable[[Sequence[Asked]], Awaitable[Sequence[Answer | Exception]]]) -> None:
@@ -57,8 +57,10 @@ class Batches(Generic[Asked, Answer]):
             return await self._run(batch)
         except StoreUnavailableError as error:  # one of their own for each: raising writes into an exception
             return [StoreUnavailableError(error.sentence, error.retry_after) for _ in batch]
-        except Exception as error:  # noqa: BLE001 - a defect is told to every caller, as it would be to one
-            return [error] * len(batch)
+        except Exception as error:  # noqa: BLE001 - a defect that one of them meets is told to that one
+            if len(batch) == 1:
+                return [error]
+            return [outcome for each in batch for outcome in await self._outcomes([each])]
 
 
 def _settle(answer: asyncio.Future[Answer], outcome: Answer | Exception) -> None:

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from almond_server import cut_off_words
 from almond_server.adapters.sql import audit, cut_offs, requests, withdrawals
 from almond_server.adapters.sql.tables import REVISIONS, STORE
+from almond_server.adapters.sql.wanted import Wanted
 from almond_server.ports import AuditRow
 from almond_server.withdrawal import Withdrawn, highest
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from almond_server.adapters.sql.wanted import Wanted
     from almond_server.ports import Actor, Idempotency
     from almond_server.withdrawal import Reading
 
@@ -34,7 +34,7 @@ _MARK_BYTES: Final = 8
 class Call:
     """What one caller wants withdrawn; which entries that is can depend on what is in the store."""
 
-    wanted_in: Callable[[Connection], Wanted]
+    wanted: Wanted | Callable[[Connection], Wanted]
     actor: Actor
     reason: str
     request: Idempotency | None
@@ -60,8 +60,11 @@ class OneRevision:
         self._is_used = False
 
     def outcomes(self, calls: Sequence[Call]) -> list[Withdrawn | Exception]:
-        """Do what each call wants, or return in its place why it was refused: that comes before any entry."""
-        return [outcome for some in _without_repeats(calls) for outcome in self._outcomes(some)]
+        """Do what each call wants, or return in its place why it was refused: that comes before any entry.
+
+        What several want is the entry of one of them, and its alone in the audit log.
+        """
+        return [outcome for some in _together(calls) for outcome in self._outcomes(some)]
 
     def finish(self) -> None:
         """Write the revision down, last in the transaction."""
@@ -92,7 +95,10 @@ class OneRevision:
     def _look_at(self, call: Call) -> _Order | Withdrawn | Exception:
         try:
             earlier = answered(self._connection, call.request, call.now, self._before.epoch)
-            return _Order(call, call.wanted_in(self._connection)) if earlier is None else earlier
+            if earlier is not None:
+                return earlier
+            wanted = call.wanted
+            return _Order(call, wanted if isinstance(wanted, Wanted) else wanted(self._connection))
         except DBAPIError:  # a full disk, a lost session: it has broken the whole transaction
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this call's own
@@ -132,16 +138,25 @@ def answered(connection: Connection, request: Idempotency | None, now: int, epoc
     return Withdrawn(entries, epoch, number)
 
 
-def _without_repeats(calls: Sequence[Call]) -> Iterator[list[Call]]:
-    """Cut calls into rows in which no request comes twice: the second is answered what the first was."""
+def _together(calls: Iterable[Call]) -> Iterator[list[Call]]:
+    """Cut calls into rows that are done together.
+
+    No request comes twice in one: the second is answered what the first was. And what may be thousands of
+    entries is a row of its own: asked for again beside it, it would be looked up and held again.
+    """
     some: list[Call] = []
     seen: set[bytes] = set()
     for call in calls:
         key = None if call.request is None else call.request.key
-        if key is not None and key in seen:
+        is_alone = not isinstance(call.wanted, Wanted)
+        if some and (is_alone or key in seen):
             yield some
             some, seen = [], set()
+        some.append(call)
         if key is not None:
             seen.add(key)
-        some.append(call)
-    yield some
+        if is_alone:
+            yield some
+            some, seen = [], set()
+    if some:
+        yield some

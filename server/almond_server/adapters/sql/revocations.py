@@ -53,8 +53,7 @@ class SqlRevocations:
         cut_offs: Sequence[CutOff] = (),
     ) -> Withdrawn:
         """Withdraw under one new revision; what it may refuse and return is the port's."""
-        wanted = Wanted(withdrawals, cut_offs)
-        return await self._ask(Call(lambda _: wanted, actor, reason, request, now))
+        return await self._ask(Call(Wanted(withdrawals, cut_offs), actor, reason, request, now))
 
     async def answered(self, request: Idempotency, now: int) -> Withdrawn | None:
         """Return what was answered to a request."""
