@@ -11,6 +11,7 @@ import redis
 
 from almond_server.adapters.valkey_child import ValkeyChild
 from faults.nodes import Answer, Node, init
+from faults.valkey import WatchedValkey
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,3 +61,20 @@ async def test_what_was_revoked_while_keys_were_dropped_is_denied_everywhere(tmp
                 await node.turns(healthy=True, name="feed")
             await there.revoke(tokens[6])
             await here.comes_to(tokens[6], Answer.NO, POLL_SECONDS + SLACK_SECONDS)
+
+
+async def test_the_checker_takes_back_its_limit_where_a_failover_has_hidden_it(tmp_path: Path) -> None:
+    valkey = WatchedValkey(tmp_path)
+    try:
+        limited = valkey.client
+        limited.config_set("maxmemory", "3mb")
+        for _ in range(5):  # the sentinels may still be looking at the replica
+            if valkey.client is limited:
+                await valkey.fail_over(valkey.plan_failover)
+        assert valkey.client is not limited
+        valkey.mend()
+        assert int(limited.config_get("maxmemory")["maxmemory"]) > 0
+        valkey.unlimit()
+        assert int(limited.config_get("maxmemory")["maxmemory"]) == 0
+    finally:
+        valkey.close()

@@ -49,6 +49,10 @@ class Valkey(Protocol):
         """Let it go on, or start it again with an empty memory, and wait until all is well."""
         ...
 
+    def unlimit(self) -> None:
+        """Take an eviction's limit from each server: the one that was master then may be it again."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -79,6 +83,9 @@ class LoneValkey:
             self._process.send_signal(signal.SIGCONT)
             if self._process.poll() is not None:
                 self._start()
+
+    def unlimit(self) -> None:
+        _unlimit(self.client)
 
     def close(self) -> None:
         self.client.close()
@@ -142,7 +149,17 @@ class WatchedValkey:
         with self._mending:
             self._all.mend()
 
+    def unlimit(self) -> None:
+        for each in self._clients.values():
+            _unlimit(each)
+
     def close(self) -> None:
         for each in self._clients.values():
             each.close()
         self._stack.close()
+
+
+def _unlimit(client: Any) -> None:
+    with contextlib.suppress(redis.RedisError, OSError):  # one that has just been started has none
+        client.config_set("maxmemory", 0)
+        client.config_set("maxmemory-policy", "noeviction")

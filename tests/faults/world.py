@@ -78,6 +78,7 @@ class World:
             have_gone &= await self.without_orphans(node)
             self.start(node)
         await asyncio.to_thread(self.valkey.mend)
+        await asyncio.to_thread(self.valkey.unlimit)
         return have_gone
 
     async def without_orphans(self, node: Node) -> bool:
