@@ -50,8 +50,8 @@ async def an_eviction(world: World, chance: random.Random) -> AsyncIterator[str]
     try:
         yield f"eviction under maxmemory, {policy}"
     finally:
-        roomy = ["CONFIG", "SET", "maxmemory", "0", "maxmemory-policy", "noeviction"]
-        await asyncio.to_thread(_tell_valkey, world, roomy, ["DEL", *fillers])
+        await asyncio.to_thread(world.valkey.unlimit)
+        await asyncio.to_thread(_tell_valkey, world, ["DEL", *fillers])
 
 
 @contextlib.asynccontextmanager

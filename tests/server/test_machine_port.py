@@ -41,11 +41,16 @@ async def _asked(port: int, request: bytes) -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(request)
     try:
-        return await asyncio.wait_for(reader.read(), 30)
-    except ConnectionError:
-        return b""
+        return await asyncio.wait_for(_rest(reader), 30)
     finally:
         writer.close()
+
+
+async def _rest(reader: asyncio.StreamReader) -> bytes:
+    try:
+        return await reader.read()
+    except ConnectionError:
+        return b""
 
 
 async def test_health_follows_what_the_workers_know(port: int, row: HealthRow) -> None:
@@ -117,26 +122,29 @@ class _Slow(Collector):
         yield GaugeMetricFamily("almond_slow", "Of this test.", 1)
 
 
-async def test_the_idle_keep_no_slow_answer_from_its_reader() -> None:
+@pytest.fixture
+async def slow_port() -> AsyncIterator[int]:
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Slow())
-    async with machine_port.opened("127.0.0.1:0", list, registry) as port, asyncio.TaskGroup() as tasks:
-        assert port is not None
-        asked = tasks.create_task(_asked(port, b"GET /metrics HTTP/1.1\r\n\r\n"))
+    async with machine_port.opened("127.0.0.1:0", list, registry) as opened:
+        assert opened is not None
+        yield opened
+
+
+async def test_the_idle_keep_no_slow_answer_from_its_reader(slow_port: int) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        asked = tasks.create_task(_asked(slow_port, b"GET /metrics HTTP/1.1\r\n\r\n"))
         await asyncio.sleep(0.15)
-        lines = [await asyncio.open_connection("127.0.0.1", port) for _ in range(40)]
+        lines = [await asyncio.open_connection("127.0.0.1", slow_port) for _ in range(40)]
         assert b"almond_slow 1.0" in await asked
         for _, writer in lines:
             writer.close()
         await asyncio.sleep(0.05)
 
 
-async def test_no_more_than_sixteen_are_answered_at_a_time() -> None:
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Slow())
-    async with machine_port.opened("127.0.0.1:0", list, registry) as port:
-        assert port is not None
-        answers = await asyncio.gather(*(_asked(port, b"GET /metrics HTTP/1.1\r\n\r\n") for _ in range(40)))
+async def test_no_more_than_sixteen_are_answered_at_a_time(slow_port: int) -> None:
+    asked = (_asked(slow_port, b"GET /metrics HTTP/1.1\r\n\r\n") for _ in range(40))
+    answers = await asyncio.gather(*asked)
     assert sum(b"almond_slow 1.0" in each for each in answers) == 16
     assert answers.count(b"") == 24
 
@@ -153,13 +161,6 @@ async def test_of_very_many_at_once_the_newest_is_turned_away(
     assert [(await reader.read())[9:12] for reader, _ in lines] == [b"200"] * 20
     for _, writer in lines:
         writer.close()
-
-
-async def _rest(reader: asyncio.StreamReader) -> bytes:
-    try:
-        return await reader.read()
-    except ConnectionError:
-        return b""
 
 
 async def test_who_asks_and_does_not_read_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -121,31 +121,27 @@ class IdTable:
         """Add records as `add` does, ten million in a loop; returns those that were not added."""
         width, buckets, marked = self._width, self._buckets, self._filter
         wide, narrow, places, most = self._wide, self._narrow, self._places, _FULL * len(buckets)
-        count = self._count
         known: list[bytes] = []
-        try:
-            for record in many:
-                place = hash(record[:ID_BYTES]) & wide
-                if place >= places:
-                    place &= narrow
-                last, index = record[_LAST], place >> _SHIFT
-                bucket = buckets[index]
-                if not marked[place] & _MARKS[last]:
-                    at = self._position(bucket, record[:-END_BYTES])
-                    if at >= 0:
-                        if record > bucket[at : at + width]:
-                            buckets[index] = bucket[:at] + record + bucket[at + width :]
-                        known.append(record)
-                        continue
-                else:
-                    marked[place] &= _REST[last]
-                buckets[index] = bucket + record
-                count += 1
-                if count > most:
-                    self._split()
-                    wide, narrow, places, most = self._wide, self._narrow, self._places, _FULL * len(buckets)
-        finally:
-            self._count = count
+        for record in many:
+            place = hash(record[:ID_BYTES]) & wide
+            if place >= places:
+                place &= narrow
+            last, index = record[_LAST], place >> _SHIFT
+            bucket = buckets[index]
+            if not marked[place] & _MARKS[last]:
+                at = self._position(bucket, record[:-END_BYTES])
+                if at >= 0:
+                    if record > bucket[at : at + width]:
+                        buckets[index] = bucket[:at] + record + bucket[at + width :]
+                    known.append(record)
+                    continue
+            else:
+                marked[place] &= _REST[last]
+            buckets[index] = bucket + record
+            self._count += 1
+            if self._count > most:
+                self._split()
+                wide, narrow, places, most = self._wide, self._narrow, self._places, _FULL * len(buckets)
         return known
 
     def remove(self, key: bytes) -> None:

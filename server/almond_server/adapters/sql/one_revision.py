@@ -57,6 +57,7 @@ class OneRevision:
         """Take the transaction, and what was read at its beginning."""
         self._connection = connection
         self._before = before
+        self._next = before.number + 1
         self._is_used = False
 
     def outcomes(self, calls: Sequence[Call]) -> list[Withdrawn | Exception]:
@@ -70,12 +71,8 @@ class OneRevision:
         """Write the revision down, last in the transaction."""
         if self._is_used:
             mark, at = secrets.token_bytes(_MARK_BYTES), self._before.store_time
-            self._connection.execute(insert(REVISIONS).values(number=self._number, mark=mark, at=at))
-            self._connection.execute(update(STORE).values(revision=self._number, clock=at))
-
-    @property
-    def _number(self) -> int:
-        return self._before.number + self._is_used
+            self._connection.execute(insert(REVISIONS).values(number=self._next, mark=mark, at=at))
+            self._connection.execute(update(STORE).values(revision=self._next, clock=at))
 
     def _outcomes(self, calls: Sequence[Call]) -> list[Withdrawn | Exception]:
         found = [self._look_at(call) for call in calls]
@@ -85,10 +82,11 @@ class OneRevision:
             self._cut_off(order)
         self._is_used |= any(order.entries for order in orders)
         # Who made no entry may have come after one that did: what it wants is withdrawn at this revision.
-        answers = [(order.call.request, f"{order.entries} {self._number}") for order in orders]
+        number = self._next if self._is_used else self._before.number
+        answers = [(order.call.request, f"{order.entries} {number}") for order in orders]
         requests.remember(self._connection, answers, max(call.now for call in calls))
         return [
-            Withdrawn(each.entries, self._before.epoch, self._number) if isinstance(each, _Order) else each
+            Withdrawn(each.entries, self._before.epoch, number) if isinstance(each, _Order) else each
             for each in found
         ]
 
@@ -108,7 +106,7 @@ class OneRevision:
         alike: dict[withdrawals.Stamp, list[_Order]] = {}
         for order in orders:
             call = order.call
-            stamp = withdrawals.Stamp(self._before.number + 1, call.now, call.actor.name, call.reason)
+            stamp = withdrawals.Stamp(self._next, call.now, call.actor.name, call.reason)
             alike.setdefault(stamp, []).append(order)
         for stamp, some in alike.items():
             wanted = [each for order in some for each in order.wanted.withdrawals]
@@ -119,12 +117,12 @@ class OneRevision:
                 new -= own
 
     def _cut_off(self, order: _Order) -> None:
-        call, revision = order.call, self._before.number + 1
+        call = order.call
         for each in highest(order.wanted.cut_offs).values():
             made = cut_offs.Made(each, call.now, call.actor.name, call.reason)
-            if cut_offs.add(self._connection, made, revision):
+            if cut_offs.add(self._connection, made, self._next):
                 action, detail = cut_off_words.action(each), cut_off_words.detail(each, call.reason)
-                row = AuditRow(call.now, call.actor.name, action, each.name, detail, revision)
+                row = AuditRow(call.now, call.actor.name, action, each.name, detail, self._next)
                 audit.write(self._connection, row)
                 order.entries += 1
 
@@ -148,15 +146,14 @@ def _together(calls: Iterable[Call]) -> Iterator[list[Call]]:
     seen: set[bytes] = set()
     for call in calls:
         key = None if call.request is None else call.request.key
-        is_alone = not isinstance(call.wanted, Wanted)
-        if some and (is_alone or key in seen):
+        if some and (_is_alone(call) or _is_alone(some[-1]) or key in seen):
             yield some
             some, seen = [], set()
         some.append(call)
         if key is not None:
             seen.add(key)
-        if is_alone:
-            yield some
-            some, seen = [], set()
-    if some:
-        yield some
+    yield some
+
+
+def _is_alone(call: Call) -> bool:
+    return not isinstance(call.wanted, Wanted)
