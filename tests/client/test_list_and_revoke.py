@@ -49,6 +49,14 @@ def test_all_pages_are_in_the_table_with_their_states(service: FakeService) -> N
     assert service.calls[0].request.show_all
 
 
+def test_a_use_is_shown_to_the_minute_that_is_known(service: FakeService) -> None:
+    used = record("a")
+    used.last_use_time.CopyFrom(Timestamp(seconds=1_700_000_040))
+    service.answers["ListTokens"] = gives(pb.ListTokensResponse(records=[used]))
+    shown = listed(service, "-o", "acme").stdout
+    assert "2023-11-14 22:14 UTC" in shown
+
+
 def test_names_are_text_and_nothing_else(service: FakeService) -> None:
     evil = record("a")
     evil.name = "[link=http://x]\x1b]0;pwned\x07\u202e"
@@ -209,27 +217,34 @@ def test_a_target_that_is_none_is_wrong_usage_and_nothing_is_sent(
 
 
 @pytest.mark.parametrize(
-    ("words", "target", "value"),
+    ("words", "target", "value", "said"),
     [
-        (("--minted-by", ONE), "minted_by", pb.MintedByTarget(token_id=ONE)),
+        (("--minted-by", ONE), "minted_by", pb.MintedByTarget(token_id=ONE), "revoked"),
         (
             ("--minted-by", f"{ONE}/{'b' * 22}", "--issued-before", "2023-11-14T22:13:20Z"),
             "minted_by",
             pb.MintedByTarget(token_id=ONE, branch_id="b" * 22, issued_before=PAST),
+            "revoked",
         ),
-        (("--subject", "user:ann"), "subject", pb.SubjectTarget(subject="user:ann")),
-        (("--org", "acme"), "org", pb.OrgTarget(org="acme")),
+        (
+            ("--subject", "user:ann"),
+            "subject",
+            pb.SubjectTarget(subject="user:ann"),
+            "subject user:ann revoked, whatever was issued so far",
+        ),
+        (("--org", "acme"), "org", pb.OrgTarget(org="acme"), "org acme revoked, whatever was issued so far"),
         (
             ("--org", "acme", "--issued-before", "2023-11-14 23:13:20+01:00"),
             "org",
             pb.OrgTarget(org="acme", issued_before=PAST),
+            "org acme revoked, whatever was issued before 2023-11-14 22:13:20 UTC",
         ),
-        (("--org", "acme", "--app", "web"), "app", pb.AppTarget(org="acme", app="web")),
+        (("--org", "acme", "--app", "web"), "app", pb.AppTarget(org="acme", app="web"), "revoked"),
     ],
     ids=str,
 )
 def test_what_belongs_to_something_is_revoked_if_nobody_need_be_asked(
-    service: FakeService, words: tuple[str, ...], target: str, value: object
+    service: FakeService, words: tuple[str, ...], target: str, value: object, said: str
 ) -> None:
     service.answers["Revoke"] = gives(pb.RevokeResponse(entries=3, revision="e.7", includes_caller=True))
     ran = revoke(service, *words, "--yes")
@@ -237,7 +252,7 @@ def test_what_belongs_to_something_is_revoked_if_nobody_need_be_asked(
     (call,) = service.calls
     assert call.request.WhichOneof("target") == target
     assert getattr(call.request, target) == value
-    assert ran.stdout.endswith("revoked, by 3 entries, at revision e.7\n")
+    assert ran.stdout.endswith(f"{said}, by 3 entries, at revision e.7\n")
     assert "your own token was among them" in ran.stderr
 
 
@@ -255,6 +270,10 @@ def test_a_dry_run_shows_what_would_go_and_only_asks_for_that(
     told = json.loads(revoke(service, *words, "--dry-run", "--json").stdout)
     assert all(call.request.validate_only for call in service.calls)
     assert {(each["revoked"], each["entries"], each["revision"]) for each in told} == {(False, 3, None)}
+
+
+def test_an_app_without_an_org_is_told_what_is_read_here(service: FakeService) -> None:
+    assert "hint: give --org ORG\n" in revoke(service, "--app", "web", "--yes").stderr
 
 
 def test_where_nobody_can_be_asked_the_way_to_look_first_is_named(service: FakeService) -> None:

@@ -1,9 +1,10 @@
-"""At a terminal, `revoke` shows what it would do and asks."""
+"""At a terminal, `revoke` shows what it would do and asks, and `list` shows what fits."""
 
 from __future__ import annotations
 
 import os
 import pty
+import re
 from pathlib import Path
 
 import pytest
@@ -11,12 +12,14 @@ import pytest
 from e2e.service import ALMOND, DevService, clean_environment
 
 
-def _at_a_terminal(service: DevService, answer: str, token: str, *words: str) -> tuple[int, str]:
+def _at_a_terminal(
+    service: DevService, answer: str, token: str, *words: str, columns: int = 200
+) -> tuple[int, str]:
     """Run a command as a person would, answer its question, and return its exit code and the screen."""
     environment = clean_environment() | {
         "ALMOND_ADDRESS": service.address,
         "ALMOND_API_TOKEN": token,
-        "COLUMNS": "200",
+        "COLUMNS": str(columns),
     }
     child, terminal = pty.fork()
     if child == 0:
@@ -56,6 +59,19 @@ def test_with_yes_nothing_is_asked(tmp_path: Path) -> None:
         admin = (service.data_dir / "admin.token").read_text().strip()
         service.almond("tokens", "create", "org", "-o", "acme")
         ended, screen = _at_a_terminal(service, "n", admin, "tokens", "revoke", "--org", "acme", "--yes")
-        assert (ended, "org acme revoked, by 1 entry" in screen, "[y/N]" in screen) == (0, True, False), (
-            screen
-        )
+        assert (ended, "org acme revoked" in screen, "[y/N]" in screen) == (0, True, False), screen
+
+
+def test_where_no_table_fits_a_token_is_a_paragraph(tmp_path: Path) -> None:
+    with DevService(tmp_path / "data") as service:
+        own = service.almond("tokens", "create", "org", "-o", "acme", "-n", "a, state revoked").out.strip()
+        words = ("tokens", "list", "-o", "acme")
+        ended, screen = _at_a_terminal(service, "", own, *words, columns=80)
+        assert ended == 0, screen
+        first, second, *_ = screen.splitlines()
+        assert re.fullmatch(r"\S*[A-Za-z0-9_-]{22}  live\S*", first), screen
+        assert second.startswith("    name a, state revoked, kind org, org acme, created "), screen
+        assert all(len(line) <= 80 for line in screen.splitlines()[1:]), screen
+        _, wide = _at_a_terminal(service, "", own, *words)
+        assert "CREATED" in wide
+        assert "CREATED" not in screen

@@ -5,6 +5,7 @@ The one place that maps errors to exit codes.
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Self
 
@@ -29,6 +30,7 @@ USAGE: Final = 2
 CANNOT_KNOW: Final = 3
 
 _REFUSALS: Final = (UnauthenticatedError, PermissionDeniedError, FailedPreconditionError)
+_WHERE: Final = re.compile(r"^[A-Z_]+: (ipv4|ipv6|unix):\S+: ")
 _WHO: Final = "say who you are with --api-token-file FILE, or put your token into ALMOND_API_TOKEN"
 
 
@@ -83,8 +85,10 @@ class Failure(Exception):  # noqa: N818 - it ends a command; errors end calls
 
 
 def _last(error: AlmondRpcError) -> str:
-    # gRPC's own texts end with the cause: "failed to connect to all addresses; last error: ..."
+    # gRPC's own texts end with the cause, after the address that everybody knows: "failed to connect to all
+    # addresses; last error: UNKNOWN: ipv4:127.0.0.1:1: Failed to connect to remote host: ..."
     last = error.message.rpartition("last error: ")[2]
+    last = _WHERE.sub("", last)
     return last or error.code.name.lower().replace("_", " ")
 
 

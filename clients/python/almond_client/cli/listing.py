@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich import box
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
@@ -86,15 +87,29 @@ def list_tokens(
 
 
 def print_table(records: Sequence[token_pb2.TokenRecord], now: float, *, wide: bool = False) -> None:
-    """Print records as a table."""
+    """Print records as a table; on a terminal too narrow for one, a paragraph each."""
     out = screen.out()
     table = Table(box=box.SIMPLE_HEAD if out.is_terminal else None, pad_edge=False)
-    for name in record.COLUMNS + (record.WIDE_COLUMNS if wide else ()):
-        # On a narrow terminal cells break over lines. Nothing is cut, and an id stays in one piece to copy.
+    columns = record.COLUMNS + (record.WIDE_COLUMNS if wide else ())
+    for name in columns:
+        # Cells may break over lines. Nothing is cut, and an id stays in one piece to copy.
         table.add_column(name, overflow="fold", no_wrap=name == "ID")
-    for each in records:
-        table.add_row(*record.row(each, now, wide=wide))
-    out.print(table, soft_wrap=False)
+    rows = [record.row(each, now, wide=wide) for each in records]
+    for row in rows:
+        table.add_row(*row)
+    if out.measure(table, options=out.options.update(width=screen.ENDLESS)).minimum <= out.width:
+        out.print(table, soft_wrap=False)
+        return
+    for each, row in zip(records, rows, strict=True):
+        # The state is beside the id, where no name that somebody chose can stand in for it.
+        out.print(Text(f"{each.id}  {record.state(each, now)}", style="bold"))
+        out.print(Padding(_sentence(columns, row), (0, 0, 0, 4)), soft_wrap=False)
+
+
+def _sentence(columns: Sequence[str], row: Sequence[str]) -> Text:
+    cells = zip(columns, row, strict=True)
+    told = (f"{name.lower()} {cell}" for name, cell in cells if name not in {"ID", "STATE"} and cell != "-")
+    return Text(", ".join(told))
 
 
 def _tree(records: Sequence[token_pb2.TokenRecord], now: float) -> Tree:

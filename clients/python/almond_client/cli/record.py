@@ -66,7 +66,7 @@ def row(record: token_pb2.TokenRecord, now: float, *, wide: bool = False) -> lis
         record.subject or "-",
         screen.day_and_time(record.create_time.seconds),
         screen.day_and_time(record.expire_time.seconds) if record.HasField("expire_time") else "never",
-        screen.day_and_time(record.last_use_time.seconds) if record.HasField("last_use_time") else "-",
+        screen.day_and_minute(record.last_use_time.seconds) if record.HasField("last_use_time") else "-",
         state(record, now),
     ]
     if wide:

@@ -185,15 +185,28 @@ def _print(target: Target, result: pb.RevokeResponse | AlmondRpcError, *, is_don
     if not is_done:
         _show(target, result)
         return
-    if target.is_wide:
-        what = (
-            f"revoked, by {_number(result.entries, 'entry', 'entries')}" if result.entries else _NOTHING_LEFT
-        )
-    else:
-        what = "revoked" if result.entries else "was revoked before"
-    screen.out().print(screen.clean(f"{target.name} {what}, at revision {result.revision}"))
+    screen.out().print(screen.clean(f"{target.name} {_done(target, result)}, at revision {result.revision}"))
     if result.includes_caller:
         screen.warn("your own token was among them")
+
+
+def _done(target: Target, result: pb.RevokeResponse) -> str:
+    if not target.is_wide:
+        return "revoked" if result.entries else "was revoked before"
+    if not result.entries:
+        return _NOTHING_LEFT
+    # Of an org or a subject it is a time that is written down: nobody need have had a token to revoke.
+    whatever = {
+        "org": f"revoked, whatever was issued {_when(target.request.org)},",
+        "subject": f"revoked, whatever was issued {_when(target.request.subject)},",
+    }.get(target.request.WhichOneof("target") or "", "revoked,")
+    return f"{whatever} by {_number(result.entries, 'entry', 'entries')}"
+
+
+def _when(target: pb.OrgTarget | pb.SubjectTarget) -> str:
+    if not target.HasField("issued_before"):
+        return "so far"
+    return f"before {screen.day_and_time(target.issued_before.seconds)}"
 
 
 def _exit(errors: list[AlmondRpcError], asked: int) -> None:

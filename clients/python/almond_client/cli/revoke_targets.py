@@ -47,7 +47,7 @@ def targets_of(
     before = None if issued_before is None else _time(issued_before)
     wide = [_by_minter(each, before) for each in minters] + [_by_subject(each, before) for each in subjects]
     if app is not None:
-        home = checked_id("--org", connection.org_or_home(org))
+        home = checked_id("--org", connection.org_or_home(org, "give --org ORG"))
         by_app = pb.AppTarget(org=home, app=checked_id("--app", app), issued_before=before)
         wide.append(Target(f"app {app} of org {home}", pb.RevokeRequest(app=by_app), is_wide=True))
     elif org is not None:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from rich.console import Console
 
-_ENDLESS: Final = 10_000
+ENDLESS: Final = 10_000
 
 
 def out() -> Console:
@@ -27,7 +27,7 @@ def err() -> Console:
 
 def _console(*, to_error: bool) -> Console:
     stream = sys.stderr if to_error else sys.stdout
-    width = None if stream.isatty() else _ENDLESS
+    width = None if stream.isatty() else ENDLESS
     # Without markup, a name such as "[red]" is only a name; soft wrapping keeps lines whole for `grep`.
     return Console(stderr=to_error, width=width, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
@@ -60,6 +60,11 @@ def moment(seconds: float) -> str:
 def day_and_time(seconds: float) -> str:
     """Write unix seconds for people, in UTC."""
     return _written(seconds, "%Y-%m-%d %H:%M:%S UTC")
+
+
+def day_and_minute(seconds: float) -> str:
+    """Write unix seconds that are known to the minute, for people, in UTC."""
+    return _written(seconds, "%Y-%m-%d %H:%M UTC")
 
 
 def _written(seconds: float, form: str) -> str:

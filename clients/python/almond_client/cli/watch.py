@@ -48,7 +48,8 @@ def watch(
 ) -> None:
     """Print what is revoked, as it happens, until Ctrl-C: a token id, or ID/BRANCH, and at which revision.
 
-    Goes on by itself after a break, and misses nothing. Names of orgs and subjects are told as hashes.
+    Goes on by itself after a break, and misses nothing. Names of orgs and subjects are told as hashes: the
+    first 32 digits of `printf almond/v1/cut-off/org/ORG | sha256sum`, or of .../subject/SUBJECT.
     """
     with explained(), contextlib.suppress(KeyboardInterrupt):
         if after is not None and snapshot:
