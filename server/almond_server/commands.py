@@ -51,10 +51,13 @@ def _flag(name: str, **more: Any) -> Any:
 
 def register(app: typer.Typer) -> None:
     """Add the server's commands to the command line."""
-    app.command("init")(init)
-    app.command("migrate")(migrate)
-    app.command("serve")(serve)
-    app.command("dev")(dev)
+    for command, example in (
+        (init, "init --data-dir ~/almond-data"),
+        (migrate, "migrate --data-dir ~/almond-data"),
+        (serve, "serve --data-dir ~/almond-data --workers 2"),
+        (dev, "dev"),
+    ):
+        app.command(command.__name__, epilog=f"Example: almond {example}")(command)
     app.add_typer(store_commands.store, name="store")
     app.add_typer(store_commands.audit, name="audit")
 

@@ -89,6 +89,8 @@ class Address:
 
 def parse(url: str) -> Address:
     """Read the URL; raises `StartError` for one that is wrong, half-said or switches a check of TLS off."""
+    if not url:
+        raise StartError(f"ALMOND_REDIS_URL is not set. {_FORMS}")
     try:
         parts = urlsplit(url)
         form, is_encrypted = _SCHEMES[parts.scheme]

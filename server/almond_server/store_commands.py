@@ -21,7 +21,7 @@ store = typer.Typer(no_args_is_help=True, help="Back up a store; put back what i
 audit = typer.Typer(no_args_is_help=True, help="The audit log.")
 
 
-@store.command("backup")
+@store.command("backup", epilog="Example: almond store backup /backup/almond.db")
 def backup(
     file: Annotated[Path, typer.Argument(help="Where to write it; must not be there yet.")],
     data_dir: DataDir = DEV_DIR,
@@ -34,7 +34,7 @@ def backup(
     out.print(f"Written to {file}. After a restore run `almond store restored`: see ops/RESTORE.md.")
 
 
-@store.command("heal")
+@store.command("heal", epilog="Example: almond store heal unhealed-*.jsonl")
 def heal(
     files: Annotated[
         list[Path] | None,
@@ -52,7 +52,7 @@ def heal(
     _tell(done)
 
 
-@store.command("restored")
+@store.command("restored", epilog="Example: almond store restored --audit audit.jsonl")
 def restored(
     data_dir: DataDir = DEV_DIR,
     audit_file: Annotated[
@@ -81,7 +81,7 @@ def restored(
     _tell(done)
 
 
-@audit.command("export")
+@audit.command("export", epilog="Example: almond audit export --after 1200 > audit.jsonl")
 def export(
     data_dir: DataDir = DEV_DIR,
     after: Annotated[int, typer.Option(min=0, help="The `seq` to go on after.")] = 0,

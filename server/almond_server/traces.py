@@ -56,7 +56,7 @@ class Spans:
             )
         except ImportError:
             raise StartError(
-                "ALMOND_TRACES needs OpenTelemetry: pip install 'almond-auth[traces]', or unset it."
+                "ALMOND_TRACES needs OpenTelemetry: pip install '.[traces]' in a clone, or unset it."
             ) from None
         _log_what_it_says()
         name = {} if os.environ.get("OTEL_SERVICE_NAME") else {"service.name": "almond"}

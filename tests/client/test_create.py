@@ -102,6 +102,39 @@ def test_a_service_without_a_clear_role_is_wrong_usage(service: FakeService, wor
     assert service.calls == []
 
 
+@pytest.mark.parametrize(
+    ("given", "orgs", "role"),
+    [
+        (["acme"], ["acme"], "member"),
+        (["acme:admin", "beta:admin"], ["acme", "beta"], "admin"),
+        (["a:b:billing_manager"], ["a:b"], "billing_manager"),
+        (["acme", "beta:admin"], None, "error: --org: two roles, admin and member"),
+        (["acme:boss"], None, "error: --org: no role is called 'boss'"),
+        (["acme:"], None, "error: --org: no role is called ''"),
+        ([":admin"], None, "error: --org"),
+    ],
+    ids=str,
+)
+def test_a_user_has_one_role_that_is_one(
+    service: FakeService, given: list[str], orgs: list[str] | None, role: str
+) -> None:
+    ran = create(service, "personal", "--user", "ann", *(word for org in given for word in ("--org", org)))
+    if orgs is None:
+        assert (ran.exit_code, service.calls) == (2, [])
+        assert ran.stderr.startswith(role)
+    else:
+        personal = sent(service).kind.personal
+        assert (list(personal.orgs), personal.role) == (orgs, role)
+
+
+def test_what_is_wrong_is_called_as_it_was_typed(service: FakeService) -> None:
+    service.answers["Mint"] = fails(
+        grpc.StatusCode.INVALID_ARGUMENT, "ttl: at most 720h.", details=details("FIELD", field="ttl")
+    )
+    ran = create(service, "deploy", "-a", "web", "-o", "acme", "-x", "1000h")
+    assert (ran.exit_code, ran.stderr) == (2, "error: --expiry: at most 720h.\n")
+
+
 def test_custom_sends_the_caveats_and_no_org(service: FakeService, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALMOND_ORG", "elsewhere")
     create(service, "custom", "--caveats", "-", stdin='[["org","acme","r"], ["apps",{"web":"*"}]]')

@@ -30,6 +30,7 @@ def test_what_a_token_says_is_shown_in_words() -> None:
     assert shown["expires"] == "2023-11-14T23:13:20Z (it is over)"
     assert shown["size"] == f"{len(token)} characters"
     assert shown["1"] == "org acme: all actions"
+    assert ran.stdout.startswith("EXPIRED at 2023-11-14T23:13:20Z: it is good for nothing any more.")
     assert ran.stderr == ""
 
 
@@ -61,6 +62,7 @@ def test_what_the_service_knows_is_shown_and_cleaned(service: FakeService) -> No
         pb.InspectTokenResponse(genuineness=pb.GENUINENESS_GENUINE, revoked=True, record=record)
     )
     ran = almond("tokens", "inspect", "-t", "-", stdin=mint(), address=service.address)
+    assert ran.stdout.startswith("REVOKED: it is good for nothing any more. What it was:\nWhat it may do in")
     assert "genuine    yes" in ran.stdout
     assert "revoked    YES" in ran.stdout
     assert "a?[31m?b[bold]" in ran.stdout

@@ -96,10 +96,17 @@ def test_a_tree_has_derived_tokens_under_parents_and_minted_ones_under_minters(s
 
 def test_wide_says_who_why_and_what(service: FakeService) -> None:
     one = record("a", revoke_time=PAST)
-    one.revoked_by, one.revoke_reason, one.summary, one.minter_token_id = "X", "left", "reads", "M"
+    one.revoked_by, one.revoke_reason, one.minter_token_id = "X", "left", "M"
+    one.caveats[:] = ['["org","*","*"]', '["org","acme","r"]', '["ip",["10.0.0.0/8"]]']
     service.answers["ListTokens"] = gives(pb.ListTokensResponse(records=[one]))
     shown = listed(service, "-o", "acme", "--all", "--wide").stdout
-    for word in ("MINTED BY", "REVOKED BY", "left", "reads"):
+    for word in (
+        "MINTED BY",
+        "REVOKED BY",
+        "left",
+        "org acme: the org itself: read, ",
+        "; only calls from 10.0.0.0/8",
+    ):
         assert word in shown
 
 
@@ -160,6 +167,7 @@ def test_json_says_which_failed(service: FakeService) -> None:
     assert ran.exit_code == 1
     assert done == {
         "target": ONE,
+        "dry_run": False,
         "revoked": True,
         "entries": 1,
         "revision": "e.7",
@@ -173,6 +181,29 @@ def test_a_token_shown_is_revoked_and_never_printed(service: FakeService) -> Non
     ran = revoke(service, "--token", "-", stdin=f"{LEAKED}\n")
     assert service.calls[0].request.token == LEAKED
     assert "alm1_" not in ran.stdout + ran.stderr
+
+
+def test_a_token_shown_needs_no_token_of_your_own_not_even_a_good_one(
+    service: FakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALMOND_API_TOKEN", mint())
+    refused = fails(grpc.StatusCode.UNAUTHENTICATED, "No.", details=details("CALLER_TOKEN"))
+    service.answers["Revoke"] = gives(refused, REVOKED)
+    ran = revoke(service, "--token", "-", stdin=f"{LEAKED}\n")
+    assert (ran.exit_code, ran.stdout) == (0, "the token shown revoked, at revision e.7\n")
+    first, second = service.calls
+    assert (bool(first.metadata.get("authorization")), "authorization" in second.metadata) == (True, False)
+    service.answers["Revoke"] = gives(refused)
+    service.calls.clear()
+    ran = revoke(service, ONE)
+    assert (ran.exit_code, len(service.calls)) == (1, 1)
+    assert ran.stderr.startswith(
+        f"error: {ONE}: No.\nhint: your own token came from the variable ALMOND_API_TOKEN"
+    )
+
+
+def test_an_id_that_is_none_is_named(service: FakeService) -> None:
+    assert revoke(service, ONE, "nosuch").stderr.startswith("error: 'nosuch' is not a token id")
 
 
 def test_a_branch_is_named_with_its_token(service: FakeService) -> None:
@@ -260,7 +291,8 @@ def test_what_belongs_to_something_is_revoked_if_nobody_need_be_asked(
 def test_a_dry_run_shows_what_would_go_and_only_asks_for_that(
     service: FakeService, words: tuple[str, ...]
 ) -> None:
-    service.answers["Revoke"] = gives(pb.RevokeResponse(entries=3, revision="e.7", includes_caller=True))
+    would = pb.RevokeResponse(entries=3, includes_caller=True, records=[record("a")])
+    service.answers["Revoke"] = gives(would)
     ran = revoke(service, *words, "--dry-run")
     assert ran.exit_code == 0
     assert service.calls
@@ -269,7 +301,8 @@ def test_a_dry_run_shows_what_would_go_and_only_asks_for_that(
     assert "YOUR OWN token" in ran.stderr
     told = json.loads(revoke(service, *words, "--dry-run", "--json").stdout)
     assert all(call.request.validate_only for call in service.calls)
-    assert {(each["revoked"], each["entries"], each["revision"]) for each in told} == {(False, 3, None)}
+    assert {(each["dry_run"], each["revoked"], each["tokens"]) for each in told} == {(True, False, 3)}
+    assert {tuple(each["first_ids"]) for each in told} == {("a" * 22,)}
 
 
 def test_an_app_without_an_org_is_told_what_is_read_here(service: FakeService) -> None:

@@ -100,7 +100,7 @@ def test_without_the_server_its_commands_say_what_to_install(
     install(monkeypatch, *values)
     ran = CliRunner().invoke(program.build(), [command, "--address", "127.0.0.1:1"])
     assert (ran.exit_code, ran.stdout) == (2, "")
-    assert "pip install 'almond-auth[server]'" in ran.stderr
+    assert "pip install '.[server]' in a clone" in ran.stderr
 
 
 @pytest.mark.parametrize("missing", ["typer", "rich"])
@@ -108,7 +108,7 @@ def test_without_its_extra_the_command_line_says_what_to_install(missing: str) -
     script = f"import sys; sys.modules['{missing}'] = None; from almond_client.cli import main; main()"
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stdout) == (2, "")
-    assert ran.stderr == "error: the command line needs an extra: pip install 'almond-auth[cli]'\n"
+    assert ran.stderr == "error: the command line needs an extra: pip install '.[cli]' in a clone\n"
 
 
 def test_a_command_on_tokens_does_not_load_the_server() -> None:

@@ -50,7 +50,13 @@ def test_a_decision_without_any_judgement_is_a_no() -> None:
 
 def test_a_withdrawn_token_is_denied_whatever_its_caveats_permit() -> None:
     assert decide(GOOD, ACCESS, WHEN, Keys(), NothingWithdrawn())
-    decision = decide(GOOD, ACCESS, WHEN, Keys(), Everything(Withdrawn("the token itself")))
+    decision = decide(
+        GOOD,
+        ACCESS,
+        WHEN,
+        Keys(),
+        Everything(Withdrawn("the token as minted, and all derived from it")),
+    )
     assert not decision
     assert [denial.reason for denial in decision.denials] == [Reason.REVOKED]
 

@@ -75,7 +75,7 @@ def test_a_remembered_token_is_cleared_and_checked_anew() -> None:
     callers.permit(Call(_token(1)), to_ask("acme", None))
     with pytest.raises(PermissionDeniedError):
         callers.permit(Call(_token(1)), to_ask("other", None))
-    switch.answer = Withdrawn("the token itself")
+    switch.answer = Withdrawn("the token as minted, and all derived from it")
     with pytest.raises(UnauthenticatedError):
         callers.permit(Call(_token(1)), to_ask("acme", None))
 

@@ -180,7 +180,7 @@ def test_a_token_withdrawn_whole_is_withdrawn_whatever_was_before_or_comes_after
     for number, branch_id in enumerate([other, None, other], start=1):
         assert fresh.standing(token, None) is LIVE or number == 3
         fresh.apply(change(number, branch_id))
-    assert fresh.standing(token, None) == Withdrawn("the token itself")
+    assert fresh.standing(token, None) == Withdrawn("the token as minted, and all derived from it")
 
 
 @pytest.mark.parametrize("generation", range(4))
@@ -189,7 +189,9 @@ def test_a_branch_withdrawn_at_any_generation_withdraws_what_is_derived(
 ) -> None:
     fresh.apply(change(1, token.branch_ids[generation]))
     assert len(token.branch_ids) == 4
-    assert fresh.standing(token, None) == Withdrawn(f"branch, generation {generation} of 3")
+    assert fresh.standing(token, None) == Withdrawn(
+        f"what it was after step {generation}, and all derived from that"
+    )
 
 
 def test_entries_of_other_tokens_and_branches_do_not_matter(
@@ -203,7 +205,7 @@ def test_entries_of_other_tokens_and_branches_do_not_matter(
 def test_several_branches_of_one_token_all_count(fresh: RevocationView, token: VerifiedToken) -> None:
     fresh.apply(change(1, bytes(16), token.branch_ids[3]))
     fresh.apply(change(2, b"\x01" * 16))
-    assert fresh.standing(token, None) == Withdrawn("branch, generation 3 of 3")
+    assert fresh.standing(token, None) == Withdrawn("what it was after step 3, and all derived from that")
     assert len(fresh) == 1
 
 
@@ -225,7 +227,7 @@ def test_an_entry_is_forgotten_a_day_after_its_tokens_end_and_not_before(
     view.apply(ending(2, None, None, token_id="for ever"))
     view.apply(ending(3, NOW + 1, None, token_id="later"))
     assert at(view, clock, NOW + KEPT_SECONDS).prune() == 0
-    assert view.standing(token, None) == Withdrawn("the token itself")
+    assert view.standing(token, None) == Withdrawn("the token as minted, and all derived from it")
     assert at(view, clock, NOW + KEPT_SECONDS + 1).prune() == 1
     assert view.standing(token, None) is LIVE
     assert len(view) == 2
@@ -237,7 +239,7 @@ def test_a_branch_is_forgotten_alone(view: RevocationView, clock: SetClock, toke
     view.apply(ending(1, NOW - 9, token.branch_ids[3]))
     view.apply(ending(2, NOW + 9, token.branch_ids[1]))
     assert at(view, clock, NOW + KEPT_SECONDS).prune() == 1
-    assert view.standing(token, None) == Withdrawn("branch, generation 1 of 3")
+    assert view.standing(token, None) == Withdrawn("what it was after step 1, and all derived from that")
     assert at(view, clock, NOW + 2 * KEPT_SECONDS).prune() == 1
     assert len(view) == 0
 
@@ -249,7 +251,7 @@ def test_the_end_of_a_branch_does_not_bring_back_the_token(
     view.apply(ending(2, None, None))
     at(view, clock, NOW + KEPT_SECONDS).prune()
     assert list(view.entries()) == [Withdrawal(TOKEN_ID, None, None)]
-    assert view.standing(token, None) == Withdrawn("the token itself")
+    assert view.standing(token, None) == Withdrawn("the token as minted, and all derived from it")
 
 
 def test_many_are_forgotten_in_slices(view: RevocationView, clock: SetClock) -> None:

@@ -52,10 +52,10 @@ class Model:
 
     def standing(self, token_id: str, branch_ids: tuple[bytes, ...]) -> Standing | Withdrawn:
         if (token_id, None) in self.entries:
-            return Withdrawn("the token itself")
+            return Withdrawn("the token as minted, and all derived from it")
         for generation, each in enumerate(branch_ids):
             if (token_id, each) in self.entries:
-                return Withdrawn(f"branch, generation {generation} of {len(branch_ids) - 1}")
+                return Withdrawn(f"what it was after step {generation}, and all derived from that")
         return LIVE
 
 
@@ -104,7 +104,7 @@ def test_an_entry_taken_again_with_a_later_end_stands_until_then() -> None:
     assert withdrawn.sweep(T + 30, 1000) == 0
     withdrawn.add([Withdrawal(IDS[0], None, None)])
     assert withdrawn.sweep(T + 31, 1000) == 1
-    assert withdrawn.standing(token(IDS[0])) == Withdrawn("the token itself")
+    assert withdrawn.standing(token(IDS[0])) == Withdrawn("the token as minted, and all derived from it")
 
 
 @given(st.lists(ENTRIES))

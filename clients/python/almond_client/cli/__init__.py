@@ -15,6 +15,6 @@ def main() -> NoReturn:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in {"typer", "rich"}:
             raise
-        print("error: the command line needs an extra: pip install 'almond-auth[cli]'", file=sys.stderr)
+        print("error: the command line needs an extra: pip install '.[cli]' in a clone", file=sys.stderr)
         sys.exit(_USAGE)
     run()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from almond_client.cli.failures import Failure
 from almond_client.client import AsyncClient, Deadlines
-from almond_client.errors import CannotKnowError, UnauthenticatedError
+from almond_client.errors import AlmondRpcError, CannotKnowError, UnauthenticatedError
 from almond_core import wire
 from almond_core.errors import TokenError
 from almond_core.model import RESERVED_ORG
@@ -57,6 +57,16 @@ class Connection:
         """
         return asyncio.run(self._ask(question))
 
+    def anonymous(self) -> AsyncClient:
+        """Return a client, not opened, that shows no token of the caller's."""
+        return AsyncClient(self.address, deadlines=_DEADLINES)
+
+    def failure_of(self, error: AlmondRpcError) -> Failure:
+        """Say how an error of the service ends a command; of the caller's own token, where it came from."""
+        if isinstance(error, UnauthenticatedError):
+            return Failure.unauthenticated(error, self.token_from)
+        return Failure.of(error)
+
     async def _ask(self, question: Callable[[AsyncClient], Awaitable[_T]]) -> _T:
         async with AsyncClient(self.address, self.token, deadlines=_DEADLINES) as client:
             try:
@@ -66,12 +76,12 @@ class Connection:
                     raise
                 raise Failure.unreachable(self.address, error) from None
             except UnauthenticatedError as error:
-                raise Failure.unauthenticated(error, self.token_from) from None
+                raise self.failure_of(error) from None
 
 
 def connect(address: str, token_file: Path | None) -> Connection:
     """Find the caller's token; raises `Failure` (usage) for a file that does not hold one."""
-    _check_address(address)
+    check_address(address)
     if token_file is not None:
         return Connection(address, _read(token_file), str(token_file))
     given = os.environ.get(TOKEN_VARIABLE, "").strip()
@@ -83,7 +93,8 @@ def connect(address: str, token_file: Path | None) -> Connection:
     return Connection(address)
 
 
-def _check_address(address: str) -> None:
+def check_address(address: str) -> None:
+    """Raise `Failure` (usage) for what can be no address of a service."""
     _, colon, port = address.rpartition(":")
     if not address.startswith("unix:") and ("://" in address or not colon or not port.isdecimal()):
         raise Failure.usage(

@@ -12,6 +12,7 @@ from almond_client.cli.connection import connect
 from almond_client.cli.failures import Failure, explained
 from almond_client.cli.mint import mint, request
 from almond_core.caveats.roles import MEMBER, ROLES
+from almond_core.model import checked_id
 
 
 def personal(
@@ -22,8 +23,8 @@ def personal(
             "--org",
             "-o",
             metavar="ORG[:ROLE]",
-            help=f"An org, and the role in all of them: {', '.join(ROLES)}. May be given several times."
-            f" (default role: {MEMBER})",
+            help=f"An org, and the role in it, the same in all: {', '.join(ROLES)}. May be given several"
+            f" times. (default role: {MEMBER})",
         ),
     ],
     name: options.Name = "",
@@ -50,18 +51,20 @@ def personal(
 def _orgs_and_role(given: list[str]) -> tuple[list[str], str]:
     orgs, roles = [], set()
     for each in given:
-        org, _, role = each.rpartition(":")  # ids may hold colons: only a known role ends one
-        if org and role in ROLES:
-            orgs.append(org)
-            roles.add(role)
-        else:
-            orgs.append(each)
+        org, colon, role = each.rpartition(":")  # ids may hold colons: what stands after the last is a role
+        if colon and role not in ROLES:
+            raise Failure.usage(
+                f"--org: no role is called {role[:32]!a}",
+                f"one of {', '.join(ROLES)}; an org's id with a colon needs its role after it",
+            )
+        orgs.append(checked_id("--org", org if colon else each))
+        roles.add(role if colon else MEMBER)
     if len(roles) > 1:
         raise Failure.usage(
             f"--org: two roles, {' and '.join(sorted(roles))}",
             "a token has one role in all its orgs; make two tokens",
         )
-    return orgs, roles.pop() if roles else MEMBER
+    return orgs, roles.pop()
 
 
 def service(

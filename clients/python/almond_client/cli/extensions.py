@@ -15,7 +15,7 @@ from almond_client.cli.failures import Failure, explained
 GROUP: Final = "almond.commands"
 SERVER_COMMANDS: Final = ("init", "migrate", "serve", "dev", "store", "audit")
 
-_HELP: Final = "Needs the server: pip install 'almond-auth[server]'."
+_HELP: Final = "Needs the server: pip install '.[server]' in a clone."
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -41,6 +41,6 @@ def _add_stub(app: typer.Typer, name: str, missing: str) -> None:
     def stub() -> None:
         with explained():
             raise Failure.usage(
-                f"`almond {name}` needs the server: pip install 'almond-auth[server]'",
+                f"`almond {name}` needs the server: pip install '.[server]' in a clone",
                 f"what is missing: {missing}",
             )

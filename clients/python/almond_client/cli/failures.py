@@ -30,6 +30,8 @@ USAGE: Final = 2
 CANNOT_KNOW: Final = 3
 
 _REFUSALS: Final = (UnauthenticatedError, PermissionDeniedError, FailedPreconditionError)
+_OPTIONS: Final = {"ttl": "--expiry", "after_revision": "--after", "access.attributes.ip": "--ip"}
+"""What the service calls some fields, and what they are called as an option."""
 _WHERE: Final = re.compile(r"^[A-Z_]+: (ipv4|ipv6|unix):\S+: ")
 _WHO: Final = "say who you are with --api-token-file FILE, or put your token into ALMOND_API_TOKEN"
 
@@ -81,7 +83,8 @@ class Failure(Exception):  # noqa: N818 - it ends a command; errors end calls
             code = USAGE
         elif isinstance(error, CannotKnowError):
             code = CANNOT_KNOW
-        return cls(_last(error), _hint(error), code, is_refusal=isinstance(error, _REFUSALS))
+        sentence = _in_options(_last(error), error.field)
+        return cls(sentence, _hint(error), code, is_refusal=isinstance(error, _REFUSALS))
 
 
 def _last(error: AlmondRpcError) -> str:
@@ -90,6 +93,11 @@ def _last(error: AlmondRpcError) -> str:
     last = error.message.rpartition("last error: ")[2]
     last = _WHERE.sub("", last)
     return last or error.code.name.lower().replace("_", " ")
+
+
+def _in_options(sentence: str, field: str | None) -> str:
+    option = _OPTIONS.get(field or "")
+    return sentence if option is None else f"{option}: {sentence.removeprefix(f'{field}: ')}"
 
 
 def _hint(error: AlmondRpcError) -> str:

@@ -10,6 +10,7 @@ import typer
 
 from almond_client.channel import open_channel
 from almond_client.cli import options, screen
+from almond_client.cli.connection import check_address
 from almond_client.cli.failures import CANNOT_KNOW, Failure, explained
 from almond_client.errors import error_of
 
@@ -38,6 +39,7 @@ Part = Annotated[
 def health(address: options.Address = options.DEFAULT_ADDRESS, part: Part = "") -> None:
     """Ask the service whether it can answer; waits 2 seconds at most. Exits with 0 if it can, else with 3."""
     with explained():
+        check_address(address)
         if part not in {"", "feed", "live"}:
             raise typer.BadParameter("feed or live", param_hint="--of")
         status, detail = asyncio.run(_check(address, part))

@@ -16,6 +16,7 @@ _HOME: Final = {"": "several", RESERVED_ORG: "any"}
 
 def show(said: dict[str, Any], answer: pb.InspectTokenResponse | None, note: str) -> None:
     """Print what a token says (`said`, as the JSON has it), what the service says, or why it says nothing."""
+    _show_end(said, answer)
     _show_permissions(said)
     _section("How it was narrowed: a request must pass every step, and nobody can take one back")
     for number, caveat in enumerate(said["caveats"], start=1):
@@ -39,6 +40,20 @@ def show(said: dict[str, Any], answer: pb.InspectTokenResponse | None, note: str
         _show_told(answer)
     elif note:
         screen.warn(f"nobody has checked whether this is true: {note}")
+
+
+def _show_end(said: dict[str, Any], answer: pb.InspectTokenResponse | None) -> None:
+    if answer is not None and answer.revoked:
+        its = answer.record
+        by = f" by {its.revoked_by}" if its.revoked_by else ""
+        when = f" at {screen.day_and_time(its.revoke_time.seconds)}" if its.HasField("revoke_time") else ""
+        _alarm(f"REVOKED{when}{by}: it is good for nothing any more. What it was:")
+    elif said["expired"]:
+        _alarm(f"EXPIRED at {said['expires_at']}: it is good for nothing any more. What it was:")
+
+
+def _alarm(sentence: str) -> None:
+    screen.out().print(screen.clean(sentence), style="bold red")
 
 
 def _show_permissions(said: dict[str, Any]) -> None:
@@ -77,10 +92,8 @@ def _show_told(answer: pb.InspectTokenResponse) -> None:
         its = answer.record
         _line("name", its.name)
         _line("minted by", its.minter_token_id or "the operator")
-        _line(
-            "last used",
-            screen.day_and_time(its.last_use_time.seconds) if its.HasField("last_use_time") else "-",
-        )
+        used = its.HasField("last_use_time")
+        _line("last used", screen.day_and_minute(its.last_use_time.seconds) if used else "never")
         if its.revoke_reason:
             _line("reason", its.revoke_reason)
         steps = len(its.caveats)

@@ -57,7 +57,10 @@ def list_tokens(
     api_token_file: options.ApiTokenFile = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """List tokens, newest first. The secret text of a token is kept nowhere, so it is not here either."""
+    """List tokens, newest first. The secret text of a token is kept nowhere, so it is not here either.
+
+    Tokens of several orgs, or of any, belong to no single one: --org almond lists them.
+    """
     with explained():
         connection = connect(address, api_token_file)
         if scope is Scope.APP and app is None:

@@ -72,6 +72,6 @@ CaveatFile = Annotated[
     typer.Option(
         "--caveats",
         metavar="FILE|-",
-        help='JSON list of caveats, such as [["org","acme","r"],["apps",{"web":"*"}]].',
+        help='JSON list of caveats, such as [["org", "acme", "r"], ["apps", {"web": "*"}]].',
     ),
 ]

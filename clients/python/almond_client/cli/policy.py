@@ -90,7 +90,10 @@ def list_policies(
             table.add_row(screen.clean(rule.org), screen.clean(rule.kind), *spans)
         screen.out().print(table, soft_wrap=False)
     else:
-        screen.err().print("Nothing is set: tokens live for 175200h unless create is told otherwise.")
+        screen.err().print(
+            "Nothing is set: tokens live for 175200h (20 years) unless create is told otherwise, never"
+            " longer than the one that mints them."
+        )
 
 
 def _json(rule: admin_service_pb2.OrgPolicy) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any, Final, NoReturn
@@ -12,7 +13,7 @@ from almond_client.cli import create, extensions, policy, screen, token_text
 from almond_client.cli.attenuate import attenuate
 from almond_client.cli.failures import FAILED, USAGE, Failure, report
 from almond_client.cli.health import health
-from almond_client.cli.inspection import inspect
+from almond_client.cli.inspection import inspect as inspect_token
 from almond_client.cli.listing import list_tokens
 from almond_client.cli.revoke import revoke
 from almond_client.cli.verify import verify
@@ -38,11 +39,22 @@ def build(*, extended: bool = True) -> typer.Typer:
     app.callback()(_root)
     app.add_typer(_tokens(), name="tokens")
     app.add_typer(policy.app, name="policy")
-    app.command("health")(health)
+    app.command("health", epilog="Example: almond health --of feed")(health)
     app.command("watch", epilog="Example: almond watch -o acme --json")(watch)
     if extended:
         extensions.add_commands(app)
+    _reflow(app)
     return app
+
+
+def _reflow(app: typer.Typer) -> None:
+    # Typer breaks later paragraphs of a docstring where the source does, whatever the width of the screen.
+    for command in app.registered_commands:
+        paragraphs = inspect.cleandoc((command.callback and command.callback.__doc__) or "").split("\n\n")
+        command.help = command.help or "\n\n".join(each.replace("\n", " ") for each in paragraphs)
+    for group in app.registered_groups:
+        if group.typer_instance is not None:
+            _reflow(group.typer_instance)
 
 
 def _tokens() -> typer.Typer:
@@ -55,12 +67,12 @@ def _tokens() -> typer.Typer:
     for name, command, example in (
         ("verify", verify, "verify -t - -o acme -a web -A write --explain < web.token"),
         ("attenuate", attenuate, "attenuate -t - --app web --read-only --expires-in 10m < org.token"),
-        ("inspect", inspect, "inspect -t - < web.token"),
+        ("inspect", inspect_token, "inspect -t - < web.token"),
         ("list", list_tokens, "list -o acme --scope org --all --tree"),
         ("revoke", revoke, 'revoke ID ID --reason "left the team"'),
     ):
         tokens.command(name, epilog=f"Example: almond tokens {example}")(command)
-    tokens.command("debug", hidden=True)(inspect)
+    tokens.command("debug", hidden=True)(inspect_token)
     create.add_aliases(tokens)
     return tokens
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from almond_client import review
 from almond_client.cli import screen
+from almond_core import wire
 from almond_core.model import RESERVED_ORG
 
 if TYPE_CHECKING:
@@ -51,6 +53,18 @@ def _optional(there: bool, time: Timestamp) -> str | None:
     return screen.moment(time.seconds) if there else None
 
 
+def _may(record: token_pb2.TokenRecord, now: float) -> str:
+    """Say what the caveats leave, in place of each of them."""
+    reviewed = review.of([wire.first_party(each.encode()) for each in record.caveats], int(now))
+    if reviewed.permissions is None:
+        return record.summary
+    by_org: dict[str, list[str]] = {}
+    for each in reviewed.permissions:
+        by_org.setdefault(each.org if each.org == "any org" else f"org {each.org}", []).append(str(each))
+    left = [f"{org}: {', '.join(things)}" for org, things in by_org.items()] or ["nothing at all"]
+    return "; ".join((*left, *reviewed.conditions))
+
+
 COLUMNS: Final = ("ID", "NAME", "KIND", "ORG", "APP", "SUBJECT", "CREATED", "EXPIRES", "LAST USED", "STATE")
 WIDE_COLUMNS: Final = ("MINTED BY", "REVOKED", "REVOKED BY", "REASON", "MAY")
 
@@ -76,6 +90,6 @@ def row(record: token_pb2.TokenRecord, now: float, *, wide: bool = False) -> lis
             screen.day_and_time(record.revoke_time.seconds) if revoked else "-",
             record.revoked_by or "-",
             record.revoke_reason or "-",
-            record.summary,
+            _may(record, now),
         ]
     return [screen.clean(each) for each in cells]

@@ -11,10 +11,10 @@ import typer
 from almond.v1 import token_service_pb2 as pb
 from almond_client.cli import options, screen
 from almond_client.cli.connection import Connection, connect
-from almond_client.cli.failures import CANNOT_KNOW, FAILED, Failure, explained
+from almond_client.cli.failures import CANNOT_KNOW, FAILED, Failure, explained, report
 from almond_client.cli.listing import print_table
 from almond_client.cli.revoke_targets import Target, targets_of
-from almond_client.errors import AlmondRpcError, CannotKnowError
+from almond_client.errors import AlmondRpcError, CannotKnowError, UnauthenticatedError
 
 if TYPE_CHECKING:
     from almond_client.client import AsyncClient
@@ -107,27 +107,36 @@ def revoke(
             target.request.reason = reason
         if not yes and not dry_run:
             _ask(connection, targets, as_json)
-        outcomes = connection.ask(lambda client: _all(client, targets, validate_only=dry_run))
+        outcomes = connection.ask(lambda client: _all(connection, client, targets, validate_only=dry_run))
     if as_json:
         screen.print_json([_json(*each, is_done=not dry_run) for each in outcomes])
     else:
         for each in outcomes:
-            _print(*each, is_done=not dry_run)
+            _print(connection, *each, is_done=not dry_run)
     _exit([result for _, result in outcomes if isinstance(result, AlmondRpcError)], len(outcomes))
 
 
-async def _all(client: AsyncClient, targets: list[Target], *, validate_only: bool) -> list[Outcome]:
-    return [(target, await _revoke(client, target, validate_only)) for target in targets]
+async def _all(
+    connection: Connection, client: AsyncClient, targets: list[Target], *, validate_only: bool
+) -> list[Outcome]:
+    return [(target, await _revoke(connection, client, target, validate_only)) for target in targets]
 
 
 async def _revoke(
-    client: AsyncClient, target: Target, validate_only: bool
+    connection: Connection, client: AsyncClient, target: Target, validate_only: bool
 ) -> pb.RevokeResponse | AlmondRpcError:
     request = pb.RevokeRequest()
     request.CopyFrom(target.request)
     request.validate_only = validate_only
     try:
-        return await client.revoke(request)
+        try:
+            return await client.revoke(request)
+        except UnauthenticatedError:
+            if request.WhichOneof("target") != "token":
+                raise
+            # Whoever shows a token may withdraw it: their own says who they were, and is not needed.
+            async with connection.anonymous() as nobody:
+                return await nobody.revoke(request)
     except AlmondRpcError as error:
         return error
 
@@ -141,9 +150,10 @@ def _ask(connection: Connection, targets: list[Target], as_json: bool) -> None:
                 "look first with --dry-run, then add --yes",
             )
         return
-    for target, would in connection.ask(lambda client: _all(client, targets, validate_only=True)):
+    would_be = connection.ask(lambda client: _all(connection, client, targets, validate_only=True))
+    for target, would in would_be:
         if isinstance(would, AlmondRpcError):
-            raise Failure.of(would)
+            raise connection.failure_of(would)
         _show(target, would)
     if not typer.confirm("Revoke for good?"):
         raise Failure("nothing was revoked")
@@ -156,6 +166,8 @@ def _show(target: Target, would: pb.RevokeResponse) -> None:
         print_table(would.records, time.time())
     if len(would.records) < would.entries and would.records:
         screen.out().print(f"  ... and {would.entries - len(would.records)} more")
+    if target.request.WhichOneof("target") == "org":
+        screen.out().print("  and, on this org, tokens of several orgs, which are not counted here")
     if would.includes_caller:
         screen.warn("YOUR OWN token is among them: this is the last thing that you do with it")
 
@@ -165,22 +177,33 @@ def _number(count: int, one: str, many: str) -> str:
 
 
 def _json(target: Target, result: pb.RevokeResponse | AlmondRpcError, *, is_done: bool) -> dict[str, Any]:
+    said = {"target": target.name, "dry_run": not is_done}
     if isinstance(result, AlmondRpcError):
         problem = {"code": result.code.name, "reason": result.reason, "message": result.message}
-        return {"target": target.name, "revoked": False, "error": problem}
-    return {
-        "target": target.name,
-        "revoked": is_done,
+        return said | {"revoked": False, "error": problem}
+    if not is_done:
+        ids = [each.id for each in result.records]
+        return said | {
+            "revoked": False,
+            "tokens": result.entries,
+            "first_ids": ids,
+            "includes_own_token": result.includes_caller,
+        }
+    return said | {
+        "revoked": True,
         "entries": result.entries,
-        "revision": result.revision if is_done else None,
+        "revision": result.revision,
         "includes_own_token": result.includes_caller,
     }
 
 
-def _print(target: Target, result: pb.RevokeResponse | AlmondRpcError, *, is_done: bool) -> None:
+def _print(
+    connection: Connection, target: Target, result: pb.RevokeResponse | AlmondRpcError, *, is_done: bool
+) -> None:
     if isinstance(result, AlmondRpcError):
-        failure = Failure.of(result)
-        screen.err().print(screen.clean(f"error: {target.name}: {failure.sentence}"), style="red")
+        failure = connection.failure_of(result)
+        failure.sentence = f"{target.name}: {failure.sentence}"
+        report(failure)
         return
     if not is_done:
         _show(target, result)

@@ -12,6 +12,7 @@ from almond.v1 import token_service_pb2 as pb
 from almond_client.cli import token_text
 from almond_client.cli.failures import Failure
 from almond_core import wire
+from almond_core.errors import FieldError
 from almond_core.model import checked_id, token_id_bytes
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def _by_id(text: str) -> Target:
         )
     if "/" in text:
         return _by_branch(text)
-    token_id_bytes(text)
+    _check_id(text)
     return Target(text, pb.RevokeRequest(token_id=text))
 
 
@@ -106,8 +107,15 @@ def _id_and_branch(flag: str, text: str) -> tuple[str, str]:
     token_id, slash, branch_id = text.partition("/")
     if token_text.looks_secret(text) or (slash and len(branch_id) != len(token_id)):
         raise Failure.usage(f"{flag}: write it as ID/BRANCH, both of 22 characters")
-    token_id_bytes(token_id)
+    _check_id(token_id)
     return token_id, branch_id
+
+
+def _check_id(text: str) -> None:
+    try:
+        token_id_bytes(text)
+    except FieldError as error:
+        raise Failure.usage(f"{text[:64]!a} is {error.sentence}") from None
 
 
 def _time(text: str) -> Timestamp:

@@ -53,6 +53,8 @@ def verify(
 ) -> None:
     """Ask whether a token permits an access now.
 
+    The one who asks, by the token in --api-token-file, is the audience of a token made for one.
+
     Exits with 0 allowed, 1 denied, 2 if the question could not be asked (also for your own token), 3 if
     nobody can know.
     """

@@ -71,13 +71,15 @@ async def _print(client: AsyncClient, request: pb.WatchRevocationsRequest, *, as
     def broke(error: AlmondRpcError) -> None:
         nonlocal is_broken
         if not is_broken:  # quiet looks like "nothing is revoked"
-            screen.err().print(screen.clean(f"not watching, and trying again: {error}"))
+            why = Failure.of(error).sentence
+            screen.err().print(screen.clean(f"not watching, and trying again: {why}"))
         is_broken = True
 
     watch = client.watch(request, on_break=broke)
     async for event in watch:
         if isinstance(event, pb.WatchStarted) or is_broken:
-            screen.err().print(f"watching, after revision {screen.clean(watch.revision)}")
+            begin = f"after revision {screen.clean(watch.revision)}" if watch.revision else "from a snapshot"
+            screen.err().print(f"watching, {begin}")
         is_broken = False
         if isinstance(event, pb.WatchStarted):
             continue
@@ -90,7 +92,7 @@ def _entries(event: pb.SnapshotChunk | pb.RevocationChange) -> Iterator[_Fields]
     for withdrawn in event.withdrawals:
         expires = screen.moment(withdrawn.expire_time.seconds) if withdrawn.HasField("expire_time") else None
         yield {
-            "revision": event.revision,
+            "revision": event.revision or None,
             "token_id": withdrawn.token_id,
             "branch_id": withdrawn.branch_id or None,
             "expires": expires,
@@ -98,7 +100,7 @@ def _entries(event: pb.SnapshotChunk | pb.RevocationChange) -> Iterator[_Fields]
     for cut_off in event.cut_offs:
         until = cut_off.until_time.ToJsonString() if cut_off.HasField("until_time") else None
         yield {
-            "revision": event.revision,
+            "revision": event.revision or None,
             "cut_off": _SCOPES.get(cut_off.scope, "unknown"),
             "of": cut_off.key_id or cut_off.name_hash.hex(),
             "until": until,
