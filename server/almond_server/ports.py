@@ -155,6 +155,9 @@ class Tokens(Protocol):
 class Revocations(Protocol):
     """What has been withdrawn, durably, in the order of commits."""
 
+    most: int
+    """How many entries one revision of a selection has: `MOST_AT_ONCE`, unless somebody says otherwise."""
+
     async def withdraw(
         self,
         withdrawals: Sequence[Withdrawal],
@@ -191,12 +194,16 @@ class Revocations(Protocol):
         request: Idempotency | None,
         now: int,
     ) -> Withdrawn:
-        """Withdraw whole all that `Tokens.select` returns at the time of this very transaction.
+        """Withdraw whole all that `Tokens.select` returns, in transactions of at most `most` entries each.
 
-        Where the selection has a cut-off, that is added, and stands for all tokens under it: until `now`, or
-        the newest issue time on record if that is later, but below the selection's `issued_before_ms`. Of an
-        org, it is all that is added. A request answered before comes first. If a record's (org, app) is not
-        `within` (None: no bound), raise `SelectionChangedError`. Otherwise as `withdraw`.
+        The last one finds no more than it withdraws; its revision is returned, with the entries of all. What
+        stops before that has withdrawn a part, and can be asked for again.
+
+        Where the selection has a cut-off, that is added first, and stands for all tokens under it: until
+        `now`, or the newest issue time on record if that is later, but below the selection's
+        `issued_before_ms`. Of an org, it is all that is added. A request answered before comes first. If a
+        record's (org, app) is not `within` (None: no bound), raise `SelectionChangedError`, perhaps after a
+        part. Otherwise as `withdraw`.
         """
         ...
 

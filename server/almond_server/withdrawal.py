@@ -21,6 +21,10 @@ KEPT_SECONDS: Final = 24 * 3600
 LINKED_SECONDS: Final = 48 * 3600
 """How long a reader may have been away and still be told the changes since, by the store's time."""
 
+MOST_AT_ONCE: Final = 10_000
+"""How many entries one revision of a wide withdrawal has: who reads a change holds all of it, and whoever
+else writes waits for it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Withdrawal:
@@ -111,3 +115,5 @@ class Withdrawn:
     entries: int
     epoch: str
     number: int
+    is_all: bool = True
+    """Whether nothing that was asked for is left."""

@@ -17,6 +17,7 @@ from almond_client import (
     UnauthenticatedError,
     Watch,
 )
+from almond_client import watch as watch_module
 from almond_client.watch import Event
 from faults.proxy import FaultProxy
 from support import Almond, almond, deploy, eventually, org_wide, verifier
@@ -198,3 +199,72 @@ async def test_a_snapshot_comes_first_and_is_not_repeated_after_a_break(tmp_path
                 chunks = [each for each in listener.events if isinstance(each, pb.SnapshotChunk)]
                 assert [entry.token_id for each in chunks for entry in each.withdrawals] == sorted(made)
                 assert listener.ids == more
+                assert sum(isinstance(each, pb.WatchStarted) for each in listener.events) == 1
+
+
+@pytest.mark.parametrize("seconds", [-6.0, 3.0])
+async def test_clocks_that_part_neither_make_it_newer_than_it_is_nor_old_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    async with (
+        almond(tmp_path / "data", max_staleness=1.0) as service,
+        listening(service.address, service.admin) as listener,
+    ):
+        assert listener.watch.is_fresh
+        true_now = watch_module.now
+        monkeypatch.setattr(watch_module, "now", lambda: true_now() + seconds)
+        # What came before the clock moved may be told still; from then on it counts by a stream of its own.
+        await listener.hears(pb.Heartbeat, 3)
+        del listener.ages[:]
+        await listener.hears(pb.Heartbeat, 3)
+        assert all(0 <= each <= 1.0 for each in listener.ages)
+        made = await service.mint(org_wide())
+        await service.stop_following()
+        await listener.turns_stale()
+        following = asyncio.create_task(service.app.follower.run())
+        await listener.hears(pb.Heartbeat)
+        await service.revoke(token_id=made.record.id)
+        await listener.has(1)
+        assert listener.ids == [made.record.id]
+        following.cancel()
+        await asyncio.wait({following})
+
+
+async def test_a_stream_ends_within_the_hour_and_another_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch_module, "_STREAM_SECONDS", 0.2)
+    async with almond(tmp_path / "data") as service, listening(service.address, service.admin) as listener:
+        made = []
+        for _ in range(4):
+            made += await _revoked(service, 1)
+            await listener.hears(pb.Heartbeat, 2)
+        await listener.has(4)
+        assert listener.ids == made
+        assert sum(isinstance(each, pb.WatchStarted) for each in listener.events) == 1
+
+
+@pytest.mark.parametrize(
+    "request_", [NOW, pb.WatchRevocationsRequest(snapshot=pb.FromSnapshot())], ids=["now", "snapshot"]
+)
+async def test_who_fails_on_what_was_told_is_told_it_again_after_the_revision_that_was_reached(
+    tmp_path: Path, request_: pb.WatchRevocationsRequest
+) -> None:
+    async with almond(tmp_path / "data") as service, AsyncClient(service.address, service.admin) as client:
+        made = await _revoked(service, 1) if request_.HasField("snapshot") else []
+        watch, told = client.watch(request_), ""
+        async with aclosing(aiter(watch)) as events:
+            async for event in events:
+                if isinstance(event, pb.WatchStarted) and not made:
+                    made = await _revoked(service, 1)
+                if isinstance(event, pb.SnapshotChunk | pb.RevocationChange):
+                    told = event.revision
+                    break  # where somebody failed
+            assert watch.revision != told
+        if watch.revision:
+            again = client.watch(pb.WatchRevocationsRequest(after_revision=watch.revision))
+            async with aclosing(aiter(again)) as events:
+                async for event in events:
+                    if isinstance(event, pb.RevocationChange):
+                        assert [each.token_id for each in event.withdrawals] == made
+                        break

@@ -19,6 +19,7 @@ from almond_server.adapters.sql.schema import check, is_new, migrate
 from almond_server.adapters.sql.store import Store, open_store
 from almond_server.adapters.sql.tables import METADATA, STORE
 from almond_server.errors import OldSchemaError, StartError, StoreUnavailableError
+from almond_server.record import Use
 from almond_server.withdrawal import KEPT_SECONDS, Withdrawal
 from contract.samples import NOW, OPERATOR, record, whole
 from postgres import PASSWORD, PostgresServer
@@ -132,6 +133,7 @@ async def test_a_held_lock_is_waited_for_but_not_for_ever(
 ) -> None:
     store = open_store(postgres_url)
     blocker = open_store(postgres_url)
+    minted = await store.tokens.add(record(), OPERATOR, None, NOW)
     holding, release = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -142,6 +144,11 @@ async def test_a_held_lock_is_waited_for_but_not_for_ever(
 
     held = asyncio.create_task(blocker.database.write(hold))
     await holding.wait()
+    async with asyncio.timeout(1):  # whatever tokens are used meanwhile, that waits for nobody
+        await store.tokens.note_uses([Use(minted.id, (), NOW)])
+    used = await store.tokens.get(minted.id)
+    assert used is not None
+    assert used.last_used_at == NOW
     with pytest.raises(StoreUnavailableError):
         await withdraw(store, "a")
     assert (await store.revocations.reading(NOW)).number == 0  # reading waits for no writer

@@ -7,9 +7,11 @@ import re
 
 import pytest
 
+from almond_server.adapters.sql import changes as sql_changes
+from almond_server.adapters.sql import requests as sql_requests
 from almond_server.errors import RequestReusedError
 from almond_server.ports import Idempotency, RevisionForgottenError, SealedKey
-from almond_server.withdrawal import KEPT_SECONDS, LINKED_SECONDS, Withdrawal, Withdrawn
+from almond_server.withdrawal import KEPT_SECONDS, LINKED_SECONDS, Change, Withdrawal, Withdrawn
 from contract.samples import DAY, NOW, OPERATOR, Ports, branch, holder, part, record, whole
 
 REQUEST = Idempotency(b"revoke\x00caller\x00one", b"content")
@@ -43,6 +45,25 @@ async def test_concurrent_withdrawals_are_numbered_without_gaps(ports: Ports) ->
     assert {each.number for each in done} == set(by_number)
     assert all(whole(f"t{index}") in by_number[each.number] for index, each in enumerate(done))
     assert sum(map(len, by_number.values())) == 50
+
+
+async def test_changes_are_read_in_bounded_parts_and_none_is_missing(
+    ports: Ports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sql_changes, "_MOST_ENTRIES", 3)
+    for number, size in enumerate((1, 2, 3, 8, 1, 1, 1, 1, 4), start=1):
+        await withdrawn(ports, *(whole(f"{number}-{each}") for each in range(size)))
+    read: list[list[Change]] = [[]]
+    while not read[-1] or read[-1][-1].number < 9:
+        after = read[-1][-1].number if read[-1] else 0
+        read.append([*await ports.revocations.changes_after(after, 100)])
+        assert read[-1]
+    changes = [each for some in read for each in some]
+    assert [each.number for each in changes] == list(range(1, 10))
+    assert [len(each.withdrawals) for each in changes] == [1, 2, 3, 8, 1, 1, 1, 1, 4]
+    if len(read) > 2:  # memory has no need to
+        sizes = [sum(len(each.withdrawals) for each in some) for some in read[1:]]
+        assert sizes == [3, 3, 8, 3, 1, 4]
 
 
 @pytest.mark.parametrize("again", [whole("a"), part("a", 1), Withdrawal("a", None, NOW)])
@@ -280,3 +301,19 @@ async def test_a_new_epoch_goes_on_with_the_numbers_and_turns_back_a_time_that_w
     again = await ports.revocations.reading(NOW)
     assert (again.epoch, again.number, again.mark) == (begun.epoch, wrong.number, wrong.mark)
     assert again.store_time < NOW + 10**8
+
+
+async def test_requests_that_are_over_are_forgotten_some_at_a_time(
+    ports: Ports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sql_requests, "_FORGOTTEN_AT_ONCE", 2)
+    for number in range(5):
+        await withdrawn(ports, whole(f"old{number}"), request=Idempotency(b"old%d" % number, b"content"))
+    for number in range(4):
+        request = Idempotency(b"new%d" % number, b"content")
+        await ports.revocations.withdraw(
+            [whole(f"new{number}")], OPERATOR, "leaked", request, NOW + DAY + 1 + number
+        )
+        assert await ports.revocations.answered(Idempotency(b"old4", b"else"), NOW + DAY + 1) is None
+    done = await withdrawn(ports, whole("again"), request=Idempotency(b"old0", b"content"))
+    assert done.entries == 1

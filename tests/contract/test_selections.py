@@ -420,3 +420,42 @@ async def test_nothing_minted_by_the_selected_survives_it(ports: Ports) -> None:
     await asyncio.gather(withdraw(), *(mint(each % 20) for each in range(100)))
     listed = await ports.tokens.page(EVERYTHING, None, 999)
     assert [each.id for each in listed if each.revoked_at is None] == []
+
+
+@pytest.mark.parametrize("of", [OfApp("acme", "web"), MintedBy("top"), OfSubject("ann")])
+async def test_a_large_selection_is_withdrawn_in_parts_and_the_last_one_answers(ports: Ports, of: Of) -> None:
+    made = [await minted_by(ports, "top", subject="boss") for _ in range(3)]
+    made += [await minted_by(ports, made[0], subject="boss") for _ in range(4)]
+    if isinstance(of, OfSubject):
+        ann = await minted(ports, subject="ann", app="other")
+        made += [await minted_by(ports, ann, app="other") for _ in range(2)]
+        made += [await minted_by(ports, made[-1], app="other") for _ in range(3)]
+        expected = ids(*made[-5:])
+    else:
+        expected = ids(*made)
+    ports.revocations.most = 3
+    done = await withdrawn(ports, Selection(of), request=REQUEST)
+    changes = await ports.revocations.changes_after(0, 100)
+    parts = [each.withdrawals for each in changes]
+    assert {each.token_id for part in parts for each in part} == expected
+    assert sum(map(len, parts)) == len(expected)
+    assert max(map(len, parts)) <= 3
+    assert len(parts) >= len(expected) / 3
+    cut_offs = [len(each.cut_offs) for each in changes]
+    assert cut_offs == [int(isinstance(of, OfSubject)), *[0] * (len(parts) - 1)]
+    assert (done.entries, done.number) == (len(expected) + sum(cut_offs), changes[-1].number)
+    assert done.is_all
+    assert await withdrawn(ports, Selection(of), request=REQUEST) == done
+    assert (await withdrawn(ports, Selection(of))).entries == 0
+    assert await selected(ports, of) == set()
+
+
+async def test_what_is_minted_while_parts_are_withdrawn_is_withdrawn_too(ports: Ports) -> None:
+    await asyncio.gather(*(minted(ports) for _ in range(30)))
+    ports.revocations.most = 2
+    withdrawing = asyncio.create_task(withdrawn(ports, Selection(OfApp("acme", "web"))))
+    late = await minted(ports)
+    done = await withdrawing
+    changes = await ports.revocations.changes_after(0, 100)
+    assert late.id in {entry.token_id for each in changes for entry in each.withdrawals}
+    assert done.entries == 31

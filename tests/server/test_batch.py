@@ -53,3 +53,14 @@ async def test_a_refusal_in_its_place_is_that_calls_own() -> None:
     with pytest.raises(ValueError, match=r"^$"):
         await batches.ask(1)
     assert await batches.ask(4) == 4
+
+
+async def test_a_transaction_takes_no_more_calls_than_it_may() -> None:
+    ran: list[list[int]] = []
+
+    async def run(calls: Sequence[int]) -> Sequence[int | Exception]:
+        ran.append(list(calls))
+        return calls
+
+    assert await _all(Batches(run, most=1), 3) == [0, 1, 2]
+    assert ran == [[0], [1], [2]]

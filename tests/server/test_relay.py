@@ -363,6 +363,22 @@ async def test_what_is_over_is_pruned_from_the_store(
         await soon(lambda: store.entries == {("later", None)})
 
 
+async def test_by_a_time_of_the_store_that_is_not_nothing_is_pruned(
+    nodes: tuple[Node, Node], store: MemoryStore, clock: SetClock
+) -> None:
+    here, _ = nodes
+    now = clock.now_ms() // 1000
+    await withdraw(store, "live", ends_at=now + 7200)
+    await here.follower.start()
+    clock.advance(3661)  # it is time to prune
+    store.time = now + 2 * KEPT_SECONDS + 7200  # as if a database's clock had leapt
+    await here.relay.turn()
+    here.view.prune()
+    assert store.entries == {("live", None)}
+    assert len(here.view) == 1
+    assert not here.view.is_fresh
+
+
 async def test_a_feed_that_is_cut_makes_the_relay_resign_and_stand_again(
     nodes: tuple[Node, Node], store: MemoryStore, feed: MemoryFeed
 ) -> None:

@@ -26,6 +26,9 @@ _LONGEST_PAUSE: Final = 5.0
 _START_SECONDS: Final = 10.0
 """How long the first message may take."""
 
+_STREAM_SECONDS: Final = 3600.0
+"""How long a stream is used at most: what two clocks count differently is forgotten with it."""
+
 _BUSY: Final = frozenset({"WATCHER_TOO_SLOW", "TOO_MANY_WATCHERS"})
 
 # Goes on while the machine sleeps, where there is such a clock: knowledge ages then too.
@@ -62,18 +65,22 @@ class Watch:
         self._known_at = -math.inf
         self._silence = _START_SECONDS
         self._has_begun = False
+        self._clocks_parted = False
         self.max_staleness = 0.0
         """The age in seconds above which the service says nothing by what it knows; 0 until it has begun."""
         self.revision = ""
-        """What has been reached: all up to it has been told. Another watch can begin after it."""
+        """All up to it has been told, and more was asked for. Another watch can begin after it."""
 
     def age(self) -> float:
         """Return how old is what was told, in seconds: an upper bound; infinite before the first heartbeat.
 
         Every revocation that was acknowledged longer ago has been told. Whatever came late, or waits to be
-        read, counts: an event is told once the one after it is asked for.
+        read, counts: an event is told once the one after it is asked for. It is counted on this machine's
+        clock and the service's since the stream began, so the stream begins anew within the hour, and as soon
+        as a heartbeat shows that they have parted; one that would come from the future counts for nothing.
         """
-        return now() - self._known_at
+        age = now() - self._known_at
+        return age if age >= 0 else math.inf
 
     @property
     def is_fresh(self) -> bool:
@@ -88,7 +95,9 @@ class Watch:
             try:
                 async with contextlib.aclosing(self._once()) as events:
                     async for event in events:
-                        if isinstance(event, pb.RevocationChange | pb.Heartbeat):
+                        if isinstance(event, pb.RevocationChange) or (
+                            isinstance(event, pb.Heartbeat) and self.is_fresh
+                        ):
                             pause = _FIRST_PAUSE
                         yield event
             except AlmondRpcError as error:
@@ -102,6 +111,7 @@ class Watch:
 
     async def _once(self) -> AsyncGenerator[Event, None]:
         asked_at, self._silence = now(), _START_SECONDS
+        ends_at = asked_at + _STREAM_SECONDS * random.uniform(0.5, 1)  # noqa: S311 - not a secret
         call = self._opened(self._request)
         try:
             while True:
@@ -110,9 +120,11 @@ class Watch:
                 if response is grpc.aio.EOF:
                     return
                 for event in self._read(response, asked_at):
-                    if isinstance(event, pb.RevocationChange):
-                        self._reach(event.revision)
                     yield event
+                    if isinstance(event, pb.SnapshotChunk | pb.RevocationChange):
+                        self._reach(event.revision)
+                if self._clocks_parted or now() > ends_at:
+                    return
         except TimeoutError:
             sentence = f"Nothing was heard for {self._silence:g} seconds."
             raise CannotKnowError(grpc.StatusCode.UNAVAILABLE, sentence) from None
@@ -126,13 +138,16 @@ class Watch:
             case "started":
                 return self._start(response.started)
             case "chunk":
-                self._reach(response.chunk.revision)
                 return [response.chunk]
             case "changes":
                 return list(response.changes.changes)
             case "heartbeat":
-                heartbeat = response.heartbeat
-                self._known_at = max(self._known_at, asked_at + heartbeat.read_after.ToNanoseconds() / 1e9)
+                heartbeat, arrived_at = response.heartbeat, now()
+                read_at = asked_at + heartbeat.read_after.ToNanoseconds() / 1e9
+                self._known_at = max(self._known_at, read_at)
+                if self._known_at > arrived_at:
+                    self._known_at = -math.inf
+                self._clocks_parted = not 0 <= arrived_at - read_at <= self.max_staleness
                 return [heartbeat]
             case _:
                 raise AlmondRpcError(
@@ -141,12 +156,13 @@ class Watch:
                 )
 
     def _start(self, started: pb.WatchStarted) -> list[Event]:
+        self._clocks_parted = False
         self.max_staleness = started.max_staleness.ToNanoseconds() / 1e9
         # A server that knows nothing new sends nothing: another one may.
         self._silence = max(self.max_staleness, 3 * started.heartbeat_interval.ToNanoseconds() / 1e9)
+        is_first, self._has_begun = not self._has_begun, True
         if self._request.HasField("snapshot"):
             return [started]
-        is_first, self._has_begun = not self._has_begun, True
         self._reach(started.revision)
         return [started] if is_first else []
 

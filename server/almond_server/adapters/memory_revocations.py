@@ -13,6 +13,7 @@ from almond_server.ports import AuditRow, RevisionForgottenError
 from almond_server.withdrawal import (
     KEPT_SECONDS,
     LINKED_SECONDS,
+    MOST_AT_ONCE,
     Change,
     CutOff,
     Reading,
@@ -35,6 +36,7 @@ class MemoryRevocations:
     def __init__(self, store: MemoryStore) -> None:
         """Keep withdrawals in `store`."""
         self._store = store
+        self.most = MOST_AT_ONCE
 
     async def withdraw(
         self,
@@ -65,21 +67,24 @@ class MemoryRevocations:
         now: int,
     ) -> Withdrawn:
         """Withdraw all that is selected; what it may refuse and return is the port's."""
-        await self._store.turn()
-        earlier = self._store.answered(request, now)
-        if earlier is not None:
-            return self._withdrawn(earlier)
-        found = selected(self._store, selection, now)
-        if within is not None and not {(each.org, each.app) for each in found} <= within:
-            raise SelectionChangedError("Something was minted meanwhile.", 0.1)
-        cut_off = self._cut_off(selection, now)
-        withdrawals = [
-            Withdrawal(each.token_id, None, each.expires_at)
-            for each in found
-            if cut_off is None or not _falls_under(each, cut_off)
-        ]
-        cut_offs = [] if cut_off is None else [cut_off]
-        return self._withdraw(withdrawals, cut_offs, actor, reason, request, now)
+        entries, is_all = 0, False
+        while not is_all:
+            await self._store.turn()
+            earlier = self._store.answered(request, now)
+            if earlier is not None:
+                return self._withdrawn(earlier)
+            found = selected(self._store, selection, now)
+            if within is not None and not {(each.org, each.app) for each in found} <= within:
+                raise SelectionChangedError("Something was minted meanwhile.", 0.1)
+            cut_off = self._cut_off(selection, now)
+            others = [
+                Withdrawal(each.token_id, None, each.expires_at)
+                for each in found
+                if cut_off is None or not _falls_under(each, cut_off)
+            ]
+            cut_offs, is_all = [] if cut_off is None else [cut_off], len(others) <= self.most
+            entries += self._enter_all(others[: self.most], cut_offs, actor, reason, now)
+        return self._answer(entries, request, now)
 
     def _cut_off(self, selection: Selection, now: int) -> CutOff | None:
         if selection.cut_off is None:
@@ -107,6 +112,22 @@ class MemoryRevocations:
         earlier = self._store.answered(request, now)
         if earlier is not None:
             return self._withdrawn(earlier)
+        return self._answer(self._enter_all(withdrawals, cut_offs, actor, reason, now), request, now)
+
+    def _answer(self, entries: int, request: Idempotency | None, now: int) -> Withdrawn:
+        answer = (entries, self._store.number)
+        self._store.remember(request, answer, now)
+        return self._withdrawn(answer)
+
+    def _enter_all(
+        self,
+        withdrawals: Sequence[Withdrawal],
+        cut_offs: Sequence[CutOff],
+        actor: Actor,
+        reason: str,
+        now: int,
+    ) -> int:
+        """Add entries and cut-offs under the next revision, if any is new; returns how many were."""
         self._store.reading(now)
         added = [each for each in withdrawals if self._enter(each)]
         standing = highest(each.cut_off for each in self._store.cut_offs)
@@ -120,9 +141,7 @@ class MemoryRevocations:
             self._store.cut_offs.append(MadeCutOff(cut_off, number, now, actor.name, reason))
             action = cut_off_words.action(cut_off)
             self._store.audit.append(AuditRow(now, actor.name, action, cut_off.name, detail, number))
-        answer = (len(added) + len(raised), self._store.number)
-        self._store.remember(request, answer, now)
-        return self._withdrawn(answer)
+        return len(added) + len(raised)
 
     def _withdrawn(self, answer: tuple[int, int]) -> Withdrawn:
         entries, number = answer

@@ -102,6 +102,10 @@ class Follower:
         """Seconds since the question that the last heartbeat for this server answered, or the start."""
         return self._questions.age
 
+    def must_be_sound(self) -> None:
+        """Raise `CannotKnowError` if what was read last cannot be true, its time included."""
+        self._view.must_be_sound()
+
     async def run(self) -> None:
         """Follow until cancelled."""
         async with asyncio.TaskGroup() as tasks:

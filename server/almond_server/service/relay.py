@@ -163,6 +163,7 @@ class Relay:
             last = entries[-1]
 
     async def _prune(self) -> None:
+        self._follower.must_be_sound()  # by a time that is not, live tokens would be forgotten
         now = self._clock.monotonic()
         if now >= self._prunes_at and not await self._revocations.prune(_BATCH):
             self._prunes_at = now + _PRUNE_SECONDS

@@ -6,6 +6,7 @@ Nothing waits for it, and nothing is lost that matters: what a crash takes is at
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from almond_server.ports import Tokens
 
 MAX_NOTED: Final = 10_000
+MAX_DERIVED: Final = 100
 _MINUTE: Final = 60
 _EVERY_SECONDS: Final = 15.0
 
@@ -25,25 +27,31 @@ log = structlog.get_logger()
 
 
 class Uses:
-    """The uses since the last batch, by the token's own branch id: at most 10,000, further ones are dropped.
+    """The uses since the last batch, by the token's own branch id: further ones than these are dropped.
 
-    A token in use is noted again in the next batch, so that dropping makes a time late and never wrong.
+    At most 10,000, and 100 of what derives from one token: whoever holds it can make as many as they like. A
+    token in use is noted again in the next batch, so that dropping makes a time late and never wrong.
     """
 
     def __init__(self, tokens: Tokens) -> None:
         """Take the store's side."""
         self._tokens = tokens
         self._noted: dict[bytes, tuple[VerifiedToken, int]] = {}
+        self._derived: Counter[str] = Counter()
 
     def note(self, token: VerifiedToken, now: int) -> None:
         """Note that a token was used at `now` (unix seconds). Never waits."""
-        branch_id = token.branch_ids[-1]
-        if branch_id in self._noted or len(self._noted) < MAX_NOTED:
-            self._noted[branch_id] = (token, now)
+        branch_id, token_id = token.branch_ids[-1], token.identity.token_id
+        if branch_id not in self._noted:
+            if len(self._noted) >= MAX_NOTED or self._derived[token_id] >= MAX_DERIVED:
+                return
+            self._derived[token_id] += 1
+        self._noted[branch_id] = (token, now)
 
     async def write(self) -> None:
         """Write what was noted; what cannot be written now is dropped."""
         noted, self._noted = self._noted, {}
+        self._derived.clear()
         uses = [
             Use(token.identity.token_id, token.branch_ids, at - at % _MINUTE) for token, at in noted.values()
         ]

@@ -106,7 +106,7 @@ class RevocationView:
         """Raise `CannotKnowError` after an alarm, or if this machine's clock left the store's."""
         if self._alarm is not None:
             raise CannotKnowError(self._alarm)
-        if self._proven_at is not None and self._is_clock_off(self._clock.monotonic() - self._proven_at):
+        if self._has_wrong_time:
             raise CannotKnowError(_CLOCK_IS_OFF)
 
     def raise_alarm(self, sentence: str) -> bool:
@@ -135,6 +135,10 @@ class RevocationView:
         if elapsed > self.max_staleness:
             return _OUT_OF_TOUCH
         return _CLOCK_IS_OFF if self._is_clock_off(elapsed) else None
+
+    @property
+    def _has_wrong_time(self) -> bool:
+        return self._proven_at is not None and self._is_clock_off(self._clock.monotonic() - self._proven_at)
 
     def _is_clock_off(self, elapsed: float) -> bool:
         return abs(self._clock.now_ms() / 1000 - self.store_time - elapsed) > _MAX_CLOCK_OFF
@@ -219,8 +223,10 @@ class RevocationView:
         """Look at some entries, the next ones at each call; returns how many were forgotten.
 
         Those are whose tokens ended over 24 hours ago by the store's time. Such a token is denied as expired,
-        whatever is known of it.
+        whatever is known of it. None, while that time and this machine's are apart.
         """
+        if self._has_wrong_time:
+            return 0
         began, forgotten = self._clock.monotonic(), 0
         for _ in range(min(_SWEEPS, 1 + len(self) // _SWEPT_AT_ONCE)):
             forgotten += self._withdrawn.sweep(self.store_time - KEPT_SECONDS, _SWEPT_AT_ONCE)

@@ -66,7 +66,8 @@ class WatchRevocationsRequest(_message.Message):
       * withdrawals of tokens whose home org it is, of tokens of several orgs or of any, and of tokens that the
         service has no record of;
       * cut-offs of this org, and all cut-offs of subjects and keys.
-    Every change comes all the same, perhaps empty, so that its revision can be counted.
+    Every change comes all the same, perhaps empty, so that its revision can be counted. How many entries of
+    others there are is not hidden either: parts of a change and chunks are cut at 1,000 of all orgs.
     """
     @_builtins.property
     def from_now(self) -> Global___FromNow:

@@ -15,7 +15,7 @@ Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
 
 MOST: Final = 256
-"""How many calls one transaction takes."""
+"""How many calls one transaction takes, unless it is said."""
 
 
 class Batches(Generic[Asked, Answer]):
@@ -25,9 +25,12 @@ class Batches(Generic[Asked, Answer]):
     raises `StoreUnavailableError`, that is every call's; anything else, and each is run alone.
     """
 
-    def __init__(self, run: Callable[[Sequence[Asked]], Awaitable[Sequence[Answer | Exception]]]) -> None:
-        """Take what runs a batch in one transaction."""
+    def __init__(
+        self, run: Callable[[Sequence[Asked]], Awaitable[Sequence[Answer | Exception]]], most: int = MOST
+    ) -> None:
+        """Take what runs a batch in one transaction, and how many calls one takes."""
         self._run = run
+        self._most = most
         self._waiting: deque[tuple[Asked, asyncio.Future[Answer]]] = deque()
         self._working: asyncio.Task[None] | None = None
 
@@ -45,7 +48,7 @@ class Batches(Generic[Asked, Answer]):
     async def _work(self) -> None:
         try:
             while self._waiting:
-                batch = [self._waiting.popleft() for _ in range(min(MOST, len(self._waiting)))]
+                batch = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
                 outcomes = await self._outcomes([asked for asked, _ in batch])
                 for (_, answer), outcome in zip(batch, outcomes, strict=True):
                     _settle(answer, outcome)

@@ -3,36 +3,43 @@
 from __future__ import annotations
 
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Connection, Row, delete, or_, select
+from sqlalchemy import Connection, Row, delete, or_, select, tuple_
 
 from almond_server.adapters.sql import cut_offs
 from almond_server.adapters.sql.tables import REVISIONS, STORE, WITHDRAWALS
 from almond_server.ports import RevisionForgottenError
-from almond_server.withdrawal import KEPT_SECONDS, LINKED_SECONDS, Change, CutOff, Withdrawal
+from almond_server.withdrawal import KEPT_SECONDS, LINKED_SECONDS, MOST_AT_ONCE, Change, CutOff, Withdrawal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_ORDER = (WITHDRAWALS.c.token_id, WITHDRAWALS.c.branch_id)
+_MOST_ENTRIES: Final = 2 * MOST_AT_ONCE
+_ORDER: Final = (WITHDRAWALS.c.token_id, WITHDRAWALS.c.branch_id)
 
 
 def after(connection: Connection, number: int, limit: int) -> list[Change]:
-    """Return up to `limit` changes after revision `number`; raises `RevisionForgottenError`."""
+    """Return up to `limit` changes after revision `number`; raises `RevisionForgottenError`.
+
+    Only the first of them may bring them to more than `_MOST_ENTRIES`, and is then alone.
+    """
     revisions = connection.execute(
         select(REVISIONS).where(REVISIONS.c.number >= number).order_by(REVISIONS.c.number).limit(limit + 1)
     ).all()
     if not revisions or revisions[0].number != number:
         raise RevisionForgottenError(number)
-    rows = connection.execute(
-        select(WITHDRAWALS)
-        .where(WITHDRAWALS.c.revision > number, WITHDRAWALS.c.revision <= revisions[-1].number)
-        .order_by(WITHDRAWALS.c.revision, *_ORDER)
-    )
+    last = revisions[-1].number
+    rows = _rows(connection, number, last)
+    if len(rows) > _MOST_ENTRIES:
+        last = max(rows[-1].revision - 1, number + 1)
+        rows = [each for each in rows if each.revision <= last]
+        while len(rows) > _MOST_ENTRIES and (more := _rows(connection, number, last, rows[-1])):
+            rows += more
+        revisions = [each for each in revisions if each.number <= last]
     entries = {each: tuple(map(_entry, group)) for each, group in groupby(rows, key=lambda row: row.revision)}
     raised: dict[int, list[CutOff]] = {}
-    for each, cut_off in cut_offs.between(connection, number, revisions[-1].number):
+    for each, cut_off in cut_offs.between(connection, number, last):
         raised.setdefault(each, []).append(cut_off)
     marks = [bytes(each.mark) for each in revisions]
     return [
@@ -45,6 +52,15 @@ def after(connection: Connection, number: int, limit: int) -> list[Change]:
         )
         for revision, mark, before in zip(revisions[1:], marks[1:], marks, strict=False)
     ]
+
+
+def _rows(connection: Connection, number: int, last: int, row: Row[Any] | None = None) -> list[Row[Any]]:
+    """Return the entries of the revisions after `number` up to `last`, after `row`: one above the limit."""
+    columns = (WITHDRAWALS.c.revision, *_ORDER)
+    statement = select(WITHDRAWALS).where(WITHDRAWALS.c.revision > number, WITHDRAWALS.c.revision <= last)
+    if row is not None:
+        statement = statement.where(tuple_(*columns) > (row.revision, row.token_id, row.branch_id))
+    return list(connection.execute(statement.order_by(*columns).limit(_MOST_ENTRIES + 1)))
 
 
 def mark_of(connection: Connection, number: int) -> bytes | None:

@@ -21,9 +21,6 @@ REVOCATIONS: Final = 0x616C6D6F6E640001  # "almond", 1
 So a token is either recorded before its minter is withdrawn, or its recording sees that and is refused.
 """
 
-USES: Final = 0x616C6D6F6E640002
-"""Exclusive for writing down uses: two servers would lock the same records in different orders."""
-
 RELAY: Final = 0x616C6D6F6E640004
 """Held by the session of the server that is the relay, for as long as it is."""
 

@@ -39,6 +39,8 @@ class Call:
     reason: str
     request: Idempotency | None
     now: int
+    entries: int = 0
+    """How many earlier parts of it have made."""
 
 
 @dataclass(slots=True)
@@ -48,6 +50,11 @@ class _Order:
     call: Call
     wanted: Wanted
     entries: int = 0
+
+    @property
+    def all_entries(self) -> int:
+        """How many it made, with its earlier parts."""
+        return self.call.entries + self.entries
 
 
 class OneRevision:
@@ -83,10 +90,14 @@ class OneRevision:
         self._is_used |= any(order.entries for order in orders)
         # Who made no entry may have come after one that did: what it wants is withdrawn at this revision.
         number = self._next if self._is_used else self._before.number
-        answers = [(order.call.request, f"{order.entries} {number}") for order in orders]
+        answers = [
+            (order.call.request, f"{order.all_entries} {number}") for order in orders if order.wanted.is_all
+        ]
         requests.remember(self._connection, answers, max(call.now for call in calls))
         return [
-            Withdrawn(each.entries, self._before.epoch, number) if isinstance(each, _Order) else each
+            Withdrawn(each.all_entries, self._before.epoch, number, each.wanted.is_all)
+            if isinstance(each, _Order)
+            else each
             for each in found
         ]
 
@@ -139,21 +150,16 @@ def answered(connection: Connection, request: Idempotency | None, now: int, epoc
 def _together(calls: Iterable[Call]) -> Iterator[list[Call]]:
     """Cut calls into rows that are done together.
 
-    No request comes twice in one: the second is answered what the first was. And what may be thousands of
-    entries is a row of its own: asked for again beside it, it would be looked up and held again.
+    No request comes twice in one: the second is answered what the first was.
     """
     some: list[Call] = []
     seen: set[bytes] = set()
     for call in calls:
         key = None if call.request is None else call.request.key
-        if some and (_is_alone(call) or _is_alone(some[-1]) or key in seen):
+        if key in seen:
             yield some
             some, seen = [], set()
         some.append(call)
         if key is not None:
             seen.add(key)
     yield some
-
-
-def _is_alone(call: Call) -> bool:
-    return not isinstance(call.wanted, Wanted)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from almond_server.ports import Idempotency
 
 KEPT_SECONDS: Final = 24 * 3600
+_FORGOTTEN_AT_ONCE: Final = 1000
 
 
 def answered(connection: Connection, request: Idempotency | None, now: int) -> str | None:
@@ -39,7 +40,7 @@ def answered(connection: Connection, request: Idempotency | None, now: int) -> s
 
 
 def remember(connection: Connection, answers: Sequence[tuple[Idempotency | None, str]], now: int) -> None:
-    """Keep what was answered to each request, if it is one; forget what is over."""
+    """Keep what was answered to each request, if it is one; forget some of what is over."""
     rows = [
         {"key": _key(request), "fingerprint": request.fingerprint, "result": result, "at": now}
         for request, result in answers
@@ -47,7 +48,9 @@ def remember(connection: Connection, answers: Sequence[tuple[Idempotency | None,
     ]
     if rows:
         # What another transaction forgets just now is left to it: two would wait for each other's rows.
-        taken = select(REQUESTS.c.key).where(_over(now)).with_for_update(skip_locked=True)
+        # Some at a time: after a busy day there are millions, and who remembers one waits for it.
+        over = select(REQUESTS.c.key).where(_over(now)).limit(_FORGOTTEN_AT_ONCE)
+        taken = over.with_for_update(skip_locked=True)
         connection.execute(delete(REQUESTS).where(REQUESTS.c.key.in_(taken)))
         connection.execute(insert(REQUESTS), rows)
 

@@ -20,7 +20,7 @@ from almond_server.adapters.sql.tables import REVISIONS, STORE
 from almond_server.adapters.sql.wanted import Wanted, selected
 from almond_server.errors import StoreUnavailableError
 from almond_server.ports import AuditRow
-from almond_server.withdrawal import Reading, Withdrawn
+from almond_server.withdrawal import MOST_AT_ONCE, Reading, Withdrawn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,8 +40,11 @@ class SqlRevocations:
     def __init__(self, database: Database) -> None:
         """Take the database."""
         self._database = database
+        self.most = MOST_AT_ONCE
         self._highest_time = 0
         self._batches: Batches[Call, Withdrawn] = Batches(self._commit)
+        # What may be thousands of entries is a transaction of its own, which nobody else's fails with.
+        self._wide: Batches[Call, Withdrawn] = Batches(self._commit, most=1)
 
     async def withdraw(
         self,
@@ -53,7 +56,8 @@ class SqlRevocations:
         cut_offs: Sequence[CutOff] = (),
     ) -> Withdrawn:
         """Withdraw under one new revision; what it may refuse and return is the port's."""
-        return await self._ask(Call(Wanted(withdrawals, cut_offs), actor, reason, request, now))
+        self._told(now)
+        return await self._batches.ask(Call(Wanted(withdrawals, cut_offs), actor, reason, request, now))
 
     async def answered(self, request: Idempotency, now: int) -> Withdrawn | None:
         """Return what was answered to a request."""
@@ -73,12 +77,12 @@ class SqlRevocations:
         now: int,
     ) -> Withdrawn:
         """Withdraw all that is selected; what it may refuse and return is the port's."""
-        wanted_in = partial(selected, selection=selection, within=within, now=now)
-        return await self._ask(Call(wanted_in, actor, reason, request, now))
-
-    async def _ask(self, call: Call) -> Withdrawn:
-        self._told(call.now)
-        return await self._batches.ask(call)
+        self._told(now)
+        wanted_in = partial(selected, selection=selection, within=within, now=now, most=self.most)
+        done = await self._wide.ask(Call(wanted_in, actor, reason, request, now))
+        while not done.is_all:
+            done = await self._wide.ask(Call(wanted_in, actor, reason, request, now, done.entries))
+        return done
 
     async def _commit(self, calls: Sequence[Call]) -> Sequence[Withdrawn | Exception]:
         told = self._told(0)

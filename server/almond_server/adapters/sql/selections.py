@@ -36,9 +36,9 @@ def live(connection: Connection, selection: Selection, now: int) -> Iterator[Row
 
     What is over is followed all the same: a token may outlive the session that minted it.
     """
-    return _followed(
-        connection, _first_level(connection, selection), now, is_recursive=selection.is_recursive
-    )
+    if not selection.is_recursive:
+        return _rows(connection, _belongs(selection), *_bounds(connection, selection), _is_live(now))
+    return _followed(connection, _first_level(connection, selection), now)
 
 
 def beyond_cut_off(connection: Connection, selection: Selection, now: int) -> Iterator[Row[Any]]:
@@ -54,7 +54,7 @@ def beyond_cut_off(connection: Connection, selection: Selection, now: int) -> It
     ids = select(own.c.id).where(own.c.subject == selection.of.subject, own.c.lineage.is_(None))
     if selection.issued_before_ms is not None:
         ids = ids.where(own.c.created_at_ms < selection.issued_before_ms)
-    return _followed(connection, _rows(connection, TOKENS.c.minter_id.in_(ids)), now, is_recursive=True)
+    return _followed(connection, _rows(connection, TOKENS.c.minter_id.in_(ids)), now)
 
 
 def places_of(
@@ -99,9 +99,7 @@ def chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
     return (ids[start : start + _CHUNK] for start in range(0, len(ids), _CHUNK))
 
 
-def _followed(
-    connection: Connection, level: Iterable[Row[Any]], now: int, *, is_recursive: bool
-) -> Iterator[Row[Any]]:
+def _followed(connection: Connection, level: Iterable[Row[Any]], now: int) -> Iterator[Row[Any]]:
     found: set[str] = set()
     while True:
         newest: list[str] = []
@@ -113,7 +111,7 @@ def _followed(
             is_over = row.expires_at is not None and row.expires_at <= now
             if row.revoked_at is None and not row.is_cut_off and not is_over:
                 yield row
-        if not newest or not is_recursive:
+        if not newest:
             return
         level = _minted_by(connection, newest)
 
@@ -154,9 +152,10 @@ def _minted_by(connection: Connection, ids: Sequence[str]) -> Iterator[Row[Any]]
         yield from _rows(connection, among(connection, TOKENS.c.minter_id, some))
 
 
-def _rows(connection: Connection, *conditions: ColumnElement[bool]) -> Iterable[Row[Any]]:
-    # There may be a million: they come in parts.
-    return connection.execute(_minted(*conditions), execution_options={"yield_per": _CHUNK})
+def _rows(connection: Connection, *conditions: ColumnElement[bool]) -> Iterator[Row[Any]]:
+    # There may be a million: they come in parts, and whoever has enough lets go of the rest.
+    with connection.execute(_minted(*conditions), execution_options={"yield_per": _CHUNK}) as rows:
+        yield from rows
 
 
 def _minted(*conditions: ColumnElement[bool]) -> Select[Any]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Connection, Select, and_, insert, or_, select, update
 
 from almond_core.model import RESERVED_ORG
 from almond_server.adapters.sql import audit, cut_off_records, cut_offs, locks, requests, selections
+from almond_server.adapters.sql.many import among
 from almond_server.adapters.sql.rows import record_of, values_of
 from almond_server.adapters.sql.tables import TOKENS, WITHDRAWALS
 from almond_server.errors import (
@@ -116,19 +118,17 @@ class SqlTokens:
         return await self._database.read(work)
 
     async def note_uses(self, uses: Sequence[Use]) -> None:
-        """Keep when tokens were last used."""
-
-        def work(connection: Connection) -> None:
-            locks.share(connection, locks.REVOCATIONS)  # which writes on the same rows
-            locks.exclude(connection, locks.USES)
-            for use in uses:
-                ids = [use.token_id, *(record_id(use.token_id, each) for each in use.branch_ids)]
-                older = or_(TOKENS.c.last_used_at.is_(None), TOKENS.c.last_used_at < use.at)
-                connection.execute(
-                    update(TOKENS).where(TOKENS.c.id.in_(ids), older).values(last_used_at=use.at)
-                )
-
-        await self._database.write(work)
+        """Keep when tokens were last used, some at a time."""
+        last: dict[str, int] = {}
+        for use in uses:
+            for each in (use.token_id, *(record_id(use.token_id, branch) for branch in use.branch_ids)):
+                last[each] = max(use.at, last.get(each, 0))
+        ids_at: dict[int, list[str]] = {}
+        for each, at in last.items():
+            ids_at.setdefault(at, []).append(each)
+        for at, ids in ids_at.items():
+            for some in selections.chunks(ids):
+                await self._database.write(partial(_used, ids=some, at=at))
 
     async def page(self, listing: Listing, after: tuple[int, str] | None, limit: int) -> Sequence[Record]:
         """Return a page of records."""
@@ -153,6 +153,14 @@ class SqlTokens:
             return {row.id: row.org for row in rows}
 
         return await self._database.read(work)
+
+
+def _used(connection: Connection, ids: Sequence[str], at: int) -> None:
+    # Takes no lock that anybody waits for, and waits for nobody: a record that is being revoked is left out.
+    older = or_(TOKENS.c.last_used_at.is_(None), TOKENS.c.last_used_at < at)
+    free = select(TOKENS.c.id).where(among(connection, TOKENS.c.id, ids), older)
+    locked = free.with_for_update(skip_locked=True)
+    connection.execute(update(TOKENS).where(TOKENS.c.id.in_(locked)).values(last_used_at=at))
 
 
 def _refuse_withdrawn(connection: Connection, actor: Actor) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from almond_server.adapters.sql import selections
@@ -23,18 +24,28 @@ class Wanted:
 
     withdrawals: Sequence[Withdrawal]
     cut_offs: Sequence[CutOff]
+    is_all: bool = True
+    """Whether nothing is left of a selection but this."""
 
 
 def selected(
-    connection: Connection, selection: Selection, within: frozenset[tuple[str, str]] | None, now: int
+    connection: Connection,
+    selection: Selection,
+    within: frozenset[tuple[str, str]] | None,
+    now: int,
+    most: int,
 ) -> Wanted:
-    """Return the cut-off of a selection, if it has one, and withdrawals of what does not fall under it."""
-    rows = list(selections.beyond_cut_off(connection, selection, now))
+    """Return the cut-off of a selection, if it has one, and withdrawals of what does not fall under it.
+
+    Of these, as many as `most` allows.
+    """
+    found = list(islice(selections.beyond_cut_off(connection, selection, now), most + 1))
+    rows = found[:most]
     if within is not None and not selections.places_of(connection, selection, now, rows) <= within:
         raise SelectionChangedError("Something was minted meanwhile; look at it and try again.", 0.1)
     cut_off = _cut_off(connection, selection, now)
     others = [Withdrawal(row.id, None, row.expires_at) for row in rows if not _falls_under(row, cut_off)]
-    return Wanted(others, [] if cut_off is None else [cut_off])
+    return Wanted(others, [] if cut_off is None else [cut_off], len(found) <= most)
 
 
 def _cut_off(connection: Connection, selection: Selection, now: int) -> CutOff | None:
