@@ -27,7 +27,7 @@ _START_SECONDS: Final = 10.0
 """How long the first message may take."""
 
 _STREAM_SECONDS: Final = 3600.0
-"""How long a stream is used at most: what two clocks count differently is forgotten with it."""
+"""How long a stream is used, to the heartbeat after it: what two clocks count differently ends with it."""
 
 _BUSY: Final = frozenset({"WATCHER_TOO_SLOW", "TOO_MANY_WATCHERS"})
 
@@ -75,9 +75,12 @@ class Watch:
         """Return how old is what was told, in seconds: an upper bound; infinite before the first heartbeat.
 
         Every revocation that was acknowledged longer ago has been told. Whatever came late, or waits to be
-        read, counts: an event is told once the one after it is asked for. It is counted on this machine's
-        clock and the service's since the stream began, so the stream begins anew within the hour, and as soon
-        as a heartbeat shows that they have parted; one that would come from the future counts for nothing.
+        read, counts: an event is told once the one after it is asked for.
+
+        It is counted on this machine's clock and the service's since the stream began. So the stream begins
+        anew within the hour, and as soon as a heartbeat is older than `max_staleness` or would come from the
+        future; that one counts for nothing. What this clock leaves out (while a virtual machine is paused) is
+        missing from the age until the next heartbeat is read, and then no more of it than that one's own age.
         """
         age = now() - self._known_at
         return age if age >= 0 else math.inf
@@ -123,8 +126,9 @@ class Watch:
                     yield event
                     if isinstance(event, pb.SnapshotChunk | pb.RevocationChange):
                         self._reach(event.revision)
-                if self._clocks_parted or now() > ends_at:
-                    return
+                    # Only here is all reached that was told; a long snapshot, cut within, would never end.
+                    if isinstance(event, pb.Heartbeat) and (self._clocks_parted or now() > ends_at):
+                        return
         except TimeoutError:
             sentence = f"Nothing was heard for {self._silence:g} seconds."
             raise CannotKnowError(grpc.StatusCode.UNAVAILABLE, sentence) from None
@@ -156,7 +160,6 @@ class Watch:
                 )
 
     def _start(self, started: pb.WatchStarted) -> list[Event]:
-        self._clocks_parted = False
         self.max_staleness = started.max_staleness.ToNanoseconds() / 1e9
         # A server that knows nothing new sends nothing: another one may.
         self._silence = max(self.max_staleness, 3 * started.heartbeat_interval.ToNanoseconds() / 1e9)

@@ -1,0 +1,98 @@
+"""A watch that is read in the background, and what it told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from almond.v1 import revocation_service_pb2 as pb
+from almond_client import AlmondRpcError, AsyncClient
+from almond_client.watch import Event
+from support import Almond, eventually, org_wide
+
+NOW = pb.WatchRevocationsRequest(from_now=pb.FromNow())
+SNAPSHOT = pb.WatchRevocationsRequest(snapshot=pb.FromSnapshot())
+
+
+class Listener:
+    """Reads a watch in the background, and keeps what it hears."""
+
+    def __init__(self, client: AsyncClient, request: pb.WatchRevocationsRequest) -> None:
+        self.breaks: list[AlmondRpcError] = []
+        self.watch = watch = client.watch(request, on_break=self.breaks.append)
+        self.asked: list[pb.WatchRevocationsRequest] = []
+        """What each stream was begun with."""
+        opened = watch._opened
+
+        def noted(request: pb.WatchRevocationsRequest) -> Any:
+            self.asked.append(request)
+            return opened(request)
+
+        watch._opened = noted
+        self.events: list[Event] = []
+        self.ages: list[float] = []
+        self._heard = asyncio.Condition()
+
+    async def run(self) -> None:
+        async for event in self.watch:
+            async with self._heard:
+                self.events.append(event)
+                if isinstance(event, pb.Heartbeat):
+                    self.ages.append(self.watch.age())
+                self._heard.notify_all()
+
+    @property
+    def changes(self) -> list[pb.RevocationChange]:
+        return [each for each in self.events if isinstance(each, pb.RevocationChange)]
+
+    @property
+    def ids(self) -> list[str]:
+        return [entry.token_id for each in self.changes for entry in each.withdrawals]
+
+    async def hears(self, kind: type[Event], more: int = 1) -> None:
+        """Wait for further events of a kind."""
+
+        def count() -> int:
+            return sum(isinstance(each, kind) for each in self.events)
+
+        async with asyncio.timeout(20), self._heard:
+            wanted = count() + more
+            await self._heard.wait_for(lambda: count() >= wanted)
+
+    async def turns_stale(self) -> None:
+        async def look() -> bool:
+            return self.watch.is_fresh
+
+        await eventually(look, lambda is_fresh: not is_fresh, 10)
+
+    async def has(self, count: int) -> None:
+        """Wait until there are that many changes."""
+        async with asyncio.timeout(20), self._heard:
+            await self._heard.wait_for(lambda: len(self.changes) >= count)
+
+
+@asynccontextmanager
+async def listening(
+    address: str, token: str, request: pb.WatchRevocationsRequest = NOW
+) -> AsyncIterator[Listener]:
+    async with AsyncClient(address, token) as client:
+        listener = Listener(client, request)
+        running = asyncio.create_task(listener.run())
+        try:
+            await asyncio.wait(
+                {running, asyncio.create_task(listener.hears(pb.Heartbeat))}, return_when="FIRST_COMPLETED"
+            )
+            yield listener
+            assert not running.done(), running.exception()
+        finally:
+            running.cancel()
+            await asyncio.wait({running})
+
+
+async def revoked(service: Almond, count: int) -> list[str]:
+    made = [(await service.mint(org_wide())).record.id for _ in range(count)]
+    for each in made:
+        await service.revoke(token_id=each)
+    return made
