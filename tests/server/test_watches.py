@@ -23,7 +23,7 @@ from almond_server.errors import (
     WatcherTooSlowError,
 )
 from almond_server.ports import Actor
-from almond_server.service import change_log
+from almond_server.service import change_log, watch
 from almond_server.service.call import Call
 from almond_server.service.callers import Callers
 from almond_server.service.change_log import Batch, ChangeLog
@@ -186,6 +186,18 @@ async def test_a_watcher_of_an_org_is_told_what_may_concern_it_and_counts_every_
     async with server.watching(Begin.SNAPSHOT, "acme") as events:
         page = await of(Page, events)
         assert [each.token_id for each in page.withdrawals] == ["any", "mine", "several", "unknown"]
+
+
+async def test_a_snapshot_without_anything_for_its_watcher_comes_in_pages_so_that_it_is_not_taken_for_dead(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "MAX_ENTRIES", 1)
+    for token_id in ("a", "b", "c"):
+        await server.withdraw(await server.minted(token_id, "other"))
+    async with server.watching(Begin.SNAPSHOT, "acme") as events:
+        pages = [await of(Page, events) for _ in range(4)]
+        assert [each.revision is not None for each in pages] == [False, False, False, True]
+        assert not any(each.withdrawals for each in pages)
 
 
 async def test_a_watcher_of_an_org_is_told_of_its_own_cut_off_and_of_all_subjects_and_keys(

@@ -150,6 +150,7 @@ class Watch:
                 homes = await self._homes(entries)
             told = entries if self.org is None else concerning(self.org, entries, homes)
             is_last = len(entries) < MAX_ENTRIES
+            # Though it be empty: a client takes a stream on which nothing comes for dead.
             yield Page(told, (), revision if is_last else None)
             if is_last:
                 return

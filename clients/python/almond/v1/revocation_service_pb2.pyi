@@ -66,8 +66,10 @@ class WatchRevocationsRequest(_message.Message):
       * withdrawals of tokens whose home org it is, of tokens of several orgs or of any, and of tokens that the
         service has no record of;
       * cut-offs of this org, and all cut-offs of subjects and keys.
-    Every change comes all the same, perhaps empty, so that its revision can be counted. How many entries of
-    others there are is not hidden either: parts of a change and chunks are cut at 1,000 of all orgs.
+    Every change comes all the same, perhaps empty, so that its revision can be counted. How much others
+    withdraw is not hidden either: parts of a change and chunks are cut at 1,000 entries of all orgs, and those
+    left empty come as well, since a stream on which nothing comes is taken for dead. So who watches one org
+    can count what all have withdrawn, to the thousand.
     """
     @_builtins.property
     def from_now(self) -> Global___FromNow:

@@ -40,9 +40,10 @@ class RevocationServiceStub:
 
     A stream that ends with UNAVAILABLE (the server goes, or has lost touch with its store) or
     RESOURCE_EXHAUSTED (reason WATCHER_TOO_SLOW: the client read too slowly; TOO_MANY_WATCHERS) or
-    CANCELLED (it met a server that ends), or just ends, is resumed with `after_revision`, on any server. FAILED_PRECONDITION means to begin anew: with reason REVISION_UNKNOWN the
-    store is another one, or was restored, and what was heard of it is void; with REVISION_FORGOTTEN the
-    changes since then are no more told apart, and a snapshot has them all.
+    CANCELLED (it met a server that ends), or just ends, is resumed with `after_revision`, on any server.
+    FAILED_PRECONDITION means to begin anew: with reason REVISION_UNKNOWN the store is another one, or was
+    restored, and what was heard of it is void; with REVISION_FORGOTTEN the changes since then are no more
+    told apart, and a snapshot has them all.
 
     How old is what a client knows, whatever was delayed, queued or repeated on the way? It notes its own
     monotonic clock before the call, t0. After a heartbeat, once all that came before it is taken in, it knows
@@ -62,9 +63,10 @@ class RevocationServiceAsyncStub(RevocationServiceStub):
 
     A stream that ends with UNAVAILABLE (the server goes, or has lost touch with its store) or
     RESOURCE_EXHAUSTED (reason WATCHER_TOO_SLOW: the client read too slowly; TOO_MANY_WATCHERS) or
-    CANCELLED (it met a server that ends), or just ends, is resumed with `after_revision`, on any server. FAILED_PRECONDITION means to begin anew: with reason REVISION_UNKNOWN the
-    store is another one, or was restored, and what was heard of it is void; with REVISION_FORGOTTEN the
-    changes since then are no more told apart, and a snapshot has them all.
+    CANCELLED (it met a server that ends), or just ends, is resumed with `after_revision`, on any server.
+    FAILED_PRECONDITION means to begin anew: with reason REVISION_UNKNOWN the store is another one, or was
+    restored, and what was heard of it is void; with REVISION_FORGOTTEN the changes since then are no more
+    told apart, and a snapshot has them all.
 
     How old is what a client knows, whatever was delayed, queued or repeated on the way? It notes its own
     monotonic clock before the call, t0. After a heartbeat, once all that came before it is taken in, it knows
@@ -87,9 +89,10 @@ class RevocationServiceServicer(metaclass=_abc_1.ABCMeta):
 
         A stream that ends with UNAVAILABLE (the server goes, or has lost touch with its store) or
         RESOURCE_EXHAUSTED (reason WATCHER_TOO_SLOW: the client read too slowly; TOO_MANY_WATCHERS) or
-        CANCELLED (it met a server that ends), or just ends, is resumed with `after_revision`, on any server. FAILED_PRECONDITION means to begin anew: with reason REVISION_UNKNOWN the
-        store is another one, or was restored, and what was heard of it is void; with REVISION_FORGOTTEN the
-        changes since then are no more told apart, and a snapshot has them all.
+        CANCELLED (it met a server that ends), or just ends, is resumed with `after_revision`, on any server.
+        FAILED_PRECONDITION means to begin anew: with reason REVISION_UNKNOWN the store is another one, or was
+        restored, and what was heard of it is void; with REVISION_FORGOTTEN the changes since then are no more
+        told apart, and a snapshot has them all.
 
         How old is what a client knows, whatever was delayed, queued or repeated on the way? It notes its own
         monotonic clock before the call, t0. After a heartbeat, once all that came before it is taken in, it knows
