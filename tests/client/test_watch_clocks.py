@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from itertools import count
 from pathlib import Path
 
@@ -84,3 +85,31 @@ async def test_streams_that_tell_only_what_is_too_old_are_begun_ever_more_slowly
             await asyncio.sleep(3.0)
             assert 3 <= len(listener.asked) <= 9  # pauses of 0.1, 0.2, 0.4, ... seconds, or half of that
             assert not listener.watch.is_fresh
+
+
+async def test_an_old_heartbeat_ends_no_stream_while_what_was_told_is_fresh(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of_acme = pb.WatchRevocationsRequest(from_now=pb.FromNow(), org="acme")
+    async with (
+        almond(tmp_path / "data", max_staleness=1.0) as service,
+        listening(service.address, service.admin, of_acme) as listener,
+    ):
+        tokens = service.app.store.tokens
+        home_orgs, asks = tokens.home_orgs, asyncio.Event()
+
+        async def slowly(token_ids: Sequence[str]) -> Mapping[str, str]:
+            asks.set()
+            await asyncio.sleep(0.4)  # two heartbeats, or one
+            return await home_orgs(token_ids)
+
+        await revoked(service, 1)
+        await listener.has(1)
+        await asyncio.sleep(1.5)  # what was known then is older than the bound
+        monkeypatch.setattr(tokens, "home_orgs", slowly)
+        await revoked(service, 1)
+        await listener.has(2)
+        assert asks.is_set()
+        await listener.hears(pb.Heartbeat)
+        assert len(listener.asked) == 1
+        assert all(each <= 1.0 for each in listener.ages)

@@ -78,9 +78,10 @@ class Watch:
         read, counts: an event is told once the one after it is asked for.
 
         It is counted on this machine's clock and the service's since the stream began. So the stream begins
-        anew within the hour, and as soon as a heartbeat is older than `max_staleness` or would come from the
-        future; that one counts for nothing. What this clock leaves out (while a virtual machine is paused) is
-        missing from the age until the next heartbeat is read, and then no more of it than that one's own age.
+        anew within the hour, and as soon as a heartbeat leaves the age above `max_staleness` or would come
+        from the future; that one counts for nothing. What this clock leaves out (while a virtual machine is
+        paused) is missing from the age until the next heartbeat is read, and then no more of it than that
+        one's own age.
         """
         age = now() - self._known_at
         return age if age >= 0 else math.inf
@@ -146,13 +147,13 @@ class Watch:
             case "changes":
                 return list(response.changes.changes)
             case "heartbeat":
-                heartbeat, arrived_at = response.heartbeat, now()
-                read_at = asked_at + heartbeat.read_after.ToNanoseconds() / 1e9
+                read_at = asked_at + response.heartbeat.read_after.ToNanoseconds() / 1e9
                 self._known_at = max(self._known_at, read_at)
-                if self._known_at > arrived_at:
+                if self._known_at > now():
                     self._known_at = -math.inf
-                self._clocks_parted = not 0 <= arrived_at - read_at <= self.max_staleness
-                return [heartbeat]
+                # An old one alone says nothing: to who watches an org it comes while home orgs are asked for.
+                self._clocks_parted = not self.is_fresh
+                return [response.heartbeat]
             case _:
                 raise AlmondRpcError(
                     grpc.StatusCode.UNIMPLEMENTED,
