@@ -237,7 +237,7 @@ def _about_scope(permissions: tuple[Permission, ...] | None) -> list[str]:
         org: {each.thing for each in permissions or () if each.org == org and each.mask == ALL}
         for org in dict.fromkeys(each.org for each in permissions or ())
     }
-    said = [f"it may do everything in {_org(org)}" for org, all_of in everywhere.items() if wide <= all_of]
+    said = [f"it may do everything in {place(org)}" for org, all_of in everywhere.items() if wide <= all_of]
     if "any org" in everywhere and "it may do everything in any org" not in said:
         said.append("it is good for any org")
     return said
@@ -250,7 +250,9 @@ def _about_spare(spare: Sequence[int]) -> list[str]:
     return [f"{_list(spare)} {verb} nothing: the others are as strict already"]
 
 
-def _org(org: str) -> str:
+def place(org: str) -> str:
+    """Say where a permission holds: `any org`, or `org ORG`."""
+    """Say where a permission is: `any org`, or `org ORG`."""
     return org if org == "any org" else f"org {org}"
 
 

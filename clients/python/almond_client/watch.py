@@ -65,7 +65,6 @@ class Watch:
         self._known_at = -math.inf
         self._silence = _START_SECONDS
         self._has_begun = False
-        self._clocks_parted = False
         self.max_staleness = 0.0
         """The age in seconds above which the service says nothing by what it knows; 0 until it has begun."""
         self.revision = ""
@@ -124,11 +123,13 @@ class Watch:
                 if response is grpc.aio.EOF:
                     return
                 for event in self._read(response, asked_at):
+                    # Only after a heartbeat is all reached that was told; a long snapshot, cut within, would
+                    # never end. An old one alone says nothing: such come while home orgs are asked for.
+                    is_last = isinstance(event, pb.Heartbeat) and not (self.is_fresh and now() <= ends_at)
                     yield event
                     if isinstance(event, pb.SnapshotChunk | pb.RevocationChange):
                         self._reach(event.revision)
-                    # Only here is all reached that was told; a long snapshot, cut within, would never end.
-                    if isinstance(event, pb.Heartbeat) and (self._clocks_parted or now() > ends_at):
+                    if is_last:
                         return
         except TimeoutError:
             sentence = f"Nothing was heard for {self._silence:g} seconds."
@@ -151,8 +152,6 @@ class Watch:
                 self._known_at = max(self._known_at, read_at)
                 if self._known_at > now():
                     self._known_at = -math.inf
-                # An old one alone says nothing: to who watches an org it comes while home orgs are asked for.
-                self._clocks_parted = not self.is_fresh
                 return [response.heartbeat]
             case _:
                 raise AlmondRpcError(

@@ -90,8 +90,7 @@ class Failure(Exception):  # noqa: N818 - it ends a command; errors end calls
 def _last(error: AlmondRpcError) -> str:
     # gRPC's own texts end with the cause, after the address that everybody knows: "failed to connect to all
     # addresses; last error: UNKNOWN: ipv4:127.0.0.1:1: Failed to connect to remote host: ..."
-    last = error.message.rpartition("last error: ")[2]
-    last = _WHERE.sub("", last)
+    last = _WHERE.sub("", error.message.rpartition("last error: ")[2])
     return last or error.code.name.lower().replace("_", " ")
 
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from almond.v1 import token_service_pb2 as pb
 from almond_client.cli import screen
+from almond_client.review import place
 from almond_core.masks import describe, parse_mask
 from almond_core.model import RESERVED_ORG
 
@@ -66,7 +67,7 @@ def _show_permissions(said: dict[str, Any]) -> None:
         return
     orgs = list(dict.fromkeys(each["org"] for each in permissions))
     for org in orgs:
-        _section(f"What it may do in {org if org == 'any org' else f'org {org}'}")
+        _section(f"What it may do in {place(org)}")
         mine = [each for each in permissions if each["org"] == org]
         for each in mine[:_MAX_LINES]:
             screen.out().print(f"  {screen.clean(each['thing'])}: {describe(parse_mask(each['actions']))}")

@@ -60,7 +60,7 @@ def _may(record: token_pb2.TokenRecord, now: float) -> str:
         return record.summary
     by_org: dict[str, list[str]] = {}
     for each in reviewed.permissions:
-        by_org.setdefault(each.org if each.org == "any org" else f"org {each.org}", []).append(str(each))
+        by_org.setdefault(review.place(each.org), []).append(str(each))
     left = [f"{org}: {', '.join(things)}" for org, things in by_org.items()] or ["nothing at all"]
     return "; ".join((*left, *reviewed.conditions))
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 
 _NOTHING_LEFT: Final = "had nothing left to revoke"
+_CUT_OFF: Final = ("org", "subject")
 _WIDE_SECONDS: Final = 600.0
 """An app's tokens, and a minter's, are revoked in parts of 10,000, at about a second each."""
 _COUNTED: Final = 10_000
@@ -130,17 +131,24 @@ async def _revoke(
     request = pb.RevokeRequest()
     request.CopyFrom(target.request)
     request.validate_only = validate_only
+    seconds = _WIDE_SECONDS if target.is_wide else None
     try:
-        try:
-            return await client.revoke(request, timeout_seconds=_WIDE_SECONDS if target.is_wide else None)
-        except UnauthenticatedError:
-            if request.WhichOneof("target") != "token":
-                raise
-            # Whoever shows a token may withdraw it: their own says who they were, and is not needed.
-            async with connection.anonymous() as nobody:
-                return await nobody.revoke(request)
+        return await _answer(connection, client, request, seconds)
     except AlmondRpcError as error:
         return error
+
+
+async def _answer(
+    connection: Connection, client: AsyncClient, request: pb.RevokeRequest, seconds: float | None
+) -> pb.RevokeResponse:
+    try:
+        return await client.revoke(request, timeout_seconds=seconds)
+    except UnauthenticatedError:
+        if request.WhichOneof("target") != "token":
+            raise
+    # Whoever shows a token may withdraw it: their own says who they were, and is not needed.
+    async with connection.anonymous() as nobody:
+        return await nobody.revoke(request)
 
 
 def _ask(connection: Connection, targets: list[Target], as_json: bool) -> None:
@@ -221,11 +229,9 @@ def _done(target: Target, result: pb.RevokeResponse) -> str:
     if not result.entries:
         return _NOTHING_LEFT
     # Of an org or a subject it is a time that is written down: nobody need have had a token to revoke.
-    whatever = {
-        "org": f"revoked, whatever was issued {_when(target.request.org)},",
-        "subject": f"revoked, whatever was issued {_when(target.request.subject)},",
-    }.get(target.request.WhichOneof("target") or "", "revoked,")
-    return f"{whatever} by {_number(result.entries, 'entry', 'entries')}"
+    kind = target.request.WhichOneof("target")
+    what = f", whatever was issued {_when(getattr(target.request, kind))}" if kind in _CUT_OFF else ""
+    return f"revoked{what}, by {_number(result.entries, 'entry', 'entries')}"
 
 
 def _when(target: pb.OrgTarget | pb.SubjectTarget) -> str:
