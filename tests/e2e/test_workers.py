@@ -14,7 +14,7 @@ import pytest
 from almond_server.adapters.valkey_child import ValkeyChild
 from e2e.load import load
 from e2e.service import ServeProcess, run
-from e2e.workers import are_two_without, fresh, until
+from e2e.workers import are_two_without, both, fresh, until
 
 FLAGS = ("--workers", "2", "--max-staleness", "2", "--grace", "5")
 
@@ -61,7 +61,7 @@ def admin(data_dir: Path) -> str:
 
 
 async def test_kill_9_of_a_worker_loses_no_call_and_another_comes(service: ServeProcess, admin: str) -> None:
-    victim, _ = fresh(service)
+    victim, _ = await both(service)
     async with load(service.address, admin) as got:
         os.kill(victim, signal.SIGKILL)
         await until(lambda: are_two_without(service, victim))
@@ -71,7 +71,7 @@ async def test_kill_9_of_a_worker_loses_no_call_and_another_comes(service: Serve
 
 
 async def test_a_rolling_restart_loses_no_call(service: ServeProcess, admin: str) -> None:
-    before = fresh(service)
+    before = await both(service)
     async with load(service.address, admin) as got:
         os.kill(service.pid, signal.SIGHUP)
         await until(lambda: are_two_without(service, *before))
@@ -81,7 +81,7 @@ async def test_a_rolling_restart_loses_no_call(service: ServeProcess, admin: str
 
 
 async def test_a_worker_that_is_paused_past_the_bound_is_replaced(service: ServeProcess, admin: str) -> None:
-    victim, sibling = fresh(service)
+    victim, sibling = await both(service)
     os.kill(victim, signal.SIGSTOP)
     await until(lambda: are_two_without(service, victim))
     assert sibling in fresh(service)

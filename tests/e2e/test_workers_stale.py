@@ -17,7 +17,7 @@ from psycopg import sql
 
 from e2e.load import load
 from e2e.service import ServeProcess, run
-from e2e.workers import are_two_without, fresh, until
+from e2e.workers import are_two_without, both, fresh, until
 from postgres import PostgresServer
 
 FLAGS = ("--workers", "2", "--max-staleness", "1", "--poll-interval", "0.2", "--grace", "1")
@@ -40,7 +40,7 @@ def service(data_dir: Path, postgres: PostgresServer) -> Iterator[ServeProcess]:
 async def test_a_stale_worker_makes_room_while_its_sibling_answers(
     service: ServeProcess, data_dir: Path, postgres: PostgresServer
 ) -> None:
-    victim, sibling = fresh(service)
+    victim, sibling = await both(service)
     async with load(service.address, (data_dir / "admin.token").read_text().strip()) as got:
         psutil.Process(victim).rlimit(psutil.RLIMIT_NOFILE, (3, 3))
         for session in _sessions(postgres, victim):

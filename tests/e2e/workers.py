@@ -24,3 +24,9 @@ def are_two_without(service: ServeProcess, *gone: int) -> bool:
     """Whether there are two, both fresh, and none of those that have to be gone."""
     rows = service.workers()
     return len(rows) == 2 and all(row["fresh"] and row["pid"] not in gone for row in rows)
+
+
+async def both(service: ServeProcess) -> list[int]:
+    """Wait until there are two, both fresh, and return their process ids."""
+    await until(lambda: are_two_without(service))
+    return [row["pid"] for row in service.workers()]
