@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     import grpc
 
-    from almond_server.ports import SealedKey
+    from almond_server.domain.stores import SealedKey
     from almond_server.service.call import Call
     from almond_server.settings import Settings
 

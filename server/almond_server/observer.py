@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from prometheus_client import Counter
 
-    from almond_server.fan_out import FeedState
+    from almond_server.domain.feed import FeedState
     from almond_server.service.callers import Callers
     from almond_server.service.follower import Follower
     from almond_server.service.relay import Relay

@@ -12,23 +12,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from almond_core.errors import FieldError
-from almond_server import cut_off_words, places, unhealed
+from almond_server import places, unhealed
 from almond_server.adapters import master_key
 from almond_server.adapters.clock import SystemClock
 from almond_server.adapters.redis_feed import RedisFeed, epochs
 from almond_server.adapters.sql import sqlite
 from almond_server.adapters.sql.store import open_store
+from almond_server.domain import cut_off_text
+from almond_server.domain.feed import FeedUnavailableError, Page
+from almond_server.domain.revocations import KEPT_SECONDS, highest
+from almond_server.domain.stores import Actor
 from almond_server.errors import StartError
-from almond_server.fan_out import FeedUnavailableError, Page
-from almond_server.ports import Actor
-from almond_server.withdrawal import KEPT_SECONDS, highest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
 
     from almond_server.adapters.sql.database import Location
     from almond_server.adapters.sql.store import Store
-    from almond_server.withdrawal import Withdrawal
+    from almond_server.domain.revocations import Withdrawal
 
 _OPERATOR: Final = Actor("operator")
 _BATCH: Final = 1000
@@ -165,7 +166,7 @@ async def _with_its_end(store: Store, withdrawal: Withdrawal) -> Withdrawal:
 def _told(rows: Sequence[tuple[str, str, str]]) -> Page:
     """Read action, target and detail of audit rows; raises as `unhealed.withdrawal`."""
     targets = [target.partition("/") for action, target, _ in rows if action == "token.revoked"]
-    cut_offs = [cut_off_words.read(*row) for row in rows]
+    cut_offs = [cut_off_text.read(*row) for row in rows]
     return Page(
         [unhealed.withdrawal(token_id, branch, None) for token_id, _, branch in targets],
         list(highest(each for each in cut_offs if each is not None).values()),

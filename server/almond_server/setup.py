@@ -16,15 +16,16 @@ from almond_server.adapters import master_key
 from almond_server.adapters.clock import SystemClock
 from almond_server.adapters.sql import schema
 from almond_server.adapters.sql.store import open_store
+from almond_server.domain.records import Record
+from almond_server.domain.stores import Actor, SealedKey
 from almond_server.errors import OldSchemaError, StartError
-from almond_server.ports import Actor, SealedKey
-from almond_server.record import Record
 from almond_server.secret_file import write_secret
 
 if TYPE_CHECKING:
     from almond_server.adapters.sql.database import Location
     from almond_server.adapters.sql.store import Store
-    from almond_server.ports import Clock, Tokens
+    from almond_server.domain.clock import Clock
+    from almond_server.domain.stores import Tokens
 
 OPERATOR: Final = Actor("operator")
 ADMIN_DAYS: Final = 90

@@ -21,11 +21,11 @@ from almond_server.adapters.clock import SystemClock
 from almond_server.adapters.memory import MemoryStore
 from almond_server.adapters.memory_revocations import MemoryRevocations
 from almond_server.adapters.redis_feed import RedisFeed
-from almond_server.fan_out import Page, Snapshot
+from almond_server.domain.feed import Page, Snapshot
+from almond_server.domain.revocations import KEPT_SECONDS, Change, Reading, Withdrawal
 from almond_server.service import loader
 from almond_server.service.key_ring import KeyRing
 from almond_server.service.view import RevocationView
-from almond_server.withdrawal import KEPT_SECONDS, Change, Reading, Withdrawal
 from bench.stops import Stops, fresh_stop, idle_stop
 
 if TYPE_CHECKING:

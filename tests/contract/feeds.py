@@ -6,13 +6,13 @@ import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
-from almond_server.fan_out import Beat
-from almond_server.withdrawal import Change, Reading
+from almond_server.domain.feed import Beat
+from almond_server.domain.revocations import Change, Reading
 from contract.samples import part, whole
 
 if TYPE_CHECKING:
-    from almond_server.fan_out import Feed
-    from almond_server.withdrawal import Withdrawal
+    from almond_server.domain.feed import Feed
+    from almond_server.domain.revocations import Withdrawal
 
 KEY = bytes(range(32))
 EPOCH = "0123abcd"

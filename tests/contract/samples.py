@@ -6,12 +6,13 @@ import itertools
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from almond_server.ports import Actor
-from almond_server.record import Listing, Record
-from almond_server.withdrawal import Withdrawal
+from almond_server.domain.records import Record
+from almond_server.domain.revocations import Withdrawal
+from almond_server.domain.selections import Listing
+from almond_server.domain.stores import Actor
 
 if TYPE_CHECKING:
-    from almond_server.ports import Audit, Keys, Policies, Revocations, Tokens
+    from almond_server.domain.stores import Audit, Keys, Policies, Revocations, Tokens
 
 NOW = 1_800_000_000
 DAY = 24 * 3600

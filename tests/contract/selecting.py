@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from almond_server.ports import Actor, Idempotency
-from almond_server.record import MintedBy, OfApp, OfOrg, OfSubject, Record, Selection
-from almond_server.withdrawal import Withdrawn
+from almond_server.domain.records import Record
+from almond_server.domain.revocations import Withdrawn
+from almond_server.domain.selections import MintedBy, OfApp, OfOrg, OfSubject, Selection
+from almond_server.domain.stores import Actor, Idempotency
 from contract.samples import NOW, OPERATOR, Ports, branch, record
 
 OF_ANN = Selection(OfSubject("ann"))

@@ -13,15 +13,16 @@ import pytest
 from almond_server.adapters.memory import MemoryStore, MemoryTokens
 from almond_server.adapters.memory_revocations import MemoryRevocations
 from almond_server.adapters.sql.store import open_store
+from almond_server.domain.records import Record
+from almond_server.domain.revocations import LINKED_SECONDS, CutOff, Scope, Withdrawal, Withdrawn
+from almond_server.domain.selections import Listing, MintedBy, OfApp, OfOrg, OfSubject, Selection
+from almond_server.domain.stores import Actor, Idempotency, RevisionForgottenError
 from almond_server.errors import (
     IssuedTooEarlyError,
     MinterWithdrawnError,
     RefusedError,
     SelectionChangedError,
 )
-from almond_server.ports import Actor, Idempotency, RevisionForgottenError
-from almond_server.record import Listing, MintedBy, OfApp, OfOrg, OfSubject, Record, Selection
-from almond_server.withdrawal import LINKED_SECONDS, CutOff, Scope, Withdrawal, Withdrawn
 from contract.samples import NOW, OPERATOR, Ports, branch, record, whole
 
 MS = NOW * 1000
@@ -31,7 +32,7 @@ KEY = CutOff(Scope.KEY, "k1", None)
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from almond_server.ports import Revocations, Tokens
+    from almond_server.domain.stores import Revocations, Tokens
 
 REQUEST = Idempotency(b"revoke\x00caller\x00one", b"content")
 

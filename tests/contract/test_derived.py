@@ -9,9 +9,10 @@ import pytest
 
 from almond_server.adapters import memory
 from almond_server.adapters.sql import tokens as sql_tokens
+from almond_server.domain.records import Record, record_id
+from almond_server.domain.revocations import Withdrawal
+from almond_server.domain.selections import Listing
 from almond_server.errors import MinterWithdrawnError, RecordNotFoundError, TooManyDerivedError
-from almond_server.record import Listing, Record, record_id
-from almond_server.withdrawal import Withdrawal
 from contract.samples import DAY, EVERYTHING, NOW, OPERATOR, Ports, branch, holder, part, record, whole
 
 ROOM = 40

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from almond_server.adapters.sql.database import Location
-    from almond_server.fan_out import Election
+    from almond_server.domain.feed import Election
     from postgres import PostgresServer
 
 SERVER = Path(__file__).resolve().parents[2] / "server"

@@ -10,8 +10,8 @@ import pytest
 
 from almond_server.adapters.memory_feed import MemoryFeed
 from almond_server.adapters.redis_feed import RedisFeed
-from almond_server.fan_out import FeedUnavailableError, Page, Snapshot, Tail
-from almond_server.withdrawal import Change, CutOff, Scope, Withdrawal
+from almond_server.domain.feed import FeedUnavailableError, Page, Snapshot, Tail
+from almond_server.domain.revocations import Change, CutOff, Scope, Withdrawal
 from contract.feeds import EPOCH, KEY, NONCE, Feeds, Listener, beat, change, mark
 from contract.samples import part, whole
 from support import eventually
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
     from almond_server.adapters.valkey_child import ValkeyChild
-    from almond_server.fan_out import Feed
+    from almond_server.domain.feed import Feed
 
 
 @pytest.fixture(params=["memory", "valkey", "sentinel", "cluster"])

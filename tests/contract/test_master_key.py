@@ -10,8 +10,8 @@ import pytest
 
 from almond_server.adapters import master_key
 from almond_server.adapters.redis_feed import RedisFeed
+from almond_server.domain.stores import SealedKey
 from almond_server.errors import StartError
-from almond_server.ports import SealedKey
 
 RING_KEY = bytes(range(32))
 

@@ -20,10 +20,11 @@ from almond_server.adapters.sql.schema import check, migrate
 from almond_server.adapters.sql.sqlite import create_file, location, migrating
 from almond_server.adapters.sql.store import open_store
 from almond_server.adapters.sql.tables import METADATA
+from almond_server.domain.records import Use
+from almond_server.domain.revocations import Reading
+from almond_server.domain.selections import OfSubject, Selection
+from almond_server.domain.stores import AuditRow, Idempotency
 from almond_server.errors import MinterWithdrawnError, StartError
-from almond_server.ports import AuditRow, Idempotency
-from almond_server.record import OfSubject, Selection, Use
-from almond_server.withdrawal import Reading
 from contract.samples import DAY, EVERYTHING, NOW, OPERATOR, branch, part, record, whole
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from almond_server.ports import ExpiryRule
+from almond_server.domain.stores import ExpiryRule
 from contract.samples import DAY, NOW, OPERATOR, Ports, holder
 
 RULE = ExpiryRule("acme", "deploy", DAY, 7 * DAY)

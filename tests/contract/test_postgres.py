@@ -18,9 +18,9 @@ from almond_server.adapters.sql import postgres as adapter
 from almond_server.adapters.sql.schema import check, is_new, migrate
 from almond_server.adapters.sql.store import Store, open_store
 from almond_server.adapters.sql.tables import METADATA, STORE
+from almond_server.domain.records import Use
+from almond_server.domain.revocations import KEPT_SECONDS, Withdrawal
 from almond_server.errors import OldSchemaError, StartError, StoreUnavailableError
-from almond_server.record import Use
-from almond_server.withdrawal import KEPT_SECONDS, Withdrawal
 from contract.samples import NOW, OPERATOR, record, whole
 from postgres import PASSWORD, PostgresServer
 from support import eventually

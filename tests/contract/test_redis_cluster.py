@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from almond_server.adapters.redis_feed import RedisFeed, epochs
-from almond_server.fan_out import FeedUnavailableError, Page, Snapshot
+from almond_server.domain.feed import FeedUnavailableError, Page, Snapshot
 from contract.feeds import EPOCH, KEY, Listener, change, mark
 from contract.samples import whole
 from redis_clusters import SLOT, Cluster, clustered, has_slot, is_well

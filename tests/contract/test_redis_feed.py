@@ -16,9 +16,9 @@ from structlog.testing import capture_logs
 from almond_server.adapters import redis_feed
 from almond_server.adapters.feed_entry import Codec, Head, Part
 from almond_server.adapters.redis_feed import RedisFeed, epochs
+from almond_server.domain.feed import FeedGarbledError, FeedUnavailableError, Page, Snapshot, Tail
+from almond_server.domain.revocations import Change
 from almond_server.errors import StartError
-from almond_server.fan_out import FeedGarbledError, FeedUnavailableError, Page, Snapshot, Tail
-from almond_server.withdrawal import Change
 from contract.feeds import EPOCH, KEY, NONCE, Listener, beat, change, mark
 from contract.samples import whole
 from support import eventually
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from almond_server.adapters.valkey_child import ValkeyChild
-    from almond_server.withdrawal import Withdrawal
+    from almond_server.domain.revocations import Withdrawal
 
 CHANGES, BEATS, ASKED = (f"{{almond}}:{EPOCH}:{name}" for name in ("changes", "beats", "asked"))
 HEAD = f"{{almond}}:{EPOCH}:snapshot"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from almond_server.adapters.redis_feed import RedisFeed, epochs
-from almond_server.fan_out import FeedUnavailableError, Page, Snapshot
+from almond_server.domain.feed import FeedUnavailableError, Page, Snapshot
 from contract.feeds import EPOCH, KEY, NONCE, beat, change, mark
 
 if TYPE_CHECKING:

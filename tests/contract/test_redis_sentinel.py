@@ -11,8 +11,8 @@ import pytest
 
 from almond_server.adapters import master_key
 from almond_server.adapters.redis_feed import RedisFeed, epochs
-from almond_server.fan_out import FeedUnavailableError
-from almond_server.withdrawal import Change
+from almond_server.domain.feed import FeedUnavailableError
+from almond_server.domain.revocations import Change
 from contract.feeds import EPOCH, KEY, change
 from contract.samples import OPERATOR, whole
 from redis_sentinels import MASTER, Watched, hurry, remembering, watched

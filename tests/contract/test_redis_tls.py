@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from almond_server.adapters.redis_feed import RedisFeed
+from almond_server.domain.feed import FeedUnavailableError, Tail
 from almond_server.errors import StartError
-from almond_server.fan_out import FeedUnavailableError, Tail
 from certificates import Authority
 from contract.feeds import EPOCH, KEY, change, mark
 from redis_sentinels import watched

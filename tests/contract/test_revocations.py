@@ -9,9 +9,9 @@ import pytest
 
 from almond_server.adapters.sql import changes as sql_changes
 from almond_server.adapters.sql import requests as sql_requests
+from almond_server.domain.revocations import KEPT_SECONDS, LINKED_SECONDS, Change, Withdrawal, Withdrawn
+from almond_server.domain.stores import Idempotency, RevisionForgottenError, SealedKey
 from almond_server.errors import RequestReusedError
-from almond_server.ports import Idempotency, RevisionForgottenError, SealedKey
-from almond_server.withdrawal import KEPT_SECONDS, LINKED_SECONDS, Change, Withdrawal, Withdrawn
 from contract.samples import DAY, NOW, OPERATOR, Ports, branch, holder, part, record, whole
 
 REQUEST = Idempotency(b"revoke\x00caller\x00one", b"content")

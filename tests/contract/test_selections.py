@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from almond_server.record import MintedBy, OfApp, OfOrg, OfSubject
+from almond_server.domain.selections import MintedBy, OfApp, OfOrg, OfSubject
 from contract.samples import (
     NOW,
     OPERATOR,

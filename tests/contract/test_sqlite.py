@@ -21,8 +21,8 @@ from sqlalchemy import create_engine
 from almond_server.adapters.sql.schema import check, migrate
 from almond_server.adapters.sql.store import Store, open_store
 from almond_server.adapters.sql.tables import METADATA
+from almond_server.domain.stores import SealedKey
 from almond_server.errors import StartError, StoreUnavailableError
-from almond_server.ports import SealedKey
 from contract.samples import EVERYTHING, NOW, OPERATOR, record, whole
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ import pytest
 from almond_server.adapters.sql.schema import migrate
 from almond_server.adapters.sql.store import open_store
 from almond_server.adapters.sql.timed import operation
+from almond_server.domain.revocations import Withdrawal
+from almond_server.domain.stores import Actor
 from almond_server.errors import StoreUnavailableError
-from almond_server.ports import Actor
-from almond_server.withdrawal import Withdrawal
 
 if TYPE_CHECKING:
     from pathlib import Path

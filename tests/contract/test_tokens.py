@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from almond_server.adapters.memory import MemoryStore, MemoryTokens
+from almond_server.domain.records import Record
+from almond_server.domain.selections import Listing
+from almond_server.domain.stores import Idempotency
 from almond_server.errors import MinterWithdrawnError, RequestReusedError
-from almond_server.ports import Idempotency
-from almond_server.record import Listing, Record
 from contract.samples import (
     DAY,
     EVERYTHING,

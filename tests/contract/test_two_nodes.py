@@ -12,10 +12,11 @@ import pytest
 
 from almond_server.adapters.sql.schema import migrate
 from almond_server.adapters.sql.store import Store, open_store
+from almond_server.domain.records import Use
+from almond_server.domain.revocations import Change
+from almond_server.domain.selections import MintedBy, OfOrg, OfSubject, Selection
+from almond_server.domain.stores import Idempotency
 from almond_server.errors import MinterWithdrawnError
-from almond_server.ports import Idempotency
-from almond_server.record import MintedBy, OfOrg, OfSubject, Selection, Use
-from almond_server.withdrawal import Change
 from contract.samples import NOW, OPERATOR, branch, holder, record, whole
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from almond_server.adapters.sql.database import Location
-    from almond_server.ports import Actor
-    from almond_server.record import Record
+    from almond_server.domain.records import Record
+    from almond_server.domain.stores import Actor
     from postgres import PostgresServer
 
 Nodes = tuple[Store, Store]

@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
+from almond_server.domain.revocations import Withdrawal
+from almond_server.domain.selections import MintedBy, OfApp, OfSubject, Selection
+from almond_server.domain.stores import Idempotency
 from almond_server.errors import MinterWithdrawnError, RequestReusedError, SelectionChangedError
-from almond_server.ports import Idempotency
-from almond_server.record import MintedBy, OfApp, OfSubject, Selection
-from almond_server.withdrawal import Withdrawal
 from contract.samples import (
     DAY,
     EVERYTHING,

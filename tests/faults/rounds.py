@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 from almond_server.adapters.redis_feed import RedisFeed
 from almond_server.adapters.sql.store import Store, open_store
-from almond_server.fan_out import FeedUnavailableError
+from almond_server.domain.feed import FeedUnavailableError
 from faults import injections
 from faults.calls import Calls
 from faults.clients import Clients

@@ -19,13 +19,13 @@ from almond_client import cli
 from almond_server import worker, worker_socket
 from almond_server.adapters.feed_entry import Codec
 from almond_server.adapters.sql import tokens
+from almond_server.domain.revocations import Change
 from almond_server.rpc.servicer import TokenServicer
 from almond_server.service import watch
 from almond_server.service.org_filter import Proof
 from almond_server.service.relay import Relay
 from almond_server.service.view import RevocationView
 from almond_server.service.waiting import Waiting
-from almond_server.withdrawal import Change
 
 WITHOUT = "CHECKER_WITHOUT"
 """The variable that names the guard to take out of a server and its workers; empty for none."""

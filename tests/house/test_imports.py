@@ -32,8 +32,8 @@ TRESPASSES = [
     ("core-pure", "almond_core", "os.path"),
     ("core-pure", "almond_core", "grpc"),
     ("core-pure", "almond_core", "google.protobuf.message"),
-    ("layers", "almond_core", "almond_server.ports"),
-    ("layers", "almond_server.ports", "almond_server.service"),
+    ("layers", "almond_core", "almond_server.domain.stores"),
+    ("layers", "almond_server.domain.stores", "almond_server.service"),
     ("layers", "almond_server.service", "almond_server.rpc"),
     ("layers", "almond_server.rpc", "almond_server.app"),
     ("adapters-known", "almond_server.service", "almond_server.adapters"),
@@ -47,7 +47,7 @@ TRESPASSES = [
     ("unobserved", "almond_server.service", "prometheus_client"),
     ("unobserved", "almond_server.adapters", "almond_server.metrics"),
     ("traces-known", "almond_server.rpc", "opentelemetry.trace"),
-    ("client", "almond_client", "almond_server.ports"),
+    ("client", "almond_client", "almond_server.domain.stores"),
     ("parent", "almond_server.worker_process", "almond_server.app"),
 ]
 

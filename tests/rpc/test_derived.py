@@ -14,7 +14,7 @@ from almond.v1 import token_service_pb2 as pb
 from almond_core.caveats import Org
 from almond_core.masks import ALL
 from almond_server.adapters.sql import tokens as sql_tokens
-from almond_server.record import MAX_DERIVED
+from almond_server.domain.records import MAX_DERIVED
 from rpc.kind_orders import (
     Caveat,
     actions,

@@ -14,8 +14,8 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from almond.v1 import admin_service_pb2, admin_service_pb2_grpc, caveat_pb2, kind_pb2
 from almond.v1 import token_service_pb2 as pb
-from almond_server import ports
 from almond_server.adapters.redis_client import client
+from almond_server.domain import stores
 from almond_server.rpc.meter import _name
 from almond_server.service.verifier import Verifier
 from exposition import Exposition, here
@@ -236,7 +236,7 @@ async def test_store_operations_are_methods_of_ports(service: Almond) -> None:
     operations = {labels["operation"] for labels in after.named(name) if after.since(before, name, **labels)}
     named = {
         f"{port.__name__.lower()}.{method}"
-        for port in (ports.Tokens, ports.Revocations, ports.Keys, ports.Policies, ports.Audit)
+        for port in (stores.Tokens, stores.Revocations, stores.Keys, stores.Policies, stores.Audit)
         for method in vars(port)
     }
     assert {"tokens.add", "tokens.get", "revocations.reading", "policies.rules"} <= operations

@@ -17,9 +17,9 @@ from almond_core.crypto import name_hash
 from almond_core.model import token_id_at
 from almond_server.adapters.sql.tables import REVISIONS
 from almond_server.app import compose
-from almond_server.ports import Actor
+from almond_server.domain.revocations import CutOff, Scope, Withdrawal
+from almond_server.domain.stores import Actor
 from almond_server.service import change_log, watch, watches
-from almond_server.withdrawal import CutOff, Scope, Withdrawal
 from rpc.watching import NOW, SNAPSHOT, after, ids, now, number, numbers, refused, watching, withdraw
 from support import Almond, almond, bearer, eventually, org_wide, served, verifier
 

@@ -13,9 +13,9 @@ import grpc
 from almond.v1 import revocation_service_pb2 as pb
 from almond.v1.revocation_service_pb2_grpc import RevocationServiceStub
 from almond_server.app import App
-from almond_server.ports import Actor
+from almond_server.domain.revocations import CutOff, Withdrawal
+from almond_server.domain.stores import Actor
 from almond_server.service import change_log
-from almond_server.withdrawal import CutOff, Withdrawal
 from support import Almond, Refusal, bearer, read_refusal
 
 SECONDS = 10.0

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from almond_core.chain import VerifiedToken
 from almond_core.decision import LIVE, Withdrawn
 from almond_core.model import Identity, token_id_at
-from almond_server import cut_off_words
+from almond_server.domain import cut_off_text
+from almond_server.domain.revocations import Change, CutOff, Reading, Scope
 from almond_server.service.cut_offs import CutOffs
 from almond_server.service.view import RevocationView
-from almond_server.withdrawal import Change, CutOff, Reading, Scope
 from support import SetClock
 
 T = 1_800_000_000_000
@@ -114,8 +114,8 @@ def test_the_view_knows_them_once_the_revision_is_reached(clock: SetClock) -> No
 
 @given(timed, st.text(st.characters(codec="utf-8"), max_size=9))
 def test_what_the_audit_log_says_is_read_back(cut_off: CutOff, reason: str) -> None:
-    detail = cut_off_words.detail(cut_off, reason)
-    assert cut_off_words.read(cut_off_words.action(cut_off), cut_off.name, detail) == cut_off
+    detail = cut_off_text.detail(cut_off, reason)
+    assert cut_off_text.read(cut_off_text.action(cut_off), cut_off.name, detail) == cut_off
 
 
 @pytest.mark.parametrize(
@@ -123,8 +123,8 @@ def test_what_the_audit_log_says_is_read_back(cut_off: CutOff, reason: str) -> N
 )
 def test_a_row_that_no_server_wrote_is_refused(detail: str) -> None:
     with pytest.raises(ValueError, match=r"time|month"):
-        cut_off_words.read("org.cut_off", "acme", detail)
-    assert cut_off_words.read("token.revoked", "acme", detail) is None
+        cut_off_text.read("org.cut_off", "acme", detail)
+    assert cut_off_text.read("token.revoked", "acme", detail) is None
 
 
 @pytest.mark.parametrize(

@@ -12,14 +12,14 @@ import pytest
 from almond_server.adapters.memory import MemoryStore
 from almond_server.adapters.memory_feed import MemoryFeed
 from almond_server.adapters.memory_revocations import MemoryRevocations
+from almond_server.domain.feed import Beat, Page, Snapshot
+from almond_server.domain.revision import Revision
+from almond_server.domain.revocations import LINKED_SECONDS, Change, CutOff, Reading, Scope, Withdrawal
+from almond_server.domain.stores import Actor
 from almond_server.errors import CannotKnowError, StoreUnavailableError, WrongRevisionError
-from almond_server.fan_out import Beat, Page, Snapshot
-from almond_server.ports import Actor
 from almond_server.service import loader
 from almond_server.service.follower import Follower, Signals
-from almond_server.service.revision import Revision
 from almond_server.service.view import RevocationView
-from almond_server.withdrawal import LINKED_SECONDS, Change, CutOff, Reading, Scope, Withdrawal
 from support import SetClock, eventually
 
 SELDOM, OFTEN = 60.0, 0.01

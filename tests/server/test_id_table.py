@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from almond_server.packed import BRANCH_BYTES, WHOLE_BYTES
+from almond_server.domain.packed_revocations import BRANCH_BYTES, WHOLE_BYTES
 from almond_server.service import id_table
 from almond_server.service.id_table import IdTable
 

@@ -18,8 +18,8 @@ from almond_core.caveats import Org, encode
 from almond_core.masks import ALL
 from almond_core.model import Identity, token_id_at
 from almond_server.adapters.redis_feed import RedisFeed
-from almond_server.ports import Actor, SealedKey
-from almond_server.record import Record
+from almond_server.domain.records import Record
+from almond_server.domain.stores import Actor, SealedKey
 from almond_server.service.callers import Caller
 from almond_server.service.key_ring import KeyRing
 from almond_server.service.minter import Minted

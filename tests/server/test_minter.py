@@ -14,9 +14,11 @@ from almond_core.masks import ALL
 from almond_core.model import Identity, token_id_at
 from almond_server.adapters.memory import MemoryPolicies, MemoryStore, MemoryTokens
 from almond_server.adapters.memory_revocations import MemoryRevocations
+from almond_server.domain.records import Record
+from almond_server.domain.revocations import CutOff, Scope
+from almond_server.domain.selections import OfOrg, Selection
+from almond_server.domain.stores import Actor, Idempotency
 from almond_server.errors import IssuedTooEarlyError
-from almond_server.ports import Actor, Idempotency
-from almond_server.record import OfOrg, Record, Selection
 from almond_server.service.call import Call
 from almond_server.service.callers import Callers
 from almond_server.service.key_ring import KeyRing
@@ -24,7 +26,6 @@ from almond_server.service.minter import Minted, Minter, MintOrder
 from almond_server.service.policy import Policy
 from almond_server.service.uses import Uses
 from almond_server.service.view import RevocationView
-from almond_server.withdrawal import CutOff, Scope
 from support import SetClock
 
 PRK = crypto.extract(bytes(32))

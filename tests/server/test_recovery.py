@@ -12,11 +12,11 @@ from almond_server.adapters import master_key
 from almond_server.adapters.redis_feed import RedisFeed
 from almond_server.adapters.sql.store import Store, open_store
 from almond_server.adapters.valkey_child import ValkeyChild
+from almond_server.domain.feed import Page, Snapshot
+from almond_server.domain.revision import Revision
+from almond_server.domain.revocations import Change, CutOff, Scope, Withdrawal
+from almond_server.domain.stores import Actor
 from almond_server.errors import StartError
-from almond_server.fan_out import Page, Snapshot
-from almond_server.ports import Actor
-from almond_server.service.revision import Revision
-from almond_server.withdrawal import Change, CutOff, Scope, Withdrawal
 
 OPERATOR = Actor("operator")
 TOKEN = "AZqhxDUAcACAAAAAAAAAAA"

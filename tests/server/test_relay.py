@@ -12,13 +12,21 @@ from almond_server.adapters.elections import MemoryElection
 from almond_server.adapters.memory import MemoryStore
 from almond_server.adapters.memory_feed import MemoryFeed
 from almond_server.adapters.memory_revocations import MemoryRevocations
+from almond_server.domain.feed import Page, Tail
+from almond_server.domain.revocations import (
+    KEPT_SECONDS,
+    LINKED_SECONDS,
+    Change,
+    CutOff,
+    Reading,
+    Scope,
+    Withdrawal,
+)
+from almond_server.domain.stores import Actor
 from almond_server.errors import CannotKnowError
-from almond_server.fan_out import Page, Tail
-from almond_server.ports import Actor
 from almond_server.service.follower import Follower, Signals
 from almond_server.service.relay import Relay
 from almond_server.service.view import RevocationView
-from almond_server.withdrawal import KEPT_SECONDS, LINKED_SECONDS, Change, CutOff, Reading, Scope, Withdrawal
 from support import SetClock, eventually
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from almond_server import unhealed
+from almond_server.domain.feed import Page
+from almond_server.domain.revision import Revision
+from almond_server.domain.revocations import CutOff, Scope, Withdrawal
 from almond_server.errors import StartError
-from almond_server.fan_out import Page
-from almond_server.service.revision import Revision
-from almond_server.withdrawal import CutOff, Scope, Withdrawal
 
 TOKEN = "AZqhxDUAcACAAAAAAAAAAA"
 HEAD = json.dumps({"epoch": "0123abcd", "number": 7})

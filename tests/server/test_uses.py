@@ -7,7 +7,7 @@ import pytest
 from almond_core.chain import VerifiedToken
 from almond_core.model import Identity, token_id_at
 from almond_server.adapters.memory import MemoryStore, MemoryTokens
-from almond_server.ports import Actor
+from almond_server.domain.stores import Actor
 from almond_server.service.uses import MAX_DERIVED, Uses
 from contract.samples import record
 

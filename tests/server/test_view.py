@@ -13,11 +13,11 @@ from almond_core.chain import VerifiedToken
 from almond_core.decision import LIVE, Withdrawn
 from almond_core.masks import ALL
 from almond_core.model import Identity, token_id_at
+from almond_server.domain.revision import Revision
+from almond_server.domain.revocations import KEPT_SECONDS, Change, Reading, Withdrawal
 from almond_server.errors import CannotKnowError, WrongRevisionError
 from almond_server.service.key_ring import KeyRing
-from almond_server.service.revision import Revision
 from almond_server.service.view import AnotherPastError, RevocationView
-from almond_server.withdrawal import KEPT_SECONDS, Change, Reading, Withdrawal
 from support import SetClock
 
 EPOCH = "0a1b2c3d"

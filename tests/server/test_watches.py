@@ -16,25 +16,25 @@ from almond_core.model import ANY
 from almond_server.adapters.memory import MemoryStore, MemoryTokens
 from almond_server.adapters.memory_feed import MemoryFeed
 from almond_server.adapters.memory_revocations import MemoryRevocations
+from almond_server.domain.revision import Revision
+from almond_server.domain.revocations import Change, CutOff, Scope, Withdrawal
+from almond_server.domain.stores import Actor
 from almond_server.errors import (
     CannotKnowError,
     StoreUnavailableError,
     UnauthenticatedError,
     WatcherTooSlowError,
 )
-from almond_server.ports import Actor
 from almond_server.service import change_log, watch
 from almond_server.service.call import Call
 from almond_server.service.callers import Callers
 from almond_server.service.change_log import Batch, ChangeLog
 from almond_server.service.follower import Follower, Signals
 from almond_server.service.key_ring import KeyRing
-from almond_server.service.revision import Revision
 from almond_server.service.uses import Uses
 from almond_server.service.view import RevocationView
 from almond_server.service.watch_events import Begin, Event, Page, Pulse, Started
 from almond_server.service.watches import Watches, interval_of
-from almond_server.withdrawal import Change, CutOff, Scope, Withdrawal
 from contract.samples import record
 from support import SetClock, signed
 

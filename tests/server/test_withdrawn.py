@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from almond_core.chain import VerifiedToken
 from almond_core.decision import LIVE, Standing, Withdrawn
 from almond_core.model import Identity, token_id_at
-from almond_server.packed import BRANCH_BYTES, WHOLE_BYTES, Packed, packed, unpacked
+from almond_server.domain.packed_revocations import BRANCH_BYTES, WHOLE_BYTES, Packed, packed, unpacked
+from almond_server.domain.revocations import Withdrawal
 from almond_server.service.withdrawn import WithdrawnTokens
-from almond_server.withdrawal import Withdrawal
 
 T = 1_800_000_000
 IDS = [token_id_at(1_700_000_000_000 + number, bytes([number]) * 10) for number in range(8)]

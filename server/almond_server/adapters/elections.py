@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from almond_server.adapters.sql.database import Location
-    from almond_server.fan_out import Election
+    from almond_server.domain.feed import Election
 
 
 _WORK_SECONDS: Final = 3.0

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from almond_core import crypto
-from almond_server.fan_out import Beat, Page
-from almond_server.packed import Packed
-from almond_server.withdrawal import CutOff, Reading, Scope, Withdrawal
+from almond_server.domain.feed import Beat, Page
+from almond_server.domain.packed_revocations import Packed
+from almond_server.domain.revocations import CutOff, Reading, Scope, Withdrawal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from almond_server.adapters.feed_entry import Part
-from almond_server.withdrawal import Change
+from almond_server.domain.revocations import Change
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from almond_server.withdrawal import CutOff, Withdrawal
+    from almond_server.domain.revocations import CutOff, Withdrawal
 
 LAST: Final = 1_000_000_000
 _ENTRIES: Final = 1000

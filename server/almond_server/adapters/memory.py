@@ -11,6 +11,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from almond_core.model import RESERVED_ORG
+from almond_server.domain.records import MAX_DERIVED, record_id
+from almond_server.domain.revocations import Change, CutOff, Reading, Scope, Withdrawal
+from almond_server.domain.selections import MintedBy, OfApp, OfOrg, OfSubject
+from almond_server.domain.stores import AuditRow, ExpiryRule
 from almond_server.errors import (
     IssuedTooEarlyError,
     MinterWithdrawnError,
@@ -19,15 +23,13 @@ from almond_server.errors import (
     StoreUnavailableError,
     TooManyDerivedError,
 )
-from almond_server.ports import AuditRow, ExpiryRule
-from almond_server.record import MAX_DERIVED, MintedBy, OfApp, OfOrg, OfSubject, record_id
-from almond_server.withdrawal import Change, CutOff, Reading, Scope, Withdrawal
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from almond_server.ports import Actor, Idempotency, SealedKey
-    from almond_server.record import Listing, Record, Selection, Use
+    from almond_server.domain.records import Record, Use
+    from almond_server.domain.selections import Listing, Selection
+    from almond_server.domain.stores import Actor, Idempotency, SealedKey
 
 _REQUESTS_KEPT_SECONDS: Final = 24 * 3600
 

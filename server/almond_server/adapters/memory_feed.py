@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from almond_server.fan_out import Beat, FeedUnavailableError, Page, Snapshot, Tail
+from almond_server.domain.feed import Beat, FeedUnavailableError, Page, Snapshot, Tail
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from almond_server.withdrawal import Change
+    from almond_server.domain.revocations import Change
 
 
 class MemoryFeed:

@@ -6,11 +6,9 @@ import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from almond_server import cut_off_words
 from almond_server.adapters.memory import MadeCutOff, MemoryStore, selected
-from almond_server.errors import SelectionChangedError
-from almond_server.ports import AuditRow, RevisionForgottenError
-from almond_server.withdrawal import (
+from almond_server.domain import cut_off_text
+from almond_server.domain.revocations import (
     KEPT_SECONDS,
     LINKED_SECONDS,
     MOST_AT_ONCE,
@@ -22,12 +20,15 @@ from almond_server.withdrawal import (
     Withdrawn,
     highest,
 )
+from almond_server.domain.stores import AuditRow, RevisionForgottenError
+from almond_server.errors import SelectionChangedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from almond_server.ports import Actor, Idempotency
-    from almond_server.record import Record, Selection
+    from almond_server.domain.records import Record
+    from almond_server.domain.selections import Selection
+    from almond_server.domain.stores import Actor, Idempotency
 
 
 class MemoryRevocations:
@@ -137,9 +138,9 @@ class MemoryRevocations:
         for each in added:
             self._fill_in(each, actor, reason, now)
         for cut_off in raised:
-            number, detail = self._store.number, cut_off_words.detail(cut_off, reason)
+            number, detail = self._store.number, cut_off_text.detail(cut_off, reason)
             self._store.cut_offs.append(MadeCutOff(cut_off, number, now, actor.name, reason))
-            action = cut_off_words.action(cut_off)
+            action = cut_off_text.action(cut_off)
             self._store.audit.append(AuditRow(now, actor.name, action, cut_off.name, detail, number))
         return len(added) + len(raised)
 

@@ -17,8 +17,8 @@ from redis.exceptions import AskError, ClusterError, ReadOnlyError, RedisError, 
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from almond_server.adapters.redis_master import ClusterMaster, SentinelMaster
+from almond_server.domain.feed import FeedGarbledError, FeedUnavailableError
 from almond_server.errors import StartError
-from almond_server.fan_out import FeedGarbledError, FeedUnavailableError
 from almond_server.redis_address import Address, Form, Node, parse
 
 if TYPE_CHECKING:

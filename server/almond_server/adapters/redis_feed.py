@@ -20,8 +20,8 @@ from almond_server.adapters.redis_client import BLOCK_MS, answer, client
 from almond_server.adapters.redis_condition import RedisCondition
 from almond_server.adapters.redis_master import HASH_TAG
 from almond_server.adapters.redis_snapshot import RedisSnapshot
-from almond_server.fan_out import Beat, FeedGarbledError, FeedState, Page, Snapshot, Tail
-from almond_server.withdrawal import Change
+from almond_server.domain.feed import Beat, FeedGarbledError, FeedState, Page, Snapshot, Tail
+from almond_server.domain.revocations import Change
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from almond_server.adapters import redis_replies
 from almond_server.adapters.feed_entry import Head
 from almond_server.adapters.redis_client import answer
-from almond_server.fan_out import FeedGarbledError, FeedUnavailableError, Snapshot
+from almond_server.domain.feed import FeedGarbledError, FeedUnavailableError, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from almond_server.adapters.feed_entry import Codec
-    from almond_server.fan_out import Page
+    from almond_server.domain.feed import Page
 
 _WRITING_SECONDS: Final = 3600
 _READING_SECONDS: Final = 60

@@ -11,10 +11,10 @@ from almond_core.caveats.valid import END_OF_TIME
 from almond_core.errors import CaveatError, FieldError
 from almond_core.masks import parse_actions
 from almond_core.model import Access, Source, checked_id, token_id_bytes
-from almond_server.ports import ExpiryRule
-from almond_server.record import MintedBy, OfApp, OfOrg, OfSubject, Selection
+from almond_server.domain.records import branch_id_of
+from almond_server.domain.selections import MintedBy, OfApp, OfOrg, OfSubject, Selection
+from almond_server.domain.stores import ExpiryRule
 from almond_server.rpc.caveat_messages import caveats_of, pattern_of
-from almond_server.service.branch_id import branch_id_of
 from almond_server.service.minter import MintOrder
 from almond_server.service.revoker import Branch, Possession, RevokeOrder, Target, WholeToken
 

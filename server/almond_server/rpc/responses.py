@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from almond_core.model import Identity
     from almond_core.wire import WireCaveat
-    from almond_server.ports import ExpiryRule
-    from almond_server.record import Record
+    from almond_server.domain.records import Record
+    from almond_server.domain.stores import ExpiryRule
     from almond_server.service.records import Inspection
     from almond_server.service.revoker import Revoked
     from almond_server.service.verifier import Answer

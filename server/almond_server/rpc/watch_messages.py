@@ -9,11 +9,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from almond.v1 import revocation_service_pb2 as pb
 from almond_core import crypto
+from almond_server.domain.revision import Revision
+from almond_server.domain.revocations import CutOff, Scope, Withdrawal
 from almond_server.rpc.responses import branch
 from almond_server.service.change_log import Batch
-from almond_server.service.revision import Revision
 from almond_server.service.watch_events import Page, Pulse, Started
-from almond_server.withdrawal import CutOff, Scope, Withdrawal
 
 if TYPE_CHECKING:
     from almond_server.service.watch_events import Event

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from almond_core import chain, minting, wire
 from almond_core.decision import LIVE
 from almond_core.errors import FieldError
+from almond_server.domain.records import Record
 from almond_server.errors import RecordNotFoundError
-from almond_server.record import Record
 from almond_server.service import needs
 
 if TYPE_CHECKING:
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from almond_core.caveats import Caveat, Label
     from almond_core.minting import NewToken
-    from almond_server.ports import Clock, Tokens
+    from almond_server.domain.clock import Clock
+    from almond_server.domain.stores import Tokens
     from almond_server.service.call import Call
     from almond_server.service.callers import Callers
     from almond_server.service.key_ring import KeyRing

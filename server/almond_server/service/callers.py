@@ -16,15 +16,15 @@ from almond_core.decision import Denial, Judged, Withdrawn, judge
 from almond_core.errors import FieldError, Reason, TokenError
 from almond_core.masks import ALL
 from almond_core.model import RESERVED_ORG, Access, Circumstances
+from almond_server.domain.stores import Actor
 from almond_server.errors import PermissionDeniedError, UnauthenticatedError
-from almond_server.ports import Actor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from almond_core.chain import VerifiedToken
     from almond_core.decision import Revocations
-    from almond_server.ports import Clock
+    from almond_server.domain.clock import Clock
     from almond_server.service.call import Call
     from almond_server.service.key_ring import KeyRing
     from almond_server.service.needs import Need

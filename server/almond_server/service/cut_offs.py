@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal
 
 from almond_core.decision import LIVE, Standing, Withdrawn
 from almond_core.model import RESERVED_ORG
-from almond_server.cut_off_words import subject_matter
-from almond_server.withdrawal import CutOff, Scope
+from almond_server.domain.cut_off_text import subject_matter
+from almond_server.domain.revocations import CutOff, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -14,22 +14,23 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import structlog
 
+from almond_server.domain.feed import FeedUnavailableError
+from almond_server.domain.revocations import Change
+from almond_server.domain.stores import RevisionForgottenError
 from almond_server.errors import CannotKnowError, StoreExchangedError
-from almond_server.fan_out import FeedUnavailableError
-from almond_server.ports import RevisionForgottenError
 from almond_server.service import loader
 from almond_server.service.questions import Questions
 from almond_server.service.view import AnotherPastError
 from almond_server.service.waiting import Waiting
-from almond_server.withdrawal import Change
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from almond_server.fan_out import Beat, Feed, Tail
-    from almond_server.ports import Clock, Revocations
+    from almond_server.domain.clock import Clock
+    from almond_server.domain.feed import Beat, Feed, Tail
+    from almond_server.domain.revocations import Reading
+    from almond_server.domain.stores import Revocations
     from almond_server.service.view import RevocationView
-    from almond_server.withdrawal import Reading
 
 _BATCH: Final = 1000
 _AT_ONCE: Final = 500

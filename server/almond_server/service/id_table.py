@@ -14,7 +14,7 @@ from itertools import combinations
 from sys import getsizeof
 from typing import TYPE_CHECKING, Final
 
-from almond_server.packed import END_BYTES, ID_BYTES, records
+from almond_server.domain.packed_revocations import END_BYTES, ID_BYTES, records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from almond_server.errors import RateLimitedError
 
 if TYPE_CHECKING:
-    from almond_server.ports import Clock
+    from almond_server.domain.clock import Clock
 
 _WINDOW_SECONDS = 60.0
 _MAX_KEYS = 10_000

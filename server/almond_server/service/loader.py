@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from almond_server.fan_out import FeedUnavailableError
+from almond_server.domain.feed import FeedUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from almond_server.fan_out import Feed
-    from almond_server.ports import Revocations
+    from almond_server.domain.feed import Feed
+    from almond_server.domain.revocations import Reading, Withdrawal
+    from almond_server.domain.stores import Revocations
     from almond_server.service.view import RevocationView
-    from almond_server.withdrawal import Reading, Withdrawal
 
 _PAGE: Final = 2000
 _SLICE: Final = 100

@@ -10,16 +10,17 @@ from almond_core import kinds, minting
 from almond_core.caveats import Valid
 from almond_core.errors import FieldError
 from almond_core.model import ANY, Identity, checked_id, token_id_at
+from almond_server.domain.records import Record
+from almond_server.domain.stores import Idempotency
 from almond_server.errors import CannotKnowError, IssuedTooEarlyError
-from almond_server.ports import Idempotency
-from almond_server.record import Record
 from almond_server.service import needs
 
 if TYPE_CHECKING:
     from almond_core.caveats import Caveat
     from almond_core.chain import VerifiedToken
     from almond_core.kinds import Kind
-    from almond_server.ports import Clock, Tokens
+    from almond_server.domain.clock import Clock
+    from almond_server.domain.stores import Tokens
     from almond_server.service.call import Call
     from almond_server.service.callers import Caller, Callers
     from almond_server.service.key_ring import KeyRing

@@ -14,7 +14,7 @@ from almond_core.masks import parse_actions
 from almond_core.model import ANY, RESERVED_ORG, Access
 
 if TYPE_CHECKING:
-    from almond_server.record import Record
+    from almond_server.domain.records import Record
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from almond_core.model import RESERVED_ORG
+from almond_server.domain.revocations import Scope
 from almond_server.errors import CannotKnowError
 from almond_server.service.change_log import Choice, Entries, Kept
-from almond_server.withdrawal import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from almond_server.ports import Tokens
+    from almond_server.domain.revocations import CutOff, Withdrawal
+    from almond_server.domain.stores import Tokens
     from almond_server.service.change_log import ChangeLog
-    from almond_server.withdrawal import CutOff, Withdrawal
 
 _ASKED_AT_ONCE: Final = 1000
 _RETRY_SECONDS: Final = 0.2

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 from almond_core import kinds
 from almond_core.errors import FieldError
 from almond_core.model import ANY, RESERVED_ORG, checked_id
+from almond_server.domain.stores import ExpiryRule
 from almond_server.errors import PolicyNotFoundError
-from almond_server.ports import ExpiryRule
 from almond_server.service import needs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from almond_server.ports import Clock, Policies
+    from almond_server.domain.clock import Clock
+    from almond_server.domain.stores import Policies
     from almond_server.service.call import Call
     from almond_server.service.callers import Callers
     from almond_server.service.minter import MintOrder

@@ -10,8 +10,8 @@ import secrets
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from almond_server.fan_out import Beat
-    from almond_server.ports import Clock
+    from almond_server.domain.clock import Clock
+    from almond_server.domain.feed import Beat
     from almond_server.service.view import RevocationView
 
 _MAX_ASKED: Final = 100

@@ -9,18 +9,19 @@ from almond_core import chain, wire
 from almond_core.decision import LIVE
 from almond_core.errors import FieldError, TokenError
 from almond_core.model import RESERVED_ORG, checked_id, token_id_bytes
+from almond_server.domain.records import branch_id_of, record_id
+from almond_server.domain.selections import Listing
 from almond_server.errors import PermissionDeniedError, RecordNotFoundError
-from almond_server.record import Listing, record_id
 from almond_server.service import needs
-from almond_server.service.branch_id import branch_id_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from almond_core.chain import VerifiedToken
     from almond_core.wire import Token
-    from almond_server.ports import Clock, Tokens
-    from almond_server.record import Record
+    from almond_server.domain.clock import Clock
+    from almond_server.domain.records import Record
+    from almond_server.domain.stores import Tokens
     from almond_server.service.call import Call
     from almond_server.service.callers import Callers
     from almond_server.service.key_ring import KeyRing

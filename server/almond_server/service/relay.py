@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from almond_server.domain.feed import Beat, FeedGarbledError, FeedUnavailableError, Page, Snapshot
+from almond_server.domain.stores import RevisionForgottenError
 from almond_server.errors import CannotKnowError
-from almond_server.fan_out import Beat, FeedGarbledError, FeedUnavailableError, Page, Snapshot
-from almond_server.ports import RevisionForgottenError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from almond_server.fan_out import Election, Feed
-    from almond_server.ports import Clock, Revocations
+    from almond_server.domain.clock import Clock
+    from almond_server.domain.feed import Election, Feed
+    from almond_server.domain.revocations import Reading, Withdrawal
+    from almond_server.domain.stores import Revocations
     from almond_server.service.follower import Follower
-    from almond_server.withdrawal import Reading, Withdrawal
 
 _BATCH: Final = 1000
 _KEPT_CHANGES: Final = 1000

@@ -9,28 +9,30 @@ from almond_core import chain, minting, wire
 from almond_core.decision import LIVE
 from almond_core.errors import FieldError
 from almond_core.model import RESERVED_ORG, token_id_bytes
+from almond_server.domain.records import record_id
+from almond_server.domain.revision import Revision
+from almond_server.domain.revocations import Withdrawal
+from almond_server.domain.selections import MintedBy, OfOrg, Selection
 from almond_server.errors import RecordNotFoundError, SelectionChangedError
-from almond_server.record import MintedBy, OfOrg, Selection, record_id
 from almond_server.service import needs
 from almond_server.service.callers import actor_of
 from almond_server.service.minter import idempotency_of
-from almond_server.service.revision import Revision
 from almond_server.service.wide_revocation import most_told, must_not_be_ahead, needs_of, would_cut_off
-from almond_server.withdrawal import Withdrawal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from almond_core.chain import VerifiedToken
-    from almond_server.ports import Clock, Revocations, Tokens
-    from almond_server.record import Record
+    from almond_server.domain.clock import Clock
+    from almond_server.domain.records import Record
+    from almond_server.domain.revocations import Withdrawn
+    from almond_server.domain.stores import Revocations, Tokens
     from almond_server.service.call import Call
     from almond_server.service.callers import Callers
     from almond_server.service.follower import Follower
     from almond_server.service.key_ring import KeyRing
     from almond_server.service.limiter import Limiter
     from almond_server.service.view import RevocationView
-    from almond_server.withdrawal import Withdrawn
 
 MAX_REASON = 256
 

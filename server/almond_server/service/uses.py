@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from almond_server.domain.records import Use
 from almond_server.errors import CannotKnowError
-from almond_server.record import Use
 
 if TYPE_CHECKING:
     from almond_core.chain import VerifiedToken
-    from almond_server.ports import Tokens
+    from almond_server.domain.stores import Tokens
 
 MAX_NOTED: Final = 10_000
 MAX_DERIVED: Final = 100

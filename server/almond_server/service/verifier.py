@@ -9,11 +9,11 @@ from almond_core import header
 from almond_core.decision import Decision, decide
 from almond_core.errors import FieldError, TokenError
 from almond_core.model import RESERVED_ORG, Access, Circumstances
+from almond_server.domain.revision import Revision
 from almond_server.service import needs
-from almond_server.service.revision import Revision
 
 if TYPE_CHECKING:
-    from almond_server.ports import Clock
+    from almond_server.domain.clock import Clock
     from almond_server.service.call import Call
     from almond_server.service.callers import Callers
     from almond_server.service.key_ring import KeyRing

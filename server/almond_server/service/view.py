@@ -9,19 +9,19 @@ import math
 from typing import TYPE_CHECKING, Final, Literal
 
 from almond_core.decision import LIVE
+from almond_server.domain.revision import Revision
+from almond_server.domain.revocations import KEPT_SECONDS
 from almond_server.errors import CannotKnowError, WrongRevisionError
 from almond_server.service.cut_offs import CutOffs
-from almond_server.service.revision import Revision
 from almond_server.service.withdrawn import WithdrawnTokens
-from almond_server.withdrawal import KEPT_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from almond_core.chain import VerifiedToken
     from almond_core.decision import Standing, Withdrawn
-    from almond_server.ports import Clock
-    from almond_server.withdrawal import Change, CutOff, Reading, Withdrawal
+    from almond_server.domain.clock import Clock
+    from almond_server.domain.revocations import Change, CutOff, Reading, Withdrawal
 
 _MAX_CLOCK_OFF: Final = 30.0
 """Seconds between a server's wall clock and its store's time, above which `valid` means nothing here."""

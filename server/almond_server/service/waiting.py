@@ -14,9 +14,9 @@ from almond_server.errors import CannotKnowError, WrongRevisionError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from almond_server.service.revision import Revision
+    from almond_server.domain.revision import Revision
+    from almond_server.domain.revocations import Reading
     from almond_server.service.view import RevocationView
-    from almond_server.withdrawal import Reading
 
 _REVISION_WAIT_SECONDS: Final = 0.05
 """What a change usually needs to come by the feed; who waits longer asks the store."""

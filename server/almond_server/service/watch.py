@@ -11,25 +11,25 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from weakref import WeakValueDictionary
 
+from almond_server.domain.revision import Revision
+from almond_server.domain.stores import RevisionForgottenError
 from almond_server.errors import CannotKnowError, ChangesForgottenError, DrainingError, WrongRevisionError
-from almond_server.ports import RevisionForgottenError
 from almond_server.service import needs
 from almond_server.service.change_log import FORGOTTEN, MAX_ENTRIES, Batch, Kept, Place, batch, everything
 from almond_server.service.org_filter import OrgFilter, Proof, concerning, cut_offs_of, of_org
-from almond_server.service.revision import Revision
 from almond_server.service.watch_events import Begin, Page, Pulse, Started
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
-    from almond_server.ports import Revocations
+    from almond_server.domain.revocations import Change, Withdrawal
+    from almond_server.domain.stores import Revocations
     from almond_server.service.call import Call
     from almond_server.service.callers import Callers
     from almond_server.service.change_log import ChangeLog, Choice
     from almond_server.service.follower import Follower
     from almond_server.service.view import RevocationView
     from almond_server.service.watch_events import Event
-    from almond_server.withdrawal import Change, Withdrawal
 
 _STORE_CHANGES: Final = 100
 _STORE_READS: Final = 4

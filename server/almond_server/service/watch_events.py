@@ -11,8 +11,8 @@ from almond_server.service.change_log import Batch
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from almond_server.service.revision import Revision
-    from almond_server.withdrawal import CutOff, Withdrawal
+    from almond_server.domain.revision import Revision
+    from almond_server.domain.revocations import CutOff, Withdrawal
 
 
 class Begin(Enum):

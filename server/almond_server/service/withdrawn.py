@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from almond_core.decision import LIVE, Standing, Withdrawn
 from almond_core.errors import FieldError
 from almond_core.model import token_id_bytes
-from almond_server.packed import (
+from almond_server.domain.packed_revocations import (
     BRANCH_BYTES,
     END_BYTES,
     ID_BYTES,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from almond_core.chain import VerifiedToken
-    from almond_server.withdrawal import Withdrawal
+    from almond_server.domain.revocations import Withdrawal
 
 _WHOLE: Final = Withdrawn("the token as minted, and all derived from it")
 _OTHER_BYTES: Final = 500

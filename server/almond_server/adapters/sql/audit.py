@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, Row, insert, select
 
 from almond_server.adapters.sql.tables import AUDIT
-from almond_server.ports import AuditRow
+from almond_server.domain.stores import AuditRow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,8 +9,15 @@ from sqlalchemy import Connection, Row, delete, or_, select, tuple_
 
 from almond_server.adapters.sql import cut_offs
 from almond_server.adapters.sql.tables import REVISIONS, STORE, WITHDRAWALS
-from almond_server.ports import RevisionForgottenError
-from almond_server.withdrawal import KEPT_SECONDS, LINKED_SECONDS, MOST_AT_ONCE, Change, CutOff, Withdrawal
+from almond_server.domain.revocations import (
+    KEPT_SECONDS,
+    LINKED_SECONDS,
+    MOST_AT_ONCE,
+    Change,
+    CutOff,
+    Withdrawal,
+)
+from almond_server.domain.stores import RevisionForgottenError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

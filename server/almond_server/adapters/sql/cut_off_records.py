@@ -14,13 +14,13 @@ from almond_core.model import RESERVED_ORG
 from almond_server.adapters.sql import cut_offs
 from almond_server.adapters.sql.rows import record_of
 from almond_server.adapters.sql.tables import CUT_OFFS, TOKENS
-from almond_server.withdrawal import Scope
+from almond_server.domain.revocations import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from almond_server.adapters.sql.cut_offs import Made
-    from almond_server.record import Record
+    from almond_server.domain.records import Record
 
 _CHUNK: Final = 500
 _MINTED: Final = TOKENS.alias("minted")

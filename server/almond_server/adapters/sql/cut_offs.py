@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import Connection, Row, and_, delete, exists, func, insert, or_, select, tuple_, update
 
 from almond_server.adapters.sql.tables import CUT_OFFS, REVISIONS
-from almond_server.withdrawal import CutOff, Scope
+from almond_server.domain.revocations import CutOff, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -8,13 +8,13 @@ from sqlalchemy import Connection, func, insert, select
 
 from almond_server.adapters.sql import audit, locks
 from almond_server.adapters.sql.tables import KEYS
-from almond_server.ports import AuditRow, SealedKey
+from almond_server.domain.stores import AuditRow, SealedKey
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from almond_server.adapters.sql.database import Database
-    from almond_server.ports import Actor
+    from almond_server.domain.stores import Actor
 
 
 class SqlKeys:

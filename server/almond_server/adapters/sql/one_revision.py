@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import insert, update
 from sqlalchemy.exc import DBAPIError
 
-from almond_server import cut_off_words
 from almond_server.adapters.sql import audit, cut_offs, requests, withdrawals
 from almond_server.adapters.sql.tables import REVISIONS, STORE
 from almond_server.adapters.sql.wanted import Wanted
-from almond_server.ports import AuditRow
-from almond_server.withdrawal import Withdrawn, highest
+from almond_server.domain import cut_off_text
+from almond_server.domain.revocations import Withdrawn, highest
+from almond_server.domain.stores import AuditRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from sqlalchemy import Connection
 
-    from almond_server.ports import Actor, Idempotency
-    from almond_server.withdrawal import Reading
+    from almond_server.domain.revocations import Reading
+    from almond_server.domain.stores import Actor, Idempotency
 
 _MARK_BYTES: Final = 8
 
@@ -132,7 +132,7 @@ class OneRevision:
         for each in highest(order.wanted.cut_offs).values():
             made = cut_offs.Made(each, call.now, call.actor.name, call.reason)
             if cut_offs.add(self._connection, made, self._next):
-                action, detail = cut_off_words.action(each), cut_off_words.detail(each, call.reason)
+                action, detail = cut_off_text.action(each), cut_off_text.detail(each, call.reason)
                 row = AuditRow(call.now, call.actor.name, action, each.name, detail, self._next)
                 audit.write(self._connection, row)
                 order.entries += 1

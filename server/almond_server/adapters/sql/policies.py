@@ -8,13 +8,13 @@ from sqlalchemy import Connection, delete, insert, select
 
 from almond_server.adapters.sql import audit, locks
 from almond_server.adapters.sql.tables import POLICIES
-from almond_server.ports import AuditRow, ExpiryRule
+from almond_server.domain.stores import AuditRow, ExpiryRule
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from almond_server.adapters.sql.database import Database
-    from almond_server.ports import Actor
+    from almond_server.domain.stores import Actor
 
 
 class SqlPolicies:

@@ -14,7 +14,7 @@ from almond_server.errors import RequestReusedError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from almond_server.ports import Idempotency
+    from almond_server.domain.stores import Idempotency
 
 KEPT_SECONDS: Final = 24 * 3600
 _FORGOTTEN_AT_ONCE: Final = 1000

@@ -18,17 +18,17 @@ from almond_server.adapters.sql.batch import Batches
 from almond_server.adapters.sql.one_revision import Call, OneRevision, answered
 from almond_server.adapters.sql.tables import REVISIONS, STORE
 from almond_server.adapters.sql.wanted import Wanted, selected
+from almond_server.domain.revocations import MOST_AT_ONCE, Reading, Withdrawn
+from almond_server.domain.stores import AuditRow
 from almond_server.errors import StoreUnavailableError
-from almond_server.ports import AuditRow
-from almond_server.withdrawal import MOST_AT_ONCE, Reading, Withdrawn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from almond_server.adapters.sql.database import Database
-    from almond_server.ports import Actor, Idempotency
-    from almond_server.record import Selection
-    from almond_server.withdrawal import Change, CutOff, Withdrawal
+    from almond_server.domain.revocations import Change, CutOff, Withdrawal
+    from almond_server.domain.selections import Selection
+    from almond_server.domain.stores import Actor, Idempotency
 
 _CLOCK_STEP_SECONDS: Final = 60
 _EPOCH_BYTES: Final = 4

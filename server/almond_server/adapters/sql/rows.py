@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from almond_core.crypto import BRANCH_ID_BYTES
-from almond_server.record import Record
+from almond_server.domain.records import Record
 
 if TYPE_CHECKING:
     from sqlalchemy import Row

@@ -10,8 +10,8 @@ from almond_server.adapters.sql import cut_off_records
 from almond_server.adapters.sql.many import among
 from almond_server.adapters.sql.rows import branches_of
 from almond_server.adapters.sql.tables import TOKENS
-from almond_server.record import MintedBy, OfApp, OfOrg, OfSubject, Selection
-from almond_server.withdrawal import Scope
+from almond_server.domain.revocations import Scope
+from almond_server.domain.selections import MintedBy, OfApp, OfOrg, OfSubject, Selection
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

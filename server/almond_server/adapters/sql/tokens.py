@@ -13,22 +13,23 @@ from almond_server.adapters.sql import audit, cut_off_records, cut_offs, locks, 
 from almond_server.adapters.sql.many import among
 from almond_server.adapters.sql.rows import record_of, values_of
 from almond_server.adapters.sql.tables import TOKENS, WITHDRAWALS
+from almond_server.domain.records import MAX_DERIVED, Record, record_id
+from almond_server.domain.revocations import Scope
+from almond_server.domain.stores import AuditRow
 from almond_server.errors import (
     IssuedTooEarlyError,
     MinterWithdrawnError,
     RecordNotFoundError,
     TooManyDerivedError,
 )
-from almond_server.ports import AuditRow
-from almond_server.record import MAX_DERIVED, Record, record_id
-from almond_server.withdrawal import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from almond_server.adapters.sql.database import Database
-    from almond_server.ports import Actor, Idempotency
-    from almond_server.record import Listing, Selection, Use
+    from almond_server.domain.records import Use
+    from almond_server.domain.selections import Listing, Selection
+    from almond_server.domain.stores import Actor, Idempotency
 
 
 _MOST_CLOCKS_DIFFER_MS: Final = 60_000

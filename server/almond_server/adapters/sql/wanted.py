@@ -7,15 +7,15 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from almond_server.adapters.sql import selections
+from almond_server.domain.revocations import CutOff, Scope, Withdrawal
 from almond_server.errors import SelectionChangedError
-from almond_server.withdrawal import CutOff, Scope, Withdrawal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sqlalchemy import Connection, Row
 
-    from almond_server.record import Selection
+    from almond_server.domain.selections import Selection
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from almond_server.adapters.sql.tables import AUDIT, TOKENS, WITHDRAWALS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from almond_server.withdrawal import Withdrawal
+    from almond_server.domain.revocations import Withdrawal
 
 _CHUNK: Final = 2000
 _WHOLE: Final = b""

@@ -21,8 +21,9 @@ from almond_core.model import RESERVED_ORG
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from almond_server.record import Listing, Record, Selection, Use
-    from almond_server.withdrawal import Change, CutOff, Reading, Withdrawal, Withdrawn
+    from almond_server.domain.records import Record, Use
+    from almond_server.domain.revocations import Change, CutOff, Reading, Withdrawal, Withdrawn
+    from almond_server.domain.selections import Listing, Selection
 
 
 class RevisionForgottenError(Exception):
@@ -293,16 +294,4 @@ class Audit(Protocol):
 
     async def page(self, after: int, limit: int) -> Sequence[tuple[int, AuditRow]]:
         """Return up to `limit` rows, oldest first, with their sequence numbers, which are above `after`."""
-        ...
-
-
-class Clock(Protocol):
-    """Time, as a value that tests can set."""
-
-    def now_ms(self) -> int:
-        """Wall time in milliseconds since the epoch. For `valid` and issue times only."""
-        ...
-
-    def monotonic(self) -> float:
-        """Monotonic time in seconds, going on through suspension. For ages."""
         ...

@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from almond_server.withdrawal import CutOff, Scope
+from almond_server.domain.revocations import CutOff, Scope
 
 _ACTIONS: Final = {Scope.ORG: "org.cut_off", Scope.SUBJECT: "subject.cut_off", Scope.KEY: "key.withdrawn"}
 _SCOPES: Final = {action: scope for scope, action in _ACTIONS.items()}

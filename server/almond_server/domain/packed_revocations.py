@@ -15,7 +15,7 @@ from typing import Final, overload
 
 from almond_core.errors import FieldError
 from almond_core.model import token_id_bytes, token_id_of
-from almond_server.withdrawal import Withdrawal
+from almond_server.domain.revocations import Withdrawal
 
 ID_BYTES: Final = 16
 END_BYTES: Final = 4

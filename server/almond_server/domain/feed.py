@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from almond_server.withdrawal import Change, CutOff, Reading, Withdrawal
+    from almond_server.domain.revocations import Change, CutOff, Reading, Withdrawal
 
 
 class FeedUnavailableError(Exception):

@@ -1,0 +1,1 @@
+"""Values and ports: what the service keeps, and what every adapter owes it."""
