@@ -20,10 +20,10 @@ from almond_core import crypto, minting
 from almond_core.caveats import Caveat, encode
 from almond_core.model import Identity, token_id_at
 from almond_server import setup
-from almond_server.adapters import master_key
 from almond_server.adapters.sql.store import open_store
 from almond_server.adapters.valkey_child import ValkeyChild
 from almond_server.app import App, compose
+from almond_server.data_dir import master_key
 from almond_server.settings import Settings
 
 Metadata = tuple[tuple[str, str], ...]

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import structlog
 
 from almond_core import crypto
-from almond_server import metrics, redis_address, unhealed
-from almond_server.adapters import master_key
+from almond_server import metrics, redis_address
 from almond_server.adapters.clock import SystemClock
 from almond_server.adapters.elections import election
 from almond_server.adapters.redis_feed import RedisFeed
 from almond_server.adapters.sql.store import Store, open_store
+from almond_server.data_dir import master_key, rescue_file
 from almond_server.errors import StartError
 from almond_server.observer import Observed, Observer
 from almond_server.rpc.admin_servicer import AdminServicer
@@ -200,7 +200,7 @@ def _write_down(data_dir: Path, view: RevocationView) -> None:
     if not len(view) and not list(view.cut_offs()):
         return  # it has just started, and knows nothing that others do not
     try:
-        path = unhealed.write(data_dir, view.revision, view.entries(), view.cut_offs())
+        path = rescue_file.write(data_dir, view.revision, view.entries(), view.cut_offs())
     except OSError as error:
         log.error("store.unhealed", why=str(error), advice="keep this server running: it alone knows")  # noqa: TRY400
     else:

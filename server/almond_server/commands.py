@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from almond_server import places, store_commands
+from almond_server import store_commands
 from almond_server.command_line import DATABASE_URL, DEV_DIR, DataDir, explained, out, store_at
+from almond_server.data_dir import paths
 from almond_server.errors import StartError
 from almond_server.ports_in_use import check_free
 from almond_server.settings import (
@@ -183,8 +184,8 @@ def dev(data_dir: DataDir = DEV_DIR, address: Address = DEFAULT_ADDRESS) -> None
         check_free(address)
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _alone(data_dir):
-            if places.database(data_dir).exists():
-                schema.migrate(places.database(data_dir))
+            if paths.database(data_dir).exists():
+                schema.migrate(paths.database(data_dir))
             asyncio.run(setup.init(data_dir))
             asyncio.run(setup.renew_admin(data_dir))
             _dev(data_dir, address)

@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from almond_core.errors import FieldError
-from almond_server import places, unhealed
-from almond_server.adapters import master_key
 from almond_server.adapters.clock import SystemClock
 from almond_server.adapters.redis_feed import RedisFeed, epochs
 from almond_server.adapters.sql import sqlite
 from almond_server.adapters.sql.store import open_store
+from almond_server.data_dir import master_key, paths, rescue_file
 from almond_server.domain import cut_off_text
 from almond_server.domain.feed import FeedUnavailableError, Page
 from almond_server.domain.revocations import KEPT_SECONDS, highest
@@ -55,17 +54,17 @@ async def heal(data_dir: Path, location: Location, files: Sequence[Path]) -> Rec
 
     Raises `StartError` if there is no such file, or it is something else.
     """
-    given = list(files) or unhealed.pending(data_dir)
+    given = list(files) or rescue_file.pending(data_dir)
     if not given:
         raise StartError(f"There is nothing to heal: no server left a file in {data_dir}.")
-    read = {path: unhealed.read(path) for path in given}
+    read = {path: rescue_file.read(path) for path in given}
     async with _opened(location) as store:
         done = Recovered()
         for path, page in read.items():
             done.entries[path.name] = await _put_back(store, page, f"healed from {path.name}")
         done.epoch = await _epoch(store, is_new=any(done.entries.values()))
     for path in given:
-        unhealed.done(path)
+        rescue_file.done(path)
     return done
 
 
@@ -79,7 +78,7 @@ async def restored(
     cannot be read; then the epoch is what it was.
     """
     rows = Page(()) if audit is None else _audit_export(audit)
-    master = master_key.read(places.master_key(data_dir))
+    master = master_key.read(paths.master_key(data_dir))
     async with _opened(location) as store:
         done = Recovered()
         if redis_url is not None:
@@ -168,7 +167,7 @@ def _told(rows: Sequence[tuple[str, str, str]]) -> Page:
     targets = [target.partition("/") for action, target, _ in rows if action == "token.revoked"]
     cut_offs = [cut_off_text.read(*row) for row in rows]
     return Page(
-        [unhealed.withdrawal(token_id, branch, None) for token_id, _, branch in targets],
+        [rescue_file.withdrawal(token_id, branch, None) for token_id, _, branch in targets],
         list(highest(each for each in cut_offs if each is not None).values()),
     )
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Final
 import structlog
 from prometheus_client import REGISTRY
 
-from almond_server import machine_port, unhealed
+from almond_server import machine_port
 from almond_server.app import compose, warn_of_plaintext
+from almond_server.data_dir import rescue_file
 from almond_server.errors import StartError
 from almond_server.health_row import HealthRow
 from almond_server.ports_in_use import check_free
@@ -65,7 +66,7 @@ async def run(
     `ready` is called once, with the port, when the first question can be answered; `beside` runs from then on
     until the end; `leaving` is called when draining begins.
     """
-    unhealed.must_be_none(settings.data_dir)
+    rescue_file.must_be_none(settings.data_dir)
     app = await compose(settings)
     # What is there now stays. The garbage collector need not look through it again and again: the view's
     # table alone would keep calls waiting for tens of milliseconds each time.

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from almond_server import places, redis_address
+from almond_server import redis_address
+from almond_server.data_dir import paths
 from almond_server.errors import StartError
 from almond_server.loopback import is_loopback_host
 
@@ -107,18 +108,18 @@ class Settings:
     @property
     def master_key(self) -> Path:
         """Where the master key is."""
-        return places.master_key(self.data_dir)
+        return paths.master_key(self.data_dir)
 
     @property
     def admin_token(self) -> Path:
         """Where `almond init` writes the admin token."""
-        return places.admin_token(self.data_dir)
+        return paths.admin_token(self.data_dir)
 
 
 def store_of(data_dir: Path, database_url: str) -> Path | str:
     """Return where the store is, by the data directory and ALMOND_DATABASE_URL; raises `StartError`."""
     if not database_url:
-        return places.database(data_dir)
+        return paths.database(data_dir)
     if not database_url.startswith(("postgresql://", "postgres://")):
         raise StartError("ALMOND_DATABASE_URL: postgresql://USER@HOST:PORT/DATABASE, or unset for SQLite.")
     return database_url

@@ -11,15 +11,14 @@ from almond_core.caveats import Org, Valid, encode
 from almond_core.errors import TokenError
 from almond_core.masks import ALL
 from almond_core.model import ANY, RESERVED_ORG, Identity, token_id_at
-from almond_server import places
-from almond_server.adapters import master_key
 from almond_server.adapters.clock import SystemClock
 from almond_server.adapters.sql import schema
 from almond_server.adapters.sql.store import open_store
+from almond_server.data_dir import master_key, paths
+from almond_server.data_dir.secret_file import write_secret
 from almond_server.domain.records import Record
 from almond_server.domain.stores import Actor, SealedKey
 from almond_server.errors import OldSchemaError, StartError
-from almond_server.secret_file import write_secret
 
 if TYPE_CHECKING:
     from almond_server.adapters.sql.database import Location
@@ -45,7 +44,7 @@ async def init(
     written, or None if nothing was to do. Raises `StartError` if what is there does not belong together.
     """
     _make(data_dir)
-    master_path, database = places.master_key(data_dir), location or places.database(data_dir)
+    master_path, database = paths.master_key(data_dir), location or paths.database(data_dir)
     if not schema.is_new(database):
         if not master_path.exists():
             raise StartError(
@@ -53,7 +52,7 @@ async def init(
                 "that made the store, or from your backup of it. No other key opens its key ring."
             )
         master = master_key.read(master_path)
-    elif places.admin_token(data_dir).exists() and isinstance(database, Path):
+    elif paths.admin_token(data_dir).exists() and isinstance(database, Path):
         # Written last of all: there was a store, and an empty one would look like success.
         raise StartError(
             f"There is a master key and an admin token, but no store at {database}. If it was lost, put a "
@@ -75,15 +74,15 @@ async def init(
             await _add_key(store, master)
         if keys and not new_admin_token:
             return None
-        await _write_admin(store, master, places.admin_token(data_dir), admin_days)
-        return places.admin_token(data_dir)
+        await _write_admin(store, master, paths.admin_token(data_dir), admin_days)
+        return paths.admin_token(data_dir)
     finally:
         await store.close()
 
 
 async def renew_admin(data_dir: Path) -> None:
     """Write a fresh admin token if the old one is missing, foreign or ends within a week."""
-    path = places.admin_token(data_dir)
+    path = paths.admin_token(data_dir)
     try:
         token = wire.decode(path.read_text().strip())
         end = minting.expires_at(caveat.raw for caveat in token.unverified_caveats) or 0

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from almond_server import machine_port, unhealed
+from almond_server import machine_port
+from almond_server.data_dir import rescue_file
 from almond_server.errors import StartError
 from almond_server.shared_port import held
 from almond_server.toll import Toll
@@ -57,7 +58,7 @@ async def serve(settings: Settings, ready: Callable[[int], None]) -> None:
     """
     if sys.platform != "linux":
         raise StartError("--workers: more than 1 needs Linux, which shares a port's connections out.")
-    unhealed.must_be_none(settings.data_dir)
+    rescue_file.must_be_none(settings.data_dir)
     with (
         held(settings.address) as port,
         tempfile.TemporaryDirectory(prefix="almond-metrics-") as metrics_dir,

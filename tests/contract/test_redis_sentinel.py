@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from almond_server.adapters import master_key
 from almond_server.adapters.redis_feed import RedisFeed, epochs
+from almond_server.data_dir import master_key
 from almond_server.domain.feed import FeedUnavailableError
 from almond_server.domain.revocations import Change
 from contract.feeds import EPOCH, KEY, change

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from almond_server import places
 from almond_server.adapters.valkey_child import ValkeyChild
+from almond_server.data_dir import paths
 from faults.nodes import Answer, Node, init
 from system_packages import faketime_library
 
@@ -73,7 +73,7 @@ def _store_clock(data_dir: Path, environment: dict[str, str]) -> int:
         with psycopg.connect(environment["ALMOND_DATABASE_URL"]) as session:
             row = session.execute(question).fetchone()
     else:
-        with closing(sqlite3.connect(places.database(data_dir))) as connection:
+        with closing(sqlite3.connect(paths.database(data_dir))) as connection:
             row = connection.execute(question).fetchone()
     assert row is not None
     return int(row[0])

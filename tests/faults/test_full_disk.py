@@ -14,8 +14,8 @@ import pytest
 from grpc import StatusCode as Code
 
 from almond.v1 import decision_pb2
-from almond_server import places
 from almond_server.adapters.valkey_child import ValkeyChild
+from almond_server.data_dir import paths
 from faults.nodes import Answer, Node, init, revisions
 from support import Almond, almond, on, org_wide, refusal
 
@@ -69,7 +69,7 @@ async def test_a_store_without_room_refuses_to_revoke_and_goes_on_answering(serv
     revoked = await service.revoke(token_id=tokens[done].record.id)
     assert revoked.revision.endswith(f".{done + 1}")
     assert not await _is_allowed(service, tokens[done])
-    assert revisions(places.database(service.data_dir)) == list(range(done + 2))
+    assert revisions(paths.database(service.data_dir)) == list(range(done + 2))
 
 
 class NodeOnItsOwnDisk(Node):
@@ -124,4 +124,4 @@ async def test_a_server_on_a_full_disk_refuses_to_revoke_and_loses_nothing(tmp_p
             assert await node.asked(tokens[done]) is Answer.NO
             assert await node.asked(tokens[done + 1]) is Answer.YES
             left = shutil.copytree(node.disk, tmp_path / "left")  # as kill -9 would leave it now
-            assert revisions(places.database(left)) == list(range(done + 2))
+            assert revisions(paths.database(left)) == list(range(done + 2))

@@ -12,7 +12,7 @@ import pytest
 from grpc import StatusCode as Code
 
 from almond.v1 import decision_pb2
-from almond_server import places
+from almond_server.data_dir import paths
 from faults.nodes import revisions
 from support import Almond, almond, on, org_wide, refusal
 
@@ -70,7 +70,7 @@ async def test_writes_are_refused_in_time_while_answers_go_on(service: Almond) -
     live, target, later = [await service.mint(org_wide()) for _ in range(3)]
     asking = asyncio.create_task(_ask_on_and_on(service, live))
     await asyncio.sleep(0)
-    with _held(places.database(service.data_dir)):
+    with _held(paths.database(service.data_dir)):
         writes = service.mint(org_wide()), service.revoke(token_id=target.record.id)
         async with asyncio.timeout(6):
             refused = await asyncio.gather(*map(refusal, writes))
@@ -84,4 +84,4 @@ async def test_writes_are_refused_in_time_while_answers_go_on(service: Almond) -
     for each_token in (target, later):
         await service.revoke(token_id=each_token.record.id)
         assert not await _is_allowed(service, each_token)
-    assert revisions(places.database(service.data_dir)) == [0, 1, 2]
+    assert revisions(paths.database(service.data_dir)) == [0, 1, 2]

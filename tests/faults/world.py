@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from almond_server.adapters import master_key
-from almond_server.places import admin_token
-from almond_server.places import master_key as master_key_in
+from almond_server.data_dir import master_key
+from almond_server.data_dir.paths import admin_token
+from almond_server.data_dir.paths import master_key as master_key_in
 from almond_server.setup import init
 from faults.history import Held
 from faults.kinds import Kind

@@ -19,9 +19,10 @@ from structlog.testing import capture_logs
 from almond.v1 import caveat_pb2, kind_pb2, token_service_pb2_grpc
 from almond.v1 import token_service_pb2 as pb
 from almond_core.model import token_id_at
-from almond_server import errors, places
+from almond_server import errors
 from almond_server.adapters.valkey_child import ValkeyChild
 from almond_server.app import compose
+from almond_server.data_dir import paths
 from almond_server.rpc import errors as table
 from almond_server.rpc.admin_servicer import AdminServicer
 from almond_server.rpc.health import Health
@@ -294,7 +295,7 @@ def locked(database: Path) -> Iterator[None]:
 
 async def test_a_locked_store_is_unavailable_and_nothing_was_changed(service: Almond) -> None:
     target = await service.mint(org_wide())
-    with locked(places.database(service.settings.data_dir)):
+    with locked(paths.database(service.settings.data_dir)):
         has_retry(await refusal(service.mint(org_wide())), Code.UNAVAILABLE, "STORE_UNAVAILABLE")
         refused = await refusal(service.revoke(token_id=target.record.id))
         has_retry(refused, Code.UNAVAILABLE, "STORE_UNAVAILABLE")

@@ -13,8 +13,8 @@ import pytest
 
 from almond.v1 import decision_pb2
 from almond.v1 import token_service_pb2 as pb
-from almond_server import places
 from almond_server.app import compose
+from almond_server.data_dir import paths
 from support import Almond, almond, bearer, on, org_wide, refusal, served
 
 ALLOWED, DENIED = decision_pb2.OUTCOME_ALLOWED, decision_pb2.OUTCOME_DENIED
@@ -84,7 +84,7 @@ async def test_a_batch_that_nobody_can_answer_waits_once(tmp_path: Path) -> None
     async with two_servers(tmp_path / "data") as (here, there):
         made = await here.mint(org_wide())
         revision = (await here.revoke(token_id=made.record.id)).revision
-        places.database(here.settings.data_dir).rename(tmp_path / "away.db")
+        paths.database(here.settings.data_dir).rename(tmp_path / "away.db")
         looks, reading = 0, there.app.store.revocations.reading
 
         async def counted(now: int) -> object:
@@ -105,7 +105,7 @@ async def test_a_store_that_does_not_answer_is_unavailable_whoever_asks(tmp_path
     async with two_servers(tmp_path / "data") as (here, there):
         made = await here.mint(org_wide())
         revision = (await here.revoke(token_id=made.record.id)).revision
-        places.database(here.settings.data_dir).rename(tmp_path / "away.db")  # no more what was opened
+        paths.database(here.settings.data_dir).rename(tmp_path / "away.db")  # no more what was opened
         refused = await refusal(there.verify(garbage or made.token, on("acme"), min_revision=revision))
         assert (refused.code, refused.reason) == (grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE")
         assert refused.retry_ms

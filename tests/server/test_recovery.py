@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from almond_server import places, recovery, setup, unhealed
-from almond_server.adapters import master_key
+from almond_server import recovery, setup
 from almond_server.adapters.redis_feed import RedisFeed
 from almond_server.adapters.sql.store import Store, open_store
 from almond_server.adapters.valkey_child import ValkeyChild
+from almond_server.data_dir import master_key, paths, rescue_file
 from almond_server.domain.feed import Page, Snapshot
 from almond_server.domain.revision import Revision
 from almond_server.domain.revocations import Change, CutOff, Scope, Withdrawal
@@ -35,7 +35,7 @@ async def data_dir(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def store(data_dir: Path) -> AsyncIterator[Store]:
-    opened = open_store(places.database(data_dir))
+    opened = open_store(paths.database(data_dir))
     yield opened
     await opened.close()
 
@@ -47,27 +47,27 @@ async def held(store: Store) -> list[CutOff]:
 async def test_what_a_server_wrote_down_is_healed(data_dir: Path, store: Store) -> None:
     lower = CutOff(Scope.ORG, "acme", 1_800_000_000_000)
     await store.revocations.withdraw([], OPERATOR, "", None, 0, [lower])
-    path = unhealed.write(
+    path = rescue_file.write(
         data_dir, Revision("0123abcd", 7), [Withdrawal(TOKEN, None, None)], [lower, *CUT_OFFS]
     )
-    done = await recovery.heal(data_dir, places.database(data_dir), [])
+    done = await recovery.heal(data_dir, paths.database(data_dir), [])
     assert (done.entries, await held(store)) == ({path.name: 4}, CUT_OFFS)
 
 
 async def test_what_redis_knows_is_put_back(data_dir: Path, store: Store) -> None:
     with ValkeyChild(data_dir) as valkey:
-        key = master_key.feed_key(master_key.read(places.master_key(data_dir)))
+        key = master_key.feed_key(master_key.read(paths.master_key(data_dir)))
         feed = RedisFeed(valkey.url, key, "0123abcd")
         await feed.keep(Snapshot(1, b"1", _pages(Page((), CUT_OFFS[:1]))))
         await feed.append(Change(2, b"2", b"1", (), tuple(CUT_OFFS[1:])))
         await feed.close()
-        done = await recovery.restored(data_dir, places.database(data_dir), valkey.url, None)
+        done = await recovery.restored(data_dir, paths.database(data_dir), valkey.url, None)
     assert (done.entries["Redis"], await held(store)) == (3, CUT_OFFS)
 
 
 @pytest.mark.parametrize("exported", [True, False])
 async def test_what_the_audit_log_tells_is_put_back(data_dir: Path, store: Store, exported: bool) -> None:
-    location = places.database(data_dir)
+    location = paths.database(data_dir)
     await store.revocations.withdraw([], OPERATOR, "broken: into\nall", None, 0, CUT_OFFS)
     export = data_dir / "audit.jsonl"
     lines = [line async for line in recovery.export_audit(location, 0)]
@@ -85,7 +85,7 @@ async def test_an_export_that_somebody_changed_is_refused(data_dir: Path, store:
     export = data_dir / "audit.jsonl"
     export.write_text('{"action": "org.cut_off", "target": "acme", "detail": "until tomorrow"}\n')
     with pytest.raises(StartError, match="audit export"):
-        await recovery.restored(data_dir, places.database(data_dir), None, export)
+        await recovery.restored(data_dir, paths.database(data_dir), None, export)
     assert await held(store) == []
 
 

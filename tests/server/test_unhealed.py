@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from almond_server import unhealed
+from almond_server.data_dir import rescue_file
 from almond_server.domain.feed import Page
 from almond_server.domain.revision import Revision
 from almond_server.domain.revocations import CutOff, Scope, Withdrawal
@@ -20,14 +20,14 @@ HEAD = json.dumps({"epoch": "0123abcd", "number": 7})
 def test_what_was_written_is_read(tmp_path: Path) -> None:
     known = [Withdrawal(TOKEN, None, None), Withdrawal(TOKEN, bytes(16), 1_800_000_000)]
     cut_offs = [CutOff(Scope.ORG, "acme", 1_800_000_000_123), CutOff(Scope.KEY, "k1", None)]
-    path = unhealed.write(tmp_path, Revision("0123abcd", 7), known, cut_offs)
-    assert unhealed.read(path) == Page(known, cut_offs)
+    path = rescue_file.write(tmp_path, Revision("0123abcd", 7), known, cut_offs)
+    assert rescue_file.read(path) == Page(known, cut_offs)
 
 
 def test_workers_on_one_directory_do_not_write_over_each_other(tmp_path: Path) -> None:
     known = [Withdrawal(TOKEN, None, None)]
-    paths = {unhealed.write(tmp_path, Revision("0123abcd", 7), known) for _ in range(2)}
-    assert set(unhealed.pending(tmp_path)) == paths
+    paths = {rescue_file.write(tmp_path, Revision("0123abcd", 7), known) for _ in range(2)}
+    assert set(rescue_file.pending(tmp_path)) == paths
     assert len(paths) == 2
 
 
@@ -59,4 +59,4 @@ def test_a_row_that_no_server_wrote_is_refused(tmp_path: Path, row: object) -> N
     path = tmp_path / "unhealed-0123abcd-7.jsonl"
     path.write_text(f"{HEAD}\n{json.dumps(row)}\n")
     with pytest.raises(StartError, match="not a file that a server wrote"):
-        unhealed.read(path)
+        rescue_file.read(path)

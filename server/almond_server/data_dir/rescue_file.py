@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Final
 from almond_core.crypto import BRANCH_ID_BYTES
 from almond_core.errors import FieldError
 from almond_core.model import checked_id, token_id_bytes
+from almond_server.data_dir.secret_file import write_secret
 from almond_server.domain.feed import Page
 from almond_server.domain.revocations import CutOff, Scope, Withdrawal
 from almond_server.errors import StartError
-from almond_server.secret_file import write_secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
