@@ -23,8 +23,8 @@ from almond_server import setup
 from almond_server.adapters.sql.store import open_store
 from almond_server.adapters.valkey_child import ValkeyChild
 from almond_server.app import App, compose
+from almond_server.config.settings import Settings
 from almond_server.data_dir import master_key
-from almond_server.settings import Settings
 
 Metadata = tuple[tuple[str, str], ...]
 _T = TypeVar("_T")

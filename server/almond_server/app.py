@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import structlog
 
 from almond_core import crypto
-from almond_server import metrics, redis_address
+from almond_server import metrics
 from almond_server.adapters.clock import SystemClock
 from almond_server.adapters.elections import election
 from almond_server.adapters.redis_feed import RedisFeed
 from almond_server.adapters.sql.store import Store, open_store
+from almond_server.config import redis_url
+from almond_server.config.addresses import is_loopback
 from almond_server.data_dir import master_key, rescue_file
 from almond_server.errors import StartError
 from almond_server.observer import Observed, Observer
@@ -38,7 +40,6 @@ from almond_server.service.uses import Uses
 from almond_server.service.verifier import Verifier
 from almond_server.service.view import RevocationView
 from almond_server.service.watches import Watches
-from almond_server.settings import is_loopback
 from almond_server.traces import Spans
 from almond_server.workforce import Knowledge, Report
 
@@ -48,9 +49,9 @@ if TYPE_CHECKING:
 
     import grpc
 
+    from almond_server.config.settings import Settings
     from almond_server.domain.stores import SealedKey
     from almond_server.service.call import Call
-    from almond_server.settings import Settings
 
 Beside: TypeAlias = "Callable[[App], Coroutine[Any, Any, None]]"
 """What runs beside a server, as long as that serves."""
@@ -177,7 +178,7 @@ def warn_of_plaintext(settings: Settings) -> None:
             log.warning(
                 "store.plaintext", advice="add sslmode=verify-full&sslrootcert=FILE to ALMOND_DATABASE_URL"
             )
-    if redis_address.parse(settings.redis_url).is_exposed:
+    if redis_url.parse(settings.redis_url).is_exposed:
         log.warning("feed.plaintext", advice="others may read its password: rediss in ALMOND_REDIS_URL")
 
 

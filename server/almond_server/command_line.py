@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 from rich.console import Console
 
+from almond_server.config.settings import store_of
 from almond_server.errors import RefusedError, StartError
-from almond_server.settings import store_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

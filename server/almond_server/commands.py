@@ -21,17 +21,16 @@ import typer
 
 from almond_server import store_commands
 from almond_server.command_line import DATABASE_URL, DEV_DIR, DataDir, explained, out, store_at
-from almond_server.data_dir import paths
-from almond_server.errors import StartError
-from almond_server.ports_in_use import check_free
-from almond_server.settings import (
-    DEFAULT_ADDRESS,
+from almond_server.config.addresses import DEFAULT_ADDRESS, is_loopback
+from almond_server.config.settings import (
     DEFAULT_METRICS_ADDRESS,
     POSTGRES_STALENESS,
     SQLITE_STALENESS,
     Settings,
-    is_loopback,
 )
+from almond_server.data_dir import paths
+from almond_server.errors import StartError
+from almond_server.ports_in_use import check_free
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator

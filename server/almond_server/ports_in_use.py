@@ -7,8 +7,8 @@ import socket
 
 import psutil
 
+from almond_server.config.addresses import host_and_port
 from almond_server.errors import StartError
-from almond_server.settings import host_and_port
 from almond_server.worker_socket import WORKER_MODULE
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import grpc
 
     from almond_server.app import App, Beside
-    from almond_server.settings import Settings
+    from almond_server.config.settings import Settings
 
 _DRAIN_SECONDS: Final = 0.2
 _SWITCH_SECONDS: Final = 0.0005

@@ -6,9 +6,9 @@ import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from almond_server.config.addresses import host_and_port
 from almond_server.errors import StartError
 from almond_server.ports_in_use import check_free
-from almond_server.settings import host_and_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
-    from almond_server.settings import Settings
+    from almond_server.config.settings import Settings
 
 _TURN_SECONDS: Final = 0.1
 _HELD_UP_SECONDS: Final = 1.0

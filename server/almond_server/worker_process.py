@@ -17,7 +17,7 @@ from almond_server.workforce import Member, Phase, Report
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from almond_server.settings import Settings
+    from almond_server.config.settings import Settings
 
 
 class WorkerProcess:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from almond_server.settings import Settings
+from almond_server.config.settings import Settings
 from almond_server.workforce import Knowledge, Report
 
 WORKER_MODULE: Final = "almond_server.worker"

@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import MISSING, fields
 from pathlib import Path
 
-from almond_server.settings import POSTGRES_STALENESS, SQLITE_STALENESS, Settings
+from almond_server.config.settings import POSTGRES_STALENESS, SQLITE_STALENESS, Settings
 
 ROOT = Path(__file__).parents[2]
 

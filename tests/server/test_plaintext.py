@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from almond_server.app import warn_of_plaintext
-from almond_server.settings import Settings
+from almond_server.config.settings import Settings
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from almond_server.config.redis_url import Form, parse
 from almond_server.errors import StartError
-from almond_server.redis_address import Form, parse
 
 TLS = {"ssl_cert_reqs": "required", "ssl_check_hostname": True}
 WHO = {"username": "al", "password": "s3@cret/"}

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from almond_server.config.addresses import host_and_port, is_loopback
+from almond_server.config.settings import Settings
 from almond_server.errors import StartError
-from almond_server.settings import Settings, host_and_port, is_loopback
 
 GOOD: dict[str, Any] = {"data_dir": Path("data"), "redis_url": "redis://localhost"}
 

@@ -17,9 +17,9 @@ from redis.exceptions import AskError, ClusterError, ReadOnlyError, RedisError, 
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from almond_server.adapters.redis_master import ClusterMaster, SentinelMaster
+from almond_server.config.redis_url import Address, Form, Node, parse
 from almond_server.domain.feed import FeedGarbledError, FeedUnavailableError
 from almond_server.errors import StartError
-from almond_server.redis_address import Address, Form, Node, parse
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from redis.asyncio import Connection
 
-    from almond_server.redis_address import Node
+    from almond_server.config.redis_url import Node
 
 HASH_TAG: Final = "{almond}"
 """What every key begins with: it keeps them all in one slot of a cluster."""

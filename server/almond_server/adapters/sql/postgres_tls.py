@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from psycopg.pq import Conninfo
 
+from almond_server.config.addresses import is_loopback_host
 from almond_server.errors import StartError
-from almond_server.loopback import is_loopback_host
 
 if TYPE_CHECKING:
     from sqlalchemy import URL

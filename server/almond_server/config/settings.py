@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from almond_server import redis_address
+from almond_server.config import redis_url
+from almond_server.config.addresses import DEFAULT_ADDRESS, host_and_port
 from almond_server.data_dir import paths
 from almond_server.errors import StartError
-from almond_server.loopback import is_loopback_host
 
-DEFAULT_ADDRESS: Final = "127.0.0.1:50051"
 DEFAULT_METRICS_ADDRESS: Final = "127.0.0.1:9464"
 """The port that OpenTelemetry gives to what Prometheus scrapes."""
 
@@ -22,7 +21,6 @@ POSTGRES_STALENESS: Final = 60.0
 """Seconds: its failovers take that long, and no yes is older all the same."""
 
 _MAX_WORKERS: Final = 64
-_MAX_PORT: Final = 65_535
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +96,7 @@ class Settings:
         if self.log_level not in {"debug", "info", "warning", "error"}:
             raise StartError("--log-level: debug, info, warning or error.")
         _must_be_collector(self.traces)
-        redis_address.parse(self.redis_url)
+        redis_url.parse(self.redis_url)
 
     @property
     def database(self) -> Path | str:
@@ -138,18 +136,3 @@ def _must_be_collector(url: str) -> None:
             "--traces: http://HOST:PORT or https://HOST:PORT of an OTLP/HTTP collector; what it wants to be "
             "shown goes into OTEL_EXPORTER_OTLP_HEADERS."
         )
-
-
-def host_and_port(address: str, flag: str = "--address") -> tuple[str, int]:
-    """Split a flag's `host:port` (IPv6 in brackets); raises `StartError` for anything else."""
-    host, colon, port = address.rpartition(":")
-    bare_v6 = ":" in host and not (host.startswith("[") and host.endswith("]"))
-    if not colon or not host or bare_v6 or not port.isdecimal() or int(port) > _MAX_PORT:
-        raise StartError(f"{flag}: host:port, such as {DEFAULT_ADDRESS} or [::1]:50051.")
-    return host.strip("[]"), int(port)
-
-
-def is_loopback(address: str, flag: str = "--address") -> bool:
-    """Tell whether a flag's address is of this machine alone."""
-    host, _ = host_and_port(address, flag)
-    return is_loopback_host(host)

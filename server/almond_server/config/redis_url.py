@@ -12,8 +12,8 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
+from almond_server.config.addresses import MAX_PORT, is_loopback_host
 from almond_server.errors import StartError
-from almond_server.loopback import is_loopback_host
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,7 +41,6 @@ _SCHEMES: Final = {
     "rediss+cluster": (Form.CLUSTER, True),
 }
 _PORT: Final = 6379
-_MAX_PORT: Final = 65_535
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]+")  # what Sentinel allows
 _NODE: Final = re.compile(
     r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9._-]+))(?::(?P<port>[0-9]{1,5}))?"
@@ -159,6 +158,6 @@ def _node(written: str, form: Form) -> Node:
     if found is None or (found["port"] is None and form is not Form.SERVER):
         raise StartError(_FORMS)
     port = int(found["port"] or _PORT)
-    if not 0 < port <= _MAX_PORT:
+    if not 0 < port <= MAX_PORT:
         raise StartError(_FORMS)
     return found["v6"] or found["host"], port

@@ -1,0 +1,1 @@
+"""What the operator sets: settings, addresses, and where Redis is."""
