@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import structlog
 
 from almond_core import crypto
 from almond_server import metrics
-from almond_server.adapters.clock import SystemClock
-from almond_server.adapters.elections import election
-from almond_server.adapters.redis_feed import RedisFeed
+from almond_server.adapters.file_election import FileElection
+from almond_server.adapters.redis.feed import RedisFeed
+from almond_server.adapters.sql.election import PostgresElection
 from almond_server.adapters.sql.store import Store, open_store
+from almond_server.adapters.system_clock import SystemClock
 from almond_server.config import redis_url
 from almond_server.config.addresses import is_loopback
 from almond_server.data_dir import master_key, rescue_file
 from almond_server.errors import StartError
 from almond_server.observer import Observed, Observer
+from almond_server.revocation.follower import Follower, Signals
+from almond_server.revocation.index.view import RevocationView
+from almond_server.revocation.relay import Relay
 from almond_server.rpc.admin_servicer import AdminServicer
 from almond_server.rpc.health import Health
 from almond_server.rpc.revocation_servicer import RevocationServicer
@@ -28,28 +33,26 @@ from almond_server.service import needs
 from almond_server.service.attenuator import Attenuator
 from almond_server.service.callers import Callers
 from almond_server.service.change_log import ChangeLog
-from almond_server.service.follower import Follower, Signals
 from almond_server.service.key_ring import KeyRing
 from almond_server.service.limiter import Limiter
 from almond_server.service.minter import Minter
 from almond_server.service.policy import Policy
 from almond_server.service.records import Records
-from almond_server.service.relay import Relay
 from almond_server.service.revoker import Revoker
 from almond_server.service.uses import Uses
 from almond_server.service.verifier import Verifier
-from almond_server.service.view import RevocationView
 from almond_server.service.watches import Watches
 from almond_server.traces import Spans
 from almond_server.workforce import Knowledge, Report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
-    from pathlib import Path
 
     import grpc
 
+    from almond_server.adapters.sql.database import Location
     from almond_server.config.settings import Settings
+    from almond_server.domain.feed import Election
     from almond_server.domain.stores import SealedKey
     from almond_server.service.call import Call
 
@@ -214,3 +217,13 @@ def _health_follows(health: Health) -> Callable[[bool], None]:
         health.set(serving=fresh)
 
     return turn
+
+
+def election(location: Location, data_dir: Path, turn_seconds: float) -> Election:
+    """Return the election for the servers on a store: those on an SQLite file share its directory.
+
+    A relay asks whether it still is one every `turn_seconds`, and what its work takes.
+    """
+    if isinstance(location, Path):
+        return FileElection(data_dir / "relay.lock")
+    return PostgresElection(location, turn_seconds)

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from prometheus_client import Counter
 
     from almond_server.domain.feed import FeedState
+    from almond_server.revocation.follower import Follower
+    from almond_server.revocation.index.view import RevocationView
+    from almond_server.revocation.relay import Relay
     from almond_server.service.callers import Callers
-    from almond_server.service.follower import Follower
-    from almond_server.service.relay import Relay
-    from almond_server.service.view import RevocationView
     from almond_server.service.watches import Watches
 
 _LOOP_SECONDS: Final = 0.1

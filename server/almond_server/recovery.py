@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from almond_core.errors import FieldError
-from almond_server.adapters.clock import SystemClock
-from almond_server.adapters.redis_feed import RedisFeed, epochs
+from almond_server.adapters.redis.feed import RedisFeed, epochs
 from almond_server.adapters.sql import sqlite
 from almond_server.adapters.sql.store import open_store
+from almond_server.adapters.system_clock import SystemClock
 from almond_server.data_dir import master_key, paths, rescue_file
 from almond_server.domain import cut_off_text
 from almond_server.domain.feed import FeedUnavailableError, Page

@@ -11,9 +11,9 @@ from almond_core.caveats import Org, Valid, encode
 from almond_core.errors import TokenError
 from almond_core.masks import ALL
 from almond_core.model import ANY, RESERVED_ORG, Identity, token_id_at
-from almond_server.adapters.clock import SystemClock
 from almond_server.adapters.sql import schema
 from almond_server.adapters.sql.store import open_store
+from almond_server.adapters.system_clock import SystemClock
 from almond_server.data_dir import master_key, paths
 from almond_server.data_dir.secret_file import write_secret
 from almond_server.domain.records import Record

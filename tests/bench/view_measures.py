@@ -17,15 +17,15 @@ from almond_core.chain import VerifiedToken
 from almond_core.decision import decide
 from almond_core.masks import ALL
 from almond_core.model import Access, Circumstances, Identity, token_id_at, token_id_bytes, token_id_of
-from almond_server.adapters.clock import SystemClock
 from almond_server.adapters.memory import MemoryStore
 from almond_server.adapters.memory_revocations import MemoryRevocations
-from almond_server.adapters.redis_feed import RedisFeed
+from almond_server.adapters.redis.feed import RedisFeed
+from almond_server.adapters.system_clock import SystemClock
 from almond_server.domain.feed import Page, Snapshot
 from almond_server.domain.revocations import KEPT_SECONDS, Change, Reading, Withdrawal
-from almond_server.service import loader
+from almond_server.revocation import loader
+from almond_server.revocation.index.view import RevocationView
 from almond_server.service.key_ring import KeyRing
-from almond_server.service.view import RevocationView
 from bench.stops import Stops, fresh_stop, idle_stop
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from almond_server.adapters.clock import SystemClock
+from almond_server.adapters.system_clock import SystemClock
 
 
 def test_wall_time_is_in_milliseconds() -> None:

@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from almond_server.adapters.elections import FileElection, MemoryElection, PostgresElection, election
+from almond_server.adapters.file_election import FileElection
+from almond_server.adapters.sql.election import PostgresElection
+from almond_server.app import election
+from fakes.election import MemoryElection
 from support import eventually
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from almond_server.adapters.memory_feed import MemoryFeed
-from almond_server.adapters.redis_feed import RedisFeed
+from almond_server.adapters.redis.feed import RedisFeed
 from almond_server.domain.feed import FeedUnavailableError, Page, Snapshot, Tail
 from almond_server.domain.revocations import Change, CutOff, Scope, Withdrawal
 from contract.feeds import EPOCH, KEY, NONCE, Feeds, Listener, beat, change, mark

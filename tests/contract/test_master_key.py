@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from almond_server.adapters.redis_feed import RedisFeed
+from almond_server.adapters.redis.feed import RedisFeed
 from almond_server.data_dir import master_key
 from almond_server.domain.stores import SealedKey
 from almond_server.errors import StartError

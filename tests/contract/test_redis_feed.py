@@ -13,9 +13,9 @@ import pytest
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
-from almond_server.adapters import redis_feed
-from almond_server.adapters.feed_entry import Codec, Head, Part
-from almond_server.adapters.redis_feed import RedisFeed, epochs
+from almond_server.adapters.redis import feed as redis_feed
+from almond_server.adapters.redis.codec import Codec, Head, Part
+from almond_server.adapters.redis.feed import RedisFeed, epochs
 from almond_server.domain.feed import FeedGarbledError, FeedUnavailableError, Page, Snapshot, Tail
 from almond_server.domain.revocations import Change
 from almond_server.errors import StartError

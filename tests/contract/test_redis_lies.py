@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from almond_server.adapters.redis_feed import RedisFeed, epochs
+from almond_server.adapters.redis.feed import RedisFeed, epochs
 from almond_server.domain.feed import FeedUnavailableError, Page, Snapshot
 from contract.feeds import EPOCH, KEY, NONCE, beat, change, mark
 

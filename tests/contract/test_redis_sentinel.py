@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from almond_server.adapters.redis_feed import RedisFeed, epochs
+from almond_server.adapters.redis.feed import RedisFeed, epochs
 from almond_server.data_dir import master_key
 from almond_server.domain.feed import FeedUnavailableError
 from almond_server.domain.revocations import Change

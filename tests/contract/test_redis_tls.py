@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from almond_server.adapters.redis_feed import RedisFeed
+from almond_server.adapters.redis.feed import RedisFeed
 from almond_server.domain.feed import FeedUnavailableError, Tail
 from almond_server.errors import StartError
 from certificates import Authority

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from almond_server.adapters.sql import changes as sql_changes
-from almond_server.adapters.sql import requests as sql_requests
+from almond_server.adapters.sql import idempotency as sql_requests
 from almond_server.domain.revocations import KEPT_SECONDS, LINKED_SECONDS, Change, Withdrawal, Withdrawn
 from almond_server.domain.stores import Idempotency, RevisionForgottenError, SealedKey
 from almond_server.errors import RequestReusedError

@@ -9,7 +9,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from almond_server.adapters.redis_feed import RedisFeed
+from almond_server.adapters.redis.feed import RedisFeed
 from almond_server.adapters.sql.store import Store, open_store
 from almond_server.domain.feed import FeedUnavailableError
 from faults import injections

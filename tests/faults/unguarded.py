@@ -17,15 +17,15 @@ from typing import Any
 from almond.v1 import token_service_pb2 as pb
 from almond_client import cli
 from almond_server import worker, worker_socket
-from almond_server.adapters.feed_entry import Codec
+from almond_server.adapters.redis.codec import Codec
 from almond_server.adapters.sql import tokens
 from almond_server.domain.revocations import Change
+from almond_server.revocation.catch_up import Waiting
+from almond_server.revocation.index.view import RevocationView
+from almond_server.revocation.relay import Relay
 from almond_server.rpc.servicer import TokenServicer
 from almond_server.service import watch
 from almond_server.service.org_filter import Proof
-from almond_server.service.relay import Relay
-from almond_server.service.view import RevocationView
-from almond_server.service.waiting import Waiting
 
 WITHOUT = "CHECKER_WITHOUT"
 """The variable that names the guard to take out of a server and its workers; empty for none."""

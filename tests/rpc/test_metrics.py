@@ -14,7 +14,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from almond.v1 import admin_service_pb2, admin_service_pb2_grpc, caveat_pb2, kind_pb2
 from almond.v1 import token_service_pb2 as pb
-from almond_server.adapters.redis_client import client
+from almond_server.adapters.redis.client import client
 from almond_server.domain import stores
 from almond_server.rpc.meter import _name
 from almond_server.service.verifier import Verifier

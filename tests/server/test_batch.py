@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from almond_server.adapters.sql.batch import Batches
+from almond_server.adapters.sql.group_commit import Batches
 from almond_server.errors import StoreUnavailableError
 
 

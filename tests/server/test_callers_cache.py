@@ -9,8 +9,8 @@ import pytest
 from almond_core import caveats, crypto, minting
 from almond_core.decision import LIVE, Withdrawn
 from almond_core.model import Identity, token_id_at
-from almond_server.adapters.clock import SystemClock
 from almond_server.adapters.memory import MemoryStore, MemoryTokens
+from almond_server.adapters.system_clock import SystemClock
 from almond_server.errors import PermissionDeniedError, UnauthenticatedError
 from almond_server.service.call import Call
 from almond_server.service.callers import Callers

@@ -14,8 +14,8 @@ from almond_core.decision import LIVE, Withdrawn
 from almond_core.model import Identity, token_id_at
 from almond_server.domain import cut_off_text
 from almond_server.domain.revocations import Change, CutOff, Reading, Scope
-from almond_server.service.cut_offs import CutOffs
-from almond_server.service.view import RevocationView
+from almond_server.revocation.index.cut_offs import CutOffs
+from almond_server.revocation.index.view import RevocationView
 from support import SetClock
 
 T = 1_800_000_000_000

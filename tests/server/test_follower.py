@@ -17,9 +17,9 @@ from almond_server.domain.revision import Revision
 from almond_server.domain.revocations import LINKED_SECONDS, Change, CutOff, Reading, Scope, Withdrawal
 from almond_server.domain.stores import Actor
 from almond_server.errors import CannotKnowError, StoreUnavailableError, WrongRevisionError
-from almond_server.service import loader
-from almond_server.service.follower import Follower, Signals
-from almond_server.service.view import RevocationView
+from almond_server.revocation import loader
+from almond_server.revocation.follower import Follower, Signals
+from almond_server.revocation.index.view import RevocationView
 from support import SetClock, eventually
 
 SELDOM, OFTEN = 60.0, 0.01

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from almond_server.domain.packed_revocations import BRANCH_BYTES, WHOLE_BYTES
-from almond_server.service import id_table
-from almond_server.service.id_table import IdTable
+from almond_server.revocation.index import id_table
+from almond_server.revocation.index.id_table import IdTable
 
 KEYS = [random.Random(number).randbytes(16) for number in range(300)]
 ENDS = st.integers(1, 50)

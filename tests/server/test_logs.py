@@ -17,15 +17,15 @@ from almond_core import chain, crypto, minting, wire
 from almond_core.caveats import Org, encode
 from almond_core.masks import ALL
 from almond_core.model import Identity, token_id_at
-from almond_server.adapters.redis_feed import RedisFeed
+from almond_server.adapters.redis.feed import RedisFeed
 from almond_server.config.settings import Settings
 from almond_server.domain.records import Record
 from almond_server.domain.stores import Actor, SealedKey
+from almond_server.revocation.index.view import RevocationView
 from almond_server.service.callers import Caller
 from almond_server.service.key_ring import KeyRing
 from almond_server.service.minter import Minted
 from almond_server.service.revoker import Possession
-from almond_server.service.view import RevocationView
 from support import almond, bearer, on, org_wide, refusal
 
 _LOGGING = """

@@ -19,13 +19,13 @@ from almond_server.domain.revocations import CutOff, Scope
 from almond_server.domain.selections import OfOrg, Selection
 from almond_server.domain.stores import Actor, Idempotency
 from almond_server.errors import IssuedTooEarlyError
+from almond_server.revocation.index.view import RevocationView
 from almond_server.service.call import Call
 from almond_server.service.callers import Callers
 from almond_server.service.key_ring import KeyRing
 from almond_server.service.minter import Minted, Minter, MintOrder
 from almond_server.service.policy import Policy
 from almond_server.service.uses import Uses
-from almond_server.service.view import RevocationView
 from support import SetClock
 
 PRK = crypto.extract(bytes(32))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from almond_server import recovery, setup
-from almond_server.adapters.redis_feed import RedisFeed
+from almond_server.adapters.redis.feed import RedisFeed
 from almond_server.adapters.sql.store import Store, open_store
 from almond_server.adapters.valkey_child import ValkeyChild
 from almond_server.data_dir import master_key, paths, rescue_file

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from almond_server.adapters.elections import MemoryElection
 from almond_server.adapters.memory import MemoryStore
 from almond_server.adapters.memory_feed import MemoryFeed
 from almond_server.adapters.memory_revocations import MemoryRevocations
@@ -24,9 +23,10 @@ from almond_server.domain.revocations import (
 )
 from almond_server.domain.stores import Actor
 from almond_server.errors import CannotKnowError
-from almond_server.service.follower import Follower, Signals
-from almond_server.service.relay import Relay
-from almond_server.service.view import RevocationView
+from almond_server.revocation.follower import Follower, Signals
+from almond_server.revocation.index.view import RevocationView
+from almond_server.revocation.relay import Relay
+from fakes.election import MemoryElection
 from support import SetClock, eventually
 
 if TYPE_CHECKING:

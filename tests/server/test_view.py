@@ -16,8 +16,8 @@ from almond_core.model import Identity, token_id_at
 from almond_server.domain.revision import Revision
 from almond_server.domain.revocations import KEPT_SECONDS, Change, Reading, Withdrawal
 from almond_server.errors import CannotKnowError, WrongRevisionError
+from almond_server.revocation.index.view import AnotherPastError, RevocationView
 from almond_server.service.key_ring import KeyRing
-from almond_server.service.view import AnotherPastError, RevocationView
 from support import SetClock
 
 EPOCH = "0a1b2c3d"

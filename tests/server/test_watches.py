@@ -25,14 +25,14 @@ from almond_server.errors import (
     UnauthenticatedError,
     WatcherTooSlowError,
 )
+from almond_server.revocation.follower import Follower, Signals
+from almond_server.revocation.index.view import RevocationView
 from almond_server.service import change_log, watch
 from almond_server.service.call import Call
 from almond_server.service.callers import Callers
 from almond_server.service.change_log import Batch, ChangeLog
-from almond_server.service.follower import Follower, Signals
 from almond_server.service.key_ring import KeyRing
 from almond_server.service.uses import Uses
-from almond_server.service.view import RevocationView
 from almond_server.service.watch_events import Begin, Event, Page, Pulse, Started
 from almond_server.service.watches import Watches, interval_of
 from contract.samples import record

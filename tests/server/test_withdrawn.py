@@ -14,7 +14,7 @@ from almond_core.decision import LIVE, Standing, Withdrawn
 from almond_core.model import Identity, token_id_at
 from almond_server.domain.packed_revocations import BRANCH_BYTES, WHOLE_BYTES, Packed, packed, unpacked
 from almond_server.domain.revocations import Withdrawal
-from almond_server.service.withdrawn import WithdrawnTokens
+from almond_server.revocation.index.revoked_tokens import WithdrawnTokens
 
 T = 1_800_000_000
 IDS = [token_id_at(1_700_000_000_000 + number, bytes([number]) * 10) for number in range(8)]

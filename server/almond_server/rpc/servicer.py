@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     import grpc
 
     from almond_server.domain.clock import Clock
+    from almond_server.revocation.catch_up import Waiting
     from almond_server.service.attenuator import Attenuator
     from almond_server.service.call import Call
     from almond_server.service.minter import Minter
     from almond_server.service.records import Records
     from almond_server.service.revoker import Revoker
     from almond_server.service.verifier import Verifier
-    from almond_server.service.waiting import Waiting
 
     Context = grpc.aio.ServicerContext[Any, Any]
 

@@ -14,7 +14,7 @@ from almond_server.errors import ChangesForgottenError, WatcherTooSlowError
 
 if TYPE_CHECKING:
     from almond_server.domain.revocations import Change, CutOff, Withdrawal
-    from almond_server.service.view import RevocationView
+    from almond_server.revocation.index.view import RevocationView
 
 MAX_ENTRIES: Final = 1000
 """How many withdrawals and cut-offs, or changes without any, one message holds."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from almond_server.service.view import RevocationView
+    from almond_server.revocation.index.view import RevocationView
 
 
 class KeyRing:

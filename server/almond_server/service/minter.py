@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from almond_core.kinds import Kind
     from almond_server.domain.clock import Clock
     from almond_server.domain.stores import Tokens
+    from almond_server.revocation.index.view import RevocationView
     from almond_server.service.call import Call
     from almond_server.service.callers import Caller, Callers
     from almond_server.service.key_ring import KeyRing
     from almond_server.service.policy import Policy
-    from almond_server.service.view import RevocationView
 
 MAX_NAME = 128
 _MAX_TTL_SECONDS = 100 * 366 * 86_400

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from almond_server.domain.clock import Clock
     from almond_server.domain.records import Record
     from almond_server.domain.stores import Tokens
+    from almond_server.revocation.index.view import RevocationView
     from almond_server.service.call import Call
     from almond_server.service.callers import Callers
     from almond_server.service.key_ring import KeyRing
-    from almond_server.service.view import RevocationView
 
 MAX_PAGE = 1000
 DEFAULT_PAGE = 100

@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from almond_server.domain.records import Record
     from almond_server.domain.revocations import Withdrawn
     from almond_server.domain.stores import Revocations, Tokens
+    from almond_server.revocation.follower import Follower
+    from almond_server.revocation.index.view import RevocationView
     from almond_server.service.call import Call
     from almond_server.service.callers import Callers
-    from almond_server.service.follower import Follower
     from almond_server.service.key_ring import KeyRing
     from almond_server.service.limiter import Limiter
-    from almond_server.service.view import RevocationView
 
 MAX_REASON = 256
 

@@ -14,11 +14,11 @@ from almond_server.service import needs
 
 if TYPE_CHECKING:
     from almond_server.domain.clock import Clock
+    from almond_server.revocation.index.view import RevocationView
     from almond_server.service.call import Call
     from almond_server.service.callers import Callers
     from almond_server.service.key_ring import KeyRing
     from almond_server.service.uses import Uses
-    from almond_server.service.view import RevocationView
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
     from almond_server.domain.revocations import Change, Withdrawal
     from almond_server.domain.stores import Revocations
+    from almond_server.revocation.follower import Follower
+    from almond_server.revocation.index.view import RevocationView
     from almond_server.service.call import Call
     from almond_server.service.callers import Callers
     from almond_server.service.change_log import ChangeLog, Choice
-    from almond_server.service.follower import Follower
-    from almond_server.service.view import RevocationView
     from almond_server.service.watch_events import Event
 
 _STORE_CHANGES: Final = 100

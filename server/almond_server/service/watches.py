@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from almond_server.domain.clock import Clock
     from almond_server.domain.revision import Revision
     from almond_server.domain.stores import Revocations, Tokens
+    from almond_server.revocation.follower import Follower
+    from almond_server.revocation.index.view import RevocationView
     from almond_server.service.call import Call
     from almond_server.service.callers import Callers
     from almond_server.service.change_log import ChangeLog
-    from almond_server.service.follower import Follower
-    from almond_server.service.view import RevocationView
     from almond_server.service.watch_events import Begin, Event
 
 MAX_WATCHERS: Final = 5000

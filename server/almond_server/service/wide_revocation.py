@@ -8,8 +8,8 @@ from almond_core.decision import LIVE
 from almond_core.errors import FieldError
 from almond_server.domain.revocations import CutOff, Scope
 from almond_server.domain.selections import OfApp, OfOrg, Selection
+from almond_server.revocation.index.cut_offs import CutOffs
 from almond_server.service import needs
-from almond_server.service.cut_offs import CutOffs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import Connection, select, update
 
 from almond_server.adapters.sql import audit, changes, cut_offs, locks, store_clock
-from almond_server.adapters.sql.batch import Batches
-from almond_server.adapters.sql.one_revision import Call, OneRevision, answered
+from almond_server.adapters.sql.group_commit import Batches
+from almond_server.adapters.sql.revision_writer import Call, OneRevision, answered
 from almond_server.adapters.sql.tables import REVISIONS, STORE
 from almond_server.adapters.sql.wanted import Wanted, selected
 from almond_server.domain.revocations import MOST_AT_ONCE, Reading, Withdrawn

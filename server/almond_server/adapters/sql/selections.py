@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, or_, select
 
-from almond_server.adapters.sql import cut_off_records
-from almond_server.adapters.sql.many import among
-from almond_server.adapters.sql.rows import branches_of
+from almond_server.adapters.sql import cut_off_filter
+from almond_server.adapters.sql.array_params import among
+from almond_server.adapters.sql.record_rows import branches_of
 from almond_server.adapters.sql.tables import TOKENS
 from almond_server.domain.revocations import Scope
 from almond_server.domain.selections import MintedBy, OfApp, OfOrg, OfSubject, Selection
@@ -27,7 +27,7 @@ _COLUMNS: Final = (
     TOKENS.c.revoked_at,
     TOKENS.c.subject,
     TOKENS.c.created_at_ms,
-    cut_off_records.minted_is_cut_off().label("is_cut_off"),
+    cut_off_filter.minted_is_cut_off().label("is_cut_off"),
 )
 
 
@@ -118,7 +118,7 @@ def _followed(connection: Connection, level: Iterable[Row[Any]], now: int) -> It
 
 def _is_live(now: int) -> ColumnElement[bool]:
     lasting = or_(TOKENS.c.expires_at.is_(None), TOKENS.c.expires_at > now)
-    return and_(TOKENS.c.revoked_at.is_(None), lasting, ~cut_off_records.minted_is_cut_off())
+    return and_(TOKENS.c.revoked_at.is_(None), lasting, ~cut_off_filter.minted_is_cut_off())
 
 
 def _first_level(connection: Connection, selection: Selection) -> Iterable[Row[Any]]:
@@ -144,7 +144,7 @@ def _bounds(connection: Connection, selection: Selection) -> Iterator[ColumnElem
     if selection.issued_before_ms is not None:
         yield TOKENS.c.created_at_ms < selection.issued_before_ms
     if isinstance(selection.of, OfApp | OfOrg):
-        yield cut_off_records.made_after(connection, selection.of.org)
+        yield cut_off_filter.made_after(connection, selection.of.org)
 
 
 def _minted_by(connection: Connection, ids: Sequence[str]) -> Iterator[Row[Any]]:

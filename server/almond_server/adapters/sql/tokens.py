@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import Connection, Select, and_, insert, or_, select, update
 
 from almond_core.model import RESERVED_ORG
-from almond_server.adapters.sql import audit, cut_off_records, cut_offs, locks, requests, selections
-from almond_server.adapters.sql.many import among
-from almond_server.adapters.sql.rows import record_of, values_of
+from almond_server.adapters.sql import audit, cut_off_filter, cut_offs, idempotency, locks, selections
+from almond_server.adapters.sql.array_params import among
+from almond_server.adapters.sql.record_rows import record_of, values_of
 from almond_server.adapters.sql.tables import TOKENS, WITHDRAWALS
 from almond_server.domain.records import MAX_DERIVED, Record, record_id
 from almond_server.domain.revocations import Scope
@@ -49,12 +49,12 @@ class SqlTokens:
         def work(connection: Connection) -> Record:
             locks.share(connection, locks.REVOCATIONS)
             _refuse_withdrawn(connection, actor)
-            before = requests.answered(connection, request, now)
+            before = idempotency.answered(connection, request, now)
             if before is not None:
                 return _one(connection, before)
             _refuse_too_early(connection, record, actor)
             connection.execute(insert(TOKENS).values(values_of(record)))
-            requests.remember(connection, [(request, record.token_id)], now)
+            idempotency.remember(connection, [(request, record.token_id)], now)
             audit.write(
                 connection, AuditRow(now, actor.name, "token.minted", record.token_id, record.kind, 0)
             )
@@ -66,7 +66,7 @@ class SqlTokens:
         """Return what `add` answered to a request."""
 
         def work(connection: Connection) -> Record | None:
-            before = requests.answered(connection, request, now)
+            before = idempotency.answered(connection, request, now)
             return None if before is None else _get(connection, before)
 
         return await self._database.write(work)
@@ -137,7 +137,7 @@ class SqlTokens:
         def work(connection: Connection) -> list[Record]:
             statement = _page(connection, listing, after).limit(limit)
             records = [record_of(row) for row in connection.execute(statement)]
-            return cut_off_records.as_read(connection, records)
+            return cut_off_filter.as_read(connection, records)
 
         return await self._database.read(work)
 
@@ -202,7 +202,7 @@ def _withdrawn() -> MinterWithdrawnError:
 
 def _get(connection: Connection, wanted: str) -> Record | None:
     row = connection.execute(select(TOKENS).where(TOKENS.c.id == wanted)).one_or_none()
-    return None if row is None else cut_off_records.as_read(connection, [record_of(row)])[0]
+    return None if row is None else cut_off_filter.as_read(connection, [record_of(row)])[0]
 
 
 def _one(connection: Connection, wanted: str) -> Record:
@@ -240,8 +240,8 @@ def _page(connection: Connection, listing: Listing, after: tuple[int, str] | Non
         statement = statement.where(columns.app == listing.app)
     if not listing.show_all:
         alive = or_(columns.expires_at.is_(None), columns.expires_at > listing.now)
-        made = cut_off_records.made_after(connection, listing.org, _MOST_CLOCKS_DIFFER_MS)
-        statement = statement.where(made, columns.revoked_at.is_(None), alive, ~cut_off_records.is_cut_off())
+        made = cut_off_filter.made_after(connection, listing.org, _MOST_CLOCKS_DIFFER_MS)
+        statement = statement.where(made, columns.revoked_at.is_(None), alive, ~cut_off_filter.is_cut_off())
     if after is not None:
         created, token_id = after
         same = and_(columns.created_at_ms == created, columns.id < token_id)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Connection, Update, insert, literal, select, update
 
-from almond_server.adapters.sql.many import among, table_of
-from almond_server.adapters.sql.rows import branches_of
+from almond_server.adapters.sql.array_params import among, table_of
+from almond_server.adapters.sql.record_rows import branches_of
 from almond_server.adapters.sql.tables import AUDIT, TOKENS, WITHDRAWALS
 
 if TYPE_CHECKING:

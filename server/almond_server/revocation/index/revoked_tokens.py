@@ -22,7 +22,7 @@ from almond_server.domain.packed_revocations import (
     records,
     unpacked,
 )
-from almond_server.service.id_table import IdTable
+from almond_server.revocation.index.id_table import IdTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -18,10 +18,10 @@ from almond_server.domain.feed import FeedUnavailableError
 from almond_server.domain.revocations import Change
 from almond_server.domain.stores import RevisionForgottenError
 from almond_server.errors import CannotKnowError, StoreExchangedError
-from almond_server.service import loader
-from almond_server.service.questions import Questions
-from almond_server.service.view import AnotherPastError
-from almond_server.service.waiting import Waiting
+from almond_server.revocation import loader
+from almond_server.revocation.catch_up import Waiting
+from almond_server.revocation.challenges import Questions
+from almond_server.revocation.index.view import AnotherPastError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from almond_server.domain.feed import Beat, Feed, Tail
     from almond_server.domain.revocations import Reading
     from almond_server.domain.stores import Revocations
-    from almond_server.service.view import RevocationView
+    from almond_server.revocation.index.view import RevocationView
 
 _BATCH: Final = 1000
 _AT_ONCE: Final = 500

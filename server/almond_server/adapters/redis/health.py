@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from almond_server.adapters.redis_client import answer
+from almond_server.adapters.redis.client import answer
 from almond_server.domain.feed import FeedGarbledError, FeedState, FeedUnavailableError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from almond_server.adapters.feed_entry import Part
+from almond_server.adapters.redis.codec import Part
 from almond_server.domain.revocations import Change
 
 if TYPE_CHECKING:

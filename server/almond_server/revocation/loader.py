@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from almond_server.domain.feed import Feed
     from almond_server.domain.revocations import Reading, Withdrawal
     from almond_server.domain.stores import Revocations
-    from almond_server.service.view import RevocationView
+    from almond_server.revocation.index.view import RevocationView
 
 _PAGE: Final = 2000
 _SLICE: Final = 100

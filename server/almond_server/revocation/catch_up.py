@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from almond_server.domain.revision import Revision
     from almond_server.domain.revocations import Reading
-    from almond_server.service.view import RevocationView
+    from almond_server.revocation.index.view import RevocationView
 
 _REVISION_WAIT_SECONDS: Final = 0.05
 """What a change usually needs to come by the feed; who waits longer asks the store."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from almond_server.adapters import redis_replies
-from almond_server.adapters.feed_entry import Head
-from almond_server.adapters.redis_client import answer
+from almond_server.adapters.redis import replies
+from almond_server.adapters.redis.client import answer
+from almond_server.adapters.redis.codec import Head
 from almond_server.domain.feed import FeedGarbledError, FeedUnavailableError, Snapshot
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from redis.asyncio import Redis
 
-    from almond_server.adapters.feed_entry import Codec
+    from almond_server.adapters.redis.codec import Codec
     from almond_server.domain.feed import Page
 
 _WRITING_SECONDS: Final = 3600
@@ -89,7 +89,7 @@ class RedisSnapshot:
 
     async def _read_head(self) -> Head | None:
         fields: Any = self._redis.hgetall(self.key)
-        return self._codec.read_head(await answer(fields, redis_replies.fields))
+        return self._codec.read_head(await answer(fields, replies.fields))
 
     async def _pages(self, head: Head) -> AsyncIterator[Page]:
         for index in range(head.chunks):
@@ -101,7 +101,7 @@ class RedisSnapshot:
     async def _read_chunk(self, head: Head, index: int) -> Page | None:
         fields: Any = self._redis.hgetall(self._chunk(head.name, index))
         place = _place(head.name, index, head.number)
-        return self._codec.read_chunk(place, await answer(fields, redis_replies.fields))
+        return self._codec.read_chunk(place, await answer(fields, replies.fields))
 
     def _chunk(self, name: str, index: int) -> str:
         return f"{self.key}:{name}:{index}"

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from almond_server.adapters.feed_entry import Fields
-    from almond_server.adapters.feed_parts import Place
+    from almond_server.adapters.redis.change_parts import Place
+    from almond_server.adapters.redis.codec import Fields
 
 
 def place(entry_id: bytes | str) -> Place:

@@ -12,8 +12,8 @@ from almond_core.decision import LIVE
 from almond_server.domain.revision import Revision
 from almond_server.domain.revocations import KEPT_SECONDS
 from almond_server.errors import CannotKnowError, WrongRevisionError
-from almond_server.service.cut_offs import CutOffs
-from almond_server.service.withdrawn import WithdrawnTokens
+from almond_server.revocation.index.cut_offs import CutOffs
+from almond_server.revocation.index.revoked_tokens import WithdrawnTokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

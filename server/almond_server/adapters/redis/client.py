@@ -16,7 +16,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import AskError, ClusterError, ReadOnlyError, RedisError, TryAgainError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from almond_server.adapters.redis_master import ClusterMaster, SentinelMaster
+from almond_server.adapters.redis.discovery import ClusterMaster, SentinelMaster
 from almond_server.config.redis_url import Address, Form, Node, parse
 from almond_server.domain.feed import FeedGarbledError, FeedUnavailableError
 from almond_server.errors import StartError
@@ -24,7 +24,7 @@ from almond_server.errors import StartError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from almond_server.adapters.redis_master import Master
+    from almond_server.adapters.redis.discovery import Master
 
 T = TypeVar("T")
 

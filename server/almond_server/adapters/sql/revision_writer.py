@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import insert, update
 from sqlalchemy.exc import DBAPIError
 
-from almond_server.adapters.sql import audit, cut_offs, requests, withdrawals
+from almond_server.adapters.sql import audit, cut_offs, idempotency, revocation_rows
 from almond_server.adapters.sql.tables import REVISIONS, STORE
 from almond_server.adapters.sql.wanted import Wanted
 from almond_server.domain import cut_off_text
@@ -93,7 +93,7 @@ class OneRevision:
         answers = [
             (order.call.request, f"{order.all_entries} {number}") for order in orders if order.wanted.is_all
         ]
-        requests.remember(self._connection, answers, max(call.now for call in calls))
+        idempotency.remember(self._connection, answers, max(call.now for call in calls))
         return [
             Withdrawn(each.all_entries, self._before.epoch, number, each.wanted.is_all)
             if isinstance(each, _Order)
@@ -114,14 +114,14 @@ class OneRevision:
             return error
 
     def _withdraw(self, orders: Iterable[_Order]) -> None:
-        alike: dict[withdrawals.Stamp, list[_Order]] = {}
+        alike: dict[revocation_rows.Stamp, list[_Order]] = {}
         for order in orders:
             call = order.call
-            stamp = withdrawals.Stamp(self._next, call.now, call.actor.name, call.reason)
+            stamp = revocation_rows.Stamp(self._next, call.now, call.actor.name, call.reason)
             alike.setdefault(stamp, []).append(order)
         for stamp, some in alike.items():
             wanted = [each for order in some for each in order.wanted.withdrawals]
-            new = set(withdrawals.add(self._connection, wanted, stamp))
+            new = set(revocation_rows.add(self._connection, wanted, stamp))
             for order in some:
                 own = new.intersection(order.wanted.withdrawals)
                 order.entries += len(own)
@@ -140,7 +140,7 @@ class OneRevision:
 
 def answered(connection: Connection, request: Idempotency | None, now: int, epoch: str) -> Withdrawn | None:
     """Return what was answered to the request before; raises as `requests.answered`."""
-    earlier = requests.answered(connection, request, now)
+    earlier = idempotency.answered(connection, request, now)
     if earlier is None:
         return None
     entries, number = map(int, earlier.split())

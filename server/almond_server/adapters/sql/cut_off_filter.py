@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, FromClause, and_, exists, or_,
 
 from almond_core.model import RESERVED_ORG
 from almond_server.adapters.sql import cut_offs
-from almond_server.adapters.sql.rows import record_of
+from almond_server.adapters.sql.record_rows import record_of
 from almond_server.adapters.sql.tables import CUT_OFFS, TOKENS
 from almond_server.domain.revocations import Scope
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from almond_server.domain.clock import Clock
     from almond_server.domain.feed import Beat
-    from almond_server.service.view import RevocationView
+    from almond_server.revocation.index.view import RevocationView
 
 _MAX_ASKED: Final = 100
 _NONCE_BYTES: Final = 8

@@ -13,21 +13,21 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import structlog
 
-from almond_server.adapters import redis_replies
-from almond_server.adapters.feed_entry import Codec
-from almond_server.adapters.feed_parts import LAST, Assembly, split
-from almond_server.adapters.redis_client import BLOCK_MS, answer, client
-from almond_server.adapters.redis_condition import RedisCondition
-from almond_server.adapters.redis_master import HASH_TAG
-from almond_server.adapters.redis_snapshot import RedisSnapshot
+from almond_server.adapters.redis import replies
+from almond_server.adapters.redis.change_parts import LAST, Assembly, split
+from almond_server.adapters.redis.client import BLOCK_MS, answer, client
+from almond_server.adapters.redis.codec import Codec
+from almond_server.adapters.redis.discovery import HASH_TAG
+from almond_server.adapters.redis.health import RedisCondition
+from almond_server.adapters.redis.snapshot import RedisSnapshot
 from almond_server.domain.feed import Beat, FeedGarbledError, FeedState, Page, Snapshot, Tail
 from almond_server.domain.revocations import Change
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from almond_server.adapters.feed_entry import Fields
-    from almond_server.adapters.feed_parts import Place
+    from almond_server.adapters.redis.change_parts import Place
+    from almond_server.adapters.redis.codec import Fields
 
 _MAX_ENTRIES: Final = 10_000
 _MAX_BEATS: Final = 16
@@ -93,21 +93,21 @@ class RedisFeed:
             is_first = "yes" if before[0] < change.number else ""
             arguments: Any = (_id(before), is_first, _MAX_ENTRIES, _id(place), *fields.values())
             script: Any = self._writing.eval(_APPEND, 1, self._changes, *arguments)
-            if await answer(script, redis_replies.place) < place:
+            if await answer(script, replies.place) < place:
                 return False
             await asyncio.sleep(0)  # a large change must not keep calls waiting
         return True
 
     async def tail(self) -> Tail | None:
         """Return the newest change that is wholly there."""
-        newest = await answer(self._writing.xrevrange(self._changes, count=1), redis_replies.entries)
+        newest = await answer(self._writing.xrevrange(self._changes, count=1), replies.entries)
         if not newest:
             return None
         entry_id, fields = newest[0]
         part = self._codec.read_part(entry_id, fields)
         if part is None:
             raise FeedGarbledError("the newest change is not genuine")
-        number, index = redis_replies.place(entry_id)
+        number, index = replies.place(entry_id)
         return Tail(number, part.mark) if index == LAST else Tail(number - 1, part.before)
 
     async def restart(self) -> None:
@@ -125,7 +125,7 @@ class RedisFeed:
     async def asked(self) -> Sequence[bytes]:
         """Take the nonces of those who asked."""
         taken: Any = self._writing.lpop(self._asked, _MAX_ASKED)
-        nonces = await answer(taken, redis_replies.strings)
+        nonces = await answer(taken, replies.strings)
         return [nonce for nonce in nonces[:_MAX_ASKED] if len(nonce) == _NONCE_BYTES]
 
     async def beat(self, beat: Beat) -> None:
@@ -145,7 +145,7 @@ class RedisFeed:
                 streams: Any = positions
                 with self._condition.reading():
                     read = self._reading.xread(streams, count=_AT_ONCE, block=BLOCK_MS)
-                    entries = await answer(read, redis_replies.streams)
+                    entries = await answer(read, replies.streams)
                 for stream, entry_id, fields in entries:
                     if stream not in positions:
                         yield self._genuine(entry_id, None)
@@ -155,7 +155,7 @@ class RedisFeed:
                         yield self._genuine(entry_id, self._codec.read_beat(fields))
                         continue
                     part = self._genuine(entry_id, self._codec.read_part(entry_id, fields))
-                    place = redis_replies.place(entry_id)
+                    place = replies.place(entry_id)
                     whole = None if part is None else assembly.add(place, part)
                     if part is None or place[1] == LAST:
                         yield whole
@@ -192,7 +192,7 @@ class RedisFeed:
     async def _after(self, entry_id: str) -> Sequence[tuple[str, Fields]]:
         try:
             read = self._writing.xrange(self._changes, entry_id, count=_AT_ONCE)
-            return await answer(read, redis_replies.entries)
+            return await answer(read, replies.entries)
         except FeedGarbledError as error:
             log.warning("feed.garbled", why=str(error))
             return ()
@@ -214,7 +214,7 @@ async def epochs(url: str) -> list[str]:
     try:
         while True:
             scan = redis.scan(cursor, match=f"{HASH_TAG}:*", count=1000)
-            cursor, keys = await answer(scan, redis_replies.page)
+            cursor, keys = await answer(scan, replies.page)
             found |= {match[1].decode() for key in keys if (match := _KEY.match(key))}
             if cursor == 0:
                 return sorted(found)

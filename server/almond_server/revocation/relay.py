@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from almond_server.domain.feed import Election, Feed
     from almond_server.domain.revocations import Reading, Withdrawal
     from almond_server.domain.stores import Revocations
-    from almond_server.service.follower import Follower
+    from almond_server.revocation.follower import Follower
 
 _BATCH: Final = 1000
 _KEPT_CHANGES: Final = 1000

@@ -1,0 +1,1 @@
+"""The revocation feed in Redis or Valkey."""
