@@ -32,7 +32,6 @@ from almond_server.rpc.servicer import TokenServicer
 from almond_server.service import needs
 from almond_server.service.attenuator import Attenuator
 from almond_server.service.callers import Callers
-from almond_server.service.change_log import ChangeLog
 from almond_server.service.key_ring import KeyRing
 from almond_server.service.limiter import Limiter
 from almond_server.service.minter import Minter
@@ -41,8 +40,9 @@ from almond_server.service.records import Records
 from almond_server.service.revoker import Revoker
 from almond_server.service.uses import Uses
 from almond_server.service.verifier import Verifier
-from almond_server.service.watches import Watches
 from almond_server.traces import Spans
+from almond_server.watch.change_log import ChangeLog
+from almond_server.watch.hub import Watches
 from almond_server.workforce import Knowledge, Report
 
 if TYPE_CHECKING:

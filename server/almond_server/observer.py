@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from almond_server.revocation.index.view import RevocationView
     from almond_server.revocation.relay import Relay
     from almond_server.service.callers import Callers
-    from almond_server.service.watches import Watches
+    from almond_server.watch.hub import Watches
 
 _LOOP_SECONDS: Final = 0.1
 _COPIES_EVERY: Final = 10

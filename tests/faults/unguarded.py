@@ -24,8 +24,8 @@ from almond_server.revocation.catch_up import Waiting
 from almond_server.revocation.index.view import RevocationView
 from almond_server.revocation.relay import Relay
 from almond_server.rpc.servicer import TokenServicer
-from almond_server.service import watch
-from almond_server.service.org_filter import Proof
+from almond_server.watch import stream
+from almond_server.watch.org_filter import Proof
 
 WITHOUT = "CHECKER_WITHOUT"
 """The variable that names the guard to take out of a server and its workers; empty for none."""
@@ -80,7 +80,7 @@ def _take_out_hmac() -> None:
 
 def _take_out_watch_check() -> None:
     """Let servers send heartbeats as of now, whatever they know."""
-    _replace(watch, "proof_of", lambda view, log: Proof(log.head, time.monotonic(), view.store_time))
+    _replace(stream, "proof_of", lambda view, log: Proof(log.head, time.monotonic(), view.store_time))
 
 
 def _replace(place: Any, name: str, what: Any) -> None:

@@ -19,7 +19,7 @@ from almond_server.adapters.sql.tables import REVISIONS
 from almond_server.app import compose
 from almond_server.domain.revocations import CutOff, Scope, Withdrawal
 from almond_server.domain.stores import Actor
-from almond_server.service import change_log, watch, watches
+from almond_server.watch import change_log, hub, stream
 from rpc.watching import NOW, SNAPSHOT, after, ids, now, number, numbers, refused, watching, withdraw
 from support import Almond, almond, bearer, eventually, org_wide, served, verifier
 
@@ -78,7 +78,7 @@ async def test_after_a_revision_brings_every_change_since(shared: Almond) -> Non
 @pytest.fixture
 def small_messages(monkeypatch: pytest.MonkeyPatch) -> None:
     """A tenth of what a message holds otherwise."""
-    for module in (change_log, watch):
+    for module in (change_log, stream):
         monkeypatch.setattr(module, "MAX_ENTRIES", 100)
 
 
@@ -218,7 +218,7 @@ async def test_a_token_that_is_revoked_is_watched_with_no_longer(shared: Almond)
 async def test_there_are_no_more_watchers_than_there_may_be(
     shared: Almond, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watches, "MAX_WATCHERS", len(shared.app.watches) + 1)
+    monkeypatch.setattr(hub, "MAX_WATCHERS", len(shared.app.watches) + 1)
     async with watching(shared):
         refusal = await refused(shared, NOW)
         assert (refusal.code, refusal.reason) == (Code.RESOURCE_EXHAUSTED, "TOO_MANY_WATCHERS")
@@ -228,7 +228,7 @@ async def test_there_are_no_more_watchers_than_there_may_be(
 async def test_nobody_alone_takes_all_the_places(shared: Almond, monkeypatch: pytest.MonkeyPatch) -> None:
     gate = (await shared.mint(verifier())).token
     mine = now(org="acme")
-    monkeypatch.setattr(watches, "MAX_OF_A_TOKEN", 1)
+    monkeypatch.setattr(hub, "MAX_OF_A_TOKEN", 1)
     async with watching(shared, mine, gate):
         refusal = await refused(shared, mine, gate)
         assert (refusal.code, refusal.reason) == (Code.RESOURCE_EXHAUSTED, "TOO_MANY_WATCHERS")

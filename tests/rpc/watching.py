@@ -15,7 +15,7 @@ from almond.v1.revocation_service_pb2_grpc import RevocationServiceStub
 from almond_server.app import App
 from almond_server.domain.revocations import CutOff, Withdrawal
 from almond_server.domain.stores import Actor
-from almond_server.service import change_log
+from almond_server.watch import change_log
 from support import Almond, Refusal, bearer, read_refusal
 
 SECONDS = 10.0

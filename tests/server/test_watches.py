@@ -27,14 +27,14 @@ from almond_server.errors import (
 )
 from almond_server.revocation.follower import Follower, Signals
 from almond_server.revocation.index.view import RevocationView
-from almond_server.service import change_log, watch
 from almond_server.service.call import Call
 from almond_server.service.callers import Callers
-from almond_server.service.change_log import Batch, ChangeLog
 from almond_server.service.key_ring import KeyRing
 from almond_server.service.uses import Uses
-from almond_server.service.watch_events import Begin, Event, Page, Pulse, Started
-from almond_server.service.watches import Watches, interval_of
+from almond_server.watch import change_log, stream
+from almond_server.watch.change_log import Batch, ChangeLog
+from almond_server.watch.events import Begin, Event, Page, Pulse, Started
+from almond_server.watch.hub import Watches, interval_of
 from contract.samples import record
 from support import SetClock, signed
 
@@ -191,7 +191,7 @@ async def test_a_watcher_of_an_org_is_told_what_may_concern_it_and_counts_every_
 async def test_a_snapshot_without_anything_for_its_watcher_comes_in_pages_so_that_it_is_not_taken_for_dead(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch, "MAX_ENTRIES", 1)
+    monkeypatch.setattr(stream, "MAX_ENTRIES", 1)
     for token_id in ("a", "b", "c"):
         await server.withdraw(await server.minted(token_id, "other"))
     async with server.watching(Begin.SNAPSHOT, "acme") as events:

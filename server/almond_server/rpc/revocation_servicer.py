@@ -11,14 +11,14 @@ from almond_core.errors import FieldError
 from almond_server.domain.revision import Revision
 from almond_server.rpc.call_of import call_of
 from almond_server.rpc.watch_messages import encoded
-from almond_server.service.watch_events import Begin
+from almond_server.watch.events import Begin
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     import grpc
 
-    from almond_server.service.watches import Watches
+    from almond_server.watch.hub import Watches
 
     Context = grpc.aio.ServicerContext[Any, Any]
 

@@ -12,11 +12,11 @@ from almond_core import crypto
 from almond_server.domain.revision import Revision
 from almond_server.domain.revocations import CutOff, Scope, Withdrawal
 from almond_server.rpc.responses import branch
-from almond_server.service.change_log import Batch
-from almond_server.service.watch_events import Page, Pulse, Started
+from almond_server.watch.change_log import Batch
+from almond_server.watch.events import Page, Pulse, Started
 
 if TYPE_CHECKING:
-    from almond_server.service.watch_events import Event
+    from almond_server.watch.events import Event
 
 _SCOPES: Final = {
     Scope.ORG: pb.CUT_OFF_SCOPE_ORG,

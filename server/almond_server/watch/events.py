@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, TypeAlias
 
-from almond_server.service.change_log import Batch
+from almond_server.watch.change_log import Batch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

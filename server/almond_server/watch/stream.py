@@ -15,9 +15,9 @@ from almond_server.domain.revision import Revision
 from almond_server.domain.stores import RevisionForgottenError
 from almond_server.errors import CannotKnowError, ChangesForgottenError, DrainingError, WrongRevisionError
 from almond_server.service import needs
-from almond_server.service.change_log import FORGOTTEN, MAX_ENTRIES, Batch, Kept, Place, batch, everything
-from almond_server.service.org_filter import OrgFilter, Proof, concerning, cut_offs_of, of_org
-from almond_server.service.watch_events import Begin, Page, Pulse, Started
+from almond_server.watch.change_log import FORGOTTEN, MAX_ENTRIES, Batch, Kept, Place, batch, everything
+from almond_server.watch.events import Begin, Page, Pulse, Started
+from almond_server.watch.org_filter import OrgFilter, Proof, concerning, cut_offs_of, of_org
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Sequence
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from almond_server.revocation.index.view import RevocationView
     from almond_server.service.call import Call
     from almond_server.service.callers import Callers
-    from almond_server.service.change_log import ChangeLog, Choice
-    from almond_server.service.watch_events import Event
+    from almond_server.watch.change_log import ChangeLog, Choice
+    from almond_server.watch.events import Event
 
 _STORE_CHANGES: Final = 100
 _STORE_READS: Final = 4

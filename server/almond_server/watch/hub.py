@@ -15,8 +15,8 @@ from almond_core.errors import FieldError
 from almond_core.model import RESERVED_ORG, checked_id
 from almond_server.errors import TooManyWatchersError
 from almond_server.service import needs
-from almond_server.service.org_filter import OrgFilter
-from almond_server.service.watch import Sources, Watch, proof_of
+from almond_server.watch.org_filter import OrgFilter
+from almond_server.watch.stream import Sources, Watch, proof_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from almond_server.revocation.index.view import RevocationView
     from almond_server.service.call import Call
     from almond_server.service.callers import Callers
-    from almond_server.service.change_log import ChangeLog
-    from almond_server.service.watch_events import Begin, Event
+    from almond_server.watch.change_log import ChangeLog
+    from almond_server.watch.events import Begin, Event
 
 MAX_WATCHERS: Final = 5000
 MAX_OF_A_TOKEN: Final = 2000

@@ -15,14 +15,14 @@ import structlog
 from almond_core.model import RESERVED_ORG
 from almond_server.domain.revocations import Scope
 from almond_server.errors import CannotKnowError
-from almond_server.service.change_log import Choice, Entries, Kept
+from almond_server.watch.change_log import Choice, Entries, Kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from almond_server.domain.revocations import CutOff, Withdrawal
     from almond_server.domain.stores import Tokens
-    from almond_server.service.change_log import ChangeLog
+    from almond_server.watch.change_log import ChangeLog
 
 _ASKED_AT_ONCE: Final = 1000
 _RETRY_SECONDS: Final = 0.2

@@ -1,0 +1,1 @@
+"""WatchRevocations: what each watching client is told, and when. Knows nothing of gRPC."""
