@@ -29,17 +29,17 @@ from almond_server.rpc.health import Health
 from almond_server.rpc.revocation_servicer import RevocationServicer
 from almond_server.rpc.server import build
 from almond_server.rpc.servicer import TokenServicer
-from almond_server.service import needs
-from almond_server.service.attenuator import Attenuator
-from almond_server.service.callers import Callers
-from almond_server.service.key_ring import KeyRing
-from almond_server.service.limiter import Limiter
-from almond_server.service.minter import Minter
-from almond_server.service.policy import Policy
-from almond_server.service.records import Records
-from almond_server.service.revoker import Revoker
-from almond_server.service.uses import Uses
-from almond_server.service.verifier import Verifier
+from almond_server.tokens import permissions
+from almond_server.tokens.attenuate import Attenuator
+from almond_server.tokens.callers import Callers
+from almond_server.tokens.expiry_policy import Policy
+from almond_server.tokens.key_ring import KeyRing
+from almond_server.tokens.last_used import Uses
+from almond_server.tokens.lookup import Records
+from almond_server.tokens.mint import Minter
+from almond_server.tokens.rate_limit import Limiter
+from almond_server.tokens.revoke import Revoker
+from almond_server.tokens.verify import Verifier
 from almond_server.traces import Spans
 from almond_server.watch.change_log import ChangeLog
 from almond_server.watch.hub import Watches
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from almond_server.config.settings import Settings
     from almond_server.domain.feed import Election
     from almond_server.domain.stores import SealedKey
-    from almond_server.service.call import Call
+    from almond_server.tokens.callers import Call
 
 Beside: TypeAlias = "Callable[[App], Coroutine[Any, Any, None]]"
 """What runs beside a server, as long as that serves."""
@@ -191,7 +191,7 @@ def _unsealed(sealed: Sequence[SealedKey], master: master_key.MasterKey) -> dict
 
 def _may_reflect(callers: Callers) -> Callable[[Call], None]:
     def check(call: Call) -> None:
-        callers.permit_each(call, lambda token: [needs.to_reflect(token.identity.home_org)])
+        callers.permit_each(call, lambda token: [permissions.to_reflect(token.identity.home_org)])
 
     return check
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from almond_server.revocation.follower import Follower
     from almond_server.revocation.index.view import RevocationView
     from almond_server.revocation.relay import Relay
-    from almond_server.service.callers import Callers
+    from almond_server.tokens.callers import Callers
     from almond_server.watch.hub import Watches
 
 _LOOP_SECONDS: Final = 0.1

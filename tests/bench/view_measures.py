@@ -25,7 +25,7 @@ from almond_server.domain.feed import Page, Snapshot
 from almond_server.domain.revocations import KEPT_SECONDS, Change, Reading, Withdrawal
 from almond_server.revocation import loader
 from almond_server.revocation.index.view import RevocationView
-from almond_server.service.key_ring import KeyRing
+from almond_server.tokens.key_ring import KeyRing
 from bench.stops import Stops, fresh_stop, idle_stop
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from almond.v1 import token_service_pb2 as pb
 from almond_server.adapters.redis.client import client
 from almond_server.domain import stores
 from almond_server.rpc.meter import _name
-from almond_server.service.verifier import Verifier
+from almond_server.tokens.verify import Verifier
 from exposition import Exposition, here
 from rpc.watching import now, watching
 from support import Almond, bearer, deploy, eventually, on, org_wide, refusal, verifier

@@ -20,7 +20,7 @@ from structlog.testing import capture_logs
 
 from almond.v1 import token_service_pb2 as pb
 from almond_server.errors import StartError
-from almond_server.service.verifier import Verifier
+from almond_server.tokens.verify import Verifier
 from almond_server.traces import Spans
 from support import Almond, almond, bearer, deploy, eventually, on, refusal
 

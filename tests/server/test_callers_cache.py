@@ -12,10 +12,9 @@ from almond_core.model import Identity, token_id_at
 from almond_server.adapters.memory import MemoryStore, MemoryTokens
 from almond_server.adapters.system_clock import SystemClock
 from almond_server.errors import PermissionDeniedError, UnauthenticatedError
-from almond_server.service.call import Call
-from almond_server.service.callers import Callers
-from almond_server.service.needs import to_ask
-from almond_server.service.uses import Uses
+from almond_server.tokens.callers import Call, Callers
+from almond_server.tokens.last_used import Uses
+from almond_server.tokens.permissions import to_ask
 
 PRK = crypto.extract(bytes(32))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from almond_server.errors import RateLimitedError
-from almond_server.service.limiter import Limiter
+from almond_server.tokens.rate_limit import Limiter
 from support import SetClock
 
 

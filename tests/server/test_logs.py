@@ -22,10 +22,10 @@ from almond_server.config.settings import Settings
 from almond_server.domain.records import Record
 from almond_server.domain.stores import Actor, SealedKey
 from almond_server.revocation.index.view import RevocationView
-from almond_server.service.callers import Caller
-from almond_server.service.key_ring import KeyRing
-from almond_server.service.minter import Minted
-from almond_server.service.revoker import Possession
+from almond_server.tokens.callers import Caller
+from almond_server.tokens.key_ring import KeyRing
+from almond_server.tokens.mint import Minted
+from almond_server.tokens.revoke import Possession
 from support import almond, bearer, on, org_wide, refusal
 
 _LOGGING = """

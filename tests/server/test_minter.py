@@ -20,12 +20,11 @@ from almond_server.domain.selections import OfOrg, Selection
 from almond_server.domain.stores import Actor, Idempotency
 from almond_server.errors import IssuedTooEarlyError
 from almond_server.revocation.index.view import RevocationView
-from almond_server.service.call import Call
-from almond_server.service.callers import Callers
-from almond_server.service.key_ring import KeyRing
-from almond_server.service.minter import Minted, Minter, MintOrder
-from almond_server.service.policy import Policy
-from almond_server.service.uses import Uses
+from almond_server.tokens.callers import Call, Callers
+from almond_server.tokens.expiry_policy import Policy
+from almond_server.tokens.key_ring import KeyRing
+from almond_server.tokens.last_used import Uses
+from almond_server.tokens.mint import Minted, Minter, MintOrder
 from support import SetClock
 
 PRK = crypto.extract(bytes(32))

@@ -8,7 +8,7 @@ from almond_core.chain import VerifiedToken
 from almond_core.model import Identity, token_id_at
 from almond_server.adapters.memory import MemoryStore, MemoryTokens
 from almond_server.domain.stores import Actor
-from almond_server.service.uses import MAX_DERIVED, Uses
+from almond_server.tokens.last_used import MAX_DERIVED, Uses
 from contract.samples import record
 
 pytestmark = pytest.mark.asyncio

@@ -17,7 +17,7 @@ from almond_server.domain.revision import Revision
 from almond_server.domain.revocations import KEPT_SECONDS, Change, Reading, Withdrawal
 from almond_server.errors import CannotKnowError, WrongRevisionError
 from almond_server.revocation.index.view import AnotherPastError, RevocationView
-from almond_server.service.key_ring import KeyRing
+from almond_server.tokens.key_ring import KeyRing
 from support import SetClock
 
 EPOCH = "0a1b2c3d"

@@ -27,10 +27,9 @@ from almond_server.errors import (
 )
 from almond_server.revocation.follower import Follower, Signals
 from almond_server.revocation.index.view import RevocationView
-from almond_server.service.call import Call
-from almond_server.service.callers import Callers
-from almond_server.service.key_ring import KeyRing
-from almond_server.service.uses import Uses
+from almond_server.tokens.callers import Call, Callers
+from almond_server.tokens.key_ring import KeyRing
+from almond_server.tokens.last_used import Uses
 from almond_server.watch import change_log, stream
 from almond_server.watch.change_log import Batch, ChangeLog
 from almond_server.watch.events import Begin, Event, Page, Pulse, Started

@@ -12,7 +12,7 @@ from almond_server.rpc.call_of import call_of
 if TYPE_CHECKING:
     import grpc
 
-    from almond_server.service.policy import Policy
+    from almond_server.tokens.expiry_policy import Policy
 
     Context = grpc.aio.ServicerContext[Any, Any]
 

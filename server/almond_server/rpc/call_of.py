@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from almond_core.errors import FieldError
-from almond_server.service.call import Call
+from almond_server.tokens.callers import Call
 
 if TYPE_CHECKING:
     import grpc

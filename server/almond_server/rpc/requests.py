@@ -15,8 +15,8 @@ from almond_server.domain.records import branch_id_of
 from almond_server.domain.selections import MintedBy, OfApp, OfOrg, OfSubject, Selection
 from almond_server.domain.stores import ExpiryRule
 from almond_server.rpc.caveat_messages import caveats_of, pattern_of
-from almond_server.service.minter import MintOrder
-from almond_server.service.revoker import Branch, Possession, RevokeOrder, Target, WholeToken
+from almond_server.tokens.mint import MintOrder
+from almond_server.tokens.revoke import Branch, Possession, RevokeOrder, Target, WholeToken
 
 if TYPE_CHECKING:
     from google.protobuf.duration_pb2 import Duration

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from almond_core.wire import WireCaveat
     from almond_server.domain.records import Record
     from almond_server.domain.stores import ExpiryRule
-    from almond_server.service.records import Inspection
-    from almond_server.service.revoker import Revoked
-    from almond_server.service.verifier import Answer
+    from almond_server.tokens.lookup import Inspection
+    from almond_server.tokens.revoke import Revoked
+    from almond_server.tokens.verify import Answer
 
 _MAX_SHOWN: Final = 100
 

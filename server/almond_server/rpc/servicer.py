@@ -23,19 +23,19 @@ from almond_server.rpc.call_of import call_of
 from almond_server.rpc.caveat_messages import caveats_of
 from almond_server.rpc.errors import fault_of
 from almond_server.rpc.meter import count_batch_error, count_decision
-from almond_server.service.records import DEFAULT_PAGE
+from almond_server.tokens.lookup import DEFAULT_PAGE
 
 if TYPE_CHECKING:
     import grpc
 
     from almond_server.domain.clock import Clock
     from almond_server.revocation.catch_up import Waiting
-    from almond_server.service.attenuator import Attenuator
-    from almond_server.service.call import Call
-    from almond_server.service.minter import Minter
-    from almond_server.service.records import Records
-    from almond_server.service.revoker import Revoker
-    from almond_server.service.verifier import Verifier
+    from almond_server.tokens.attenuate import Attenuator
+    from almond_server.tokens.callers import Call
+    from almond_server.tokens.lookup import Records
+    from almond_server.tokens.mint import Minter
+    from almond_server.tokens.revoke import Revoker
+    from almond_server.tokens.verify import Verifier
 
     Context = grpc.aio.ServicerContext[Any, Any]
 

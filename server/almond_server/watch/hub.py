@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from almond_core.errors import FieldError
 from almond_core.model import RESERVED_ORG, checked_id
 from almond_server.errors import TooManyWatchersError
-from almond_server.service import needs
+from almond_server.tokens import permissions
 from almond_server.watch.org_filter import OrgFilter
 from almond_server.watch.stream import Sources, Watch, proof_of
 
@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from almond_server.domain.stores import Revocations, Tokens
     from almond_server.revocation.follower import Follower
     from almond_server.revocation.index.view import RevocationView
-    from almond_server.service.call import Call
-    from almond_server.service.callers import Callers
+    from almond_server.tokens.callers import Call, Callers
     from almond_server.watch.change_log import ChangeLog
     from almond_server.watch.events import Begin, Event
 
@@ -109,7 +108,7 @@ class Watches:
         """
         watch = Watch(self._sources, call, org, self._clock.monotonic())
         _check_org(org)
-        token_id = self._callers.permit(call, needs.to_watch(org)).token.identity.token_id
+        token_id = self._callers.permit(call, permissions.to_watch(org)).token.identity.token_id
         if len(self._watches) >= MAX_WATCHERS:
             raise TooManyWatchersError(
                 f"This server has {MAX_WATCHERS} watchers; ask another one.", _FULL_RETRY_SECONDS

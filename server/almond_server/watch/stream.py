@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 from almond_server.domain.revision import Revision
 from almond_server.domain.stores import RevisionForgottenError
 from almond_server.errors import CannotKnowError, ChangesForgottenError, DrainingError, WrongRevisionError
-from almond_server.service import needs
+from almond_server.tokens import permissions
 from almond_server.watch.change_log import FORGOTTEN, MAX_ENTRIES, Batch, Kept, Place, batch, everything
 from almond_server.watch.events import Begin, Page, Pulse, Started
 from almond_server.watch.org_filter import OrgFilter, Proof, concerning, cut_offs_of, of_org
@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from almond_server.domain.stores import Revocations
     from almond_server.revocation.follower import Follower
     from almond_server.revocation.index.view import RevocationView
-    from almond_server.service.call import Call
-    from almond_server.service.callers import Callers
+    from almond_server.tokens.callers import Call, Callers
     from almond_server.watch.change_log import ChangeLog, Choice
     from almond_server.watch.events import Event
 
@@ -224,7 +223,7 @@ class Watch:
 
     def _check(self) -> None:
         self._checked_at, self._checked_under = asyncio.get_running_loop().time(), self._from.view.revision
-        self._from.callers.permit(self._call, needs.to_watch(self.org))
+        self._from.callers.permit(self._call, permissions.to_watch(self.org))
 
     def _check_place(self) -> None:
         self._check_leaving()

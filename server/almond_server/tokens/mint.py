@@ -13,7 +13,7 @@ from almond_core.model import ANY, Identity, checked_id, token_id_at
 from almond_server.domain.records import Record
 from almond_server.domain.stores import Idempotency
 from almond_server.errors import CannotKnowError, IssuedTooEarlyError
-from almond_server.service import needs
+from almond_server.tokens import permissions
 
 if TYPE_CHECKING:
     from almond_core.caveats import Caveat
@@ -22,10 +22,9 @@ if TYPE_CHECKING:
     from almond_server.domain.clock import Clock
     from almond_server.domain.stores import Tokens
     from almond_server.revocation.index.view import RevocationView
-    from almond_server.service.call import Call
-    from almond_server.service.callers import Caller, Callers
-    from almond_server.service.key_ring import KeyRing
-    from almond_server.service.policy import Policy
+    from almond_server.tokens.callers import Call, Caller, Callers
+    from almond_server.tokens.expiry_policy import Policy
+    from almond_server.tokens.key_ring import KeyRing
 
 MAX_NAME = 128
 _MAX_TTL_SECONDS = 100 * 366 * 86_400
@@ -176,9 +175,9 @@ def idempotency_of(method: str, caller: Caller, request_id: str, fingerprint: by
     return Idempotency(b"\x00".join(parts), fingerprint)
 
 
-def _needs(order: MintOrder, caller: VerifiedToken, own: list[Caveat]) -> list[needs.Need]:
+def _needs(order: MintOrder, caller: VerifiedToken, own: list[Caveat]) -> list[permissions.Need]:
     orgs = [order.org] if order.org else minting.orgs_left(minting.inherit(caller, own))
-    needed = [needs.to_mint(org, kinds.app_of(order.kind)) for org in orgs]
+    needed = [permissions.to_mint(org, kinds.app_of(order.kind)) for org in orgs]
     if kinds.subject_of(order.kind):
-        needed.append(needs.to_name_a_subject())
+        needed.append(permissions.to_name_a_subject())
     return needed

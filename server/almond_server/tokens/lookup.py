@@ -12,7 +12,7 @@ from almond_core.model import RESERVED_ORG, checked_id, token_id_bytes
 from almond_server.domain.records import branch_id_of, record_id
 from almond_server.domain.selections import Listing
 from almond_server.errors import PermissionDeniedError, RecordNotFoundError
-from almond_server.service import needs
+from almond_server.tokens import permissions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,9 +23,8 @@ if TYPE_CHECKING:
     from almond_server.domain.records import Record
     from almond_server.domain.stores import Tokens
     from almond_server.revocation.index.view import RevocationView
-    from almond_server.service.call import Call
-    from almond_server.service.callers import Callers
-    from almond_server.service.key_ring import KeyRing
+    from almond_server.tokens.callers import Call, Callers
+    from almond_server.tokens.key_ring import KeyRing
 
 MAX_PAGE = 1000
 DEFAULT_PAGE = 100
@@ -66,7 +65,7 @@ class Records:
             raise RecordNotFoundError(
                 "No token with this id was minted or registered here; `almond tokens list` shows the ids."
             )
-        self._callers.permit(call, needs.to_read(record))
+        self._callers.permit(call, permissions.to_read(record))
         return record
 
     async def list(
@@ -87,7 +86,7 @@ class Records:
             checked_id("app", app)
         if not 0 <= limit <= MAX_PAGE:
             raise FieldError("page_size", f"0 to {MAX_PAGE}")
-        self._callers.permit(call, needs.to_list(org, app))
+        self._callers.permit(call, permissions.to_list(org, app))
         listing = Listing(org, app, show_all, self._clock.now_ms() // 1000)
         return await self._tokens.page(listing, after, limit or DEFAULT_PAGE)
 
@@ -101,7 +100,7 @@ class Records:
             return Inspection(token)
         record = await self._tokens.get(token.unverified_identity.token_id)
         try:
-            need = needs.to_read(record) if record else needs.Need("tokens", "r", RESERVED_ORG)
+            need = permissions.to_read(record) if record else permissions.Need("tokens", "r", RESERVED_ORG)
             self._callers.permit(call, need)
         except PermissionDeniedError:
             return Inspection(token)

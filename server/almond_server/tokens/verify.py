@@ -10,15 +10,14 @@ from almond_core.decision import Decision, decide
 from almond_core.errors import FieldError, TokenError
 from almond_core.model import RESERVED_ORG, Access, Circumstances
 from almond_server.domain.revision import Revision
-from almond_server.service import needs
+from almond_server.tokens import permissions
 
 if TYPE_CHECKING:
     from almond_server.domain.clock import Clock
     from almond_server.revocation.index.view import RevocationView
-    from almond_server.service.call import Call
-    from almond_server.service.callers import Callers
-    from almond_server.service.key_ring import KeyRing
-    from almond_server.service.uses import Uses
+    from almond_server.tokens.callers import Call, Callers
+    from almond_server.tokens.key_ring import KeyRing
+    from almond_server.tokens.last_used import Uses
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,7 @@ class Verifier:
             self._view.must_have(Revision.parse("min_revision", min_revision))
         asker = ""  # nobody vouches for a holder who asks about the very token in hand
         if not _asks_about_itself(call.authorization, text):
-            caller = self._callers.permit(call, needs.to_ask(access.org, access.app))
+            caller = self._callers.permit(call, permissions.to_ask(access.org, access.app))
             asker = caller.token.identity.subject
         now = self._clock.now_ms() // 1000
         self._view.must_be_fresh()

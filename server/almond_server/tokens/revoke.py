@@ -14,10 +14,10 @@ from almond_server.domain.revision import Revision
 from almond_server.domain.revocations import Withdrawal
 from almond_server.domain.selections import MintedBy, OfOrg, Selection
 from almond_server.errors import RecordNotFoundError, SelectionChangedError
-from almond_server.service import needs
-from almond_server.service.callers import actor_of
-from almond_server.service.minter import idempotency_of
-from almond_server.service.wide_revocation import most_told, must_not_be_ahead, needs_of, would_cut_off
+from almond_server.tokens import permissions
+from almond_server.tokens.bulk_revoke import most_told, must_not_be_ahead, needs_of, would_cut_off
+from almond_server.tokens.callers import actor_of
+from almond_server.tokens.mint import idempotency_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,10 +29,9 @@ if TYPE_CHECKING:
     from almond_server.domain.stores import Revocations, Tokens
     from almond_server.revocation.follower import Follower
     from almond_server.revocation.index.view import RevocationView
-    from almond_server.service.call import Call
-    from almond_server.service.callers import Callers
-    from almond_server.service.key_ring import KeyRing
-    from almond_server.service.limiter import Limiter
+    from almond_server.tokens.callers import Call, Callers
+    from almond_server.tokens.key_ring import KeyRing
+    from almond_server.tokens.rate_limit import Limiter
 
 MAX_REASON = 256
 
@@ -138,7 +137,7 @@ class Revoker:
         request: tuple[str, bytes] | None,
     ) -> Revoked:
         record = await self._record(call, token_id)
-        caller = self._callers.permit(call, needs.to_revoke(record.org, record.app))
+        caller = self._callers.permit(call, permissions.to_revoke(record.org, record.app))
         includes_caller = _is_of(caller.token, token_id, branch_id)
         if order.validate_only:
             shown = record if branch_id is None else await self._tokens.get(record_id(token_id, branch_id))

@@ -10,7 +10,7 @@ from almond_core.decision import LIVE
 from almond_core.errors import FieldError
 from almond_server.domain.records import Record
 from almond_server.errors import RecordNotFoundError
-from almond_server.service import needs
+from almond_server.tokens import permissions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     from almond_server.domain.clock import Clock
     from almond_server.domain.stores import Tokens
     from almond_server.revocation.index.view import RevocationView
-    from almond_server.service.call import Call
-    from almond_server.service.callers import Callers
-    from almond_server.service.key_ring import KeyRing
+    from almond_server.tokens.callers import Call, Callers
+    from almond_server.tokens.key_ring import KeyRing
 
 DEFAULT_NAME = "Derived token"
 
@@ -59,7 +58,7 @@ class Attenuator:
         root = await self._tokens.get(parent.identity.token_id)
         if root is None:
             raise RecordNotFoundError("The token has no record here, so nothing can be listed under it.")
-        caller = self._callers.permit(call, needs.to_register(root))
+        caller = self._callers.permit(call, permissions.to_register(root))
         if self._view.standing(parent, parent.identity.home_org or None) is not LIVE:
             raise FieldError("token", "it has been revoked, and what is derived from it would be too")
         narrowed = minting.attenuate(text, added, label)

@@ -9,16 +9,15 @@ from almond_core.errors import FieldError
 from almond_core.model import ANY, RESERVED_ORG, checked_id
 from almond_server.domain.stores import ExpiryRule
 from almond_server.errors import PolicyNotFoundError
-from almond_server.service import needs
+from almond_server.tokens import permissions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from almond_server.domain.clock import Clock
     from almond_server.domain.stores import Policies
-    from almond_server.service.call import Call
-    from almond_server.service.callers import Callers
-    from almond_server.service.minter import MintOrder
+    from almond_server.tokens.callers import Call, Callers
+    from almond_server.tokens.mint import MintOrder
 
 EVERY_KIND = "*"
 
@@ -56,7 +55,7 @@ class Policy:
 
     async def put(self, call: Call, rule: ExpiryRule) -> None:
         """Set a rule; raises `FieldError` and the caller's errors."""
-        caller = self._callers.permit(call, needs.to_set_policy())
+        caller = self._callers.permit(call, permissions.to_set_policy())
         _check_place("policy.", rule.org, rule.kind)
         for name, ttl in (("default_ttl", rule.default_ttl), ("max_ttl", rule.max_ttl)):
             if ttl is not None and ttl <= 0:
@@ -69,7 +68,7 @@ class Policy:
 
     async def delete(self, call: Call, org: str, kind: str) -> None:
         """Take back a rule; raises `FieldError`, the caller's errors, `PolicyNotFoundError`."""
-        caller = self._callers.permit(call, needs.to_set_policy())
+        caller = self._callers.permit(call, permissions.to_set_policy())
         _check_place("", org, kind)
         if not await self._policies.delete(org, kind, caller.actor, self._clock.now_ms() // 1000):
             raise PolicyNotFoundError(
@@ -78,7 +77,7 @@ class Policy:
 
     async def rules(self, call: Call, org: str) -> Sequence[ExpiryRule]:
         """Return the rules of an org, or all if it is empty; raises `FieldError` and the caller's errors."""
-        self._callers.permit(call, needs.to_read_policy())
+        self._callers.permit(call, permissions.to_read_policy())
         return await self._policies.rules([checked_id("org", org)] if org else [])
 
 

@@ -9,7 +9,7 @@ from almond_core.errors import FieldError
 from almond_server.domain.revocations import CutOff, Scope
 from almond_server.domain.selections import OfApp, OfOrg, Selection
 from almond_server.revocation.index.cut_offs import CutOffs
-from almond_server.service import needs
+from almond_server.tokens import permissions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -50,15 +50,15 @@ def would_cut_off(selection: Selection, token: VerifiedToken) -> bool:
 
 def needs_of(
     selection: Selection, found: Iterable[tuple[str, str]], otherwise: tuple[str, str]
-) -> list[needs.Need]:
+) -> list[permissions.Need]:
     """Return what it needs: on the org or app named, or on each (org, app) that something was found in.
 
     Where nothing was found, on `otherwise`.
     """
     match selection.of:
         case OfOrg(org):
-            return [needs.to_revoke(org, None)]
+            return [permissions.to_revoke(org, None)]
         case OfApp(org, app):
-            return [needs.to_revoke(org, app)]
+            return [permissions.to_revoke(org, app)]
         case _:
-            return [needs.to_revoke(org, app) for org, app in sorted(found) or [otherwise]]
+            return [permissions.to_revoke(org, app) for org, app in sorted(found) or [otherwise]]

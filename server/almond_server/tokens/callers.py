@@ -6,7 +6,7 @@ A text is decoded and verified once (cache below); it is cleared and checked for
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from almond_core import chain, header, wire
@@ -25,14 +25,26 @@ if TYPE_CHECKING:
     from almond_core.chain import VerifiedToken
     from almond_core.decision import Revocations
     from almond_server.domain.clock import Clock
-    from almond_server.service.call import Call
-    from almond_server.service.key_ring import KeyRing
-    from almond_server.service.needs import Need
-    from almond_server.service.uses import Uses
+    from almond_server.tokens.key_ring import KeyRing
+    from almond_server.tokens.last_used import Uses
+    from almond_server.tokens.permissions import Need
 
 _OVER: Final = frozenset({Reason.REVOKED, Reason.EXPIRED, Reason.NOT_YET_VALID, Reason.NO_ORG})
 _ANY_ACCESS: Final = Access(org=RESERVED_ORG, actions=ALL)
 _HOW_TO: Final = "Send one as `authorization: Bearer alm1_...` (the command line: --api-token-file)."
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """The caller's `authorization` metadata, and where the call came from.
+
+    `peer` names the other end of the connection, without its port; `ip` is its address, None if it has none
+    (a unix socket).
+    """
+
+    authorization: str | None = field(default=None, repr=False)
+    peer: str = ""
+    ip: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
