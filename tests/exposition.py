@@ -9,7 +9,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.parser import text_string_to_metric_families
 
-from almond_server import tally
+from almond_server.telemetry import counters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,7 +42,7 @@ class Exposition:
 
 def here() -> Exposition:
     """Read this process."""
-    tally.flush()
+    counters.flush()
     return read(generate_latest(REGISTRY).decode())
 
 

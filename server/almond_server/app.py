@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import structlog
 
 from almond_core import crypto
-from almond_server import metrics
 from almond_server.adapters.file_election import FileElection
 from almond_server.adapters.redis.feed import RedisFeed
 from almond_server.adapters.sql.election import PostgresElection
@@ -20,7 +19,6 @@ from almond_server.config import redis_url
 from almond_server.config.addresses import is_loopback
 from almond_server.data_dir import master_key, rescue_file
 from almond_server.errors import StartError
-from almond_server.observer import Observed, Observer
 from almond_server.revocation.follower import Follower, Signals
 from almond_server.revocation.index.view import RevocationView
 from almond_server.revocation.relay import Relay
@@ -29,6 +27,10 @@ from almond_server.rpc.health import Health
 from almond_server.rpc.revocation_servicer import RevocationServicer
 from almond_server.rpc.server import build
 from almond_server.rpc.servicer import TokenServicer
+from almond_server.telemetry import metrics
+from almond_server.telemetry.observer import Observed, Observer
+from almond_server.telemetry.status import Knowledge, Report
+from almond_server.telemetry.traces import Spans
 from almond_server.tokens import permissions
 from almond_server.tokens.attenuate import Attenuator
 from almond_server.tokens.callers import Callers
@@ -40,10 +42,8 @@ from almond_server.tokens.mint import Minter
 from almond_server.tokens.rate_limit import Limiter
 from almond_server.tokens.revoke import Revoker
 from almond_server.tokens.verify import Verifier
-from almond_server.traces import Spans
 from almond_server.watch.change_log import ChangeLog
 from almond_server.watch.hub import Watches
-from almond_server.workforce import Knowledge, Report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence

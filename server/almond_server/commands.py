@@ -135,7 +135,7 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter a setting
     The store is SQLite in the data directory, or the PostgreSQL at ALMOND_DATABASE_URL. With several workers
     SIGHUP puts a new one in the place of each, and no call is lost.
     """
-    from almond_server import logs
+    from almond_server.telemetry import logs
 
     database_url = os.environ.get(DATABASE_URL, "")
     if max_staleness is None:
@@ -191,8 +191,9 @@ def dev(data_dir: DataDir = DEV_DIR, address: Address = DEFAULT_ADDRESS) -> None
 
 
 def _dev(data_dir: Path, address: str) -> None:
-    from almond_server import logs, serving
+    from almond_server import serving
     from almond_server.adapters.valkey_child import ValkeyChild
+    from almond_server.telemetry import logs
 
     logs.configure(os.environ.get("ALMOND_LOG_LEVEL", "warning"))
 

@@ -16,9 +16,8 @@ from almond_server import machine_port
 from almond_server.app import compose, warn_of_plaintext
 from almond_server.data_dir import rescue_file
 from almond_server.errors import StartError
-from almond_server.health_row import HealthRow
 from almond_server.ports_in_use import check_free
-from almond_server.workforce import REPORT_SECONDS, Phase
+from almond_server.telemetry.status import REPORT_SECONDS, HealthRow, Phase
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,9 +21,10 @@ from almond_server import machine_port
 from almond_server.data_dir import rescue_file
 from almond_server.errors import StartError
 from almond_server.shared_port import held
+from almond_server.telemetry.status import Knowledge, Phase
 from almond_server.toll import Toll
 from almond_server.worker_process import WorkerProcess
-from almond_server.workforce import SILENT, STALE, Action, Deaths, Deed, Knowledge, Phase, Rules, decide
+from almond_server.workforce import SILENT, STALE, Action, Deaths, Deed, Rules, decide
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,9 +16,10 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
-from almond_server import app, logs, serving, worker_socket
+from almond_server import app, serving, worker_socket
 from almond_server.errors import RefusedError, StartError
-from almond_server.workforce import REPORT_SECONDS
+from almond_server.telemetry import logs
+from almond_server.telemetry.status import REPORT_SECONDS
 
 if TYPE_CHECKING:
     from almond_server.app import App

@@ -11,8 +11,8 @@ import time
 from typing import TYPE_CHECKING
 
 from almond_server import worker_socket
-from almond_server.health_row import HealthRow
-from almond_server.workforce import Member, Phase, Report
+from almond_server.telemetry.status import HealthRow, Phase, Report
+from almond_server.workforce import Member
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from almond_server.config.settings import Settings
-from almond_server.workforce import Knowledge, Report
+from almond_server.telemetry.status import Knowledge, Report
 
 WORKER_MODULE: Final = "almond_server.worker"
 """What a worker's process runs, and is known by."""

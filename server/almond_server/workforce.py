@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from almond_server.telemetry.status import Knowledge, Phase
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-REPORT_SECONDS: Final = 0.25
+    from almond_server.telemetry.status import Report
+
 START_SECONDS: Final = 300.0
 """What a start may take; fifteen million entries take half a minute."""
 
@@ -26,35 +29,6 @@ _MIN_SILENCE_SECONDS: Final = 2.0
 _HEARD_LATELY_SECONDS: Final = 1.0
 _MAX_DEATHS: Final = 5
 _DEATHS_SECONDS: Final = 60.0
-
-
-class Phase(StrEnum):
-    """Where a worker is in its life, as its parent sees it."""
-
-    STARTING = "starting"
-    SERVING = "serving"
-    LEAVING = "leaving"
-
-
-class Knowledge(StrEnum):
-    """What a worker says of itself."""
-
-    FRESH = "fresh"
-    STALE = "stale"
-    ALARMED = "alarmed"
-    """The store went backwards or was exchanged: what this worker knows may be nowhere else."""
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What a worker tells four times a second."""
-
-    knowledge: Knowledge
-    is_recent: bool
-    """Whether a reading of the store proves it that is no older than half the bound."""
-
-    at: float
-    """Monotonic seconds, which all processes of a machine share."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ TRESPASSES = [
     ("wire-known", "almond_server.adapters", "almond.v1"),
     ("wire-unknown", "almond_core", "almond_client"),
     ("unobserved", "almond_server.tokens", "prometheus_client"),
-    ("unobserved", "almond_server.adapters", "almond_server.metrics"),
+    ("unobserved", "almond_server.adapters", "almond_server.telemetry.metrics"),
     ("traces-known", "almond_server.rpc", "opentelemetry.trace"),
     ("client", "almond_client", "almond_server.domain.stores"),
     ("parent", "almond_server.worker_process", "almond_server.app"),

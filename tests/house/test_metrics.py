@@ -12,7 +12,7 @@ import pytest
 import yaml
 from prometheus_client import Counter, Gauge, Histogram
 
-from almond_server import metrics
+from almond_server.telemetry import metrics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

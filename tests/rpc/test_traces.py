@@ -20,8 +20,8 @@ from structlog.testing import capture_logs
 
 from almond.v1 import token_service_pb2 as pb
 from almond_server.errors import StartError
+from almond_server.telemetry.traces import Spans
 from almond_server.tokens.verify import Verifier
-from almond_server.traces import Spans
 from support import Almond, almond, bearer, deploy, eventually, on, refusal
 
 if TYPE_CHECKING:
@@ -211,7 +211,7 @@ def test_a_server_without_traces_loads_nothing_that_makes_them() -> None:
     script = "import sys, almond_server.app; print(*sys.modules)"
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     loaded = set(ran.stdout.split())
-    assert "almond_server.traces" in loaded
+    assert "almond_server.telemetry.traces" in loaded
     assert loaded.isdisjoint({"opentelemetry.sdk.trace", "opentelemetry.exporter.otlp", "requests"})
 
 

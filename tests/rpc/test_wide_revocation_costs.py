@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from almond.v1 import token_service_pb2 as pb
-from almond_server import metrics
+from almond_server.telemetry import metrics
 from support import Almond, deploy, org_wide, refusal
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

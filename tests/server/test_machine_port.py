@@ -18,8 +18,7 @@ from structlog.testing import capture_logs
 
 from almond_server import machine_port
 from almond_server.errors import StartError
-from almond_server.health_row import HealthRow
-from almond_server.workforce import Knowledge, Phase
+from almond_server.telemetry.status import HealthRow, Knowledge, Phase
 from support import eventually
 
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from almond_server.workforce import Action, Deaths, Deed, Knowledge, Member, Phase, Report, Rules, decide
+from almond_server.telemetry.status import Knowledge, Phase, Report
+from almond_server.workforce import Action, Deaths, Deed, Member, Rules, decide
 
 NOW = 1000.0
 RULES = Rules(workers=2, max_staleness=5.0, leave_seconds=15.0)

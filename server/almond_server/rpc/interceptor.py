@@ -22,8 +22,8 @@ from almond_server.rpc.reader import Reader
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
+    from almond_server.telemetry.traces import Spans
     from almond_server.tokens.callers import Call
-    from almond_server.traces import Spans
 
     Handler = Any  # grpc's types know the handlers of its synchronous servers only
     Context = grpc.aio.ServicerContext[Any, Any]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 import grpc
 
 from almond_core.errors import Reason
-from almond_server import metrics
-from almond_server.tally import Tally, tally, timings
+from almond_server.telemetry import metrics
+from almond_server.telemetry.counters import Tally, tally, timings
 
 if TYPE_CHECKING:
     from almond_core.decision import Decision

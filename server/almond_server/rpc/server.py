@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from almond_server.rpc.health import Health
     from almond_server.rpc.revocation_servicer import RevocationServicer
     from almond_server.rpc.servicer import TokenServicer
+    from almond_server.telemetry.traces import Spans
     from almond_server.tokens.callers import Call
-    from almond_server.traces import Spans
 
 ADMIN_SERVICE: Final = admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name
 REVOCATION_SERVICE: Final = revocation_service_pb2.DESCRIPTOR.services_by_name["RevocationService"].full_name

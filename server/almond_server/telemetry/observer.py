@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from almond_server import metrics, tally
+from almond_server.telemetry import counters, metrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,7 +77,7 @@ class Observer:
         metrics.FEED_UNREADABLE.set(not feed.is_read)
         metrics.FEED_UNWRITABLE.set(not feed.is_written)
         metrics.FEED_MAY_EVICT.set(feed.may_evict)
-        tally.flush()
+        counters.flush()
         self._count(metrics.VIEW_GAPS, follower.gaps)
         self._count(metrics.VIEW_RESYNCS, follower.resyncs)
         self._count(metrics.FEED_REJECTED, feed.rejected)

@@ -3,9 +3,41 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Final
 
-from almond_server.workforce import Knowledge, Phase
+REPORT_SECONDS: Final = 0.25
+
+
+class Phase(StrEnum):
+    """Where a worker is in its life, as its parent sees it."""
+
+    STARTING = "starting"
+    SERVING = "serving"
+    LEAVING = "leaving"
+
+
+class Knowledge(StrEnum):
+    """What a worker says of itself."""
+
+    FRESH = "fresh"
+    STALE = "stale"
+    ALARMED = "alarmed"
+    """The store went backwards or was exchanged: what this worker knows may be nowhere else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a worker tells four times a second."""
+
+    knowledge: Knowledge
+    is_recent: bool
+    """Whether a reading of the store proves it that is no older than half the bound."""
+
+    at: float
+    """Monotonic seconds, which all processes of a machine share."""
 
 
 class HealthRow:
