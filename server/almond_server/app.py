@@ -26,7 +26,7 @@ from almond_server.rpc.admin_servicer import AdminServicer
 from almond_server.rpc.health import Health
 from almond_server.rpc.revocation_servicer import RevocationServicer
 from almond_server.rpc.server import build
-from almond_server.rpc.servicer import TokenServicer
+from almond_server.rpc.token_servicer import TokenServicer
 from almond_server.telemetry import metrics
 from almond_server.telemetry.observer import Observed, Observer
 from almond_server.telemetry.status import Knowledge, Report

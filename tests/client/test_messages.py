@@ -7,7 +7,7 @@ from almond_core import caveats
 from almond_core.canonical import Json
 from almond_core.masks import ALL
 from almond_core.model import Access, Source
-from almond_server.rpc.caveat_messages import caveats_of
+from almond_server.rpc.caveats import caveats_of
 from almond_server.rpc.requests import access_of
 
 BODIES: list[list[Json]] = [

@@ -23,7 +23,7 @@ from almond_server.domain.revocations import Change
 from almond_server.revocation.catch_up import Waiting
 from almond_server.revocation.index.view import RevocationView
 from almond_server.revocation.relay import Relay
-from almond_server.rpc.servicer import TokenServicer
+from almond_server.rpc.token_servicer import TokenServicer
 from almond_server.watch import stream
 from almond_server.watch.org_filter import Proof
 

@@ -29,7 +29,7 @@ from almond_server.rpc.health import Health
 from almond_server.rpc.interceptor import MAX_BATCH_BYTES, MAX_REQUEST_BYTES
 from almond_server.rpc.revocation_servicer import RevocationServicer
 from almond_server.rpc.server import build
-from almond_server.rpc.servicer import TokenServicer
+from almond_server.rpc.token_servicer import TokenServicer
 from support import (
     Almond,
     Refusal,

@@ -16,7 +16,7 @@ from almond.v1 import admin_service_pb2, admin_service_pb2_grpc, caveat_pb2, kin
 from almond.v1 import token_service_pb2 as pb
 from almond_server.adapters.redis.client import client
 from almond_server.domain import stores
-from almond_server.rpc.meter import _name
+from almond_server.rpc.call_metrics import _name
 from almond_server.tokens.verify import Verifier
 from exposition import Exposition, here
 from rpc.watching import now, watching

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from almond.v1 import admin_service_pb2 as pb
 from almond.v1 import admin_service_pb2_grpc
 from almond_server.rpc import requests, responses
-from almond_server.rpc.call_of import call_of
+from almond_server.rpc.call_metadata import call_of
 
 if TYPE_CHECKING:
     import grpc

@@ -14,10 +14,10 @@ import grpc
 import structlog
 from google.protobuf.message import DecodeError
 
-from almond_server.rpc.call_of import call_of
+from almond_server.rpc.call_metadata import call_of
+from almond_server.rpc.call_metrics import Meter, count_end_of_watch, count_unknown_method
 from almond_server.rpc.errors import TooLargeError, UnparsableError, fault_of
-from almond_server.rpc.meter import Meter, count_end_of_watch, count_unknown_method
-from almond_server.rpc.reader import Reader
+from almond_server.rpc.stream_writer import Reader
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

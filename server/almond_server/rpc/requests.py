@@ -14,7 +14,7 @@ from almond_core.model import Access, Source, checked_id, token_id_bytes
 from almond_server.domain.records import branch_id_of
 from almond_server.domain.selections import MintedBy, OfApp, OfOrg, OfSubject, Selection
 from almond_server.domain.stores import ExpiryRule
-from almond_server.rpc.caveat_messages import caveats_of, pattern_of
+from almond_server.rpc.caveats import caveats_of, pattern_of
 from almond_server.tokens.mint import MintOrder
 from almond_server.tokens.revoke import Branch, Possession, RevokeOrder, Target, WholeToken
 

@@ -9,8 +9,8 @@ from almond.v1 import revocation_service_pb2 as pb
 from almond.v1 import revocation_service_pb2_grpc
 from almond_core.errors import FieldError
 from almond_server.domain.revision import Revision
-from almond_server.rpc.call_of import call_of
-from almond_server.rpc.watch_messages import encoded
+from almond_server.rpc.call_metadata import call_of
+from almond_server.rpc.watch_responses import encoded
 from almond_server.watch.events import Begin
 
 if TYPE_CHECKING:

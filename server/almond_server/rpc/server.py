@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from almond_server.rpc.admin_servicer import AdminServicer
     from almond_server.rpc.health import Health
     from almond_server.rpc.revocation_servicer import RevocationServicer
-    from almond_server.rpc.servicer import TokenServicer
+    from almond_server.rpc.token_servicer import TokenServicer
     from almond_server.telemetry.traces import Spans
     from almond_server.tokens.callers import Call
 

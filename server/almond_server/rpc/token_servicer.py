@@ -18,10 +18,10 @@ from almond_core.caveats.label import ID_BYTES
 from almond_core.errors import AlmondError, FieldError
 from almond_server.domain.revision import Revision
 from almond_server.rpc import requests, responses
-from almond_server.rpc.call_of import call_of
-from almond_server.rpc.caveat_messages import caveats_of
+from almond_server.rpc.call_metadata import call_of
+from almond_server.rpc.call_metrics import count_batch_error, count_decision
+from almond_server.rpc.caveats import caveats_of
 from almond_server.rpc.errors import fault_of
-from almond_server.rpc.meter import count_batch_error, count_decision
 from almond_server.telemetry import metrics
 from almond_server.tokens.lookup import DEFAULT_PAGE
 
