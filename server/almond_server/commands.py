@@ -30,7 +30,7 @@ from almond_server.config.settings import (
 )
 from almond_server.data_dir import paths
 from almond_server.errors import StartError
-from almond_server.ports_in_use import check_free
+from almond_server.process.listen import check_free
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -165,9 +165,9 @@ def _serving(settings: Settings) -> Callable[[Settings, Callable[[int], None]], 
         from almond_server import supervisor
 
         return supervisor.serve
-    from almond_server import serving
+    from almond_server.process import serve
 
-    return serving.serve
+    return serve.serve
 
 
 def dev(data_dir: DataDir = DEV_DIR, address: Address = DEFAULT_ADDRESS) -> None:
@@ -191,8 +191,8 @@ def dev(data_dir: DataDir = DEV_DIR, address: Address = DEFAULT_ADDRESS) -> None
 
 
 def _dev(data_dir: Path, address: str) -> None:
-    from almond_server import serving
     from almond_server.adapters.valkey_child import ValkeyChild
+    from almond_server.process import serve
     from almond_server.telemetry import logs
 
     logs.configure(os.environ.get("ALMOND_LOG_LEVEL", "warning"))
@@ -204,7 +204,7 @@ def _dev(data_dir: Path, address: str) -> None:
             address=address,
             metrics_address=os.environ.get(_METRICS_ADDRESS, ""),
         )
-        asyncio.run(serving.serve(settings, lambda port: _welcome(settings, port)))
+        asyncio.run(serve.serve(settings, lambda port: _welcome(settings, port)))
 
     given = os.environ.get("ALMOND_REDIS_URL")
     if given:

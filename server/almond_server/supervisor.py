@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from almond_server import machine_port
 from almond_server.data_dir import rescue_file
 from almond_server.errors import StartError
-from almond_server.shared_port import held
+from almond_server.process import http_port
+from almond_server.process.listen import held
 from almond_server.telemetry.status import Knowledge, Phase
 from almond_server.toll import Toll
 from almond_server.worker_process import WorkerProcess
@@ -96,7 +96,7 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop)
         loop.add_signal_handler(signal.SIGHUP, self._roll)
-        async with machine_port.opened(self._settings.metrics_address, self._rows, self._toll.registry):
+        async with http_port.opened(self._settings.metrics_address, self._rows, self._toll.registry):
             try:
                 await self._watch(ready)
             finally:

@@ -16,8 +16,9 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
-from almond_server import app, serving, worker_socket
+from almond_server import app, worker_socket
 from almond_server.errors import RefusedError, StartError
+from almond_server.process import serve
 from almond_server.telemetry import logs
 from almond_server.telemetry.status import REPORT_SECONDS
 
@@ -47,7 +48,7 @@ def main(parent: socket.socket) -> int:
         worker_socket.send(parent, worker_socket.Ready())
 
     try:
-        asyncio.run(serving.run(order.settings, ready, report))
+        asyncio.run(serve.run(order.settings, ready, report))
     except (StartError, RefusedError) as error:
         worker_socket.send(parent, worker_socket.Refused(str(error)))
         return _REFUSED

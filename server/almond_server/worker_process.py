@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from almond_server import worker_socket
+from almond_server.process.listen import WORKER_MODULE
 from almond_server.telemetry.status import HealthRow, Phase, Report
 from almond_server.workforce import Member
 
@@ -49,7 +50,7 @@ class WorkerProcess:
             # A fresh interpreter, and nothing forked: what gRPC holds does not survive that. -P, so that no
             # module of the working directory is taken for one of ours.
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", worker_socket.WORKER_MODULE, str(other.fileno())],
+                [sys.executable, "-P", "-m", WORKER_MODULE, str(other.fileno())],
                 stdin=subprocess.DEVNULL,
                 env=os.environ | environment,
                 pass_fds=[other.fileno()],

@@ -16,9 +16,6 @@ from typing import Final
 from almond_server.config.settings import Settings
 from almond_server.telemetry.status import Knowledge, Report
 
-WORKER_MODULE: Final = "almond_server.worker"
-"""What a worker's process runs, and is known by."""
-
 MAX_BYTES: Final = 65_536
 
 

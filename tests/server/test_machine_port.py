@@ -16,8 +16,8 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from structlog.testing import capture_logs
 
-from almond_server import machine_port
 from almond_server.errors import StartError
+from almond_server.process import http_port
 from almond_server.telemetry.status import HealthRow, Knowledge, Phase
 from support import eventually
 
@@ -31,7 +31,7 @@ def row() -> HealthRow:
 async def port(row: HealthRow) -> AsyncIterator[int]:
     registry = CollectorRegistry()
     Counter("almond_test", "Of this test.", registry=registry).inc(7)
-    async with machine_port.opened("127.0.0.1:0", lambda: [row.told()], registry) as opened:
+    async with http_port.opened("127.0.0.1:0", lambda: [row.told()], registry) as opened:
         assert opened is not None
         yield opened
 
@@ -125,7 +125,7 @@ class _Slow(Collector):
 async def slow_port() -> AsyncIterator[int]:
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Slow())
-    async with machine_port.opened("127.0.0.1:0", list, registry) as opened:
+    async with http_port.opened("127.0.0.1:0", list, registry) as opened:
         assert opened is not None
         yield opened
 
@@ -151,8 +151,8 @@ async def test_no_more_than_sixteen_are_answered_at_a_time(slow_port: int) -> No
 async def test_of_very_many_at_once_the_newest_is_turned_away(
     port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(machine_port, "_MAX_SILENT", 20)
-    monkeypatch.setattr(machine_port, "_FIRST_SECONDS", 60)
+    monkeypatch.setattr(http_port, "_MAX_SILENT", 20)
+    monkeypatch.setattr(http_port, "_FIRST_SECONDS", 60)
     lines = [await asyncio.open_connection("127.0.0.1", port) for _ in range(20)]
     assert await _asked(port, b"GET /live HTTP/1.1\r\n\r\n") == b""
     for _, writer in lines:
@@ -163,10 +163,10 @@ async def test_of_very_many_at_once_the_newest_is_turned_away(
 
 
 async def test_who_asks_and_does_not_read_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine_port, "_SECONDS", 0.3)
+    monkeypatch.setattr(http_port, "_SECONDS", 0.3)
     registry = CollectorRegistry()
     Counter("almond_large", "x" * 12_000_000, registry=registry)  # more than the kernel takes on its way
-    async with machine_port.opened("127.0.0.1:0", list, registry) as port:
+    async with http_port.opened("127.0.0.1:0", list, registry) as port:
         assert port is not None
         with socket.socket() as client:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
@@ -187,14 +187,14 @@ async def _peers_of(port: int) -> set[tuple[str, int]]:
 
 async def test_others_may_reach_it_is_a_warning_and_in_use_an_error(port: int) -> None:
     with capture_logs() as logged:
-        async with machine_port.opened("0.0.0.0:0", list, CollectorRegistry()):
+        async with http_port.opened("0.0.0.0:0", list, CollectorRegistry()):
             pass
     assert "machine_port.exposed" in [each["event"] for each in logged]
     with pytest.raises(StartError, match="choose another --metrics-address"):
-        async with machine_port.opened(f"127.0.0.1:{port}", list, CollectorRegistry()):
+        async with http_port.opened(f"127.0.0.1:{port}", list, CollectorRegistry()):
             pass
 
 
 async def test_without_an_address_there_is_none() -> None:
-    async with machine_port.opened("", list, CollectorRegistry()) as opened:
+    async with http_port.opened("", list, CollectorRegistry()) as opened:
         assert opened is None

@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from almond_server.errors import StartError
-from almond_server.shared_port import held
+from almond_server.process.listen import held
 
 
 def _listen(port: int) -> socket.socket:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Final
 import structlog
 from prometheus_client import REGISTRY
 
-from almond_server import machine_port
 from almond_server.app import compose, warn_of_plaintext
 from almond_server.data_dir import rescue_file
 from almond_server.errors import StartError
-from almond_server.ports_in_use import check_free
+from almond_server.process import http_port
+from almond_server.process.listen import check_free
 from almond_server.telemetry.status import REPORT_SECONDS, HealthRow, Phase
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ async def serve(settings: Settings, ready: Callable[[int], None]) -> None:
             row.turn(app.report().knowledge)
             await asyncio.sleep(REPORT_SECONDS)
 
-    async with machine_port.opened(settings.metrics_address, lambda: [row.told()], REGISTRY):
+    async with http_port.opened(settings.metrics_address, lambda: [row.told()], REGISTRY):
         await run(settings, started, beside, lambda: row.turn(Phase.LEAVING))
 
 

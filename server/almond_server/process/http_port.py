@@ -20,7 +20,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 
 from almond_server.config.addresses import host_and_port, is_loopback
 from almond_server.errors import StartError
-from almond_server.ports_in_use import check_free
+from almond_server.process.listen import check_free
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence

@@ -1,15 +1,58 @@
-"""Who listens on a port already, for an error that names them."""
+"""The port to listen on: which process holds it already, and how a parent keeps it for its workers.
+
+The parent chooses, binds and locks the port, and never listens on it.
+"""
 
 from __future__ import annotations
 
 import errno
 import socket
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
 
 import psutil
 
 from almond_server.config.addresses import host_and_port
 from almond_server.errors import StartError
-from almond_server.worker_socket import WORKER_MODULE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+WORKER_MODULE: Final = "almond_server.worker"
+"""What a worker's process runs, and is known by."""
+
+
+@contextmanager
+def held(address: str) -> Iterator[int]:
+    """Keep the port of `host:port` (0 picks one) for sockets with SO_REUSEPORT; yields the port.
+
+    Raises `StartError` if anybody listens there, or another parent keeps it.
+    """
+    check_free(address)
+    host, port = host_and_port(address)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as kept, socket.socket(socket.AF_UNIX) as lock:
+        # Bound and not listening, it gets no connection; but the port stays this user's while workers change.
+        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        try:
+            kept.bind((host, port))
+        except OSError:
+            check_free(address)  # names who was faster
+            raise StartError(f"Cannot listen on {address}.") from None
+        where = kept.getsockname()
+        # With SO_REUSEPORT the kernel lets a second parent of the same user bind as well, and share out the
+        # connections among both. A name in the abstract space is as the port: of one network namespace, held
+        # by one process, and gone with it.
+        try:
+            lock.bind(f"\0almond-serve/{where[0]}/{where[1]}")
+        except OSError:
+            raise StartError(
+                f"{address} is in use already by another `almond serve`, which starts or stops. Stop that "
+                "first, or choose another --address."
+            ) from None
+        yield int(where[1])
 
 
 def check_free(address: str, flag: str = "--address") -> None:

@@ -1,0 +1,1 @@
+"""One serving process: how it starts, listens, is probed, and drains."""
