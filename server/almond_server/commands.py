@@ -162,7 +162,7 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter a setting
 
 def _serving(settings: Settings) -> Callable[[Settings, Callable[[int], None]], Coroutine[Any, Any, None]]:
     if settings.workers > 1:
-        from almond_server import supervisor
+        from almond_server.workers import supervisor
 
         return supervisor.serve
     from almond_server.process import serve

@@ -16,7 +16,6 @@ from typing import Any
 
 from almond.v1 import token_service_pb2 as pb
 from almond_client import cli
-from almond_server import worker, worker_socket
 from almond_server.adapters.redis.codec import Codec
 from almond_server.adapters.sql import tokens
 from almond_server.domain.revocations import Change
@@ -26,6 +25,7 @@ from almond_server.revocation.relay import Relay
 from almond_server.rpc.token_servicer import TokenServicer
 from almond_server.watch import stream
 from almond_server.watch.org_filter import Proof
+from almond_server.workers import messages, worker
 
 WITHOUT = "CHECKER_WITHOUT"
 """The variable that names the guard to take out of a server and its workers; empty for none."""
@@ -115,7 +115,7 @@ def main() -> None:
     if guard:
         GUARDS[guard]()
     _say_who_answers()
-    _replace(worker_socket, "WORKER_MODULE", "faults.unguarded")
+    _replace(messages, "WORKER_MODULE", "faults.unguarded")
     if sys.argv[1] == "serve":
         cli.main()
     sys.exit(worker.main(socket.socket(fileno=int(sys.argv[1]))))

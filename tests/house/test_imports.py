@@ -48,7 +48,7 @@ TRESPASSES = [
     ("unobserved", "almond_server.adapters", "almond_server.telemetry.metrics"),
     ("traces-known", "almond_server.rpc", "opentelemetry.trace"),
     ("client", "almond_client", "almond_server.domain.stores"),
-    ("parent", "almond_server.worker_process", "almond_server.app"),
+    ("parent", "almond_server.workers.child_process", "almond_server.app"),
 ]
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from almond_server.telemetry.status import Knowledge, Phase, Report
-from almond_server.workforce import Action, Deaths, Deed, Member, Rules, decide
+from almond_server.workers.decisions import Action, Deaths, Deed, Member, Rules, decide
 
 NOW = 1000.0
 RULES = Rules(workers=2, max_staleness=5.0, leave_seconds=15.0)

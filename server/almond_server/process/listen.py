@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-WORKER_MODULE: Final = "almond_server.worker"
+WORKER_MODULE: Final = "almond_server.workers.worker"
 """What a worker's process runs, and is known by."""
 
 

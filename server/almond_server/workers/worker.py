@@ -1,7 +1,7 @@
 """A worker: a process of its own that serves on a port it shares. Its parent is `supervisor`.
 
-Started as `python -m almond_server.worker FD`, with its side of a `worker_socket`. When that ends, the parent
-has ended, and the worker drains by itself.
+Started as `python -m almond_server.workers.worker FD`, with its side of a socket (`messages`). When that
+closes, the parent has ended, and the worker drains by itself.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
-from almond_server import app, worker_socket
+from almond_server import app
 from almond_server.errors import RefusedError, StartError
 from almond_server.process import serve
 from almond_server.telemetry import logs
 from almond_server.telemetry.status import REPORT_SECONDS
+from almond_server.workers import messages
 
 if TYPE_CHECKING:
     from almond_server.app import App
@@ -32,7 +33,7 @@ _OVER_GRACE_SECONDS: Final = 5.0
 def main(parent: socket.socket) -> int:
     """Serve until SIGTERM, or until the parent has gone; returns the exit code."""
     parent.set_inheritable(False)
-    order = worker_socket.order(parent.recv(worker_socket.MAX_BYTES))
+    order = messages.order(parent.recv(messages.MAX_BYTES))
     grace = order.settings.grace
     threading.Thread(target=_do_not_outlive, args=(parent, grace), daemon=True).start()
     logs.configure(order.settings.log_level, worker=order.number)
@@ -41,16 +42,16 @@ def main(parent: socket.socket) -> int:
 
     async def report(running: App) -> None:
         while True:
-            worker_socket.send(parent, running.report())
+            messages.send(parent, running.report())
             await asyncio.sleep(REPORT_SECONDS)
 
     def ready(_port: int) -> None:
-        worker_socket.send(parent, worker_socket.Ready())
+        messages.send(parent, messages.Ready())
 
     try:
         asyncio.run(serve.run(order.settings, ready, report))
     except (StartError, RefusedError) as error:
-        worker_socket.send(parent, worker_socket.Refused(str(error)))
+        messages.send(parent, messages.Refused(str(error)))
         return _REFUSED
     return 0
 

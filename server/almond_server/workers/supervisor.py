@@ -22,9 +22,9 @@ from almond_server.errors import StartError
 from almond_server.process import http_port
 from almond_server.process.listen import held
 from almond_server.telemetry.status import Knowledge, Phase
-from almond_server.toll import Toll
-from almond_server.worker_process import WorkerProcess
-from almond_server.workforce import SILENT, STALE, Action, Deaths, Deed, Rules, decide
+from almond_server.workers.child_process import WorkerProcess
+from almond_server.workers.decisions import SILENT, STALE, Action, Deaths, Deed, Rules, decide
+from almond_server.workers.metrics import Toll
 
 if TYPE_CHECKING:
     from collections.abc import Callable

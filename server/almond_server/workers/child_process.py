@@ -10,10 +10,10 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from almond_server import worker_socket
 from almond_server.process.listen import WORKER_MODULE
 from almond_server.telemetry.status import HealthRow, Phase, Report
-from almond_server.workforce import Member
+from almond_server.workers import messages
+from almond_server.workers.decisions import Member
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -44,7 +44,7 @@ class WorkerProcess:
         self._turned = turned
         self._report: Report | None = None
         self._since = time.monotonic()
-        self._side, other = worker_socket.pair()
+        self._side, other = messages.pair()
         self._side.setblocking(False)  # noqa: FBT003 - the socket's own method
         with other:
             # A fresh interpreter, and nothing forked: what gRPC holds does not survive that. -P, so that no
@@ -57,7 +57,7 @@ class WorkerProcess:
                 start_new_session=True,  # Ctrl-C is for the parent, which then drains this
             )
         self.row = HealthRow(number, self._process.pid)
-        worker_socket.send(self._side, worker_socket.Order(number, settings))
+        messages.send(self._side, messages.Order(number, settings))
         self._listening = asyncio.create_task(self._listen())
 
     @property
@@ -88,21 +88,21 @@ class WorkerProcess:
         loop = asyncio.get_running_loop()
         with self._side:
             while message := await self._next(loop):
-                self._hear(worker_socket.answer(message))
+                self._hear(messages.answer(message))
         self.exit_code = await asyncio.to_thread(self._process.wait)
         self._turned(self)
 
     async def _next(self, loop: asyncio.AbstractEventLoop) -> bytes:
         try:
-            return await loop.sock_recv(self._side, worker_socket.MAX_BYTES)
+            return await loop.sock_recv(self._side, messages.MAX_BYTES)
         except ConnectionError:  # killed with its order unread
             return b""
 
-    def _hear(self, answer: worker_socket.Ready | worker_socket.Refused | Report) -> None:
+    def _hear(self, answer: messages.Ready | messages.Refused | Report) -> None:
         if isinstance(answer, Report):
             self._report = answer
             self.row.turn(answer.knowledge)
-        elif isinstance(answer, worker_socket.Refused):
+        elif isinstance(answer, messages.Refused):
             self.refusal = answer.sentence
         elif self.phase == Phase.STARTING:
             self._enter(Phase.SERVING)
