@@ -31,7 +31,7 @@ PROGRAMS: Final[dict[str, str]] = {"almond": "almond_client.cli", "unguarded": "
 """What can be started: the module of each whose `main` is called."""
 
 _LOADED: Final = (
-    *("almond_client.cli.program", "almond_server.app", "almond_server.setup", *PROGRAMS.values()),
+    *("almond_client.cli.program", "almond_server.app", "almond_server.ops.bootstrap", *PROGRAMS.values()),
     *("pydantic.type_adapter", "alembic.command", "psycopg", "sqlalchemy.dialects.postgresql.psycopg"),
 )
 """All that is loaded before there is a fork: the programs, and what they load when they need it."""

@@ -19,12 +19,12 @@ from almond.v1 import token_service_pb2 as pb
 from almond_core import crypto, minting
 from almond_core.caveats import Caveat, encode
 from almond_core.model import Identity, token_id_at
-from almond_server import setup
 from almond_server.adapters.sql.store import open_store
-from almond_server.adapters.valkey_child import ValkeyChild
 from almond_server.app import App, compose
 from almond_server.config.settings import Settings
 from almond_server.data_dir import master_key
+from almond_server.ops import bootstrap
+from almond_server.ops.valkey_child import ValkeyChild
 
 Metadata = tuple[tuple[str, str], ...]
 _T = TypeVar("_T")
@@ -82,7 +82,7 @@ class Almond:
 @contextlib.asynccontextmanager
 async def almond(data_dir: Path, **changed: Any) -> AsyncIterator[Almond]:
     """Run a service on `data_dir`, made if it is not there; `changed` are settings."""
-    await setup.init(data_dir)
+    await bootstrap.init(data_dir)
     valkey = ValkeyChild(data_dir)
     try:
         chosen: dict[str, Any] = {"data_dir": data_dir, "redis_url": valkey.url, "poll_interval": 0.1}

@@ -30,7 +30,7 @@ from rich.table import Table
 from almond.v1 import revocation_service_pb2, token_service_pb2_grpc
 from almond.v1 import token_service_pb2 as pb
 from almond_client import AsyncClient, channel
-from almond_server.adapters.valkey_child import ValkeyChild
+from almond_server.ops.valkey_child import ValkeyChild
 from e2e.service import ServeProgram, run
 from support import bearer, deploy
 

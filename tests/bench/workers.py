@@ -15,7 +15,7 @@ from pathlib import Path
 
 from almond.v1 import access_pb2
 from almond_client import AsyncClient
-from almond_server.adapters.valkey_child import ValkeyChild
+from almond_server.ops.valkey_child import ValkeyChild
 from e2e.service import ServeProcess, run
 
 _CLIENTS = 4

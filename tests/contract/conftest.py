@@ -16,7 +16,7 @@ from almond_server.adapters.memory import (
 from almond_server.adapters.memory_revocations import MemoryRevocations
 from almond_server.adapters.sql.schema import migrate
 from almond_server.adapters.sql.store import Store, open_store
-from almond_server.adapters.valkey_child import ValkeyChild
+from almond_server.ops.valkey_child import ValkeyChild
 from contract.samples import Ports
 from postgres import PostgresServer
 from redis_clusters import Cluster, clustered

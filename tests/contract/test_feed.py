@@ -19,8 +19,8 @@ from support import eventually
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from almond_server.adapters.valkey_child import ValkeyChild
     from almond_server.domain.feed import Feed
+    from almond_server.ops.valkey_child import ValkeyChild
 
 
 @pytest.fixture(params=["memory", "valkey", "sentinel", "cluster"])

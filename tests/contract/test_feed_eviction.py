@@ -18,7 +18,7 @@ from support import eventually
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from almond_server.adapters.valkey_child import ValkeyChild
+    from almond_server.ops.valkey_child import ValkeyChild
 
 
 @pytest.fixture

@@ -26,8 +26,8 @@ from support import eventually
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from almond_server.adapters.valkey_child import ValkeyChild
     from almond_server.domain.revocations import Withdrawal
+    from almond_server.ops.valkey_child import ValkeyChild
 
 CHANGES, BEATS, ASKED = (f"{{almond}}:{EPOCH}:{name}" for name in ("changes", "beats", "asked"))
 HEAD = f"{{almond}}:{EPOCH}:snapshot"

@@ -16,8 +16,8 @@ import psutil
 import pytest
 from redis import Redis
 
-from almond_server.adapters.valkey_child import ValkeyChild
 from almond_server.errors import StartError
+from almond_server.ops.valkey_child import ValkeyChild
 
 SERVER = Path(__file__).resolve().parents[2] / "server"
 

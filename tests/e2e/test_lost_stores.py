@@ -9,7 +9,7 @@ from pathlib import Path
 
 import redis
 
-from almond_server.adapters.valkey_child import ValkeyChild
+from almond_server.ops.valkey_child import ValkeyChild
 from e2e import calls
 from e2e.service import ServeProcess, run
 

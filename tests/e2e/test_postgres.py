@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from almond_server.adapters.valkey_child import ValkeyChild
+from almond_server.ops.valkey_child import ValkeyChild
 from e2e.service import ServeProcess, run
 
 if TYPE_CHECKING:

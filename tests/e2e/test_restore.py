@@ -16,7 +16,7 @@ import pytest
 import redis
 
 import forks
-from almond_server.adapters.valkey_child import ValkeyChild
+from almond_server.ops.valkey_child import ValkeyChild
 from e2e import calls
 from e2e.service import ServeProcess, clean_environment, run
 

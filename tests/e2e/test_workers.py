@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from almond_server.adapters.valkey_child import ValkeyChild
+from almond_server.ops.valkey_child import ValkeyChild
 from e2e.load import load
 from e2e.service import ServeProcess, run
 from e2e.workers import are_two_without, both, fresh, until

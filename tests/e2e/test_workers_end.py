@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from almond_server.adapters.valkey_child import ValkeyChild
+from almond_server.ops.valkey_child import ValkeyChild
 from e2e import calls
 from e2e.service import ServeProcess, run
 

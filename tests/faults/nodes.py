@@ -22,7 +22,7 @@ from support import bearer, channel_to, eventually, on, org_wide
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from almond_server.adapters.valkey_child import ValkeyChild
+    from almond_server.ops.valkey_child import ValkeyChild
 
 SECONDS = 10.0
 """How long a call may take; whoever fails has to say so well before."""

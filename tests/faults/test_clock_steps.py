@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from almond_server.adapters.valkey_child import ValkeyChild
 from almond_server.data_dir import paths
+from almond_server.ops.valkey_child import ValkeyChild
 from faults.nodes import Answer, Node, init
 from system_packages import faketime_library
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import redis
 
-from almond_server.adapters.valkey_child import ValkeyChild
+from almond_server.ops.valkey_child import ValkeyChild
 from faults.nodes import Answer, Node, init
 from faults.valkey import WatchedValkey
 

@@ -14,8 +14,8 @@ import pytest
 from grpc import StatusCode as Code
 
 from almond.v1 import decision_pb2
-from almond_server.adapters.valkey_child import ValkeyChild
 from almond_server.data_dir import paths
+from almond_server.ops.valkey_child import ValkeyChild
 from faults.nodes import Answer, Node, init, revisions
 from support import Almond, almond, on, org_wide, refusal
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from grpc import StatusCode as Code
 
-from almond_server.adapters.valkey_child import ValkeyChild
+from almond_server.ops.valkey_child import ValkeyChild
 from faults.nodes import Answer, Node, init, upstream
 from faults.proxy import FaultProxy
 from support import refusal

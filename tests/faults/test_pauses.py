@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from almond_server.adapters.valkey_child import ValkeyChild
+from almond_server.ops.valkey_child import ValkeyChild
 from faults.nodes import Answer, Node, init, upstream
 from faults.proxy import FaultProxy
 

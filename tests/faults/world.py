@@ -14,7 +14,7 @@ from pathlib import Path
 from almond_server.data_dir import master_key
 from almond_server.data_dir.paths import admin_token
 from almond_server.data_dir.paths import master_key as master_key_in
-from almond_server.setup import init
+from almond_server.ops.bootstrap import init
 from faults.history import Held
 from faults.kinds import Kind
 from faults.line import to_postgres

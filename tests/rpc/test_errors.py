@@ -20,9 +20,9 @@ from almond.v1 import caveat_pb2, kind_pb2, token_service_pb2_grpc
 from almond.v1 import token_service_pb2 as pb
 from almond_core.model import token_id_at
 from almond_server import errors
-from almond_server.adapters.valkey_child import ValkeyChild
 from almond_server.app import compose
 from almond_server.data_dir import paths
+from almond_server.ops.valkey_child import ValkeyChild
 from almond_server.rpc import errors as table
 from almond_server.rpc.admin_servicer import AdminServicer
 from almond_server.rpc.health import Health

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from almond_server import recovery, setup
 from almond_server.adapters.redis.feed import RedisFeed
 from almond_server.adapters.sql.store import Store, open_store
-from almond_server.adapters.valkey_child import ValkeyChild
 from almond_server.data_dir import master_key, paths, rescue_file
 from almond_server.domain.feed import Page, Snapshot
 from almond_server.domain.revision import Revision
 from almond_server.domain.revocations import Change, CutOff, Scope, Withdrawal
 from almond_server.domain.stores import Actor
 from almond_server.errors import StartError
+from almond_server.ops import bootstrap, recovery
+from almond_server.ops.valkey_child import ValkeyChild
 
 OPERATOR = Actor("operator")
 TOKEN = "AZqhxDUAcACAAAAAAAAAAA"
@@ -29,7 +29,7 @@ CUT_OFFS = [
 
 @pytest.fixture
 async def data_dir(tmp_path: Path) -> Path:
-    await setup.init(tmp_path)
+    await bootstrap.init(tmp_path)
     return tmp_path
 
 

@@ -19,8 +19,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from almond_server import store_commands
-from almond_server.command_line import DATABASE_URL, DEV_DIR, DataDir, explained, out, store_at
 from almond_server.config.addresses import DEFAULT_ADDRESS, is_loopback
 from almond_server.config.settings import (
     DEFAULT_METRICS_ADDRESS,
@@ -30,6 +28,8 @@ from almond_server.config.settings import (
 )
 from almond_server.data_dir import paths
 from almond_server.errors import StartError
+from almond_server.ops import store_commands
+from almond_server.ops.console import DATABASE_URL, DEV_DIR, DataDir, explained, out, store_at
 from almond_server.process.listen import check_free
 
 if TYPE_CHECKING:
@@ -78,11 +78,11 @@ def init(
     ] = 90,
 ) -> None:
     """Make the master key, the store with its key ring, and an admin token. Safe to run again."""
-    from almond_server import setup
+    from almond_server.ops import bootstrap
 
     with explained():
         token_file = asyncio.run(
-            setup.init(
+            bootstrap.init(
                 data_dir,
                 store_at(data_dir),
                 new_admin_token=new_admin_token,
@@ -172,8 +172,8 @@ def _serving(settings: Settings) -> Callable[[Settings, Callable[[int], None]], 
 
 def dev(data_dir: DataDir = DEV_DIR, address: Address = DEFAULT_ADDRESS) -> None:
     """Run everything at once for development, on this machine alone: store, Valkey, service, admin token."""
-    from almond_server import setup
     from almond_server.adapters.sql import schema
+    from almond_server.ops import bootstrap
 
     with explained():
         if not is_loopback(address):
@@ -185,13 +185,13 @@ def dev(data_dir: DataDir = DEV_DIR, address: Address = DEFAULT_ADDRESS) -> None
         with _alone(data_dir):
             if paths.database(data_dir).exists():
                 schema.migrate(paths.database(data_dir))
-            asyncio.run(setup.init(data_dir))
-            asyncio.run(setup.renew_admin(data_dir))
+            asyncio.run(bootstrap.init(data_dir))
+            asyncio.run(bootstrap.renew_admin(data_dir))
             _dev(data_dir, address)
 
 
 def _dev(data_dir: Path, address: str) -> None:
-    from almond_server.adapters.valkey_child import ValkeyChild
+    from almond_server.ops.valkey_child import ValkeyChild
     from almond_server.process import serve
     from almond_server.telemetry import logs
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from almond_server.command_line import DEV_DIR, DataDir, explained, out, store_at
 from almond_server.errors import StartError
+from almond_server.ops.console import DEV_DIR, DataDir, explained, out, store_at
 
 if TYPE_CHECKING:
-    from almond_server.recovery import Recovered
+    from almond_server.ops.recovery import Recovered
 
 store = typer.Typer(no_args_is_help=True, help="Back up a store; put back what it lost. See ops/RESTORE.md.")
 audit = typer.Typer(no_args_is_help=True, help="The audit log.")
@@ -27,7 +27,7 @@ def backup(
     data_dir: DataDir = DEV_DIR,
 ) -> None:
     """Write a copy of the SQLite store as it is now, beside running servers. Keep master.key elsewhere."""
-    from almond_server import recovery
+    from almond_server.ops import recovery
 
     with explained():
         recovery.backup(store_at(data_dir), file)
@@ -45,7 +45,7 @@ def heal(
     data_dir: DataDir = DEV_DIR,
 ) -> None:
     """Put back the revocations that servers still knew when they saw that the store had lost them."""
-    from almond_server import recovery
+    from almond_server.ops import recovery
 
     with explained():
         done = asyncio.run(recovery.heal(data_dir, store_at(data_dir), files or []))
@@ -70,7 +70,7 @@ def restored(
 
     Puts back what was revoked after the backup, as far as Redis and the audit export know it.
     """
-    from almond_server import recovery
+    from almond_server.ops import recovery
 
     redis_url = os.environ.get("ALMOND_REDIS_URL")
     with explained():
@@ -87,7 +87,7 @@ def export(
     after: Annotated[int, typer.Option(min=0, help="The `seq` to go on after.")] = 0,
 ) -> None:
     """Write the audit log as JSON lines, oldest first: keep it where the database is not."""
-    from almond_server import recovery
+    from almond_server.ops import recovery
 
     async def write() -> None:
         async for line in recovery.export_audit(store_at(data_dir), after):
