@@ -17,8 +17,6 @@ from almond_core.chain import VerifiedToken
 from almond_core.decision import decide
 from almond_core.masks import ALL
 from almond_core.model import Access, Circumstances, Identity, token_id_at, token_id_bytes, token_id_of
-from almond_server.adapters.memory import MemoryStore
-from almond_server.adapters.memory_revocations import MemoryRevocations
 from almond_server.adapters.redis.feed import RedisFeed
 from almond_server.adapters.system_clock import SystemClock
 from almond_server.domain.feed import Page, Snapshot
@@ -27,6 +25,8 @@ from almond_server.revocation import loader
 from almond_server.revocation.index.view import RevocationView
 from almond_server.tokens.key_ring import KeyRing
 from bench.stops import Stops, fresh_stop, idle_stop
+from fakes.revocations import MemoryRevocations
+from fakes.store import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence

@@ -6,18 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from almond_server.adapters.memory import (
-    MemoryAudit,
-    MemoryKeys,
-    MemoryPolicies,
-    MemoryStore,
-    MemoryTokens,
-)
-from almond_server.adapters.memory_revocations import MemoryRevocations
 from almond_server.adapters.sql.schema import migrate
 from almond_server.adapters.sql.store import Store, open_store
 from almond_server.ops.valkey_child import ValkeyChild
 from contract.samples import Ports
+from fakes.revocations import MemoryRevocations
+from fakes.store import MemoryAudit, MemoryKeys, MemoryPolicies, MemoryStore, MemoryTokens
 from postgres import PostgresServer
 from redis_clusters import Cluster, clustered
 from redis_sentinels import Watched, watched

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from almond_server.adapters.memory import MemoryStore, MemoryTokens
-from almond_server.adapters.memory_revocations import MemoryRevocations
 from almond_server.adapters.sql.store import open_store
 from almond_server.domain.records import Record
 from almond_server.domain.revocations import LINKED_SECONDS, CutOff, Scope, Withdrawal, Withdrawn
@@ -24,6 +22,8 @@ from almond_server.errors import (
     SelectionChangedError,
 )
 from contract.samples import NOW, OPERATOR, Ports, branch, record, whole
+from fakes.revocations import MemoryRevocations
+from fakes.store import MemoryStore, MemoryTokens
 
 MS = NOW * 1000
 ACME = CutOff(Scope.ORG, "acme", MS)

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from almond_server.adapters import memory
 from almond_server.adapters.sql import tokens as sql_tokens
 from almond_server.domain.records import Record, record_id
 from almond_server.domain.revocations import Withdrawal
 from almond_server.domain.selections import Listing
 from almond_server.errors import MinterWithdrawnError, RecordNotFoundError, TooManyDerivedError
 from contract.samples import DAY, EVERYTHING, NOW, OPERATOR, Ports, branch, holder, part, record, whole
+from fakes import store
 
 ROOM = 40
 """For fewer records than the thousand that are promised, which take seconds."""
@@ -184,7 +184,7 @@ async def test_withdrawn_is_told_before_not_found(ports: Ports) -> None:
 
 
 async def test_there_is_room_for_so_many_and_no_more(ports: Ports, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (sql_tokens, memory):
+    for module in (sql_tokens, store):
         monkeypatch.setattr(module, "MAX_DERIVED", ROOM)
     root, other = await minted(ports), await minted(ports)
     many = [

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from almond_server.adapters.memory_feed import MemoryFeed
 from almond_server.adapters.redis.feed import RedisFeed
 from almond_server.domain.feed import FeedUnavailableError, Page, Snapshot, Tail
 from almond_server.domain.revocations import Change, CutOff, Scope, Withdrawal
 from contract.feeds import EPOCH, KEY, NONCE, Feeds, Listener, beat, change, mark
 from contract.samples import part, whole
+from fakes.feed import MemoryFeed
 from support import eventually
 
 if TYPE_CHECKING:

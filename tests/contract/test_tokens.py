@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from almond_server.adapters.memory import MemoryStore, MemoryTokens
 from almond_server.domain.records import Record
 from almond_server.domain.selections import Listing
 from almond_server.domain.stores import Idempotency
@@ -25,6 +24,7 @@ from contract.samples import (
     record,
     whole,
 )
+from fakes.store import MemoryStore, MemoryTokens
 
 REQUEST = Idempotency(b"mint\x00caller\x00one", b"content")
 

@@ -9,12 +9,12 @@ import pytest
 from almond_core import caveats, crypto, minting
 from almond_core.decision import LIVE, Withdrawn
 from almond_core.model import Identity, token_id_at
-from almond_server.adapters.memory import MemoryStore, MemoryTokens
 from almond_server.adapters.system_clock import SystemClock
 from almond_server.errors import PermissionDeniedError, UnauthenticatedError
 from almond_server.tokens.callers import Call, Callers
 from almond_server.tokens.last_used import Uses
 from almond_server.tokens.permissions import to_ask
+from fakes.store import MemoryStore, MemoryTokens
 
 PRK = crypto.extract(bytes(32))
 

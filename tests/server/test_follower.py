@@ -9,9 +9,6 @@ from typing import Any
 
 import pytest
 
-from almond_server.adapters.memory import MemoryStore
-from almond_server.adapters.memory_feed import MemoryFeed
-from almond_server.adapters.memory_revocations import MemoryRevocations
 from almond_server.domain.feed import Beat, Page, Snapshot
 from almond_server.domain.revision import Revision
 from almond_server.domain.revocations import LINKED_SECONDS, Change, CutOff, Reading, Scope, Withdrawal
@@ -20,6 +17,9 @@ from almond_server.errors import CannotKnowError, StoreUnavailableError, WrongRe
 from almond_server.revocation import loader
 from almond_server.revocation.follower import Follower, Signals
 from almond_server.revocation.index.view import RevocationView
+from fakes.feed import MemoryFeed
+from fakes.revocations import MemoryRevocations
+from fakes.store import MemoryStore
 from support import SetClock, eventually
 
 SELDOM, OFTEN = 60.0, 0.01

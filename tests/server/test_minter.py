@@ -12,8 +12,6 @@ from almond_core.decision import LIVE
 from almond_core.kinds import OrgWide
 from almond_core.masks import ALL
 from almond_core.model import Identity, token_id_at
-from almond_server.adapters.memory import MemoryPolicies, MemoryStore, MemoryTokens
-from almond_server.adapters.memory_revocations import MemoryRevocations
 from almond_server.domain.records import Record
 from almond_server.domain.revocations import CutOff, Scope
 from almond_server.domain.selections import OfOrg, Selection
@@ -25,6 +23,8 @@ from almond_server.tokens.expiry_policy import Policy
 from almond_server.tokens.key_ring import KeyRing
 from almond_server.tokens.last_used import Uses
 from almond_server.tokens.mint import Minted, Minter, MintOrder
+from fakes.revocations import MemoryRevocations
+from fakes.store import MemoryPolicies, MemoryStore, MemoryTokens
 from support import SetClock
 
 PRK = crypto.extract(bytes(32))

@@ -8,9 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from almond_server.adapters.memory import MemoryStore
-from almond_server.adapters.memory_feed import MemoryFeed
-from almond_server.adapters.memory_revocations import MemoryRevocations
 from almond_server.domain.feed import Page, Tail
 from almond_server.domain.revocations import (
     KEPT_SECONDS,
@@ -27,6 +24,9 @@ from almond_server.revocation.follower import Follower, Signals
 from almond_server.revocation.index.view import RevocationView
 from almond_server.revocation.relay import Relay
 from fakes.election import MemoryElection
+from fakes.feed import MemoryFeed
+from fakes.revocations import MemoryRevocations
+from fakes.store import MemoryStore
 from support import SetClock, eventually
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ import pytest
 
 from almond_core.chain import VerifiedToken
 from almond_core.model import Identity, token_id_at
-from almond_server.adapters.memory import MemoryStore, MemoryTokens
 from almond_server.domain.stores import Actor
 from almond_server.tokens.last_used import MAX_DERIVED, Uses
 from contract.samples import record
+from fakes.store import MemoryStore, MemoryTokens
 
 pytestmark = pytest.mark.asyncio
 NOW = 1_700_000_040

@@ -13,9 +13,6 @@ from almond_core import crypto
 from almond_core.caveats import Org
 from almond_core.masks import ALL
 from almond_core.model import ANY
-from almond_server.adapters.memory import MemoryStore, MemoryTokens
-from almond_server.adapters.memory_feed import MemoryFeed
-from almond_server.adapters.memory_revocations import MemoryRevocations
 from almond_server.domain.revision import Revision
 from almond_server.domain.revocations import Change, CutOff, Scope, Withdrawal
 from almond_server.domain.stores import Actor
@@ -35,6 +32,9 @@ from almond_server.watch.change_log import Batch, ChangeLog
 from almond_server.watch.events import Begin, Event, Page, Pulse, Started
 from almond_server.watch.hub import Watches, interval_of
 from contract.samples import record
+from fakes.feed import MemoryFeed
+from fakes.revocations import MemoryRevocations
+from fakes.store import MemoryStore, MemoryTokens
 from support import SetClock, signed
 
 OPERATOR = Actor("operator")

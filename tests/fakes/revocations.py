@@ -6,7 +6,6 @@ import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from almond_server.adapters.memory import MadeCutOff, MemoryStore, selected
 from almond_server.domain import cut_off_text
 from almond_server.domain.revocations import (
     KEPT_SECONDS,
@@ -22,6 +21,7 @@ from almond_server.domain.revocations import (
 )
 from almond_server.domain.stores import AuditRow, RevisionForgottenError
 from almond_server.errors import SelectionChangedError
+from fakes.store import MadeCutOff, MemoryStore, selected
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
