@@ -1,7 +1,7 @@
 import pytest
 
-from almond_client.cli.actions import mask_of
-from almond_client.cli.failures import USAGE, Failure
+from almond_client.cli.arguments.actions import mask_of
+from almond_client.cli.output.failures import USAGE, Failure
 from almond_core.masks import spell
 
 

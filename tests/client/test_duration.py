@@ -1,7 +1,7 @@
 import pytest
 
-from almond_client.cli import duration
-from almond_client.cli.failures import USAGE, Failure
+from almond_client.cli.arguments import duration
+from almond_client.cli.output.failures import USAGE, Failure
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from almond_client import review
+from almond_client.review import Review, review
 from almond_core import caveats, wire
 from almond_core.caveats import Caveat
 from almond_core.kinds import Deploy, Kind, OrgWide, Readonly, Service, Ssh, VerifyRole
@@ -20,11 +20,11 @@ from core.worlds import NOW, accesses, any_caveats, circumstances, minted, org_c
 more = st.lists(any_caveats, max_size=5)
 
 
-def reviewed(*given: Caveat, now: int = NOW) -> review.Review:
-    return review.of(wire.decode(minted(*given)).unverified_caveats, now)
+def reviewed(*given: Caveat, now: int = NOW) -> Review:
+    return review(wire.decode(minted(*given)).unverified_caveats, now)
 
 
-def of_kind(kind: Kind, org: str, *added: list[Any]) -> review.Review:
+def of_kind(kind: Kind, org: str, *added: list[Any]) -> Review:
     return reviewed(*kind.caveats(org), *map(caveats.parse, added))
 
 
@@ -66,7 +66,7 @@ def test_any_cluster_is_something_to_be_permitted() -> None:
     assert lines(reviewed(*map(caveats.parse, written))) == ["any cluster of feature litefs-cloud: read"]
 
 
-def lines(found: review.Review) -> list[str]:
+def lines(found: Review) -> list[str]:
     return [str(each) for each in found.permissions or ()]
 
 

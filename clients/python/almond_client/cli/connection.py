@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from almond_client.cli.failures import Failure
+from almond_client.cli.output.failures import Failure
 from almond_client.client import AsyncClient, Deadlines
 from almond_client.errors import AlmondRpcError, CannotKnowError, UnauthenticatedError
 from almond_core import wire

@@ -10,7 +10,7 @@ from typing import Final
 
 import typer
 
-from almond_client.cli.failures import Failure, explained
+from almond_client.cli.output.failures import Failure, explained
 
 GROUP: Final = "almond.commands"
 SERVER_COMMANDS: Final = ("init", "migrate", "serve", "dev", "store", "audit")

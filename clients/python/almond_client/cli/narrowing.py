@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from almond.v1 import token_service_pb2 as pb
-from almond_client import review
-from almond_client.cli import record, screen
+from almond_client.cli.output import console, record_view
 from almond_client.messages import caveat_message
+from almond_client.review import review
 from almond_core import minting, wire
 from almond_core.caveats import Label
 from almond_core.caveats.label import ID_BYTES
@@ -56,7 +56,7 @@ def _print(text: str, told: pb.AttenuateResponse | None, as_json: bool) -> None:
     token = wire.decode(text)
     branch_id = base64.urlsafe_b64encode(minting.own_branch_id(token)).decode().rstrip("=")
     token_id = token.unverified_identity.token_id
-    warnings = review.of(token.unverified_caveats, int(time.time())).contradictions
+    warnings = review(token.unverified_caveats, int(time.time())).contradictions
     if as_json:
         shown: dict[str, Any] = {
             "token": text,
@@ -64,14 +64,14 @@ def _print(text: str, told: pb.AttenuateResponse | None, as_json: bool) -> None:
             "branch_id": branch_id,
             "caveats": [each.raw.decode("utf-8", "backslashreplace") for each in token.unverified_caveats],
             "warnings": warnings,
-            "record": None if told is None else record.as_json(told.record, time.time()),
+            "record": None if told is None else record_view.as_json(told.record, time.time()),
         }
-        screen.print_json(shown)
+        console.print_json(shown)
         return
-    screen.print_secret(text)
-    what = "Narrowed" if told is None else f"Narrowed, and registered as {screen.clean(told.record.name)}"
-    screen.err().print(
+    console.print_secret(text)
+    what = "Narrowed" if told is None else f"Narrowed, and registered as {console.clean(told.record.name)}"
+    console.err().print(
         f"{what}. To withdraw just this one: almond tokens revoke {token_id}/{branch_id}", style="dim"
     )
     for each in warnings:
-        screen.warn(each)
+        console.warn(each)

@@ -9,15 +9,18 @@ from typing import Annotated, Any, Final, NoReturn
 
 import typer
 
-from almond_client.cli import create, extensions, policy, screen, token_text
-from almond_client.cli.attenuate import attenuate
-from almond_client.cli.failures import FAILED, USAGE, Failure, report
-from almond_client.cli.health import health
-from almond_client.cli.inspection import inspect as inspect_token
-from almond_client.cli.listing import list_tokens
-from almond_client.cli.revoke import revoke
-from almond_client.cli.verify import verify
-from almond_client.cli.watch import watch
+from almond_client.cli import extensions
+from almond_client.cli.arguments import token_text
+from almond_client.cli.commands import create, policy
+from almond_client.cli.commands.attenuate import attenuate
+from almond_client.cli.commands.health import health
+from almond_client.cli.commands.inspect import inspect as inspect_token
+from almond_client.cli.commands.list import list_tokens
+from almond_client.cli.commands.revoke import revoke
+from almond_client.cli.commands.verify import verify
+from almond_client.cli.commands.watch import watch
+from almond_client.cli.output import console
+from almond_client.cli.output.failures import FAILED, USAGE, Failure, report
 
 _DISTRIBUTION: Final = "almond-auth"
 _OWN_COMMANDS: Final = frozenset({"tokens", "policy", "health", "watch", "--version"})
@@ -79,7 +82,7 @@ def _tokens() -> typer.Typer:
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        screen.out().print(f"almond {_version()}")
+        console.out().print(f"almond {_version()}")
         raise typer.Exit
 
 

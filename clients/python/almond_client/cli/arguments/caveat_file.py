@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-from almond_client.cli import token_text
-from almond_client.cli.failures import Failure
+from almond_client.cli.arguments import token_text
+from almond_client.cli.output.failures import Failure
 from almond_core import caveats
 from almond_core.caveats import Caveat
 from almond_core.errors import CaveatError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from almond.v1 import token_service_pb2 as pb
-from almond_client.cli import screen
+from almond_client.cli.output import console
 from almond_client.review import place
 from almond_core.masks import describe, parse_mask
 from almond_core.model import RESERVED_ORG
@@ -26,7 +26,7 @@ def show(said: dict[str, Any], answer: pb.InspectTokenResponse | None, note: str
     if warnings:
         _section("Worth knowing")
         for each in warnings:
-            screen.out().print(f"  {screen.clean(each)}")
+            console.out().print(f"  {console.clean(each)}")
     _section("The token itself")
     _line("kind", said["kind"])
     _line("org", _HOME.get(said["org"], said["org"]))
@@ -40,21 +40,21 @@ def show(said: dict[str, Any], answer: pb.InspectTokenResponse | None, note: str
     if answer is not None:
         _show_told(answer)
     elif note:
-        screen.warn(f"nobody has checked whether this is true: {note}")
+        console.warn(f"nobody has checked whether this is true: {note}")
 
 
 def _show_end(said: dict[str, Any], answer: pb.InspectTokenResponse | None) -> None:
     if answer is not None and answer.revoked:
         its = answer.record
         by = f" by {its.revoked_by}" if its.revoked_by else ""
-        when = f" at {screen.day_and_time(its.revoke_time.seconds)}" if its.HasField("revoke_time") else ""
+        when = f" at {console.day_and_time(its.revoke_time.seconds)}" if its.HasField("revoke_time") else ""
         _alarm(f"REVOKED{when}{by}: it is good for nothing any more. What it was:")
     elif said["expired"]:
         _alarm(f"EXPIRED at {said['expires_at']}: it is good for nothing any more. What it was:")
 
 
 def _alarm(sentence: str) -> None:
-    screen.out().print(screen.clean(sentence), style="bold red")
+    console.out().print(console.clean(sentence), style="bold red")
 
 
 def _show_permissions(said: dict[str, Any]) -> None:
@@ -70,14 +70,14 @@ def _show_permissions(said: dict[str, Any]) -> None:
         _section(f"What it may do in {place(org)}")
         mine = [each for each in permissions if each["org"] == org]
         for each in mine[:_MAX_LINES]:
-            screen.out().print(f"  {screen.clean(each['thing'])}: {describe(parse_mask(each['actions']))}")
+            console.out().print(f"  {console.clean(each['thing'])}: {describe(parse_mask(each['actions']))}")
         if len(mine) > _MAX_LINES:
-            screen.out().print(f"  and {len(mine) - _MAX_LINES} more: --json has all")
-    screen.out().print("  and nothing else")
+            console.out().print(f"  and {len(mine) - _MAX_LINES} more: --json has all")
+    console.out().print("  and nothing else")
     if said["conditions"]:
         _section("But only")
         for each in said["conditions"]:
-            screen.out().print(f"  {screen.clean(each.removeprefix('only '))}")
+            console.out().print(f"  {console.clean(each.removeprefix('only '))}")
 
 
 def _show_told(answer: pb.InspectTokenResponse) -> None:
@@ -94,7 +94,7 @@ def _show_told(answer: pb.InspectTokenResponse) -> None:
         _line("name", its.name)
         _line("minted by", its.minter_token_id or "the operator")
         used = its.HasField("last_use_time")
-        _line("last used", screen.day_and_minute(its.last_use_time.seconds) if used else "never")
+        _line("last used", console.day_and_minute(its.last_use_time.seconds) if used else "never")
         if its.revoke_reason:
             _line("reason", its.revoke_reason)
         steps = len(its.caveats)
@@ -104,8 +104,8 @@ def _show_told(answer: pb.InspectTokenResponse) -> None:
 
 
 def _section(title: str) -> None:
-    screen.out().print(screen.clean(title), style="bold")
+    console.out().print(console.clean(title), style="bold")
 
 
 def _line(name: str, value: str) -> None:
-    screen.out().print(f"  {name:<10} {screen.clean(value)}")
+    console.out().print(f"  {name:<10} {console.clean(value)}")

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from almond_client.cli import actions, caveat_file, duration, options, pairs, token_text, words
+from almond_client.cli.arguments import actions, argv, caveat_file, duration, key_value, options, token_text
 from almond_client.cli.connection import connect
-from almond_client.cli.failures import Failure, explained
 from almond_client.cli.narrowing import Narrowing
+from almond_client.cli.output.failures import Failure, explained
 from almond_core.caveats import Action, Apps, Attribute, Audience, Caveat, Commands, Ip, Pattern, Valid
 from almond_core.caveats.audience import ALMOND, SERVICE
 from almond_core.masks import ALL
@@ -86,7 +86,7 @@ def _about_objects(app: str | None, action: str | None, commands: list[str]) -> 
     if action is not None:
         added.append(Action(actions.mask_of(action)))
     if commands:
-        added.append(Commands(tuple(Pattern(words.split("--command", each)) for each in commands)))
+        added.append(Commands(tuple(Pattern(argv.split("--command", each)) for each in commands)))
     return added
 
 
@@ -97,7 +97,7 @@ def _about_the_call(audience: list[str], ip: list[str], attributes: list[str]) -
     if ip:
         added.append(Ip.parse((list(ip),)))
     grouped: dict[str, list[str]] = {}
-    for key, value in pairs.read("--attribute", attributes):
+    for key, value in key_value.read("--attribute", attributes):
         grouped.setdefault(key, []).append(value)
     added.extend(Attribute.parse((key, list(values))) for key, values in grouped.items())
     return added

@@ -9,9 +9,10 @@ import grpc
 import typer
 
 from almond_client.channel import open_channel
-from almond_client.cli import options, screen
+from almond_client.cli.arguments import options
 from almond_client.cli.connection import check_address
-from almond_client.cli.failures import CANNOT_KNOW, Failure, explained
+from almond_client.cli.output import console
+from almond_client.cli.output.failures import CANNOT_KNOW, Failure, explained
 from almond_client.errors import error_of
 
 _CHECK: Final = "/grpc.health.v1.Health/Check"
@@ -48,7 +49,7 @@ def health(address: options.Address = options.DEFAULT_ADDRESS, part: Part = "") 
             raise Failure(
                 f"{of} is not serving: {detail or _WHY.get(part, 'no reason given')}", "", CANNOT_KNOW
             )
-    screen.out().print("serving")
+    console.out().print("serving")
 
 
 async def _check(address: str, part: str) -> tuple[bytes, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from almond_client.cli.failures import Failure
+from almond_client.cli.output.failures import Failure
 
 
 def split(flag: str, text: str) -> tuple[str, ...]:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from almond.v1 import token_service_pb2 as pb
-from almond_client.cli import options, screen
+from almond_client.cli.arguments import options
+from almond_client.cli.arguments.revoke_targets import Target, targets_of
+from almond_client.cli.commands.list import print_table
 from almond_client.cli.connection import Connection, connect
-from almond_client.cli.failures import CANNOT_KNOW, FAILED, Failure, explained, report
-from almond_client.cli.listing import print_table
-from almond_client.cli.revoke_targets import Target, targets_of
+from almond_client.cli.output import console
+from almond_client.cli.output.failures import CANNOT_KNOW, FAILED, Failure, explained, report
 from almond_client.errors import AlmondRpcError, CannotKnowError, UnauthenticatedError
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def revoke(
             _ask(connection, targets, as_json)
         outcomes = connection.ask(lambda client: _all(connection, client, targets, validate_only=dry_run))
     if as_json:
-        screen.print_json([_json(*each, is_done=not dry_run) for each in outcomes])
+        console.print_json([_json(*each, is_done=not dry_run) for each in outcomes])
     else:
         for each in outcomes:
             _print(connection, *each, is_done=not dry_run)
@@ -171,15 +172,15 @@ def _ask(connection: Connection, targets: list[Target], as_json: bool) -> None:
 
 def _show(target: Target, would: pb.RevokeResponse) -> None:
     count = _number(would.entries, "token", "tokens") + (" or more" if would.entries >= _COUNTED else "")
-    screen.out().print(screen.clean(f"{target.name}: {count} to revoke"), style="bold")
+    console.out().print(console.clean(f"{target.name}: {count} to revoke"), style="bold")
     if would.records:
         print_table(would.records, time.time())
     if len(would.records) < would.entries and would.records:
-        screen.out().print(f"  ... and {would.entries - len(would.records)} more")
+        console.out().print(f"  ... and {would.entries - len(would.records)} more")
     if target.request.WhichOneof("target") == "org":
-        screen.out().print("  and, on this org, tokens of several orgs, which are not counted here")
+        console.out().print("  and, on this org, tokens of several orgs, which are not counted here")
     if would.includes_caller:
-        screen.warn("YOUR OWN token is among them: this is the last thing that you do with it")
+        console.warn("YOUR OWN token is among them: this is the last thing that you do with it")
 
 
 def _number(count: int, one: str, many: str) -> str:
@@ -218,9 +219,11 @@ def _print(
     if not is_done:
         _show(target, result)
         return
-    screen.out().print(screen.clean(f"{target.name} {_done(target, result)}, at revision {result.revision}"))
+    console.out().print(
+        console.clean(f"{target.name} {_done(target, result)}, at revision {result.revision}")
+    )
     if result.includes_caller:
-        screen.warn("your own token was among them")
+        console.warn("your own token was among them")
 
 
 def _done(target: Target, result: pb.RevokeResponse) -> str:
@@ -237,7 +240,7 @@ def _done(target: Target, result: pb.RevokeResponse) -> str:
 def _when(target: pb.OrgTarget | pb.SubjectTarget) -> str:
     if not target.HasField("issued_before"):
         return "so far"
-    return f"before {screen.day_and_time(target.issued_before.seconds)}"
+    return f"before {console.day_and_time(target.issued_before.seconds)}"
 
 
 def _exit(errors: list[AlmondRpcError], asked: int) -> None:

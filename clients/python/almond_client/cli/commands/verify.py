@@ -9,9 +9,10 @@ from google.protobuf.json_format import MessageToDict
 
 from almond.v1 import decision_pb2
 from almond.v1 import token_service_pb2 as pb
-from almond_client.cli import actions, options, pairs, screen, token_text, words
+from almond_client.cli.arguments import actions, argv, key_value, options, token_text
 from almond_client.cli.connection import connect
-from almond_client.cli.failures import CANNOT_KNOW, FAILED, USAGE, explained
+from almond_client.cli.output import console
+from almond_client.cli.output.failures import CANNOT_KNOW, FAILED, USAGE, explained
 from almond_client.messages import access_message
 from almond_core import canonical, caveats
 from almond_core.errors import AlmondError
@@ -71,10 +72,11 @@ def verify(
             machine_feature=machine_feature,
             cluster=cluster,
             mutation=mutation,
-            command=None if command is None else words.split("--command", command),
+            command=None if command is None else argv.split("--command", command),
             storage_object=storage_object,
             source=_source(source_org, source_app, source_machine),
-            attributes=dict(pairs.read("--attribute", attribute or ())) | ({} if ip is None else {"ip": ip}),
+            attributes=dict(key_value.read("--attribute", attribute or ()))
+            | ({} if ip is None else {"ip": ip}),
         )
         request = pb.VerifyRequest(
             token=token_text.read(token),
@@ -85,7 +87,7 @@ def verify(
         response = connect(address, api_token_file).ask(lambda client: client.verify(request))
     allowed = response.outcome == decision_pb2.OUTCOME_ALLOWED
     if as_json:
-        screen.print_json(_json(response, allowed))
+        console.print_json(_json(response, allowed))
     else:
         _print(response, allowed)
     if not allowed:
@@ -122,7 +124,7 @@ def _reason(denial: decision_pb2.Denial) -> str:
 
 
 def _print(response: pb.VerifyResponse, allowed: bool) -> None:
-    out = screen.out()
+    out = console.out()
     if allowed:
         out.print("ALLOWED", style="bold green")
     else:
@@ -131,7 +133,7 @@ def _print(response: pb.VerifyResponse, allowed: bool) -> None:
     several = len({denial.token_index for denial in response.denials}) > 1
     for denial in response.denials:
         which = f"token {denial.token_index + 1}: " if several else ""
-        out.print(f"  {which}{_reason(denial)}: {screen.clean(denial.sentence)}")
+        out.print(f"  {which}{_reason(denial)}: {console.clean(denial.sentence)}")
     several = len({each.token_index for each in response.explanation}) > 1
     for each in response.explanation:
         out.print(_explained(each, several))
@@ -145,7 +147,7 @@ def _explained(each: decision_pb2.CaveatExplanation, several: bool) -> str:
     said = (
         f"  {which}step {each.caveat_index + 1} {verdict.replace('_', ' ')}: {_meaning(each.caveat)}{reason}"
     )
-    return screen.clean(said)
+    return console.clean(said)
 
 
 def _meaning(caveat: str) -> str:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from almond_client.cli.failures import Failure
+from almond_client.cli.output.failures import Failure
 from almond_core import wire
 
 STDIN: Final = "-"

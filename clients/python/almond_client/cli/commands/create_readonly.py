@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 
 from almond.v1 import kind_pb2
-from almond_client.cli import duration, options, token_text
+from almond_client.cli.arguments import duration, options, token_text
 from almond_client.cli.connection import connect
-from almond_client.cli.failures import Failure, explained
-from almond_client.cli.mint import mint, request
+from almond_client.cli.mint_request import mint, request
 from almond_client.cli.narrowing import Narrowing
+from almond_client.cli.output.failures import Failure, explained
 from almond_core.caveats import Action, Caveat, Org, Valid
 from almond_core.kinds import Readonly
 from almond_core.masks import parse_mask

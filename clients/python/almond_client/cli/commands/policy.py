@@ -9,9 +9,10 @@ from google.protobuf.duration_pb2 import Duration
 from rich.table import Table
 
 from almond.v1 import admin_service_pb2
-from almond_client.cli import duration, options, screen
+from almond_client.cli.arguments import duration, options
 from almond_client.cli.connection import connect
-from almond_client.cli.failures import Failure, explained
+from almond_client.cli.output import console
+from almond_client.cli.output.failures import Failure, explained
 
 if TYPE_CHECKING:
     from almond_client.client import AsyncClient
@@ -50,7 +51,7 @@ def set_policy(
         if maximum is not None:
             rule.max_ttl.CopyFrom(Duration(seconds=duration.seconds(maximum)))
         connect(address, api_token_file).ask(lambda client: client.set_org_policy(rule))
-    screen.out().print("set; it holds for tokens created from now on")
+    console.out().print("set; it holds for tokens created from now on")
 
 
 @app.command("delete", epilog="Example: almond policy delete -o acme --kind deploy")
@@ -63,7 +64,7 @@ def delete_policy(
     """Take back what was set for one org and kind."""
     with explained():
         connect(address, api_token_file).ask(lambda client: client.delete_org_policy(org, kind))
-    screen.out().print("deleted")
+    console.out().print("deleted")
 
 
 @app.command("list", epilog="Example: almond policy list --json")
@@ -81,16 +82,16 @@ def list_policies(
     with explained():
         rules = connect(address, api_token_file).ask(policies)
     if as_json:
-        screen.print_json(list(map(_json, rules)))
+        console.print_json(list(map(_json, rules)))
     elif rules:
         table = Table("ORG", "KIND", "DEFAULT", "MAXIMUM", box=None, pad_edge=False)
         for rule in rules:
             its = _json(rule)
             spans = [duration.spell(its[key]) if its[key] else "-" for key in ("default_ttl", "max_ttl")]
-            table.add_row(screen.clean(rule.org), screen.clean(rule.kind), *spans)
-        screen.out().print(table, soft_wrap=False)
+            table.add_row(console.clean(rule.org), console.clean(rule.kind), *spans)
+        console.out().print(table, soft_wrap=False)
     else:
-        screen.err().print(
+        console.err().print(
             "Nothing is set: tokens live for 175200h (20 years) unless create is told otherwise, never"
             " longer than the one that mints them."
         )

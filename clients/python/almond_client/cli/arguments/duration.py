@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from almond_client.cli.failures import Failure
+from almond_client.cli.output.failures import Failure
 
 _NANOSECONDS: Final = {
     "ns": 1,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from almond_client.cli.failures import Failure
+from almond_client.cli.output.failures import Failure
 from almond_core.errors import FieldError
 from almond_core.masks import Mask, parse_actions
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from almond.v1 import token_service_pb2 as pb
-from almond_client.cli import token_text
-from almond_client.cli.failures import Failure
+from almond_client.cli.arguments import token_text
+from almond_client.cli.output.failures import Failure
 from almond_core import wire
 from almond_core.errors import FieldError
 from almond_core.model import checked_id, token_id_bytes

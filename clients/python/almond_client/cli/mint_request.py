@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 from google.protobuf.duration_pb2 import Duration
 
 from almond.v1 import token_service_pb2 as pb
-from almond_client.cli import duration, record, screen
+from almond_client.cli.arguments import duration
+from almond_client.cli.output import console, record_view
 from almond_core import minting
 from almond_core.errors import CaveatError
 from almond_core.model import ANY
@@ -32,25 +33,25 @@ def mint(connection: Connection, request: pb.MintRequest, as_json: bool) -> None
     """Mint, and print the token alone on standard output; what else there is to say on standard error."""
     minted = connection.ask(lambda client: client.mint(request))
     if as_json:
-        shown = record.as_json(minted.record, time.time())
-        screen.print_json({"token": minted.token, **shown, "branch_id": minted.branch_id})
+        shown = record_view.as_json(minted.record, time.time())
+        console.print_json({"token": minted.token, **shown, "branch_id": minted.branch_id})
         return
-    screen.print_secret(minted.token)
-    screen.err().print(f"{note(minted.record)}. It is shown once: keep it now.", style="dim")
+    console.print_secret(minted.token)
+    console.err().print(f"{note(minted.record)}. It is shown once: keep it now.", style="dim")
     if _is_shorter(minted.record, request):
-        screen.err().print("It ends earlier than asked for: no token outlives the one it is minted with.")
+        console.err().print("It ends earlier than asked for: no token outlives the one it is minted with.")
     if _is_for_any_org(minted.record):
-        screen.warn("it is good for any org; a token that is not should have an org caveat")
+        console.warn("it is good for any org; a token that is not should have an org caveat")
 
 
 def note(made: token_pb2.TokenRecord) -> str:
     """Say in one line which token a record is of."""
     end = (
-        f"until {screen.day_and_time(made.expire_time.seconds)}"
+        f"until {console.day_and_time(made.expire_time.seconds)}"
         if made.HasField("expire_time")
         else "for ever"
     )
-    return f"{screen.clean(made.name)}: id {screen.clean(made.id)}, valid {end}"
+    return f"{console.clean(made.name)}: id {console.clean(made.id)}, valid {end}"
 
 
 def _is_shorter(made: token_pb2.TokenRecord, request: pb.MintRequest) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from almond_client.cli.failures import Failure
+from almond_client.cli.output.failures import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

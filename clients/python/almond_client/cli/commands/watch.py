@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from almond.v1 import revocation_service_pb2 as pb
-from almond_client.cli import options, screen
+from almond_client.cli.arguments import options
 from almond_client.cli.connection import connect
-from almond_client.cli.failures import Failure, explained
+from almond_client.cli.output import console
+from almond_client.cli.output.failures import Failure, explained
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,14 +73,14 @@ async def _print(client: AsyncClient, request: pb.WatchRevocationsRequest, *, as
         nonlocal is_broken
         if not is_broken:  # quiet looks like "nothing is revoked"
             why = Failure.of(error).sentence
-            screen.err().print(screen.clean(f"not watching, and trying again: {why}"))
+            console.err().print(console.clean(f"not watching, and trying again: {why}"))
         is_broken = True
 
     watch = client.watch(request, on_break=broke)
     async for event in watch:
         if isinstance(event, pb.WatchStarted) or is_broken:
-            begin = f"after revision {screen.clean(watch.revision)}" if watch.revision else "from a snapshot"
-            screen.err().print(f"watching, {begin}")
+            begin = f"after revision {console.clean(watch.revision)}" if watch.revision else "from a snapshot"
+            console.err().print(f"watching, {begin}")
         is_broken = False
         if isinstance(event, pb.WatchStarted):
             continue
@@ -90,7 +91,7 @@ async def _print(client: AsyncClient, request: pb.WatchRevocationsRequest, *, as
 
 def _entries(event: pb.SnapshotChunk | pb.RevocationChange) -> Iterator[_Fields]:
     for withdrawn in event.withdrawals:
-        expires = screen.moment(withdrawn.expire_time.seconds) if withdrawn.HasField("expire_time") else None
+        expires = console.moment(withdrawn.expire_time.seconds) if withdrawn.HasField("expire_time") else None
         yield {
             "revision": event.revision or None,
             "token_id": withdrawn.token_id,
@@ -112,4 +113,4 @@ def _line(entry: _Fields) -> str:
         what = f"cut off: {entry['cut_off']} {entry['of']} until {entry['until'] or 'for ever'}"
     else:
         what = "/".join(part for part in (entry["token_id"], entry["branch_id"]) if part)
-    return screen.clean(f"{entry['revision'] or '-'}  {what}")
+    return console.clean(f"{entry['revision'] or '-'}  {what}")

@@ -14,9 +14,10 @@ from rich.text import Text
 from rich.tree import Tree
 
 from almond.v1 import token_service_pb2 as pb
-from almond_client.cli import options, record, screen
+from almond_client.cli.arguments import options
 from almond_client.cli.connection import connect
-from almond_client.cli.failures import Failure, explained
+from almond_client.cli.output import console, record_view
+from almond_client.cli.output.failures import Failure, explained
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,34 +79,34 @@ def list_tokens(
         records = connection.ask(all_pages)
     now = time.time()
     if as_json:
-        screen.print_json([record.as_json(each, now) for each in records])
+        console.print_json([record_view.as_json(each, now) for each in records])
     elif not records:
-        screen.err().print(
+        console.err().print(
             "No tokens." if show_all else "No live tokens; --all shows revoked and expired ones."
         )
     elif tree:
-        screen.out().print(_tree(records, now), soft_wrap=False)
+        console.out().print(_tree(records, now), soft_wrap=False)
     else:
         print_table(records, now, wide=wide)
 
 
 def print_table(records: Sequence[token_pb2.TokenRecord], now: float, *, wide: bool = False) -> None:
     """Print records as a table; on a terminal too narrow for one, a paragraph each."""
-    out = screen.out()
+    out = console.out()
     table = Table(box=box.SIMPLE_HEAD if out.is_terminal else None, pad_edge=False)
-    columns = record.COLUMNS + (record.WIDE_COLUMNS if wide else ())
+    columns = record_view.COLUMNS + (record_view.WIDE_COLUMNS if wide else ())
     for name in columns:
         # Cells may break over lines. Nothing is cut, and an id stays in one piece to copy.
         table.add_column(name, overflow="fold", no_wrap=name == "ID")
-    rows = [record.row(each, now, wide=wide) for each in records]
+    rows = [record_view.row(each, now, wide=wide) for each in records]
     for row in rows:
         table.add_row(*row)
-    if out.measure(table, options=out.options.update(width=screen.ENDLESS)).minimum <= out.width:
+    if out.measure(table, options=out.options.update(width=console.ENDLESS)).minimum <= out.width:
         out.print(table, soft_wrap=False)
         return
     for each, row in zip(records, rows, strict=True):
         # The state is beside the id, where no name that somebody chose can stand in for it.
-        out.print(Text(f"{each.id}  {record.state(each, now)}", style="bold"))
+        out.print(Text(f"{each.id}  {record_view.state(each, now)}", style="bold"))
         out.print(Padding(_sentence(columns, row), (0, 0, 0, 4)), soft_wrap=False)
 
 
@@ -128,5 +129,5 @@ def _tree(records: Sequence[token_pb2.TokenRecord], now: float) -> Tree:
 def _leaf(each: token_pb2.TokenRecord, now: float) -> Text:
     sort = "derived" if each.branch_id else each.kind
     place = f"app {each.app}" if each.app else ""
-    words = (each.id, each.name, sort, place, each.subject, record.state(each, now))
-    return Text(screen.clean("  ".join(word for word in words if word)))
+    words = (each.id, each.name, sort, place, each.subject, record_view.state(each, now))
+    return Text(console.clean("  ".join(word for word in words if word)))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from almond_client import review
-from almond_client.cli import screen
+from almond_client.cli.output import console
+from almond_client.review import place, review
 from almond_core import wire
 from almond_core.model import RESERVED_ORG
 
@@ -34,7 +34,7 @@ def as_json(record: token_pb2.TokenRecord, now: float) -> dict[str, Any]:
         "app": record.app,
         "subject": record.subject,
         "state": state(record, now),
-        "created_at": screen.moment(record.create_time.seconds),
+        "created_at": console.moment(record.create_time.seconds),
         "expires_at": _optional(record.HasField("expire_time"), record.expire_time),
         "revoked_at": _optional(record.HasField("revoke_time"), record.revoke_time),
         "revoked_by": record.revoked_by,
@@ -50,17 +50,17 @@ def as_json(record: token_pb2.TokenRecord, now: float) -> dict[str, Any]:
 
 
 def _optional(there: bool, time: Timestamp) -> str | None:
-    return screen.moment(time.seconds) if there else None
+    return console.moment(time.seconds) if there else None
 
 
 def _may(record: token_pb2.TokenRecord, now: float) -> str:
     """Say what the caveats leave, in place of each of them."""
-    reviewed = review.of([wire.first_party(each.encode()) for each in record.caveats], int(now))
+    reviewed = review([wire.first_party(each.encode()) for each in record.caveats], int(now))
     if reviewed.permissions is None:
         return record.summary
     by_org: dict[str, list[str]] = {}
     for each in reviewed.permissions:
-        by_org.setdefault(review.place(each.org), []).append(str(each))
+        by_org.setdefault(place(each.org), []).append(str(each))
     left = [f"{org}: {', '.join(things)}" for org, things in by_org.items()] or ["nothing at all"]
     return "; ".join((*left, *reviewed.conditions))
 
@@ -78,18 +78,18 @@ def row(record: token_pb2.TokenRecord, now: float, *, wide: bool = False) -> lis
         {"": "(several)", RESERVED_ORG: "(any)"}.get(record.org, record.org),
         record.app or "-",
         record.subject or "-",
-        screen.day_and_time(record.create_time.seconds),
-        screen.day_and_time(record.expire_time.seconds) if record.HasField("expire_time") else "never",
-        screen.day_and_minute(record.last_use_time.seconds) if record.HasField("last_use_time") else "-",
+        console.day_and_time(record.create_time.seconds),
+        console.day_and_time(record.expire_time.seconds) if record.HasField("expire_time") else "never",
+        console.day_and_minute(record.last_use_time.seconds) if record.HasField("last_use_time") else "-",
         state(record, now),
     ]
     if wide:
         revoked = record.HasField("revoke_time")
         cells += [
             record.minter_token_id or "the operator",
-            screen.day_and_time(record.revoke_time.seconds) if revoked else "-",
+            console.day_and_time(record.revoke_time.seconds) if revoked else "-",
             record.revoked_by or "-",
             record.revoke_reason or "-",
             _may(record, now),
         ]
-    return [screen.clean(each) for each in cells]
+    return [console.clean(each) for each in cells]

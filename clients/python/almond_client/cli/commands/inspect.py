@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from almond.v1 import token_service_pb2 as pb
-from almond_client import review
-from almond_client.cli import inspection_text, options, record, screen, token_text
+from almond_client.cli.arguments import options, token_text
 from almond_client.cli.connection import Connection, connect
-from almond_client.cli.failures import Failure, explained
+from almond_client.cli.output import console, inspection_view, record_view
+from almond_client.cli.output.failures import Failure, explained
 from almond_client.errors import AlmondRpcError
+from almond_client.review import review
 from almond_core import caveats, minting, wire
 from almond_core.caveats.verdict import IN_BOTH
 from almond_core.errors import CaveatError
@@ -38,9 +39,9 @@ def inspect(
     answer, note = (None, "") if connection is None else _told(connection, text)
     said = _said(claims, len(text))
     if as_json:
-        screen.print_json({**said, "service": None if answer is None else _told_json(answer), "note": note})
+        console.print_json({**said, "service": None if answer is None else _told_json(answer), "note": note})
     else:
-        inspection_text.show(said, answer, note)
+        inspection_view.show(said, answer, note)
 
 
 def _told(connection: Connection, text: str) -> tuple[pb.InspectTokenResponse | None, str]:
@@ -56,7 +57,7 @@ def _told(connection: Connection, text: str) -> tuple[pb.InspectTokenResponse | 
 def _said(token: Token, characters: int) -> dict[str, Any]:
     identity, given, now = token.unverified_identity, token.unverified_caveats, int(time.time())
     end = minting.expires_at(caveat.raw for caveat in given if caveat.body is not None)
-    reviewed = review.of(given, now)
+    reviewed = review(given, now)
     permissions = reviewed.permissions
     return {
         "id": identity.token_id,
@@ -64,8 +65,8 @@ def _said(token: Token, characters: int) -> dict[str, Any]:
         "kind": identity.kind,
         "org": identity.home_org,
         "subject": identity.subject,
-        "issued_at": screen.moment(identity.issued_at_ms / 1000),
-        "expires_at": None if end is None else screen.moment(end),
+        "issued_at": console.moment(identity.issued_at_ms / 1000),
+        "expires_at": None if end is None else console.moment(end),
         "expired": end is not None and end <= now,
         "characters": characters,
         "branch_id": base64.urlsafe_b64encode(minting.own_branch_id(token)).decode().rstrip("="),
@@ -96,8 +97,8 @@ def _meaning(caveat: WireCaveat) -> str:
 def _told_json(answer: pb.InspectTokenResponse) -> dict[str, Any]:
     there = answer.HasField("record")
     return {
-        "genuine": inspection_text.GENUINE.get(answer.genuineness),
+        "genuine": inspection_view.GENUINE.get(answer.genuineness),
         "revoked": answer.revoked if answer.HasField("revoked") else None,
         "branch_ids": list(answer.facts.branch_ids),
-        "record": record.as_json(answer.record, time.time()) if there else None,
+        "record": record_view.as_json(answer.record, time.time()) if there else None,
     }

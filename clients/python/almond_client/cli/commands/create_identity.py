@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 
 from almond.v1 import kind_pb2
-from almond_client.cli import options
+from almond_client.cli.arguments import options
 from almond_client.cli.connection import connect
-from almond_client.cli.failures import Failure, explained
-from almond_client.cli.mint import mint, request
+from almond_client.cli.mint_request import mint, request
+from almond_client.cli.output.failures import Failure, explained
 from almond_core.caveats.roles import MEMBER, ROLES
 from almond_core.model import checked_id
 

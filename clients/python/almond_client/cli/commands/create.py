@@ -7,12 +7,12 @@ from typing import Annotated, Final
 import typer
 
 from almond.v1 import kind_pb2
-from almond_client.cli import caveat_file, options, words
+from almond_client.cli.arguments import argv, caveat_file, options
+from almond_client.cli.commands.create_identity import personal, service
+from almond_client.cli.commands.create_readonly import readonly
 from almond_client.cli.connection import connect
-from almond_client.cli.create_identity import personal, service
-from almond_client.cli.failures import Failure, explained
-from almond_client.cli.mint import mint, request
-from almond_client.cli.readonly import readonly
+from almond_client.cli.mint_request import mint, request
+from almond_client.cli.output.failures import Failure, explained
 from almond_client.messages import caveat_message, pattern_message
 from almond_core.caveats import Pattern
 
@@ -82,12 +82,12 @@ def machine_exec(
         mint(connection, request(kind, connection.org_or_home(org), name, expiry), as_json)
 
 
-def _patterns(argv: list[str], commands: list[str], prefixes: list[str]) -> list[Pattern]:
-    if argv and not any(argv):
+def _patterns(words: list[str], commands: list[str], prefixes: list[str]) -> list[Pattern]:
+    if words and not any(words):
         raise Failure.usage("the command is empty")
-    patterns = [Pattern(tuple(argv))] if argv else []
-    patterns += [Pattern(words.split("--command", each)) for each in commands]
-    patterns += [Pattern(words.split("--command-prefix", each), is_prefix=True) for each in prefixes]
+    patterns = [Pattern(tuple(words))] if words else []
+    patterns += [Pattern(argv.split("--command", each)) for each in commands]
+    patterns += [Pattern(argv.split("--command-prefix", each), is_prefix=True) for each in prefixes]
     for place, each in enumerate(patterns):
         if each in patterns[:place]:
             raise Failure.usage(f"the command {each} is there twice")

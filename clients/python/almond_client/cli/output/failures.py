@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 import typer
 
-from almond_client.cli import screen
+from almond_client.cli.output import console
 from almond_client.errors import (
     AlmondRpcError,
     CannotKnowError,
@@ -132,6 +132,6 @@ def _exit(failure: Failure, failed: int, refused: int) -> typer.Exit:
 
 def report(failure: Failure) -> None:
     """Write a failure's one or two lines to standard error."""
-    screen.err().print(f"error: {screen.clean(failure.sentence)}", style="red")
+    console.err().print(f"error: {console.clean(failure.sentence)}", style="red")
     if failure.hint:
-        screen.err().print(f"hint: {screen.clean(failure.hint)}")
+        console.err().print(f"hint: {console.clean(failure.hint)}")

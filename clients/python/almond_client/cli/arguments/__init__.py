@@ -1,0 +1,1 @@
+"""What is typed: how the command line reads options, ids, durations and files."""
