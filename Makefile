@@ -34,7 +34,7 @@ demo: $(STAMP) ## Play the whole story once (mint, attenuate, verify, revoke, ve
 
 .PHONY: test
 test: $(STAMP) ## Run every test; needs Debian's postgresql, redis-server and faketime, and installs them where it may
-	$(BIN)/python tests/system_packages.py
+	$(BIN)/python tests/support/system_packages.py
 	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 # LOG=FILE keeps what came of each world; run again with it, it goes on from there.
@@ -42,7 +42,7 @@ CHECKER := GRPC_ENABLE_FORK_SUPPORT=0 PYTHONPATH=tests $(BIN)/python -m faults
 
 .PHONY: test-faults
 test-faults: $(STAMP) ## Take out each guard and see it missed; then 1,000 rounds of faults (half an hour)
-	$(BIN)/python tests/system_packages.py
+	$(BIN)/python tests/support/system_packages.py
 	$(CHECKER).guards
 	$(CHECKER).checker --rounds $(or $(ROUNDS),1000) $(if $(LOG),--log $(LOG))
 
@@ -52,6 +52,7 @@ check: $(STAMP) ## Everything short of tests: style, types, direction of imports
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	PYTHONPATH=server:clients/python $(BIN)/lint-imports --no-cache
+	$(BIN)/pytest -q -p no:cacheprovider tests/repository/test_layout.py tests/revocation/test_no_await.py
 	$(BIN)/buf lint protos
 	$(BIN)/buf breaking protos --against protos/baseline.binpb
 	$(BIN)/python protos/generate.py --check

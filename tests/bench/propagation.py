@@ -27,8 +27,9 @@ from almond.v1 import decision_pb2, token_service_pb2_grpc
 from almond.v1 import token_service_pb2 as pb
 from almond_server.ops.valkey_child import ValkeyChild
 from e2e.service import ServeProgram, run
-from postgres import PostgresServer
-from support import bearer, deploy, on
+from support.orders import deploy
+from support.postgres import PostgresServer
+from support.service import bearer, on
 
 _WITH_VALKEY = 500
 _WITHOUT_VALKEY = 60

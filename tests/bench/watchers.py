@@ -32,7 +32,8 @@ from almond.v1 import token_service_pb2 as pb
 from almond_client import AsyncClient, channel
 from almond_server.ops.valkey_child import ValkeyChild
 from e2e.service import ServeProgram, run
-from support import bearer, deploy
+from support.orders import deploy
+from support.service import bearer
 
 _PROCESSES: Final = 2
 _AT_ONCE: Final = 50

@@ -10,7 +10,9 @@ from typing import Any
 from almond.v1 import revocation_service_pb2 as pb
 from almond_client import AlmondRpcError, AsyncClient
 from almond_client.watch import Event
-from support import Almond, eventually, org_wide
+from support.orders import org_wide
+from support.service import Almond
+from support.waiting import eventually
 
 NOW = pb.WatchRevocationsRequest(from_now=pb.FromNow())
 SNAPSHOT = pb.WatchRevocationsRequest(snapshot=pb.FromSnapshot())

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import Result
 
 from almond_core import chain, wire
-from client.almond import TOKEN_LINE, almond
+from client.run_cli import TOKEN_LINE, almond
 from client.samples import OneKey, mint
 
 

@@ -8,8 +8,8 @@ from typer.testing import Result
 
 from almond.v1 import token_pb2
 from almond.v1 import token_service_pb2 as pb
-from client.almond import almond
 from client.fake_service import FakeService, fails, gives
+from client.run_cli import almond
 from client.samples import details
 
 MINTED = pb.MintResponse(

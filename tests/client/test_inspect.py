@@ -9,8 +9,8 @@ from almond.v1 import token_service_pb2 as pb
 from almond_core import minting, wire
 from almond_core.caveats import Valid
 from almond_core.model import Identity, token_id_at
-from client.almond import almond
 from client.fake_service import FakeService, fails, gives
+from client.run_cli import almond
 from client.samples import PRK, details, mint
 
 

@@ -7,8 +7,8 @@ import typer
 from typer.testing import CliRunner
 
 from almond_client.cli import extensions, program
-from client.almond import almond
 from client.fake_service import FakeService
+from client.run_cli import almond
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:

@@ -15,7 +15,7 @@ from almond_core.caveats import Caveat
 from almond_core.kinds import Deploy, Kind, OrgWide, Readonly, Service, Ssh, VerifyRole
 from almond_core.masks import describe
 from almond_core.model import Access, Circumstances
-from core.worlds import NOW, accesses, any_caveats, circumstances, minted, org_caveats, permits
+from core.strategies import NOW, accesses, any_caveats, circumstances, minted, org_caveats, permits
 
 more = st.lists(any_caveats, max_size=5)
 

@@ -6,8 +6,8 @@ from typer.testing import Result
 
 from almond.v1 import decision_pb2
 from almond.v1 import token_service_pb2 as pb
-from client.almond import almond
 from client.fake_service import Answer, FakeService, fails, gives
+from client.run_cli import almond
 from client.samples import details
 
 ALLOWED = pb.VerifyResponse(outcome=decision_pb2.OUTCOME_ALLOWED)

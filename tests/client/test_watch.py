@@ -20,7 +20,8 @@ from almond_client import (
 from almond_client.watch import Event
 from client.listener import NOW, SNAPSHOT, listening, revoked
 from faults.proxy import FaultProxy
-from support import almond, deploy, verifier
+from support.orders import deploy, verifier
+from support.service import almond
 
 
 async def test_nothing_is_missing_or_comes_twice_however_often_the_line_is_cut(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ import pytest
 from almond.v1 import revocation_service_pb2 as pb
 from almond_client import watch as watch_module
 from client.listener import SNAPSHOT, listening, revoked
-from support import almond, org_wide
+from support.orders import org_wide
+from support.service import almond
 
 
 @pytest.mark.parametrize("seconds", [-6.0, 3.0])

@@ -1,56 +1,19 @@
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from almond_server.adapters.sql.schema import migrate
-from almond_server.adapters.sql.store import Store, open_store
-from almond_server.ops.valkey_child import ValkeyChild
-from contract.samples import Ports
+from almond_server.adapters.sql.store import open_store
 from fakes.revocations import MemoryRevocations
 from fakes.store import MemoryAudit, MemoryKeys, MemoryPolicies, MemoryStore, MemoryTokens
-from postgres import PostgresServer
-from redis_clusters import Cluster, clustered
-from redis_sentinels import Watched, watched
+from support.samples import Ports
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
-
-    from almond_server.adapters.sql.database import Location
+    from collections.abc import AsyncIterator
 
 
 _FIXTURES = {"sqlite": "database", "postgres": "postgres_url"}
-
-
-@pytest.fixture(scope="session")
-def _migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("migrated") / "almond.db"
-    migrate(path)
-    return path
-
-
-@pytest.fixture
-def database(tmp_path: Path, _migrated: Path) -> Path:
-    return Path(shutil.copy(_migrated, tmp_path))
-
-
-@pytest.fixture
-async def store(database: Path) -> AsyncIterator[Store]:
-    opened = open_store(database)
-    yield opened
-    await opened.close()
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def location(request: pytest.FixtureRequest) -> Location:
-    """Where a new database is, of each kind in turn."""
-    found: Location = request.getfixturevalue(
-        {"sqlite": "database", "postgres": "postgres_url"}[request.param]
-    )
-    return found
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgres"])
@@ -68,45 +31,3 @@ async def ports(request: pytest.FixtureRequest) -> AsyncIterator[Ports]:
     opened = open_store(request.getfixturevalue(_FIXTURES[request.param]))
     yield Ports(opened.tokens, opened.revocations, opened.keys, opened.policies, opened.audit)
     await opened.close()
-
-
-@pytest.fixture
-def own_server() -> Iterator[PostgresServer]:
-    """A PostgreSQL of the test's own, to kill and to pause."""
-    with PostgresServer() as server:
-        yield server
-
-
-@pytest.fixture
-def valkey(tmp_path: Path) -> Iterator[ValkeyChild]:
-    with ValkeyChild(tmp_path) as child:
-        yield child
-
-
-@pytest.fixture(scope="module")
-def sentinels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    """A master with its replica and sentinels for all tests of a module, which leave them well."""
-    with watched(tmp_path_factory.mktemp("sentinel")) as running:
-        yield running
-
-
-@pytest.fixture
-def sentinel_url(sentinels: Watched) -> str:
-    """The URL of an empty master behind sentinels."""
-    sentinels.master.do("FLUSHALL")
-    return sentinels.url
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A cluster for all tests of a module, which leave it well."""
-    with clustered(tmp_path_factory.mktemp("cluster")) as running:
-        yield running
-
-
-@pytest.fixture
-def cluster_url(cluster: Cluster) -> str:
-    """The URL of an empty cluster."""
-    for node in cluster.nodes:
-        node.do("FLUSHALL")
-    return cluster.url

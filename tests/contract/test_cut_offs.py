@@ -21,9 +21,9 @@ from almond_server.errors import (
     RefusedError,
     SelectionChangedError,
 )
-from contract.samples import NOW, OPERATOR, Ports, branch, record, whole
 from fakes.revocations import MemoryRevocations
 from fakes.store import MemoryStore, MemoryTokens
+from support.samples import NOW, OPERATOR, Ports, branch, record, whole
 
 MS = NOW * 1000
 ACME = CutOff(Scope.ORG, "acme", MS)

@@ -12,8 +12,8 @@ from almond_server.domain.records import Record, record_id
 from almond_server.domain.revocations import Withdrawal
 from almond_server.domain.selections import Listing
 from almond_server.errors import MinterWithdrawnError, RecordNotFoundError, TooManyDerivedError
-from contract.samples import DAY, EVERYTHING, NOW, OPERATOR, Ports, branch, holder, part, record, whole
 from fakes import store
+from support.samples import DAY, EVERYTHING, NOW, OPERATOR, Ports, branch, holder, part, record, whole
 
 ROOM = 40
 """For fewer records than the thousand that are promised, which take seconds."""

@@ -16,14 +16,14 @@ from almond_server.adapters.file_election import FileElection
 from almond_server.adapters.sql.election import PostgresElection
 from almond_server.app import election
 from fakes.election import MemoryElection
-from support import eventually
+from support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from almond_server.adapters.sql.database import Location
     from almond_server.domain.feed import Election
-    from postgres import PostgresServer
+    from support.postgres import PostgresServer
 
 SERVER = Path(__file__).resolve().parents[2] / "server"
 TURN_SECONDS = 60.0

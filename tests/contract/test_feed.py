@@ -11,10 +11,10 @@ import pytest
 from almond_server.adapters.redis.feed import RedisFeed
 from almond_server.domain.feed import FeedUnavailableError, Page, Snapshot, Tail
 from almond_server.domain.revocations import Change, CutOff, Scope, Withdrawal
-from contract.feeds import EPOCH, KEY, NONCE, Feeds, Listener, beat, change, mark
-from contract.samples import part, whole
 from fakes.feed import MemoryFeed
-from support import eventually
+from support.feeds import EPOCH, KEY, NONCE, Feeds, Listener, beat, change, mark
+from support.samples import part, whole
+from support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence

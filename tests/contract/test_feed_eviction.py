@@ -12,8 +12,8 @@ from structlog.testing import capture_logs
 
 from almond_server.adapters.redis.feed import RedisFeed
 from almond_server.domain.feed import FeedUnavailableError
-from contract.feeds import EPOCH, KEY, NONCE, Listener
-from support import eventually
+from support.feeds import EPOCH, KEY, NONCE, Listener
+from support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

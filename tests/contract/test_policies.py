@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from almond_server.domain.stores import ExpiryRule
-from contract.samples import DAY, NOW, OPERATOR, Ports, holder
+from support.samples import DAY, NOW, OPERATOR, Ports, holder
 
 RULE = ExpiryRule("acme", "deploy", DAY, 7 * DAY)
 

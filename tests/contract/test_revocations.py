@@ -12,7 +12,7 @@ from almond_server.adapters.sql import idempotency as sql_requests
 from almond_server.domain.revocations import KEPT_SECONDS, LINKED_SECONDS, Change, Withdrawal, Withdrawn
 from almond_server.domain.stores import Idempotency, RevisionForgottenError, SealedKey
 from almond_server.errors import RequestReusedError
-from contract.samples import DAY, NOW, OPERATOR, Ports, branch, holder, part, record, whole
+from support.samples import DAY, NOW, OPERATOR, Ports, branch, holder, part, record, whole
 
 REQUEST = Idempotency(b"revoke\x00caller\x00one", b"content")
 

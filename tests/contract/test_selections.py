@@ -7,17 +7,8 @@ import asyncio
 import pytest
 
 from almond_server.domain.selections import MintedBy, OfApp, OfOrg, OfSubject
-from contract.samples import (
-    NOW,
-    OPERATOR,
-    Ports,
-    branch,
-    part,
-    record,
-    token_id,
-    whole,
-)
-from contract.selecting import OF_ANN, OF_TOP, Of, ids, minted, minted_by, selected, withdrawn
+from support.samples import NOW, OPERATOR, Ports, branch, part, record, token_id, whole
+from support.selections import OF_ANN, OF_TOP, Of, ids, minted, minted_by, selected, withdrawn
 
 
 async def test_an_org_is_the_tokens_whose_home_it_is(ports: Ports) -> None:

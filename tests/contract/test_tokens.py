@@ -12,19 +12,8 @@ from almond_server.domain.records import Record
 from almond_server.domain.selections import Listing
 from almond_server.domain.stores import Idempotency
 from almond_server.errors import MinterWithdrawnError, RequestReusedError
-from contract.samples import (
-    DAY,
-    EVERYTHING,
-    NOW,
-    OPERATOR,
-    Ports,
-    branch,
-    holder,
-    part,
-    record,
-    whole,
-)
 from fakes.store import MemoryStore, MemoryTokens
+from support.samples import DAY, EVERYTHING, NOW, OPERATOR, Ports, branch, holder, part, record, whole
 
 REQUEST = Idempotency(b"mint\x00caller\x00one", b"content")
 

@@ -17,7 +17,7 @@ from almond_server.domain.revocations import Change
 from almond_server.domain.selections import MintedBy, OfOrg, OfSubject, Selection
 from almond_server.domain.stores import Idempotency
 from almond_server.errors import MinterWithdrawnError
-from contract.samples import NOW, OPERATOR, branch, holder, record, whole
+from support.samples import NOW, OPERATOR, branch, holder, record, whole
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from almond_server.adapters.sql.database import Location
     from almond_server.domain.records import Record
     from almond_server.domain.stores import Actor
-    from postgres import PostgresServer
+    from support.postgres import PostgresServer
 
 Nodes = tuple[Store, Store]
 

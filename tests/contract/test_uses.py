@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from almond_server.domain.records import Record, Use, record_id
-from contract.samples import EVERYTHING, NOW, OPERATOR, Ports, branch, record, whole
+from support.samples import EVERYTHING, NOW, OPERATOR, Ports, branch, record, whole
 
 MINUTE = 60
 

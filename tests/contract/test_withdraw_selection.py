@@ -10,19 +10,8 @@ from almond_server.domain.revocations import Withdrawal
 from almond_server.domain.selections import MintedBy, OfApp, OfSubject, Selection
 from almond_server.domain.stores import Idempotency
 from almond_server.errors import MinterWithdrawnError, RequestReusedError, SelectionChangedError
-from contract.samples import (
-    DAY,
-    EVERYTHING,
-    NOW,
-    OPERATOR,
-    Ports,
-    branch,
-    holder,
-    part,
-    record,
-    whole,
-)
-from contract.selecting import Of, ids, minted, minted_by, selected, withdrawn
+from support.samples import DAY, EVERYTHING, NOW, OPERATOR, Ports, branch, holder, part, record, whole
+from support.selections import Of, ids, minted, minted_by, selected, withdrawn
 
 REQUEST = Idempotency(b"revoke\x00caller\x00one", b"content")
 HERE = frozenset({("acme", "web")})

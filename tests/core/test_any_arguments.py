@@ -11,7 +11,7 @@ from almond_core import caveats, minting
 from almond_core.canonical import NotCanonicalError, dumps
 from almond_core.errors import CaveatError
 from almond_core.model import Access, Circumstances
-from core import worlds
+from core import strategies
 
 _JSON = st.recursive(
     st.none() | st.integers(0, 9) | st.text("*abrw/.:", max_size=4),
@@ -22,7 +22,7 @@ _JSON = st.recursive(
 )
 
 
-@given(st.sampled_from(sorted(caveats.names())), st.lists(_JSON, max_size=3), worlds.accesses())
+@given(st.sampled_from(sorted(caveats.names())), st.lists(_JSON, max_size=3), strategies.accesses())
 @settings(max_examples=1000)
 def test_any_arguments_of_any_caveat_are_read_or_deny(
     name: str, arguments: list[Any], access: Access
@@ -31,8 +31,8 @@ def test_any_arguments_of_any_caveat_are_read_or_deny(
         raw = dumps([name, *arguments])
     except NotCanonicalError:
         return
-    text = minting.mint(worlds.PRK, worlds.IDENTITY, [b'["org","*","*"]', raw]).text
-    cleared = caveats.clear(worlds.genuine(text), access, Circumstances(worlds.NOW))
+    text = minting.mint(strategies.PRK, strategies.IDENTITY, [b'["org","*","*"]', raw]).text
+    cleared = caveats.clear(strategies.genuine(text), access, Circumstances(strategies.NOW))
     minting.summarize([raw])
     try:
         caveats.parse([name, *arguments])

@@ -12,7 +12,7 @@ from almond_core.decision import LIVE, Decision, Judged, Withdrawn, decide, judg
 from almond_core.errors import Reason
 from almond_core.masks import parse_actions
 from almond_core.model import Access, Circumstances
-from core.worlds import NOW, Keys, NothingWithdrawn, genuine, minted
+from core.strategies import NOW, Keys, NothingWithdrawn, genuine, minted
 
 ACCESS = Access(org="acme", app="web", actions=parse_actions("r"))
 WHEN = Circumstances(NOW)

@@ -32,8 +32,8 @@ from almond_core.kinds import (
     Wireguard,
 )
 from almond_core.model import Access, Circumstances
-from core import worlds
-from core.worlds import accesses, any_caveats, circumstances, genuine, minted, org_caveats, permits
+from core import strategies
+from core.strategies import accesses, any_caveats, circumstances, genuine, minted, org_caveats, permits
 
 more = st.lists(any_caveats, max_size=4)
 
@@ -163,7 +163,7 @@ def test_the_chain_is_the_one_that_pymacaroons_computes(
     assert genuine(theirs).branch_ids[: len(genuine(parent).branch_ids)] == genuine(parent).branch_ids
     verifier = Verifier()
     verifier.satisfy_general(lambda _: True)
-    root = crypto.root_key(worlds.PRK, worlds.IDENTITY.encode())
+    root = crypto.root_key(strategies.PRK, strategies.IDENTITY.encode())
     assert verifier.verify(Macaroon.deserialize(BinarySerializer().serialize(macaroon)), root)
 
 
@@ -172,7 +172,7 @@ def test_a_third_party_caveat_verifies_and_denies() -> None:
     macaroon.add_third_party_caveat("https://elsewhere.example", b"k" * 32, "an id")
     text = wire.encode(BinarySerializer().serialize_raw(macaroon))
     decision = decide(
-        text, worlds_access(), Circumstances(worlds.NOW), worlds.Keys(), worlds.NothingWithdrawn()
+        text, worlds_access(), Circumstances(strategies.NOW), strategies.Keys(), strategies.NothingWithdrawn()
     )
     assert [denial.reason for denial in decision.denials] == [Reason.THIRD_PARTY]
 
@@ -184,8 +184,8 @@ def worlds_access() -> Access:
 
 
 def _kinds() -> Iterator[tuple[Kind, str]]:
-    for org in worlds.ORGS:
-        for app in worlds.APPS:
+    for org in strategies.ORGS:
+        for app in strategies.APPS:
             yield from ((Deploy(app), org), (Ssh(app), org), (MachineExec(app), org))
             yield MachineExec(app, (Pattern(("ls",)), Pattern(("cat",), is_prefix=True))), org
             yield Service("s", MintRole(app)), org
@@ -200,7 +200,7 @@ kinds = st.sampled_from(list(_kinds())) | st.lists(any_caveats, min_size=1, max_
 personals = st.builds(
     Personal,
     st.just("ann"),
-    st.lists(st.sampled_from(worlds.ORGS), min_size=1, unique=True).map(tuple),
+    st.lists(st.sampled_from(strategies.ORGS), min_size=1, unique=True).map(tuple),
     st.sampled_from(("member", "billing_manager", "admin")),
 )
 
@@ -211,13 +211,21 @@ def test_a_minted_token_never_permits_what_its_minter_denies(
 ) -> None:
     caller = minted(org, *written)
     inherited = minting.inherit(genuine(caller), kind[0].caveats(kind[1]))
-    child = minting.mint(worlds.PRK, worlds.IDENTITY, inherited).text
+    child = minting.mint(strategies.PRK, strategies.IDENTITY, inherited).text
     assert permits(caller, access, when) or not permits(child, access, when)
     assert len(set(inherited)) == len(inherited)
     assert caveats.parse(wire.first_party(inherited[0]).body).NAME in {"org", "orgs"}
 
 
-@given(org_caveats, more, personals, kinds, more, st.integers(worlds.NOW - 20, worlds.NOW + 20), st.data())
+@given(
+    org_caveats,
+    more,
+    personals,
+    kinds,
+    more,
+    st.integers(strategies.NOW - 20, strategies.NOW + 20),
+    st.data(),
+)
 def test_only_its_session_keeps_a_personal_token_s_child_from_permitting_more(
     org: Caveat,
     written: list[Caveat],
@@ -231,10 +239,10 @@ def test_only_its_session_keeps_a_personal_token_s_child_from_permitting_more(
     session = Valid(None, end)
     of_login = minting.inherit(genuine(caller), personal.caveats(""), session)
     assert of_login[1] == caveats.encode(session)
-    login = minting.mint(worlds.PRK, replace(worlds.IDENTITY, kind="personal"), of_login).text
+    login = minting.mint(strategies.PRK, replace(strategies.IDENTITY, kind="personal"), of_login).text
     held = minting.attenuate(login, added).text
     inherited = minting.inherit(genuine(held), kind[0].caveats(kind[1]))
-    child = minting.mint(worlds.PRK, worlds.IDENTITY, inherited).text
+    child = minting.mint(strategies.PRK, strategies.IDENTITY, inherited).text
     access, when = data.draw(accesses()), data.draw(circumstances)
     assert permits(caller, access, when) or not permits(login, access, when)
     assert permits(caller, access, when) or not permits(child, access, when)
@@ -243,8 +251,8 @@ def test_only_its_session_keeps_a_personal_token_s_child_from_permitting_more(
 
 
 def test_a_personal_token_leaves_its_session_behind_and_nothing_else() -> None:
-    admin = minted(caveats.parse(["org", "*", "*"]), Valid(None, worlds.NOW + 9))
-    session = Valid(None, worlds.NOW + 9)  # as long as the admin's own end, and yet not the same thing
+    admin = minted(caveats.parse(["org", "*", "*"]), Valid(None, strategies.NOW + 9))
+    session = Valid(None, strategies.NOW + 9)  # as long as the admin's own end, and yet not the same thing
     of_login = minting.inherit(genuine(admin), Personal("ann", ("acme",), "member").caveats(""), session)
     assert of_login == (
         b'["orgs",{"acme":"*"}]',
@@ -252,7 +260,7 @@ def test_a_personal_token_leaves_its_session_behind_and_nothing_else() -> None:
         b'["roles",["member"]]',
         caveats.encode(session),
     )
-    login = minting.mint(worlds.PRK, replace(worlds.IDENTITY, kind="personal"), of_login).text
+    login = minting.mint(strategies.PRK, replace(strategies.IDENTITY, kind="personal"), of_login).text
     held = minting.attenuate(login, [caveats.parse(["action", "r"])]).text
     assert minting.inherit(genuine(held), Deploy("web").caveats("acme")[:1]) == (
         b'["orgs",{"acme":"*"}]',
@@ -262,7 +270,7 @@ def test_a_personal_token_leaves_its_session_behind_and_nothing_else() -> None:
         b'["org","acme","*"]',
     )
     # Of another kind, nothing is left behind.
-    other = minting.mint(worlds.PRK, worlds.IDENTITY, of_login).text
+    other = minting.mint(strategies.PRK, strategies.IDENTITY, of_login).text
     assert minting.inherit(genuine(other), [])[1] == caveats.encode(session)
 
 
@@ -272,7 +280,7 @@ def test_alternatives_never_mix(
 ) -> None:
     tokens = [minted(org, *written), minted(caveats.parse(["org", "acme", "r"])), "alm1_broken"]
     header = ",".join(tokens)
-    decision = decide(header, access, when, worlds.Keys(), worlds.NothingWithdrawn())
+    decision = decide(header, access, when, strategies.Keys(), strategies.NothingWithdrawn())
     assert bool(decision) == any(permits(each, access, when) for each in tokens[:2])
     if not decision:
         assert {denial.token_index for denial in decision.denials} == {0, 1, 2}

@@ -9,7 +9,7 @@ from typing import TypeVar
 from almond.v1 import access_pb2
 from almond.v1 import token_service_pb2 as pb
 from almond_client import AsyncClient
-from support import deploy
+from support.orders import deploy
 
 T = TypeVar("T")
 

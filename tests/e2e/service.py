@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Self
 
-import forks
+from support import forks
 
 ALMOND = str(Path(sys.executable).with_name("almond"))
 _COMMANDS = {"almond": [ALMOND], "unguarded": [sys.executable, "-P", "-m", "faults.unguarded"]}

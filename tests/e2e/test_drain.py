@@ -17,7 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from almond.v1.revocation_service_pb2 import FromNow, WatchRevocationsRequest
 from almond.v1.revocation_service_pb2_grpc import RevocationServiceStub
 from e2e.service import DevService, ServeProcess, run
-from support import bearer
+from support.service import bearer
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING

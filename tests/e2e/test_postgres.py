@@ -13,7 +13,7 @@ from e2e.service import ServeProcess, run
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from postgres import PostgresServer
+    from support.postgres import PostgresServer
 
 
 @pytest.fixture

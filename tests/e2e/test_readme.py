@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import forks
 from e2e.service import DevService, clean_environment
+from support import forks
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

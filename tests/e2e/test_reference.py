@@ -17,14 +17,14 @@ from typing import TypeVar
 
 import pytest
 
-import forks
 from almond.v1 import access_pb2, token_pb2
 from almond.v1 import token_service_pb2 as pb
 from almond_client import AsyncClient
 from e2e.calls import call
 from e2e.service import DevService, Ran, clean_environment
-from rpc.kind_orders import Row, asks, reasons_of
 from rpc.test_kinds import DEPLOY, EXEC, ORG_WIDE, READONLY, SSH
+from support import forks
+from support.caveats import Row, asks, reasons_of
 
 T = TypeVar("T")
 

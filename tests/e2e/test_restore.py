@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING
 import pytest
 import redis
 
-import forks
 from almond_server.ops.valkey_child import ValkeyChild
 from e2e import calls
 from e2e.service import ServeProcess, clean_environment, run
+from support import forks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from postgres import PostgresServer
+    from support.postgres import PostgresServer
 
 RESTORE = Path(__file__).parents[2] / "ops" / "RESTORE.md"
 ASK = ("tokens", "verify", "-t", "-", "--org", "acme", "--app", "web", "--action", "w")

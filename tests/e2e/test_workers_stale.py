@@ -18,7 +18,7 @@ from psycopg import sql
 from e2e.load import load
 from e2e.service import ServeProcess, run
 from e2e.workers import are_two_without, both, fresh, until
-from postgres import PostgresServer
+from support.postgres import PostgresServer
 
 FLAGS = ("--workers", "2", "--max-staleness", "1", "--poll-interval", "0.2", "--grace", "1")
 

@@ -15,9 +15,10 @@ from almond.v1 import caveat_pb2, decision_pb2
 from almond.v1 import token_service_pb2 as pb
 from faults.history import Asked, Held, History, Minted, Revoked, number_of
 from faults.node import Node, Stub
+from faults.system import World
 from faults.unguarded import PROCESS
-from faults.world import World
-from support import bearer, on, read_refusal
+from support.refusals import read_refusal
+from support.service import bearer, on
 
 _T = TypeVar("_T")
 _ANY_ACTION = caveat_pb2.Caveat(action=caveat_pb2.ActionCaveat(mask="*"))

@@ -22,9 +22,9 @@ from rich.console import Console
 
 from faults.kinds import has_own_clock, kind_of
 from faults.rounds import Rounds
+from faults.system import world
 from faults.unguarded import GUARDS
-from faults.world import world
-from postgres import PostgresServer
+from support.postgres import PostgresServer
 
 ROUNDS_A_WORLD = 10
 

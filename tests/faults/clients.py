@@ -7,12 +7,12 @@ import random
 from collections import Counter
 
 from almond.v1 import token_service_pb2 as pb
+from faults.bulk_revokes import Wide
 from faults.calls import Calls
 from faults.history import Held
 from faults.node import Node
-from faults.wide import Wide
-from faults.world import World
-from support import deploy, minter
+from faults.system import World
+from support.orders import deploy, minter
 
 _MOST_UNDER_WAY = 40
 

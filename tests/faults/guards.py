@@ -18,7 +18,7 @@ from rich.table import Table
 from faults.checker import out, run_world
 from faults.rounds import BLIND_SERVER
 from faults.unguarded import GUARDS
-from postgres import PostgresServer
+from support.postgres import PostgresServer
 
 _MOST_ROUNDS: Final = 30
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
 from faults import line_faults, redis_faults, sentinel_faults, server_faults, store_faults
-from faults.world import World
+from faults.system import World
 
 Injection = Callable[[World, random.Random], AbstractAsyncContextManager[str]]
 """Breaks something, chosen at random, and yields what it was."""

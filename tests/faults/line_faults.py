@@ -7,7 +7,7 @@ import random
 from collections.abc import AsyncIterator
 
 from faults.line import Line
-from faults.world import World
+from faults.system import World
 
 
 @contextlib.asynccontextmanager

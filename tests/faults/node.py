@@ -11,11 +11,11 @@ from typing import TypeAlias
 import grpc
 import psutil
 
-import forks
 from almond.v1 import token_service_pb2_grpc
 from faults.line import Line
 from faults.processes import Processes
 from faults.unguarded import WITHOUT
+from support import forks
 
 _CHANNELS_A_WORKER = 2
 _CHANNEL_OPTIONS = (

@@ -17,7 +17,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from almond.v1 import decision_pb2, token_service_pb2_grpc
 from almond.v1 import token_service_pb2 as pb
 from e2e.service import ServeProcess, run
-from support import bearer, channel_to, eventually, on, org_wide
+from support.orders import org_wide
+from support.service import bearer, channel_to, on
+from support.waiting import eventually
 
 if TYPE_CHECKING:
     from pathlib import Path

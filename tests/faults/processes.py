@@ -9,8 +9,8 @@ from pathlib import Path
 
 import psutil
 
-import forks
 from e2e.service import start
+from support import forks
 
 
 class Processes:

@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator, Iterator
 
 import redis
 
-from faults.forger import Forger
+from faults.feed_forger import Forger
 from faults.server_faults import a_paused_server
-from faults.world import World
+from faults.system import World
 
 
 @contextlib.asynccontextmanager

@@ -18,9 +18,9 @@ from faults.clients import Clients
 from faults.history import Held, History
 from faults.injections import Injection
 from faults.node import Node, Stub
+from faults.system import MAX_STALENESS, World
 from faults.watchers import Watchers
-from faults.world import MAX_STALENESS, World
-from support import deploy
+from support.orders import deploy
 
 BLIND_SERVER = "a_blind_server"
 _HEAL_SECONDS = 60.0

@@ -7,8 +7,8 @@ import contextlib
 import random
 from collections.abc import AsyncIterator, Callable
 
+from faults.system import World
 from faults.valkey import WatchedValkey
-from faults.world import World
 
 
 @contextlib.asynccontextmanager

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 import psutil
 
 from faults.node import Node
-from faults.world import World
+from faults.system import World
 
 
 @contextlib.asynccontextmanager

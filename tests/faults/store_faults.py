@@ -8,7 +8,7 @@ import random
 import sqlite3
 from collections.abc import AsyncIterator
 
-from faults.world import World
+from faults.system import World
 
 
 @contextlib.asynccontextmanager

@@ -9,7 +9,7 @@ import pytest
 
 from faults.checker import run_world
 from faults.kinds import KINDS
-from postgres import PostgresServer
+from support.postgres import PostgresServer
 
 ROUNDS = {"servers": 14, "workers and sentinels": 6}
 

@@ -16,7 +16,7 @@ import pytest
 from almond_server.data_dir import paths
 from almond_server.ops.valkey_child import ValkeyChild
 from faults.nodes import Answer, Node, init
-from system_packages import faketime_library
+from support.system_packages import faketime_library
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,7 +17,9 @@ from almond.v1 import decision_pb2
 from almond_server.data_dir import paths
 from almond_server.ops.valkey_child import ValkeyChild
 from faults.nodes import Answer, Node, init, revisions
-from support import Almond, almond, on, org_wide, refusal
+from support.orders import org_wide
+from support.refusals import refusal
+from support.service import Almond, almond, on
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -12,13 +12,13 @@ from grpc import StatusCode as Code
 from almond_server.ops.valkey_child import ValkeyChild
 from faults.nodes import Answer, Node, init, upstream
 from faults.proxy import FaultProxy
-from support import refusal
+from support.refusals import refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from postgres import PostgresServer
+    from support.postgres import PostgresServer
 
 MAX_STALENESS = 2.0
 FLAGS = ("--max-staleness", str(MAX_STALENESS), "--poll-interval", "0.2")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from faults.history import Asked, Held, History
-from faults.witness import Witness
+from faults.watcher_log import Witness
 
 BOUND = 0.5
 ORG, OTHER = "acme", "cut0"

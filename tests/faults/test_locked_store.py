@@ -14,7 +14,9 @@ from grpc import StatusCode as Code
 from almond.v1 import decision_pb2
 from almond_server.data_dir import paths
 from faults.nodes import revisions
-from support import Almond, almond, on, org_wide, refusal
+from support.orders import org_wide
+from support.refusals import refusal
+from support.service import Almond, almond, on
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from postgres import PostgresServer
+    from support.postgres import PostgresServer
 
 MAX_STALENESS = 1.0
 FLAGS = ("--max-staleness", str(MAX_STALENESS), "--poll-interval", "0.2")

@@ -16,8 +16,8 @@ import redis
 
 from faults.line import Line, to_sentinels
 from faults.proxy import FaultProxy
-from redis_sentinels import MASTER, Watched, hurry, watched
-from redis_servers import valkey
+from support.redis_sentinels import MASTER, Watched, hurry, watched
+from support.redis_servers import valkey
 
 _FAILOVER_SECONDS = 5.0
 

@@ -15,7 +15,7 @@ from almond_client import AlmondRpcError, AsyncClient, watch
 from almond_client.watch import Watch
 from faults.history import History
 from faults.node import Node
-from faults.witness import Witness
+from faults.watcher_log import Witness
 
 _ORG = "acme"
 _LONGEST_PAUSE = 0.5

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-from support import Almond, almond
+from support.service import Almond, almond
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

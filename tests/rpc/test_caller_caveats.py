@@ -12,7 +12,7 @@ from google.protobuf.duration_pb2 import Duration
 from almond.v1 import access_pb2, admin_service_pb2, admin_service_pb2_grpc
 from almond.v1 import token_service_pb2 as pb
 from almond_server.rpc.server import REFLECTION_V1
-from rpc.kind_orders import (
+from support.caveats import (
     Caveat,
     actions,
     attribute,
@@ -25,7 +25,9 @@ from rpc.kind_orders import (
     source,
     why,
 )
-from support import Almond, Metadata, bearer, deploy, minter, on, org_wide, reflected, refusal, verifier
+from support.orders import deploy, minter, org_wide, verifier
+from support.refusals import refusal
+from support.service import Almond, Metadata, bearer, on, reflected
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

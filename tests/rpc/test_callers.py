@@ -26,22 +26,9 @@ from almond_core.masks import ALL
 from almond_core.model import ANY
 from almond_server.rpc.health import SERVICE
 from almond_server.rpc.server import REFLECTION_V1
-from support import (
-    Almond,
-    Metadata,
-    bearer,
-    deploy,
-    minter,
-    on,
-    org_wide,
-    read_refusal,
-    readonly,
-    reflected,
-    refusal,
-    revoker,
-    signed,
-    verifier,
-)
+from support.orders import deploy, minter, org_wide, readonly, revoker, verifier
+from support.refusals import read_refusal, refusal
+from support.service import Almond, Metadata, bearer, on, reflected, signed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

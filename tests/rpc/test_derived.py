@@ -15,7 +15,7 @@ from almond_core.caveats import Org
 from almond_core.masks import ALL
 from almond_server.adapters.sql import tokens as sql_tokens
 from almond_server.domain.records import MAX_DERIVED
-from rpc.kind_orders import (
+from support.caveats import (
     Caveat,
     actions,
     custom,
@@ -32,7 +32,9 @@ from rpc.kind_orders import (
     ssh,
     why,
 )
-from support import Almond, bearer, deploy, minter, on, org_wide, readonly, refusal, revoker, signed, verifier
+from support.orders import deploy, minter, org_wide, readonly, revoker, verifier
+from support.refusals import refusal
+from support.service import Almond, bearer, on, signed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -30,19 +30,9 @@ from almond_server.rpc.interceptor import MAX_BATCH_BYTES, MAX_REQUEST_BYTES
 from almond_server.rpc.revocation_servicer import RevocationServicer
 from almond_server.rpc.server import build
 from almond_server.rpc.token_servicer import TokenServicer
-from support import (
-    Almond,
-    Refusal,
-    almond,
-    bearer,
-    channel_to,
-    deploy,
-    on,
-    org_wide,
-    refusal,
-    served,
-    verifier,
-)
+from support.orders import deploy, org_wide, verifier
+from support.refusals import Refusal, refusal
+from support.service import Almond, almond, bearer, channel_to, on, served
 
 Code = grpc.StatusCode
 

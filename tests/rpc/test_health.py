@@ -14,7 +14,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from almond.v1 import decision_pb2
 from almond_server.rpc.health import DETAIL, FEED, LIVE, SERVICE, Health
 from almond_server.rpc.interceptor import Edge
-from support import Almond, channel_to, eventually, on, org_wide, refusal
+from support.orders import org_wide
+from support.refusals import refusal
+from support.service import Almond, channel_to, on
+from support.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="function")
 

@@ -16,7 +16,9 @@ from almond.v1 import token_service_pb2 as pb
 from almond_core import caveats, minting, wire
 from almond_core.caveats.verdict import MAX_WORDS
 from almond_core.errors import Reason, TokenError
-from support import Almond, almond, bearer, deploy, on, org_wide, refusal
+from support.orders import deploy, org_wide
+from support.refusals import refusal
+from support.service import Almond, almond, bearer, on
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -9,7 +9,7 @@ import pytest_asyncio
 
 from almond.v1 import decision_pb2, kind_pb2
 from almond.v1 import token_service_pb2 as pb
-from rpc.kind_orders import (
+from support.caveats import (
     Row,
     actions,
     asks,
@@ -27,7 +27,8 @@ from rpc.kind_orders import (
     storage,
     wireguard,
 )
-from support import Almond, deploy, minter, org_wide, readonly, revoker, verifier
+from support.orders import deploy, minter, org_wide, readonly, revoker, verifier
+from support.service import Almond
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

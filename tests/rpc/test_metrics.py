@@ -18,9 +18,12 @@ from almond_server.adapters.redis.client import client
 from almond_server.domain import stores
 from almond_server.rpc.call_metrics import _name
 from almond_server.tokens.verify import Verifier
-from exposition import Exposition, here
-from rpc.watching import now, watching
-from support import Almond, bearer, deploy, eventually, on, org_wide, refusal, verifier
+from support.exposition import Exposition, here
+from support.orders import deploy, org_wide, verifier
+from support.refusals import refusal
+from support.service import Almond, bearer, on
+from support.waiting import eventually
+from support.watching import now, watching
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

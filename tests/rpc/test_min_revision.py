@@ -15,7 +15,9 @@ from almond.v1 import decision_pb2
 from almond.v1 import token_service_pb2 as pb
 from almond_server.app import compose
 from almond_server.data_dir import paths
-from support import Almond, almond, bearer, on, org_wide, refusal, served
+from support.orders import org_wide
+from support.refusals import refusal
+from support.service import Almond, almond, bearer, on, served
 
 ALLOWED, DENIED = decision_pb2.OUTCOME_ALLOWED, decision_pb2.OUTCOME_DENIED
 

@@ -13,7 +13,7 @@ from almond.v1 import admin_service_pb2 as admin_pb
 from almond.v1 import admin_service_pb2_grpc, token_pb2
 from almond.v1 import token_service_pb2 as pb
 from almond_core import kinds
-from rpc.kind_orders import (
+from support.caveats import (
     Row,
     actions,
     asks,
@@ -29,7 +29,9 @@ from rpc.kind_orders import (
     ssh,
     why,
 )
-from support import Almond, bearer, deploy, minter, on, org_wide, readonly, refusal, revoker, verifier
+from support.orders import deploy, minter, org_wide, readonly, revoker, verifier
+from support.refusals import refusal
+from support.service import Almond, bearer, on
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

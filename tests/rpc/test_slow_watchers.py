@@ -14,8 +14,9 @@ from almond.v1.revocation_service_pb2_grpc import RevocationServiceStub
 from almond_core.model import token_id_at
 from almond_server.domain.revocations import Change, Withdrawal
 from almond_server.rpc import stream_writer as told
-from rpc.watching import NOW, Stream, numbers, watching
-from support import Almond, bearer, eventually
+from support.service import Almond, bearer
+from support.waiting import eventually
+from support.watching import NOW, Stream, numbers, watching
 
 _UNREAD = 20
 _CHANGES = 90

@@ -16,7 +16,7 @@ from almond.v1 import token_service_pb2 as pb
 from almond_core.errors import FieldError
 from almond_core.masks import ALL
 from almond_core.model import Access
-from rpc.kind_orders import (
+from support.caveats import (
     ALLOWED,
     actions,
     custom,
@@ -33,7 +33,9 @@ from rpc.kind_orders import (
     why,
     wireguard,
 )
-from support import Almond, bearer, deploy, minter, on, org_wide, readonly, refusal, revoker, verifier
+from support.orders import deploy, minter, org_wide, readonly, revoker, verifier
+from support.refusals import refusal
+from support.service import Almond, bearer, on
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

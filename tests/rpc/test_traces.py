@@ -22,7 +22,10 @@ from almond.v1 import token_service_pb2 as pb
 from almond_server.errors import StartError
 from almond_server.telemetry.traces import Spans
 from almond_server.tokens.verify import Verifier
-from support import Almond, almond, bearer, deploy, eventually, on, refusal
+from support.orders import deploy
+from support.refusals import refusal
+from support.service import Almond, almond, bearer, on
+from support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

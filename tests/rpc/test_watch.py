@@ -20,8 +20,10 @@ from almond_server.app import compose
 from almond_server.domain.revocations import CutOff, Scope, Withdrawal
 from almond_server.domain.stores import Actor
 from almond_server.watch import change_log, hub, stream
-from rpc.watching import NOW, SNAPSHOT, after, ids, now, number, numbers, refused, watching, withdraw
-from support import Almond, almond, bearer, eventually, org_wide, served, verifier
+from support.orders import org_wide, verifier
+from support.service import Almond, almond, bearer, served
+from support.waiting import eventually
+from support.watching import NOW, SNAPSHOT, after, ids, now, number, numbers, refused, watching, withdraw
 
 Code = grpc.StatusCode
 pytestmark = pytest.mark.asyncio(loop_scope="module")

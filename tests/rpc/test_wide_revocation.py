@@ -11,7 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from almond.v1 import access_pb2, decision_pb2, token_pb2
 from almond.v1 import token_service_pb2 as pb
-from rpc.kind_orders import (
+from support.caveats import (
     actions,
     custom,
     ids,
@@ -27,19 +27,10 @@ from rpc.kind_orders import (
     ssh,
     why,
 )
-from support import (
-    Almond,
-    bearer,
-    deploy,
-    eventually,
-    minter,
-    on,
-    org_wide,
-    readonly,
-    refusal,
-    revoker,
-    verifier,
-)
+from support.orders import deploy, minter, org_wide, readonly, revoker, verifier
+from support.refusals import refusal
+from support.service import Almond, bearer, on
+from support.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -1,0 +1,31 @@
+"""The shape of the tree: no test is left out, and no room of the server is without a place."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def test_every_folder_with_tests_is_run() -> None:
+    run = {ROOT / path for path in PYPROJECT["tool"]["pytest"]["ini_options"]["testpaths"]}
+    left_out = [
+        str(path.relative_to(ROOT))
+        for path in sorted((ROOT / "tests").rglob("test_*.py"))
+        if run.isdisjoint(path.parents)
+    ]
+    assert left_out == []
+    assert all(path.is_dir() for path in run)
+
+
+def test_the_server_is_rooms_and_two_files() -> None:
+    package = ROOT / "server" / "almond_server"
+    files = {path.name for path in package.iterdir() if path.is_file()}
+    assert files == {"__init__.py", "app.py", "errors.py", "py.typed"}
+    rooms = {path.parent.name for path in package.glob("*/__init__.py")}
+    assert rooms == {
+        *("adapters", "config", "data_dir", "domain", "ops", "process", "revocation"),
+        *("rpc", "telemetry", "tokens", "watch", "workers"),
+    }

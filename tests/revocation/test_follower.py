@@ -1,0 +1,483 @@
+"""Following the store and the feed: every fault heals, or ends in nobody saying yes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
+
+import pytest
+
+from almond_server.domain.feed import Beat, Page, Snapshot
+from almond_server.domain.revision import Revision
+from almond_server.domain.revocations import LINKED_SECONDS, Change, CutOff, Reading, Scope, Withdrawal
+from almond_server.domain.stores import Actor
+from almond_server.errors import CannotKnowError, StoreUnavailableError, WrongRevisionError
+from almond_server.revocation import loader
+from almond_server.revocation.follower import Follower, Signals
+from almond_server.revocation.index.view import RevocationView
+from fakes.feed import MemoryFeed
+from fakes.revocations import MemoryRevocations
+from fakes.store import MemoryStore
+from support.clock import SetClock
+from support.waiting import eventually
+
+SELDOM, OFTEN = 60.0, 0.01
+OPERATOR = Actor("operator")
+
+
+class Server:
+    """One server's follower and view, on a store and a feed that others may share."""
+
+    def __init__(
+        self,
+        store: MemoryStore,
+        feed: MemoryFeed,
+        clock: SetClock,
+        poll_seconds: float = SELDOM,
+        revocations: MemoryRevocations | None = None,
+    ) -> None:
+        self.feed = feed
+        self.revocations = revocations or MemoryRevocations(store)
+        self.view = RevocationView(store.epoch, 5.0, clock)
+        self.turns: list[bool] = []
+        self.alarms = 0
+        self.objections: list[str | None] = []
+        signals = Signals(self.turns.append, self._alarm, self.objections.append)
+        self.follower = Follower(self.revocations, feed, self.view, clock, poll_seconds, signals)
+
+    def _alarm(self) -> None:
+        self.alarms += 1
+
+    @property
+    def number(self) -> int:
+        return self.view.revision.number
+
+    async def withdraw(self, *token_ids: str) -> None:
+        for token_id in token_ids:
+            await self.revocations.withdraw([Withdrawal(token_id, None, None)], OPERATOR, "", None, 0)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Start, run until the feed is read, and until the block ends."""
+        readers = self.feed.readers
+        await self.follower.start()
+        task = asyncio.create_task(self.follower.run())
+        await self.until(lambda: bool(self.turns) and self.feed.readers > readers)
+        try:
+            yield
+        finally:
+            assert not task.done(), "the follower ended by itself"
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def until(self, good: object) -> None:
+        async def look() -> bool:
+            return bool(good()) if callable(good) else bool(good)
+
+        await eventually(look, bool)
+
+    async def reaches(self, number: int) -> None:
+        await self.until(lambda: self.number == number)
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.fixture
+def feed() -> MemoryFeed:
+    return MemoryFeed()
+
+
+@pytest.mark.parametrize("how", ["feed", "store", "snapshot", "page by page"])
+async def test_a_cut_off_reaches_a_server_by_every_way(clock: SetClock, how: str) -> None:
+    store, feed = MemoryStore(), MemoryFeed()
+    here, there = Server(store, feed, clock, OFTEN if how == "store" else SELDOM), Server(store, feed, clock)
+    cut_off = CutOff(Scope.ORG, "acme", 7)
+
+    async def happen() -> None:
+        await there.revocations.withdraw([Withdrawal("t", None, None)], OPERATOR, "", None, 0, [cut_off])
+
+    if how in {"feed", "store"}:
+        async with here.running():
+            await happen()
+            if how == "feed":
+                (change,) = await there.revocations.changes_after(0, 9)
+                await feed.append(change)
+            await here.until(lambda: here.number == 1)
+    else:
+        await happen()
+        if how == "snapshot":
+            mark = await there.revocations.mark_of(1)
+            await feed.keep(Snapshot(1, mark or b"", _pages(Page((), [cut_off]), Page([]))))
+            store.cut_offs.clear()  # so that it can come from nowhere else
+        await here.follower.start()
+    assert (here.number, list(here.view.cut_offs())) == (1, [cut_off])
+
+
+async def _pages(*pages: Page) -> AsyncIterator[Page]:
+    for each in pages:
+        yield each
+
+
+async def test_catching_up_takes_every_change_and_proves_the_view(
+    store: MemoryStore, feed: MemoryFeed, clock: SetClock
+) -> None:
+    server = Server(store, feed, clock)
+    await server.withdraw(*(f"t{number}" for number in range(2500)))
+    await server.follower.catch_up()
+    assert (server.number, len(server.view), server.view.is_fresh) == (2500, 2500, True)
+
+
+async def test_what_one_server_saw_first_reaches_the_other_by_the_feed(
+    store: MemoryStore, feed: MemoryFeed, clock: SetClock
+) -> None:
+    here, there = Server(store, feed, clock), Server(store, feed, clock)
+    async with here.running(), there.running():
+        await here.withdraw("t1", "t2")
+        await here.follower.catch_up()
+        await there.reaches(2)
+
+
+async def test_a_gap_in_the_feed_heals_from_the_store(
+    store: MemoryStore, feed: MemoryFeed, clock: SetClock
+) -> None:
+    server = Server(store, feed, clock)
+    async with server.running():
+        await server.withdraw("t1", "t2", "t3")
+        assert server.number == 0
+        await feed.append(store.changes[2])
+        await server.reaches(3)
+    assert server.follower.gaps >= 1
+
+
+@pytest.mark.parametrize("way", ["feed", "store", "store as a whole"])
+async def test_a_large_change_gives_others_their_turn_and_counts_when_all_of_it_is_in(
+    store: MemoryStore, feed: MemoryFeed, clock: SetClock, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    monkeypatch.setattr(loader, "_TURN_SECONDS", 0.0)  # as if every slice took long
+    server, seen = Server(store, feed, clock), set[tuple[int, int]]()
+    entries = [Withdrawal(f"t{number}", None, None) for number in range(2000)]
+    async with server.running():
+        await server.revocations.withdraw(entries, OPERATOR, "", None, 0)
+        taking: asyncio.Task[Any]
+        match way:
+            case "feed":
+                taking = asyncio.create_task(feed.append(store.changes[0]))
+            case "store":
+                taking = asyncio.create_task(server.follower.catch_up())
+            case _:
+                reading = await server.revocations.reading(0)
+                taking = asyncio.create_task(loader.from_store(server.view, server.revocations, reading))
+        while server.number == 0:
+            seen.add((server.number, len(server.view)))
+            await asyncio.sleep(0)
+        await taking
+    assert seen >= {(0, count) for count in range(200, 2000, 200)}
+    assert (server.number, len(server.view)) == (1, 2000)
+
+
+async def test_a_large_change_taken_in_twice_at_once_counts_once(
+    store: MemoryStore, feed: MemoryFeed, clock: SetClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loader, "_TURN_SECONDS", 0.0)
+    server = Server(store, feed, clock)
+    entries = [Withdrawal(f"t{number}", None, None) for number in range(2000)]
+    async with server.running():
+        await server.revocations.withdraw(entries, OPERATOR, "", None, 0)
+        await server.withdraw("after")
+        await asyncio.gather(server.follower.catch_up(), *(feed.append(each) for each in store.changes))
+        await server.reaches(2)
+        assert (len(server.view), server.view.is_fresh) == (2001, True)
+
+
+async def test_the_feed_alone_brings_a_change_to_a_server_that_does_not_see_the_store(
+    store: MemoryStore, feed: MemoryFeed, clock: SetClock
+) -> None:
+    server = Server(store, feed, clock)
+    async with server.running():
+        await server.withdraw("t1", "t2")
+        store.available = False
+        for change in store.changes:
+            await feed.append(change)
+        await server.reaches(2)
+        clock.advance(5.1)  # knowing more does not prove that this is all
+        with pytest.raises(CannotKnowError):
+            server.view.must_be_fresh()
+
+
+async def test_what_the_feed_says_of_another_past_is_not_taken(
+    store: MemoryStore, feed: MemoryFeed, clock: SetClock
+) -> None:
+    server = Server(store, feed, clock)
+    async with server.running():
+        await server.withdraw("t1", "t2")
+        await server.follower.catch_up()
+        # Genuine, and the next by its number, but of a past that a restore of the database has undone.
+        await feed.restart()
+        await feed.append(Change(3, b"undone", b"undone before", (Withdrawal("undone", None, None),)))
+        await asyncio.sleep(0.05)
+        assert server.number == 2
+        assert server.view.is_fresh
+    assert {each.token_id for each in server.view.entries()} == {"t1", "t2"}
+
+
+async def test_a_change_that_only_a_lost_store_had_is_kept_and_gives_the_restore_away(
+    store: MemoryStore, feed: MemoryFeed, clock: SetClock
+) -> None:
+    server = Server(store, feed, clock)
+    async with server.running():
+        await server.withdraw("t1")
+        await server.follower.catch_up()
+        # It continues this server's past, and is in the store no more: acknowledged, and lost there.
+        mark = store.marks[1]
+        await feed.restart()
+        await feed.append(Change(2, b"lost", mark, (Withdrawal("lost", None, None),)))
+        await server.reaches(2)
+        with pytest.raises(CannotKnowError, match="backwards"):
+            await server.follower.catch_up()
+    assert {each.token_id for each in server.view.entries()} == {"t1", "lost"}
+
+
+async def test_a_poll_heals_what_a_cut_feed_lost(
+    store: MemoryStore, feed: MemoryFeed, clock: SetClock
+) -> None:
+    server = Server(store, feed, clock, OFTEN)
+    async with server.running():
+        feed.cut()
+        await server.withdraw("t1")
+        await server.reaches(1)
+        feed.mend()
+        await server.until(lambda: bool(feed.readers))
+    assert server.turns == [True]
+
+
+async def test_a_gap_with_the_store_away_heals_at_a_later_poll(
+    store: MemoryStore, feed: MemoryFeed, clock: SetClock
+) -> None:
+    server = Server(store, feed, clock, OFTEN)
+    async with server.running():
+        await server.withdraw("t1", "t2")
+        store.available = False
+        await feed.append(Change(server.number + 5, b"", b"", ()))
+        await asyncio.sleep(0.05)
+        assert server.number <= 2
+        store.available = True
+        await server.reaches(2)
+
+
+async def test_a_store_that_does_not_answer_makes_the_view_stale_until_it_does(
+    store: MemoryStore, feed: MemoryFeed, clock: SetClock
+) -> None:
+    server = Server(store, feed, clock, OFTEN)
+    async with server.running():
+        store.available = False
+        with pytest.raises(StoreUnavailableError):
+            await server.follower.catch_up()
+        server.view.must_be_fresh()
+        clock.advance(5.1)
+        with pytest.raises(CannotKnowError):
+            server.view.must_be_fresh()
+        await server.until(lambda: server.turns == [True, False])
+        store.available = True
+        await server.until(lambda: server.turns == [True, False, True])
+        server.view.must_be_fresh()
+
+
+async def test_a_store_that_went_backwards_never_proves_the_view(
+    store: MemoryStore, feed: MemoryFeed, clock: SetClock
+) -> None:
+    server = Server(store, feed, clock, OFTEN)
+    await server.withdraw("t1", "t2")
+    async with server.running():
+        store.changes.pop()
+        del store.marks[2]
+        with pytest.raises(CannotKnowError, match="backwards"):
+            await server.follower.catch_up()
+        # At once, not only past the bound: whoever minted or revoked now would do so in another past.
+        with pytest.raises(CannotKnowError, match="backwards"):
+            server.view.must_be_fresh()
+        await server.until(lambda: server.turns == [True, False])
+        # Numbers that grow again are others of the same number; only an operator can tell.
+        await server.withdraw("t3", "t4")
+        await asyncio.sleep(0.05)
+        assert server.turns == [True, False]
+        assert (server.number, server.alarms) == (2, 1)
+
+
+async def test_an_exchanged_store_never_proves_the_view(
+    store: MemoryStore, feed: MemoryFeed, clock: SetClock
+) -> None:
+    server = Server(store, feed, clock)
+    await server.withdraw("t1")
+    await server.follower.catch_up()
+    store.epoch = "ffffffff"
+    await server.withdraw("t2", "t3")
+    clock.advance(5.1)
+    with pytest.raises(CannotKnowError):
+        await server.follower.catch_up()
+    assert not server.view.is_fresh
+    assert server.number == 1
+
+
+async def test_a_gap_in_the_store_itself_never_proves_the_view(
+    store: MemoryStore, feed: MemoryFeed, clock: SetClock
+) -> None:
+    server = Server(store, feed, clock)
+    await server.withdraw("t1", "t2", "t3")
+    del store.changes[1]
+    with pytest.raises(CannotKnowError, match="gap"):
+        await server.follower.catch_up()
+    assert (server.number, server.view.is_fresh) == (1, False)
+
+
+async def test_a_store_that_was_restored_and_grew_again_is_an_alarm(
+    store: MemoryStore, feed: MemoryFeed, clock: SetClock
+) -> None:
+    for grown in (1, 2):  # to the server's own number, and beyond it
+        server = Server(store, feed, clock)
+        await server.withdraw(f"a{grown}")
+        await server.follower.catch_up()
+        store.changes.pop()
+        del store.marks[grown]
+        await server.withdraw(*(f"b{grown}.{each}" for each in range(grown)))
+        with pytest.raises(CannotKnowError, match="backwards"):
+            await server.follower.catch_up()
+        assert not server.view.is_fresh
+
+
+async def test_a_server_that_was_away_for_days_reads_everything_anew(
+    store: MemoryStore, feed: MemoryFeed, clock: SetClock
+) -> None:
+    server = Server(store, feed, clock)
+    await server.withdraw("t1")
+    await server.follower.catch_up()
+    await server.withdraw("t2", "t3")
+    store.time += LINKED_SECONDS + 1
+    assert await server.revocations.prune(10)
+    store.time = 0
+    assert server.follower.resyncs == 0
+    await server.follower.catch_up()
+    assert (server.number, len(server.view), server.view.is_fresh) == (3, 3, True)
+    assert server.follower.resyncs == 1
+
+
+async def test_a_feed_full_of_forgeries_costs_the_store_few_readings(
+    store: MemoryStore, clock: SetClock
+) -> None:
+    class Forged(MemoryFeed):
+        async def follow(self, seen: Callable[[], int]) -> AsyncIterator[Change | Beat | None]:
+            self.readers += 1
+            while True:
+                await asyncio.sleep(0)
+                yield None
+
+    class Counted(MemoryRevocations):
+        readings = 0
+
+        async def reading(self, now: int) -> Reading:
+            self.readings += 1
+            return await super().reading(now)
+
+    revocations = Counted(store)
+    server = Server(store, Forged(), clock, revocations=revocations)
+    async with server.running():
+        await asyncio.sleep(0.5)
+    assert 2 < revocations.readings <= 40
+
+
+async def test_a_slow_store_counts_from_when_it_was_asked(
+    store: MemoryStore, feed: MemoryFeed, clock: SetClock
+) -> None:
+    class Slow(MemoryRevocations):
+        async def reading(self, now: int) -> Reading:
+            read = await super().reading(now)
+            clock.advance(5.1)
+            return read
+
+    server = Server(store, feed, clock, revocations=Slow(store))
+    await server.follower.catch_up()
+    assert not server.view.is_fresh
+
+
+async def test_a_clock_that_stepped_is_not_told_to_the_store(
+    store: MemoryStore, feed: MemoryFeed, clock: SetClock
+) -> None:
+    server = Server(store, feed, clock)
+    await server.follower.catch_up()
+    clock.wall_ms += 3_600_000
+    with pytest.raises(CannotKnowError, match="clock"):
+        await server.follower.catch_up()
+    clock.wall_ms -= 3_600_000
+    await server.follower.catch_up()
+    assert server.view.store_time == clock.wall_ms // 1000
+
+
+async def test_a_revision_is_reached_by_asking_the_store(
+    store: MemoryStore, feed: MemoryFeed, clock: SetClock
+) -> None:
+    server = Server(store, feed, clock)
+    await server.withdraw("t1")
+    clock.advance(1)
+    await server.follower.waiting.reach(Revision(store.epoch, 1), clock.monotonic())
+    assert server.number == 1
+    clock.advance(1)
+    for wrong in (Revision(store.epoch, 2), Revision("ffffffff", 1)):
+        with pytest.raises(WrongRevisionError):
+            await server.follower.waiting.reach(wrong, clock.monotonic())
+
+
+async def test_a_look_that_began_before_the_question_does_not_answer_it(
+    store: MemoryStore, feed: MemoryFeed, clock: SetClock
+) -> None:
+    class Late(MemoryRevocations):
+        async def reading(self, now: int) -> Reading:
+            read = await super().reading(now)
+            began.set()
+            await go_on.wait()
+            return read
+
+    began, go_on = asyncio.Event(), asyncio.Event()
+    server = Server(store, feed, clock, revocations=Late(store))
+    first = asyncio.create_task(server.follower.waiting.reach(Revision(store.epoch, 1), clock.monotonic()))
+    await began.wait()
+    clock.advance(1)
+    await server.withdraw("t1")  # after the reading under way, before the second question
+    second = asyncio.create_task(server.follower.waiting.reach(Revision(store.epoch, 1), clock.monotonic()))
+    await asyncio.sleep(0.1)
+    go_on.set()
+    await second
+    with pytest.raises(WrongRevisionError):  # there was no such revision when it was asked for
+        await first
+    assert server.number == 1
+
+
+async def test_catching_up_twice_at_once_takes_every_change_once(
+    store: MemoryStore, feed: MemoryFeed, clock: SetClock
+) -> None:
+    asked: list[int] = []
+
+    class Counting(MemoryRevocations):
+        async def changes_after(self, number: int, limit: int) -> Sequence[Change]:
+            asked.append(number)
+            return await super().changes_after(number, limit)
+
+    server = Server(store, feed, clock, revocations=Counting(store))
+    await server.withdraw("t1", "t2")
+    await asyncio.gather(*(server.follower.catch_up() for _ in range(5)))
+    assert (server.number, asked) == (2, [0])
+
+
+async def test_a_feed_that_cannot_be_written_costs_nothing_but_time(
+    store: MemoryStore, feed: MemoryFeed, clock: SetClock
+) -> None:
+    here, there = Server(store, feed, clock), Server(store, feed, clock, OFTEN)
+    async with here.running(), there.running():
+        feed.cut()
+        await here.withdraw("t1")
+        await here.follower.catch_up()
+        await there.reaches(1)

@@ -1,0 +1,43 @@
+"""What is noted of uses, and how much of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from almond_core.chain import VerifiedToken
+from almond_core.model import Identity, token_id_at
+from almond_server.domain.stores import Actor
+from almond_server.tokens.last_used import MAX_DERIVED, Uses
+from fakes.store import MemoryStore, MemoryTokens
+from support.samples import record
+
+pytestmark = pytest.mark.asyncio
+NOW = 1_700_000_040
+ONE, OTHER = (token_id_at(NOW * 1000, bytes([number]) * 10) for number in (1, 2))
+OPERATOR = Actor("operator")
+
+
+def derived(token_id: str, number: int) -> VerifiedToken:
+    branch_ids = (bytes(16), token_id[-8:].encode() + number.to_bytes(8, "big"))
+    return VerifiedToken(Identity("k1", token_id, "org", "acme", ""), (), branch_ids, b"")
+
+
+async def test_of_what_derives_from_one_token_some_is_noted_and_of_others_as_much() -> None:
+    store = MemoryStore()
+    tokens = MemoryTokens(store)
+    uses = Uses(tokens)
+    for name in (ONE, OTHER):
+        await tokens.add(record(token_id=name), OPERATOR, None, NOW)
+        for number in range(1, MAX_DERIVED + 50):
+            kept = record(token_id=name, lineage=derived(name, number).branch_ids)
+            store.records[kept.id] = kept
+            uses.note(derived(name, number), NOW)
+    await uses.write()
+    used = [
+        each.token_id for each in store.records.values() if each.last_used_at and each.id != each.token_id
+    ]
+    assert (used.count(ONE), used.count(OTHER)) == (MAX_DERIVED, MAX_DERIVED)
+    for number in range(MAX_DERIVED, MAX_DERIVED + 50):  # the next batch has room again
+        uses.note(derived(ONE, number), NOW)
+    await uses.write()
+    assert all(each.last_used_at for each in store.records.values() if each.token_id == ONE and each.lineage)
