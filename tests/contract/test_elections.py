@@ -30,7 +30,7 @@ TURN_SECONDS = 60.0
 HOLDER = """
 import asyncio, os, sys
 from pathlib import Path
-from almond_server.adapters.elections import election
+from almond_server.app import election
 
 where, data_dir = sys.argv[1:]
 mine = election(where if "://" in where else Path(where), Path(data_dir), 0.1)

@@ -24,7 +24,7 @@ SERVER = Path(__file__).resolve().parents[2] / "server"
 PARENT = """
 import sys, time
 from pathlib import Path
-from almond_server.adapters.valkey_child import ValkeyChild
+from almond_server.ops.valkey_child import ValkeyChild
 print(ValkeyChild(Path(sys.argv[1])).pid, flush=True)
 {then}
 """

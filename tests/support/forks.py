@@ -125,7 +125,7 @@ def _address() -> str:
     directory = tempfile.mkdtemp(prefix="almond-forks-")
     address = f"{directory}/socket"
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "forks", address],
+        [sys.executable, "-P", "-m", "support.forks", address],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=os.environ | on_path(),

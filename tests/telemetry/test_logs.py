@@ -32,7 +32,7 @@ from support.service import almond, bearer, on
 
 _LOGGING = """
 import structlog
-from almond_server import logs
+from almond_server.telemetry import logs
 logs.configure("info")
 log = structlog.get_logger()
 secret = "alm1_abcDEF-_123"

@@ -21,8 +21,8 @@ import sys
 import grpc
 from almond_core.decision import Decision, Rejected, Denial
 from almond_core.errors import Reason
-from almond_server import metrics, tally
-from almond_server.rpc.meter import Meter, count_decision
+from almond_server.telemetry import counters, metrics
+from almond_server.rpc.call_metrics import Meter, count_decision
 
 revision, age, fresh = int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])
 metrics.describe_build()
@@ -36,7 +36,7 @@ metrics.WATCHERS.set(10)
 count_decision(Decision((Rejected((Denial(Reason.FOREIGN, "sentence"),)),)), allowed=False)
 meter = Meter("/almond.v1.TokenService/Verify", "unary")
 meter.end(meter.begin(), grpc.StatusCode.OK)
-tally.flush()
+counters.flush()
 print("ready", flush=True)
 sys.stdin.read()
 """

@@ -34,8 +34,8 @@ WRITER = """
 import asyncio, sys
 from pathlib import Path
 from almond_server.adapters.sql.store import open_store
-from almond_server.ports import Actor
-from almond_server.withdrawal import Withdrawal
+from almond_server.domain.stores import Actor
+from almond_server.domain.revocations import Withdrawal
 
 async def main():
     store = open_store(Path(sys.argv[1]))
