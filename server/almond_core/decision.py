@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Standing(Enum):
-    """How a genuine token stands when nothing about it has been withdrawn."""
+    """How a genuine token stands when nothing about it has been revoked."""
 
     LIVE = "live"
 
@@ -29,19 +29,19 @@ LIVE: Final = Standing.LIVE
 
 
 @dataclass(frozen=True, slots=True)
-class Withdrawn:
-    """What about a genuine token has been withdrawn, in a few words."""
+class Revoked:
+    """What about a genuine token has been revoked, in a few words."""
 
     what: str
 
 
 class Revocations(Protocol):
-    """What has been withdrawn, in memory."""
+    """What has been revoked, in memory."""
 
-    def standing(self, token: VerifiedToken, org: str | None) -> Literal[Standing.LIVE] | Withdrawn:
-        """Tell whether the token, or any generation of its lineage, has been withdrawn for accesses on `org`.
+    def standing(self, token: VerifiedToken, org: str | None) -> Literal[Standing.LIVE] | Revoked:
+        """Tell whether the token, or any generation of its lineage, has been revoked for accesses on `org`.
 
-        Without an org: whether it has been withdrawn wherever it is used. Raises, and never answers, while it
+        Without an org: whether it has been revoked wherever it is used. Raises, and never answers, while it
         cannot know. Never blocks.
         """
         ...
@@ -72,12 +72,12 @@ class Judged:
     """A genuine token with its clearance and standing."""
 
     clearance: Clearance
-    standing: Standing | Withdrawn
+    standing: Standing | Revoked
     denials: tuple[Denial, ...]
 
     @property
     def permits(self) -> bool:
-        """Whether every caveat permits and nothing has been withdrawn."""
+        """Whether every caveat permits and nothing has been revoked."""
         return self.clearance.permits and self.standing is LIVE and not self.denials
 
 
@@ -158,10 +158,10 @@ def reject(error: TokenError, token_index: int = 0) -> Rejected:
     return Rejected((Denial(error.reason, error.sentence, token_index),))
 
 
-def judge(clearance: Clearance, standing: Standing | Withdrawn, token_index: int = 0) -> Judged:
+def judge(clearance: Clearance, standing: Standing | Revoked, token_index: int = 0) -> Judged:
     """Put together what the caveats said and how the token stands."""
     denials = []
-    if isinstance(standing, Withdrawn):
+    if isinstance(standing, Revoked):
         sentence = f"The token has been revoked ({standing.what}); ask whoever gave it to you for a new one."
         denials.append(Denial(Reason.REVOKED, sentence, wanted="a live token", allowed=standing.what))
     if clearance.bad is not None:

@@ -89,7 +89,7 @@ class Identity:
     home_org: str
     subject: str
     token_uuid: bytes = field(init=False, repr=False, compare=False)
-    """The 16 bytes that the token id is written from; what has been withdrawn is looked up by them."""
+    """The 16 bytes that the token id is written from; what has been revoked is looked up by them."""
 
     def __post_init__(self) -> None:
         """Raise `FieldError` for the first part that is not well formed."""

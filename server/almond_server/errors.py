@@ -50,7 +50,7 @@ class TooManyDerivedError(RefusedError):
     reason = "TOO_MANY_DERIVED"
 
 
-class MinterWithdrawnError(RefusedError):
+class MinterRevokedError(RefusedError):
     """The caller's token was revoked before the store could record what it minted."""
 
     reason = "MINTER_REVOKED"
@@ -136,7 +136,7 @@ class SelectionChangedError(CannotKnowError):
 
 
 class IssuedTooEarlyError(CannotKnowError):
-    """A token would be issued when all are withdrawn: not after `until_ms`, in unix milliseconds."""
+    """A token would be issued when all are revoked: not after `until_ms`, in unix milliseconds."""
 
     reason = "ISSUED_TOO_EARLY"
 

@@ -20,7 +20,7 @@ from almond_core.model import Access, Circumstances, Identity, token_id_at, toke
 from almond_server.adapters.redis.feed import RedisFeed
 from almond_server.adapters.system_clock import SystemClock
 from almond_server.domain.feed import Page, Snapshot
-from almond_server.domain.revocations import KEPT_SECONDS, Change, Reading, Withdrawal
+from almond_server.domain.revocations import KEPT_SECONDS, Change, Reading, Revocation
 from almond_server.revocation import loader
 from almond_server.revocation.index.view import RevocationView
 from almond_server.tokens.key_ring import KeyRing
@@ -67,10 +67,10 @@ async def grow(view: RevocationView, size: int, ends_at: int) -> None:
     """Apply changes as the follower does: every fiftieth entry is a branch, the others are whole tokens."""
     names = ids(1, size)
     for number in itertools.count(1):
-        entries: list[Withdrawal] = []
+        entries: list[Revocation] = []
         for at, token_id in enumerate(itertools.islice(names, CHANGE)):
             branch_id = None if at % 50 else token_id[:16].encode()
-            entries.append(Withdrawal(token_id, branch_id, ends_at))
+            entries.append(Revocation(token_id, branch_id, ends_at))
             if at % 100 == 0:
                 await asyncio.sleep(0)  # making them up must not count
         if not entries:
@@ -86,13 +86,13 @@ def look_ups(view: RevocationView, size: int) -> dict[str, float]:
 
     What the loop itself costs is in all of them. The ids that are there are drawn from all of them alike.
     """
-    withdrawn, found = view._withdrawn, dict[str, float]()
-    table = withdrawn._tokens
+    revoked, found = view._revoked, dict[str, float]()
+    table = revoked._tokens
     every = list(map(token_id_bytes, ids(1, size)))
     plain, present = set(every), random.Random(2).sample(every, min(LOOK_UPS, size))
     del every
     absent = [token_id_bytes(each) for each in ids(3, LOOK_UPS)]
-    for name, keys in (("live", absent), ("withdrawn", present)):
+    for name, keys in (("live", absent), ("revoked", present)):
         times: dict[str, list[float]] = {"set": [], "table": [], "standing": []}
         for _ in range(7):
             one, other, tokens = fresh(keys), fresh(keys), list(map(bearing, keys))
@@ -104,7 +104,7 @@ def look_ups(view: RevocationView, size: int) -> dict[str, float]:
                 table.find(key)
             after_table = time.process_time()
             for token in tokens:
-                withdrawn.standing(token)
+                revoked.standing(token)
             times["standing"].append(time.process_time() - after_table)
             times["table"].append(after_table - after_set)
             times["set"].append(after_set - began)
@@ -113,7 +113,7 @@ def look_ups(view: RevocationView, size: int) -> dict[str, float]:
 
 
 def bearing(key: bytes) -> VerifiedToken:
-    """Make up a token with an id, of which no branch is withdrawn."""
+    """Make up a token with an id, of which no branch is revoked."""
     return VerifiedToken(Identity("k1", token_id_of(key), "org", "acme", ""), (), (bytes(16),), b"")
 
 

@@ -64,9 +64,9 @@ def rows(it: dict[str, Any]) -> dict[str, str]:
         "the same as the view tells it": f"{it['told_bytes']:.1f}",
         "bytes an entry, started from the snapshot": f"{it['start_bytes']:.1f}",
         "look-up of a live id / in a set, ns": look_up("live"),
-        "look-up of a withdrawn id / in a set, ns": look_up("withdrawn"),
+        "look-up of a revoked id / in a set, ns": look_up("revoked"),
         "standing() of a live token / id in a set, ns": look_up("live", "standing"),
-        "standing() of a withdrawn token / id in a set, ns": look_up("withdrawn", "standing"),
+        "standing() of a revoked token / id in a set, ns": look_up("revoked", "standing"),
         "decide() / with 1,000 entries, us": f"{it['verify_us']:.1f} / {it['verify_base_us']:.1f} = "
         f"{it['verify_us'] / it['verify_base_us']:.3f}",
         "start from the snapshot, s": pair("start_seconds"),

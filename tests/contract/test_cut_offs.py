@@ -12,12 +12,12 @@ import pytest
 
 from almond_server.adapters.sql.store import open_store
 from almond_server.domain.records import Record
-from almond_server.domain.revocations import LINKED_SECONDS, CutOff, Scope, Withdrawal, Withdrawn
+from almond_server.domain.revocations import LINKED_SECONDS, CutOff, Revocation, RevokeReceipt, Scope
 from almond_server.domain.selections import Listing, MintedBy, OfApp, OfOrg, OfSubject, Selection
 from almond_server.domain.stores import Actor, Idempotency, RevisionForgottenError
 from almond_server.errors import (
     IssuedTooEarlyError,
-    MinterWithdrawnError,
+    MinterRevokedError,
     RefusedError,
     SelectionChangedError,
 )
@@ -46,18 +46,18 @@ def actor(**changes: Any) -> Actor:
     return replace(plain, **changes)
 
 
-async def cut_off(ports: Ports, *cut_offs: CutOff, **more: object) -> Withdrawn:
+async def cut_off(ports: Ports, *cut_offs: CutOff, **more: object) -> RevokeReceipt:
     request = more.get("request")
     assert request is None or isinstance(request, Idempotency)
-    return await ports.revocations.withdraw([], OPERATOR, "leaked", request, NOW, cut_offs)
+    return await ports.revocations.revoke([], OPERATOR, "leaked", request, NOW, cut_offs)
 
 
 async def minted(ports: Ports, **changes: object) -> Record:
     return await ports.tokens.add(record(**changes), OPERATOR, None, NOW)
 
 
-async def revoked(ports: Ports, of: OfOrg | OfSubject, before_ms: int | None = None) -> Withdrawn:
-    return await ports.revocations.withdraw_selection(
+async def revoked(ports: Ports, of: OfOrg | OfSubject, before_ms: int | None = None) -> RevokeReceipt:
+    return await ports.revocations.revoke_selection(
         Selection(of, before_ms), None, OPERATOR, "leaked", None, NOW
     )
 
@@ -68,10 +68,10 @@ async def are_revoked(ports: Ports, *records: Record) -> list[bool]:
 
 
 async def test_cut_offs_are_part_of_one_change_and_audited(ports: Ports) -> None:
-    done = await ports.revocations.withdraw([whole("a")], OPERATOR, "leaked", None, NOW, [ACME, ANN, KEY])
+    done = await ports.revocations.revoke([whole("a")], OPERATOR, "leaked", None, NOW, [ACME, ANN, KEY])
     assert (done.entries, done.number) == (4, 1)
     (change,) = await ports.revocations.changes_after(0, 9)
-    assert (change.withdrawals, set(change.cut_offs)) == ((whole("a"),), {ACME, ANN, KEY})
+    assert (change.revocations, set(change.cut_offs)) == ((whole("a"),), {ACME, ANN, KEY})
     assert list(await ports.revocations.cut_offs(1)) == [KEY, ACME, ANN]
     assert list(await ports.revocations.cut_offs(0)) == []
     rows = {(row.action, row.target, row.detail, row.revision) for row in await ports.audit.newest(3)}
@@ -119,8 +119,8 @@ async def test_what_a_higher_one_replaced_is_forgotten_long_after_and_the_highes
         pass
     # The revision that raised it is the newest: who stood before it may still be reading.
     assert list(await revocations.cut_offs(1)) == [ACME]
-    await ports.revocations.withdraw([whole("a")], OPERATOR, "", None, NOW)
-    await ports.revocations.withdraw([whole("b")], OPERATOR, "", None, NOW)
+    await ports.revocations.revoke([whole("a")], OPERATOR, "", None, NOW)
+    await ports.revocations.revoke([whole("b")], OPERATOR, "", None, NOW)
     await revocations.reading(NOW + 2 * (LINKED_SECONDS + 1))
     while await revocations.prune(9):
         pass
@@ -139,7 +139,7 @@ async def test_an_org_is_one_entry_whatever_it_has(ports: Ports) -> None:
     done = await revoked(ports, OfOrg("acme"))
     assert (done.entries, done.number) == (1, 1)
     (change,) = await ports.revocations.changes_after(0, 9)
-    assert (change.withdrawals, change.cut_offs) == ((), (up_to(ACME, 9**6),))
+    assert (change.revocations, change.cut_offs) == ((), (up_to(ACME, 9**6),))
     assert await are_revoked(ports, *gone, derived) == [True] * 3
     assert await are_revoked(ports, *kept) == [False] * 3
     found = await ports.tokens.get(gone[0].id)
@@ -165,7 +165,7 @@ async def test_the_reserved_orgs_tokens_go_one_by_one(ports: Ports) -> None:
     gone = await minted(ports, org="almond")
     assert (await revoked(ports, OfOrg("almond"))).entries == 1
     (change,) = await ports.revocations.changes_after(0, 9)
-    assert (change.withdrawals, change.cut_offs) == ((whole(gone.token_id),), ())
+    assert (change.revocations, change.cut_offs) == ((whole(gone.token_id),), ())
     await cut_off(ports, CutOff(Scope.ORG, "almond", MS + 9))
     assert await are_revoked(ports, await minted(ports, org="almond")) == [False]
 
@@ -178,7 +178,7 @@ async def test_a_subject_is_one_entry_and_what_its_tokens_minted(ports: Ports) -
     done = await revoked(ports, OfSubject("ann"))
     (change,) = await ports.revocations.changes_after(0, 9)
     assert (done.entries, change.cut_offs) == (3, (ANN,))
-    assert set(change.withdrawals) == {whole(child.token_id), Withdrawal(grandchild.token_id, None, None)}
+    assert set(change.revocations) == {whole(child.token_id), Revocation(grandchild.token_id, None, None)}
     assert await are_revoked(ports, *own, child, grandchild, other) == [True] * 4 + [False]
     assert (await revoked(ports, OfSubject("ann"))).entries == 0
 
@@ -206,13 +206,13 @@ async def test_until_when_is_now_or_the_newest_on_record_and_below_the_bound(
         assert found.until_ms == expected
 
 
-async def test_the_first_that_withdrew_a_record_is_what_it_says(ports: Ports) -> None:
+async def test_the_first_that_revoked_a_record_is_what_it_says(ports: Ports) -> None:
     made = await minted(ports)
-    await ports.revocations.withdraw([whole(made.id)], OPERATOR, "first", None, NOW + 1)
-    await ports.revocations.withdraw([], OPERATOR, "second", None, NOW + 2, [ACME])
+    await ports.revocations.revoke([whole(made.id)], OPERATOR, "first", None, NOW + 1)
+    await ports.revocations.revoke([], OPERATOR, "second", None, NOW + 2, [ACME])
     later = await minted(ports, created_at_ms=MS + 1)
-    await ports.revocations.withdraw([], OPERATOR, "third", None, NOW + 3, [up_to(ACME, 1)])
-    done = await ports.revocations.withdraw([whole(later.id)], OPERATOR, "fourth", None, NOW + 4)
+    await ports.revocations.revoke([], OPERATOR, "third", None, NOW + 3, [up_to(ACME, 1)])
+    done = await ports.revocations.revoke([whole(later.id)], OPERATOR, "fourth", None, NOW + 4)
     assert done.entries == 1
     found = [await ports.tokens.get(each.id) for each in (made, later)]
     assert [each.revoke_reason for each in found if each] == ["first", "third"]
@@ -222,7 +222,7 @@ async def test_a_selection_beyond_its_bounds_changes_nothing(ports: Ports) -> No
     await minted(ports, subject="ann", org="other")
     selection, within = Selection(OfSubject("ann")), frozenset({("acme", "web")})
     with pytest.raises(SelectionChangedError):
-        await ports.revocations.withdraw_selection(selection, within, OPERATOR, "", None, NOW)
+        await ports.revocations.revoke_selection(selection, within, OPERATOR, "", None, NOW)
     assert list(await ports.revocations.cut_offs(9)) == []
 
 
@@ -245,7 +245,7 @@ async def test_whose_own_was_cut_off_records_nothing(ports: Ports, of_it: dict[s
         ports.tokens.add(record(org="other", created_at_ms=MS + 1), minter, None, NOW),
         ports.tokens.add_derived(derived, minter, NOW),
     ):
-        with pytest.raises(MinterWithdrawnError):
+        with pytest.raises(MinterRevokedError):
             await refused
     if "key_id" not in of_it:
         late = record(org="other", created_at_ms=MS + 1)
@@ -259,7 +259,7 @@ async def test_nothing_is_registered_under_what_was_cut_off(ports: Ports) -> Non
     root = await minted(ports)
     await cut_off(ports, ACME)
     late = record(token_id=root.token_id, lineage=(branch(5),), created_at_ms=MS + 9)
-    with pytest.raises(MinterWithdrawnError):
+    with pytest.raises(MinterRevokedError):
         await ports.tokens.add_derived(late, OPERATOR, NOW)
 
 
@@ -312,18 +312,14 @@ async def _lived(tokens: Tokens, revocations: Revocations, chance: random.Random
             match chance.randrange(8):
                 case 0:
                     some = [CutOff(Scope.ORG, org or "acme", at), CutOff(Scope.SUBJECT, "bob", at)]
-                    done = await revocations.withdraw(
-                        [], OPERATOR, str(turn), None, NOW + turn, some[: at % 3]
-                    )
+                    done = await revocations.revoke([], OPERATOR, str(turn), None, NOW + turn, some[: at % 3])
                     seen.append((done.entries, done.number))
                 case 1:
                     selection = Selection(of, before)
                     seen.append(await tokens.places(selection, NOW))
                     seen.append([each.id for each in await tokens.select(selection, NOW, 9)])
                     now = NOW - chance.randrange(2)
-                    done = await revocations.withdraw_selection(
-                        selection, None, OPERATOR, str(turn), None, now
-                    )
+                    done = await revocations.revoke_selection(selection, None, OPERATOR, str(turn), None, now)
                     seen.append((done.entries, done.number))
                 case 2:
                     root = replace(new, token_id=chance.choice(made), lineage=(branch(turn),))
@@ -336,5 +332,5 @@ async def _lived(tokens: Tokens, revocations: Revocations, chance: random.Random
     for org, show_all in itertools.product(orgs[:2] + orgs[3:], (True, False)):
         seen.append(await tokens.page(Listing(org, None, show_all, NOW), None, 99))
     changes = await revocations.changes_after(0, 99)
-    seen += [(each.number, each.withdrawals, set(each.cut_offs)) for each in changes]
+    seen += [(each.number, each.revocations, set(each.cut_offs)) for each in changes]
     return [*seen, list(await revocations.cut_offs(99))]

@@ -9,9 +9,9 @@ import pytest
 
 from almond_server.adapters.sql import tokens as sql_tokens
 from almond_server.domain.records import Record, record_id
-from almond_server.domain.revocations import Withdrawal
+from almond_server.domain.revocations import Revocation
 from almond_server.domain.selections import Listing
-from almond_server.errors import MinterWithdrawnError, RecordNotFoundError, TooManyDerivedError
+from almond_server.errors import MinterRevokedError, RecordNotFoundError, TooManyDerivedError
 from fakes import store
 from support.samples import DAY, EVERYTHING, NOW, OPERATOR, Ports, branch, holder, part, record, whole
 
@@ -32,9 +32,9 @@ async def registered(ports: Ports, of: Record, *branches: int, **changes: object
     return await ports.tokens.add_derived(derived(of.token_id, *branches, **changes), OPERATOR, NOW)
 
 
-async def revoked(ports: Ports, *entries: Withdrawal) -> set[str]:
-    """Withdraw, and return the ids of the records that say so."""
-    await ports.revocations.withdraw(entries, OPERATOR, "leaked", None, NOW)
+async def revoked(ports: Ports, *entries: Revocation) -> set[str]:
+    """Revoke, and return the ids of the records that say so."""
+    await ports.revocations.revoke(entries, OPERATOR, "leaked", None, NOW)
     listed = await ports.tokens.page(EVERYTHING, None, 99)
     return {each.id for each in listed if each.revoked_at is not None}
 
@@ -130,56 +130,56 @@ async def test_nothing_is_recorded_under_a_token_without_a_record(ports: Ports) 
     assert await ports.audit.newest(9) == []
 
 
-@pytest.mark.parametrize("withdrawn", [whole("m"), part("m", 1), part("m", 2)])
-async def test_a_withdrawn_actor_registers_nothing(ports: Ports, withdrawn: Withdrawal) -> None:
+@pytest.mark.parametrize("revoked", [whole("m"), part("m", 1), part("m", 2)])
+async def test_a_revoked_actor_registers_nothing(ports: Ports, revoked: Revocation) -> None:
     root = await minted(ports)
-    await ports.revocations.withdraw([withdrawn], OPERATOR, "", None, NOW)
+    await ports.revocations.revoke([revoked], OPERATOR, "", None, NOW)
     new = derived(root.token_id, 3)
-    with pytest.raises(MinterWithdrawnError):
+    with pytest.raises(MinterRevokedError):
         await ports.tokens.add_derived(new, holder("m", 1, 2), NOW)
     assert await ports.tokens.get(new.id) is None
     assert [row.action for row in await ports.audit.newest(9)] == ["token.revoked", "token.minted"]
 
 
 @pytest.mark.parametrize("number", [None, 1, 2, 3])
-async def test_what_is_withdrawn_itself_or_above_is_not_registered(ports: Ports, number: int | None) -> None:
+async def test_what_is_revoked_itself_or_above_is_not_registered(ports: Ports, number: int | None) -> None:
     root = await minted(ports)
     entry = whole(root.token_id) if number is None else part(root.token_id, number)
-    await ports.revocations.withdraw([entry], OPERATOR, "", None, NOW)
+    await ports.revocations.revoke([entry], OPERATOR, "", None, NOW)
     new = derived(root.token_id, 1, 2, 3)
-    with pytest.raises(MinterWithdrawnError):
+    with pytest.raises(MinterRevokedError):
         await ports.tokens.add_derived(new, holder("m", 1), NOW)
     assert await ports.tokens.get(new.id) is None
     assert [row.action for row in await ports.audit.newest(9)] == ["token.revoked", "token.minted"]
 
 
-async def test_withdrawn_siblings_descendants_and_other_tokens_do_not_matter(ports: Ports) -> None:
+async def test_revoked_siblings_descendants_and_other_tokens_do_not_matter(ports: Ports) -> None:
     root, other = await minted(ports), await minted(ports)
     entries = [part(root.token_id, 2), part(root.token_id, 3), part(other.token_id, 1), part("m", 2)]
-    await ports.revocations.withdraw(entries, OPERATOR, "", None, NOW)
+    await ports.revocations.revoke(entries, OPERATOR, "", None, NOW)
     new = derived(root.token_id, 1)
     assert (await ports.tokens.add_derived(new, holder("m", 1), NOW)).id == new.id
 
 
-async def test_a_withdrawn_actor_does_not_get_what_stands_either(ports: Ports) -> None:
+async def test_a_revoked_actor_does_not_get_what_stands_either(ports: Ports) -> None:
     root = await minted(ports)
     await registered(ports, root, 1)
-    await ports.revocations.withdraw([whole("m")], OPERATOR, "", None, NOW)
-    with pytest.raises(MinterWithdrawnError):
+    await ports.revocations.revoke([whole("m")], OPERATOR, "", None, NOW)
+    with pytest.raises(MinterRevokedError):
         await ports.tokens.add_derived(derived(root.token_id, 1), holder("m"), NOW)
 
 
-async def test_a_registered_branch_that_was_withdrawn_is_refused(ports: Ports) -> None:
+async def test_a_registered_branch_that_was_revoked_is_refused(ports: Ports) -> None:
     root = await minted(ports)
     await registered(ports, root, 1)
-    await ports.revocations.withdraw([part(root.token_id, 1)], OPERATOR, "", None, NOW)
-    with pytest.raises(MinterWithdrawnError):
+    await ports.revocations.revoke([part(root.token_id, 1)], OPERATOR, "", None, NOW)
+    with pytest.raises(MinterRevokedError):
         await registered(ports, root, 1)
 
 
-async def test_withdrawn_is_told_before_not_found(ports: Ports) -> None:
-    await ports.revocations.withdraw([whole("nobody")], OPERATOR, "", None, NOW)
-    with pytest.raises(MinterWithdrawnError):
+async def test_revoked_is_told_before_not_found(ports: Ports) -> None:
+    await ports.revocations.revoke([whole("nobody")], OPERATOR, "", None, NOW)
+    with pytest.raises(MinterRevokedError):
         await ports.tokens.add_derived(derived("nobody", 1), OPERATOR, NOW)
 
 
@@ -224,16 +224,16 @@ async def test_derived_records_are_listed_by_their_own_org_app_and_end(ports: Po
     living = await registered(ports, root, 1, app="api", expires_at=None)
     await registered(ports, root, 2, app="api", expires_at=NOW)
     await registered(ports, root, 3, app="api", org="other")
-    withdrawn = await registered(ports, root, 4, app="api")
-    await ports.revocations.withdraw([part(root.token_id, 4)], OPERATOR, "", None, NOW)
+    revoked = await registered(ports, root, 4, app="api")
+    await ports.revocations.revoke([part(root.token_id, 4)], OPERATOR, "", None, NOW)
     live = Listing("acme", "api", show_all=False, now=NOW)
     assert await ports.tokens.page(live, None, 9) == [living]
     everything = await ports.tokens.page(replace(live, show_all=True), None, 9)
     assert len(everything) == 3
-    assert withdrawn.id in {each.id for each in everything}
+    assert revoked.id in {each.id for each in everything}
 
 
-async def test_a_withdrawn_branch_is_written_on_it_and_on_what_derives_from_it(ports: Ports) -> None:
+async def test_a_revoked_branch_is_written_on_it_and_on_what_derives_from_it(ports: Ports) -> None:
     root, other = await minted(ports), await minted(ports)
     await registered(ports, root, 1)
     middle = await registered(ports, root, 1, 2)
@@ -256,7 +256,7 @@ async def test_only_whole_branch_ids_are_compared(ports: Ports) -> None:
     root = await minted(ports)
     await registered(ports, root, 1, 2)
     across = branch(1)[8:] + branch(2)[:8]  # stands in the lineage as written, but is no generation of it
-    entry = Withdrawal(root.token_id, across, NOW + DAY)
+    entry = Revocation(root.token_id, across, NOW + DAY)
     assert await revoked(ports, entry) == set()
 
 
@@ -274,7 +274,7 @@ async def test_what_is_written_on_a_derived_record_is_written_once(ports: Ports)
     second = await registered(ports, root, 1, 2)
     entries = [part(root.token_id, 2), part(root.token_id, 1), whole(root.token_id)]
     for turn, entry in enumerate(entries, 1):
-        done = await ports.revocations.withdraw([entry], holder(f"m{turn}"), f"{turn}", None, NOW + turn)
+        done = await ports.revocations.revoke([entry], holder(f"m{turn}"), f"{turn}", None, NOW + turn)
         assert done.entries == 1
     found = [await ports.tokens.get(each.id) for each in (second, first, root)]
     assert [(each.revoked_at, each.revoked_by, each.revoke_reason) for each in found if each] == [
@@ -284,18 +284,18 @@ async def test_what_is_written_on_a_derived_record_is_written_once(ports: Ports)
     ]
 
 
-async def test_a_withdrawn_branch_is_audited_as_one_entry_however_many_records_it_has(ports: Ports) -> None:
+async def test_a_revoked_branch_is_audited_as_one_entry_however_many_records_it_has(ports: Ports) -> None:
     root = await minted(ports)
     await registered(ports, root, 1)
     await registered(ports, root, 1, 2)
-    await ports.revocations.withdraw([part(root.token_id, 1)], OPERATOR, "leaked", None, NOW)
+    await ports.revocations.revoke([part(root.token_id, 1)], OPERATOR, "leaked", None, NOW)
     rows = [row for row in await ports.audit.newest(9) if row.action == "token.revoked"]
     assert [(row.target, row.detail, row.revision) for row in rows] == [
         (f"{root.token_id}/{branch(1).hex()}", "leaked", 1)
     ]
 
 
-async def test_no_branch_is_registered_after_its_withdrawal_was_acknowledged(ports: Ports) -> None:
+async def test_no_branch_is_registered_after_its_revocation_was_acknowledged(ports: Ports) -> None:
     root = await minted(ports)
     many = [derived(root.token_id, 1, 2, each) for each in range(3, 120)]
 
@@ -304,13 +304,13 @@ async def test_no_branch_is_registered_after_its_withdrawal_was_acknowledged(por
             await asyncio.sleep(0)
         try:
             await ports.tokens.add_derived(each, OPERATOR, NOW)
-        except MinterWithdrawnError:
+        except MinterRevokedError:
             return
 
-    async def withdraw() -> None:
+    async def revoke() -> None:
         await asyncio.sleep(0.005)
-        await ports.revocations.withdraw([part(root.token_id, 2)], OPERATOR, "", None, NOW)
+        await ports.revocations.revoke([part(root.token_id, 2)], OPERATOR, "", None, NOW)
 
-    await asyncio.gather(withdraw(), *(register(each, turn % 20) for turn, each in enumerate(many)))
+    await asyncio.gather(revoke(), *(register(each, turn % 20) for turn, each in enumerate(many)))
     listed = await ports.tokens.page(EVERYTHING, None, 999)
     assert [each.id for each in listed if each.revoked_at is None] == [root.token_id]

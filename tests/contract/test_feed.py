@@ -10,7 +10,7 @@ import pytest
 
 from almond_server.adapters.redis.feed import RedisFeed
 from almond_server.domain.feed import FeedUnavailableError, Page, Snapshot, Tail
-from almond_server.domain.revocations import Change, CutOff, Scope, Withdrawal
+from almond_server.domain.revocations import Change, CutOff, Revocation, Scope
 from fakes.feed import MemoryFeed
 from support.feeds import EPOCH, KEY, NONCE, Feeds, Listener, beat, change, mark
 from support.samples import part, whole
@@ -134,7 +134,7 @@ async def test_a_restarted_feed_begins_anywhere(feeds: Feeds) -> None:
 
 @pytest.mark.parametrize("count", [0, 999, 1000, 1001, 4500])
 async def test_a_change_of_any_size_arrives_whole(feeds: Feeds, count: int) -> None:
-    entries: list[Withdrawal] = [whole(f"t{each:05}") for each in range(count)]
+    entries: list[Revocation] = [whole(f"t{each:05}") for each in range(count)]
     large = change(1, *entries) if count else change(1)
     async with Listener(feeds.mine) as listener:
         assert await feeds.theirs.append(large)
@@ -156,21 +156,21 @@ async def test_heartbeats_name_those_who_asked_once(feeds: Feeds) -> None:
             assert heard == beat(3, NONCE, NONCE[::-1])
 
 
-async def pages_of(*pages: Sequence[Withdrawal]) -> AsyncIterator[Page]:
+async def pages_of(*pages: Sequence[Revocation]) -> AsyncIterator[Page]:
     for page in pages:
         yield Page(page)
 
 
-async def kept(feeds: Feeds) -> tuple[int, bytes, list[Withdrawal]] | None:
+async def kept(feeds: Feeds) -> tuple[int, bytes, list[Revocation]] | None:
     found = await feeds.mine.snapshot()
     if found is None:
         return None
-    return found.number, found.mark, [entry async for page in found.pages for entry in page.withdrawals]
+    return found.number, found.mark, [entry async for page in found.pages for entry in page.revocations]
 
 
 async def test_the_newest_snapshot_is_kept_whole(feeds: Feeds) -> None:
     assert await kept(feeds) is None
-    first = [whole("a"), part("b", 1), Withdrawal("c", None, None)]
+    first = [whole("a"), part("b", 1), Revocation("c", None, None)]
     await feeds.theirs.keep(Snapshot(7, mark(7), pages_of(first[:2], first[2:])))
     assert await kept(feeds) == (7, mark(7), first)
     await feeds.mine.keep(Snapshot(9, mark(9), pages_of([whole("d")])))
@@ -186,8 +186,8 @@ async def test_a_snapshot_can_be_read_to_its_end_while_another_takes_its_place(f
     assert found.page_count == 2
     first = await anext(aiter(found.pages))
     await feeds.theirs.keep(Snapshot(9, mark(9), pages_of([whole("c")])))
-    rest = [entry async for page in found.pages for entry in page.withdrawals]
-    assert [*first.withdrawals, *rest] == [whole("a"), whole("b")]
+    rest = [entry async for page in found.pages for entry in page.revocations]
+    assert [*first.revocations, *rest] == [whole("a"), whole("b")]
 
 
 async def test_cut_offs_travel_with_changes_and_snapshots(feeds: Feeds) -> None:

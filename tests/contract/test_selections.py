@@ -8,7 +8,7 @@ import pytest
 
 from almond_server.domain.selections import MintedBy, OfApp, OfOrg, OfSubject
 from support.samples import NOW, OPERATOR, Ports, branch, part, record, token_id, whole
-from support.selections import OF_ANN, OF_TOP, Of, ids, minted, minted_by, selected, withdrawn
+from support.selections import OF_ANN, OF_TOP, Of, ids, minted, minted_by, revoked, selected
 
 
 async def test_an_org_is_the_tokens_whose_home_it_is(ports: Ports) -> None:
@@ -86,7 +86,7 @@ async def test_expired_and_revoked_minters_are_followed_but_not_selected(ports: 
     gone = await minted_by(ports, expired)
     living = await minted_by(ports, gone)
     below = await minted_by(ports, living)
-    await ports.revocations.withdraw([whole(gone.token_id)], OPERATOR, "", None, NOW)
+    await ports.revocations.revoke([whole(gone.token_id)], OPERATOR, "", None, NOW)
     assert await selected(ports, OfSubject("ann")) == ids(living, below)
     assert await selected(ports, MintedBy(expired.token_id)) == ids(living, below)
 
@@ -99,13 +99,13 @@ async def test_only_the_living_are_selected(ports: Ports) -> None:
     ]
     await minted(ports, expires_at=NOW)  # at its end it is over
     gone = await minted(ports)
-    await ports.revocations.withdraw([whole(gone.token_id)], OPERATOR, "", None, NOW)
+    await ports.revocations.revoke([whole(gone.token_id)], OPERATOR, "", None, NOW)
     assert await selected(ports, OfOrg("acme")) == ids(*living)
 
 
-async def test_a_token_is_still_selected_when_only_a_branch_of_it_is_withdrawn(ports: Ports) -> None:
+async def test_a_token_is_still_selected_when_only_a_branch_of_it_is_revoked(ports: Ports) -> None:
     minter = await minted(ports)
-    await ports.revocations.withdraw([part(minter.token_id, 1)], OPERATOR, "", None, NOW)
+    await ports.revocations.revoke([part(minter.token_id, 1)], OPERATOR, "", None, NOW)
     assert await selected(ports, OfOrg("acme")) == ids(minter)
 
 
@@ -183,7 +183,7 @@ async def test_a_selection_of_many_hundreds_is_whole(ports: Ports) -> None:
     expected = [each.id for each in below[::-1] + minters[::-1]]
     assert [each.id for each in await ports.tokens.select(OF_TOP, NOW)] == expected
     assert [each.id for each in await ports.tokens.select(OF_TOP, NOW, 3)] == expected[:3]
-    done = await withdrawn(ports)
+    done = await revoked(ports)
     assert (done.entries, done.number) == (514, 1)
     (change,) = await ports.revocations.changes_after(0, 9)
-    assert {each.token_id for each in change.withdrawals} == set(expected)
+    assert {each.token_id for each in change.revocations} == set(expected)

@@ -9,7 +9,7 @@ import pytest
 from almond_server.adapters.sql.schema import migrate
 from almond_server.adapters.sql.store import open_store
 from almond_server.adapters.sql.timed import operation
-from almond_server.domain.revocations import Withdrawal
+from almond_server.domain.revocations import Revocation
 from almond_server.domain.stores import Actor
 from almond_server.errors import StoreUnavailableError
 
@@ -23,7 +23,7 @@ async def test_each_transaction_is_timed_by_what_it_is_for(tmp_path: Path) -> No
     store = open_store(tmp_path / "almond.db", lambda name, seconds: heard.append((name, seconds)))
     try:
         await store.tokens.get("nothing")
-        await store.revocations.withdraw([Withdrawal("t", None, None)], Actor("operator"), "", None, 0)
+        await store.revocations.revoke([Revocation("t", None, None)], Actor("operator"), "", None, 0)
         await store.policies.rules([])
     finally:
         await store.close()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from almond_server.domain.records import Record
 from almond_server.domain.selections import Listing
 from almond_server.domain.stores import Idempotency
-from almond_server.errors import MinterWithdrawnError, RequestReusedError
+from almond_server.errors import MinterRevokedError, RequestReusedError
 from fakes.store import MemoryStore, MemoryTokens
 from support.samples import DAY, EVERYTHING, NOW, OPERATOR, Ports, branch, holder, part, record, whole
 
@@ -35,7 +35,7 @@ async def test_an_unknown_token_has_no_record(ports: Ports) -> None:
 async def test_ids_are_told_apart_by_case(ports: Ports) -> None:
     upper, lower = await minted(ports, token_id="TOKEN-A"), await minted(ports, token_id="token-a")
     assert await ports.tokens.get("TOKEN-A") == upper
-    await ports.revocations.withdraw([whole("TOKEN-A")], OPERATOR, "", None, NOW)
+    await ports.revocations.revoke([whole("TOKEN-A")], OPERATOR, "", None, NOW)
     assert await ports.tokens.get("token-a") == lower
     await ports.tokens.add(record(), holder("token-a"), None, NOW)
 
@@ -73,7 +73,7 @@ async def test_the_dead_are_listed_only_when_asked_for(ports: Ports) -> None:
     living = [await minted(ports), await minted(ports, expires_at=None)]
     await minted(ports, expires_at=NOW)  # at its end it is over
     revoked = await minted(ports)
-    await ports.revocations.withdraw([whole(revoked.token_id)], OPERATOR, "", None, NOW)
+    await ports.revocations.revoke([whole(revoked.token_id)], OPERATOR, "", None, NOW)
     live = Listing("acme", None, show_all=False, now=NOW)
     assert set(await ports.tokens.page(live, None, 9)) == set(living)
     assert len(await ports.tokens.page(EVERYTHING, None, 9)) == 4
@@ -103,26 +103,26 @@ async def test_a_request_is_forgotten_after_a_day(ports: Ports) -> None:
     assert await ports.tokens.add(later, OPERATOR, other, NOW + DAY) == later
 
 
-@pytest.mark.parametrize("withdrawn", [whole("m"), part("m", 1), part("m", 2), part("m", 3)])
-async def test_a_withdrawn_minter_records_nothing(ports: Ports, withdrawn: object) -> None:
-    await ports.revocations.withdraw([withdrawn], OPERATOR, "", None, NOW)  # type: ignore[list-item]
+@pytest.mark.parametrize("revoked", [whole("m"), part("m", 1), part("m", 2), part("m", 3)])
+async def test_a_revoked_minter_records_nothing(ports: Ports, revoked: object) -> None:
+    await ports.revocations.revoke([revoked], OPERATOR, "", None, NOW)  # type: ignore[list-item]
     new = record()
-    with pytest.raises(MinterWithdrawnError):
+    with pytest.raises(MinterRevokedError):
         await ports.tokens.add(new, holder("m", 1, 2, 3), None, NOW)
     assert await ports.tokens.get(new.token_id) is None
     assert [row.action for row in await ports.audit.newest(9)] == ["token.revoked"]
 
 
-async def test_a_withdrawn_minter_does_not_get_the_answer_of_before_either(ports: Ports) -> None:
+async def test_a_revoked_minter_does_not_get_the_answer_of_before_either(ports: Ports) -> None:
     await ports.tokens.add(record(), holder("m", 1), REQUEST, NOW)
-    await ports.revocations.withdraw([whole("m")], OPERATOR, "", None, NOW)
-    with pytest.raises(MinterWithdrawnError):
+    await ports.revocations.revoke([whole("m")], OPERATOR, "", None, NOW)
+    with pytest.raises(MinterRevokedError):
         await ports.tokens.add(record(), holder("m", 1), REQUEST, NOW)
 
 
 async def test_siblings_descendants_and_other_tokens_do_not_matter(ports: Ports) -> None:
     others = [part("m", 3), whole("n"), part("n", 1)]
-    await ports.revocations.withdraw(others, OPERATOR, "", None, NOW)
+    await ports.revocations.revoke(others, OPERATOR, "", None, NOW)
     new = record()
     assert await ports.tokens.add(new, holder("m", 1, 2), None, NOW) == new
 
@@ -139,7 +139,7 @@ async def test_minting_is_audited(ports: Ports) -> None:
     )
 
 
-async def test_no_token_is_recorded_after_its_minters_withdrawal_was_acknowledged(ports: Ports) -> None:
+async def test_no_token_is_recorded_after_its_minters_revocation_was_acknowledged(ports: Ports) -> None:
     acknowledged = asyncio.Event()
     late: list[Record] = []
 
@@ -149,18 +149,18 @@ async def test_no_token_is_recorded_after_its_minters_withdrawal_was_acknowledge
         asked_late = acknowledged.is_set()
         try:
             new = await ports.tokens.add(record(), holder("m", 1, 2), None, NOW)
-        except MinterWithdrawnError:
+        except MinterRevokedError:
             return
         if asked_late:
             late.append(new)
 
-    async def withdraw() -> int:
+    async def revoke() -> int:
         await asyncio.sleep(0.005)
-        await ports.revocations.withdraw([part("m", 2)], OPERATOR, "", None, NOW)
+        await ports.revocations.revoke([part("m", 2)], OPERATOR, "", None, NOW)
         acknowledged.set()
         return len(await ports.tokens.page(EVERYTHING, None, 1000))
 
-    recorded, *_ = await asyncio.gather(withdraw(), *(mint(each % 20) for each in range(150)))
+    recorded, *_ = await asyncio.gather(revoke(), *(mint(each % 20) for each in range(150)))
     await mint(0)
     assert not late
     assert len(await ports.tokens.page(EVERYTHING, None, 1000)) == recorded

@@ -16,7 +16,7 @@ from almond_server.domain.records import Use
 from almond_server.domain.revocations import Change
 from almond_server.domain.selections import MintedBy, OfOrg, OfSubject, Selection
 from almond_server.domain.stores import Idempotency
-from almond_server.errors import MinterWithdrawnError
+from almond_server.errors import MinterRevokedError
 from support.samples import NOW, OPERATOR, branch, holder, record, whole
 
 if TYPE_CHECKING:
@@ -44,14 +44,14 @@ async def all_changes(store: Store) -> Sequence[Change]:
 
 
 async def test_revisions_have_no_gaps_whoever_gives_them_out(nodes: Nodes) -> None:
-    async def withdraw(name: str, store: Store) -> int:
-        return (await store.revocations.withdraw([whole(name)], OPERATOR, "", None, NOW)).number
+    async def revoke(name: str, store: Store) -> int:
+        return (await store.revocations.revoke([whole(name)], OPERATOR, "", None, NOW)).number
 
     names = [f"t{number}" for number in range(120)]
-    numbers = await asyncio.gather(*(withdraw(name, random.choice(nodes)) for name in names))
+    numbers = await asyncio.gather(*(revoke(name, random.choice(nodes)) for name in names))
     changes = await all_changes(nodes[0])
     assert [change.number for change in changes] == list(range(1, len(changes) + 1))
-    where = {each.token_id: change.number for change in changes for each in change.withdrawals}
+    where = {each.token_id: change.number for change in changes for each in change.revocations}
     assert where == dict(zip(names, numbers, strict=True))
 
 
@@ -61,7 +61,7 @@ async def test_a_reader_never_sees_a_revision_before_an_earlier_one(nodes: Nodes
 
     async def write(store: Store, name: str) -> None:
         for number in range(40):
-            await store.revocations.withdraw([whole(f"{name}{number}")], OPERATOR, "", None, NOW)
+            await store.revocations.revoke([whole(f"{name}{number}")], OPERATOR, "", None, NOW)
 
     async def read() -> None:
         known = 0
@@ -78,9 +78,9 @@ async def test_a_reader_never_sees_a_revision_before_an_earlier_one(nodes: Nodes
     await reader
 
 
-async def test_the_same_thing_is_withdrawn_once(nodes: Nodes) -> None:
+async def test_the_same_thing_is_revoked_once(nodes: Nodes) -> None:
     done = await asyncio.gather(
-        *(store.revocations.withdraw([whole("a")], OPERATOR, "", None, NOW) for store in nodes * 10)
+        *(store.revocations.revoke([whole("a")], OPERATOR, "", None, NOW) for store in nodes * 10)
     )
     assert sum(each.entries for each in done) == 1
     assert {each.number for each in done} == {1}
@@ -101,14 +101,14 @@ async def mint_until_refused(store: Store, actor: Actor, minter: Record) -> list
         minted = record(minter_token_id=minter.token_id, minter_branch_ids=())
         try:
             await store.tokens.add(minted, actor, None, NOW)
-        except MinterWithdrawnError:
+        except MinterRevokedError:
             return made
         made.append(minted.token_id)
 
 
 @pytest.mark.parametrize("seed", range(8))
 async def test_no_token_outlives_the_revocation_of_what_it_minted_elsewhere(nodes: Nodes, seed: int) -> None:
-    """A minter races its own revocation: what it was acknowledged is withdrawn with it, or was refused."""
+    """A minter races its own revocation: what it was acknowledged is revoked with it, or was refused."""
     here, there = nodes
     minter = record()
     await here.tokens.add(minter, OPERATOR, None, NOW)
@@ -117,11 +117,11 @@ async def test_no_token_outlives_the_revocation_of_what_it_minted_elsewhere(node
     ]
     await asyncio.sleep(random.Random(seed).uniform(0, 0.05))
     selection = Selection(MintedBy(minter.token_id))
-    await there.revocations.withdraw([whole(minter.token_id)], OPERATOR, "", None, NOW)
-    await there.revocations.withdraw_selection(selection, None, OPERATOR, "", None, NOW)
+    await there.revocations.revoke([whole(minter.token_id)], OPERATOR, "", None, NOW)
+    await there.revocations.revoke_selection(selection, None, OPERATOR, "", None, NOW)
     made = {token_id for tokens in await asyncio.gather(*minting) for token_id in tokens}
-    withdrawn = {each.token_id for change in await all_changes(here) for each in change.withdrawals}
-    assert made <= withdrawn
+    revoked = {each.token_id for change in await all_changes(here) for each in change.revocations}
+    assert made <= revoked
     assert await here.tokens.select(selection, NOW) == []
 
 
@@ -136,7 +136,7 @@ async def test_a_minter_that_races_its_own_cut_off_elsewhere_leaves_nothing_aliv
     actor = replace(holder(minter.token_id), subject="ann", home_org="acme", issued_at_ms=NOW * 1000)
     minting = [asyncio.create_task(mint_until_refused(here, actor, minter)) for _ in range(3)]
     await asyncio.sleep(random.Random(seed).uniform(0, 0.05))
-    await there.revocations.withdraw_selection(Selection(of), None, OPERATOR, "", None, NOW - 9)
+    await there.revocations.revoke_selection(Selection(of), None, OPERATOR, "", None, NOW - 9)
     made = {token_id for tokens in await asyncio.gather(*minting) for token_id in tokens}
     found = [await here.tokens.get(each) for each in made]
     assert [each.id for each in found if each and each.revoked_at is None] == []
@@ -159,7 +159,7 @@ async def test_ids_that_differ_in_case_alone_are_different(nodes: Nodes) -> None
     lower, upper = record(token_id="a" * 22), record(token_id="A" * 22)
     await nodes[0].tokens.add(lower, OPERATOR, None, NOW)
     await nodes[0].tokens.add(upper, OPERATOR, None, NOW)
-    await nodes[0].revocations.withdraw([whole(upper.token_id)], OPERATOR, "", None, NOW)
+    await nodes[0].revocations.revoke([whole(upper.token_id)], OPERATOR, "", None, NOW)
     found = [await nodes[1].tokens.get(each.token_id) for each in (lower, upper)]
     assert [each and each.revoked_at for each in found] == [None, NOW]
 

@@ -110,7 +110,7 @@ async def test_a_branch_of_another_token_is_not_taken_for_this_ones(ports: Ports
 async def test_the_dead_keep_when_they_were_last_used(ports: Ports) -> None:
     expired, gone = await minted(ports, expires_at=NOW - 1), await minted(ports)
     await ports.tokens.note_uses([use(expired, at=NOW - MINUTE), use(gone, at=NOW - MINUTE)])
-    await ports.revocations.withdraw([whole(gone.token_id)], OPERATOR, "", None, NOW)
+    await ports.revocations.revoke([whole(gone.token_id)], OPERATOR, "", None, NOW)
     assert await last_used(ports, expired, gone) == [NOW - MINUTE] * 2
 
 

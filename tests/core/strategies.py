@@ -34,7 +34,7 @@ class Keys:
         return PRK if key_id == "k1" else None
 
 
-class NothingWithdrawn:
+class NothingRevoked:
     """Every token lives."""
 
     def standing(self, token: VerifiedToken, org: str | None) -> Standing:

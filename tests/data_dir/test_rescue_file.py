@@ -10,7 +10,7 @@ import pytest
 from almond_server.data_dir import rescue_file
 from almond_server.domain.feed import Page
 from almond_server.domain.revision import Revision
-from almond_server.domain.revocations import CutOff, Scope, Withdrawal
+from almond_server.domain.revocations import CutOff, Revocation, Scope
 from almond_server.errors import StartError
 
 TOKEN = "AZqhxDUAcACAAAAAAAAAAA"
@@ -18,14 +18,14 @@ HEAD = json.dumps({"epoch": "0123abcd", "number": 7})
 
 
 def test_what_was_written_is_read(tmp_path: Path) -> None:
-    known = [Withdrawal(TOKEN, None, None), Withdrawal(TOKEN, bytes(16), 1_800_000_000)]
+    known = [Revocation(TOKEN, None, None), Revocation(TOKEN, bytes(16), 1_800_000_000)]
     cut_offs = [CutOff(Scope.ORG, "acme", 1_800_000_000_123), CutOff(Scope.KEY, "k1", None)]
     path = rescue_file.write(tmp_path, Revision("0123abcd", 7), known, cut_offs)
     assert rescue_file.read(path) == Page(known, cut_offs)
 
 
 def test_workers_on_one_directory_do_not_write_over_each_other(tmp_path: Path) -> None:
-    known = [Withdrawal(TOKEN, None, None)]
+    known = [Revocation(TOKEN, None, None)]
     paths = {rescue_file.write(tmp_path, Revision("0123abcd", 7), known) for _ in range(2)}
     assert set(rescue_file.pending(tmp_path)) == paths
     assert len(paths) == 2

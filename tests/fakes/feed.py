@@ -115,7 +115,7 @@ class MemoryFeed:
         for page in self._kept[2] if self._kept is not None else []:
             yield page
         for change in self._changes:
-            yield Page(change.withdrawals, change.cut_offs)
+            yield Page(change.revocations, change.cut_offs)
 
     async def keep(self, snapshot: Snapshot) -> None:
         """Put a snapshot in place of the one before it."""

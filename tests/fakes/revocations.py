@@ -1,4 +1,4 @@
-"""What has been withdrawn, in memory, for tests."""
+"""What has been revoked, in memory, for tests."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from almond_server.domain.revocations import (
     Change,
     CutOff,
     Reading,
+    Revocation,
+    RevokeReceipt,
     Scope,
-    Withdrawal,
-    Withdrawn,
     highest,
 )
 from almond_server.domain.stores import AuditRow, RevisionForgottenError
@@ -35,30 +35,30 @@ class MemoryRevocations:
     """Implements `ports.Revocations`."""
 
     def __init__(self, store: MemoryStore) -> None:
-        """Keep withdrawals in `store`."""
+        """Keep revocations in `store`."""
         self._store = store
         self.most = MOST_AT_ONCE
 
-    async def withdraw(
+    async def revoke(
         self,
-        withdrawals: Sequence[Withdrawal],
+        revocations: Sequence[Revocation],
         actor: Actor,
         reason: str,
         request: Idempotency | None,
         now: int,
         cut_offs: Sequence[CutOff] = (),
-    ) -> Withdrawn:
-        """Withdraw under one new revision; raises `RequestReusedError`."""
+    ) -> RevokeReceipt:
+        """Revoke under one new revision; raises `RequestReusedError`."""
         await self._store.turn()
-        return self._withdraw(withdrawals, cut_offs, actor, reason, request, now)
+        return self._revoke(revocations, cut_offs, actor, reason, request, now)
 
-    async def answered(self, request: Idempotency, now: int) -> Withdrawn | None:
+    async def answered(self, request: Idempotency, now: int) -> RevokeReceipt | None:
         """Return what was answered to a request."""
         await self._store.turn()
         earlier = self._store.answered(request, now)
-        return None if earlier is None else self._withdrawn(earlier)
+        return None if earlier is None else self._revoked(earlier)
 
-    async def withdraw_selection(
+    async def revoke_selection(
         self,
         selection: Selection,
         within: frozenset[tuple[str, str]] | None,
@@ -66,20 +66,20 @@ class MemoryRevocations:
         reason: str,
         request: Idempotency | None,
         now: int,
-    ) -> Withdrawn:
-        """Withdraw all that is selected; what it may refuse and return is the port's."""
+    ) -> RevokeReceipt:
+        """Revoke all that is selected; what it may refuse and return is the port's."""
         entries, is_all = 0, False
         while not is_all:
             await self._store.turn()
             earlier = self._store.answered(request, now)
             if earlier is not None:
-                return self._withdrawn(earlier)
+                return self._revoked(earlier)
             found = selected(self._store, selection, now)
             if within is not None and not {(each.org, each.app) for each in found} <= within:
                 raise SelectionChangedError("Something was minted meanwhile.", 0.1)
             cut_off = self._cut_off(selection, now)
             others = [
-                Withdrawal(each.token_id, None, each.expires_at)
+                Revocation(each.token_id, None, each.expires_at)
                 for each in found
                 if cut_off is None or not _falls_under(each, cut_off)
             ]
@@ -101,28 +101,28 @@ class MemoryRevocations:
             until_ms = min(until_ms, selection.issued_before_ms - 1)
         return None if until_ms < 0 else CutOff(scope, name, until_ms)
 
-    def _withdraw(
+    def _revoke(
         self,
-        withdrawals: Sequence[Withdrawal],
+        revocations: Sequence[Revocation],
         cut_offs: Sequence[CutOff],
         actor: Actor,
         reason: str,
         request: Idempotency | None,
         now: int,
-    ) -> Withdrawn:
+    ) -> RevokeReceipt:
         earlier = self._store.answered(request, now)
         if earlier is not None:
-            return self._withdrawn(earlier)
-        return self._answer(self._enter_all(withdrawals, cut_offs, actor, reason, now), request, now)
+            return self._revoked(earlier)
+        return self._answer(self._enter_all(revocations, cut_offs, actor, reason, now), request, now)
 
-    def _answer(self, entries: int, request: Idempotency | None, now: int) -> Withdrawn:
+    def _answer(self, entries: int, request: Idempotency | None, now: int) -> RevokeReceipt:
         answer = (entries, self._store.number)
         self._store.remember(request, answer, now)
-        return self._withdrawn(answer)
+        return self._revoked(answer)
 
     def _enter_all(
         self,
-        withdrawals: Sequence[Withdrawal],
+        revocations: Sequence[Revocation],
         cut_offs: Sequence[CutOff],
         actor: Actor,
         reason: str,
@@ -130,7 +130,7 @@ class MemoryRevocations:
     ) -> int:
         """Add entries and cut-offs under the next revision, if any is new; returns how many were."""
         self._store.reading(now)
-        added = [each for each in withdrawals if self._enter(each)]
+        added = [each for each in revocations if self._enter(each)]
         standing = highest(each.cut_off for each in self._store.cut_offs)
         raised = [each for place, each in highest(cut_offs).items() if each.is_above(standing.get(place))]
         if added or raised:
@@ -144,9 +144,9 @@ class MemoryRevocations:
             self._store.audit.append(AuditRow(now, actor.name, action, cut_off.name, detail, number))
         return len(added) + len(raised)
 
-    def _withdrawn(self, answer: tuple[int, int]) -> Withdrawn:
+    def _revoked(self, answer: tuple[int, int]) -> RevokeReceipt:
         entries, number = answer
-        return Withdrawn(entries, self._store.epoch, number)
+        return RevokeReceipt(entries, self._store.epoch, number)
 
     async def reading(self, now: int) -> Reading:
         """Read epoch, newest revision and time."""
@@ -165,7 +165,7 @@ class MemoryRevocations:
         await self._store.turn()
         return self._store.marks.get(number)
 
-    async def withdrawals(self, number: int, after: Withdrawal | None, limit: int) -> Sequence[Withdrawal]:
+    async def page(self, number: int, after: Revocation | None, limit: int) -> Sequence[Revocation]:
         """Return a page of all entries up to a revision."""
         await self._store.turn()
         entries = self._entries(number)
@@ -194,7 +194,7 @@ class MemoryRevocations:
         ended = [each for each in self._entries(store.number) if (each.ends_at or time) < time - KEPT_SECONDS]
         gone = set(sorted(ended, key=lambda each: each.ends_at or 0)[:limit])
         store.changes = [
-            replace(each, withdrawals=tuple(it for it in each.withdrawals if it not in gone))
+            replace(each, revocations=tuple(it for it in each.revocations if it not in gone))
             for each in store.changes
         ]
         store.entries -= {(each.token_id, each.branch_id) for each in gone}
@@ -215,18 +215,18 @@ class MemoryRevocations:
         self._store.cut_offs = [each for each in made if each not in replaced]
         return len(replaced)
 
-    def _entries(self, number: int) -> list[Withdrawal]:
+    def _entries(self, number: int) -> list[Revocation]:
         changes = [each for each in self._store.changes if each.number <= number]
-        return sorted((each for change in changes for each in change.withdrawals), key=_order)
+        return sorted((each for change in changes for each in change.revocations), key=_order)
 
-    def _enter(self, withdrawal: Withdrawal) -> bool:
-        entry = (withdrawal.token_id, withdrawal.branch_id)
-        standing = {entry, (withdrawal.token_id, None)} & self._store.entries
+    def _enter(self, revocation: Revocation) -> bool:
+        entry = (revocation.token_id, revocation.branch_id)
+        standing = {entry, (revocation.token_id, None)} & self._store.entries
         self._store.entries.add(entry)
         return not standing
 
-    def _fill_in(self, withdrawal: Withdrawal, actor: Actor, reason: str, now: int) -> None:
-        target, branch_id = withdrawal.token_id, withdrawal.branch_id
+    def _fill_in(self, revocation: Revocation, actor: Actor, reason: str, now: int) -> None:
+        target, branch_id = revocation.token_id, revocation.branch_id
         for record in list(self._store.records.values()):
             is_of_it = branch_id is None or branch_id in record.lineage
             if record.token_id == target and is_of_it and record.revoked_at is None:
@@ -244,5 +244,5 @@ def _falls_under(record: Record, cut_off: CutOff) -> bool:
     return cut_off.name == name and cut_off.covers(record.created_at_ms)
 
 
-def _order(withdrawal: Withdrawal) -> tuple[str, bytes]:
-    return withdrawal.token_id, withdrawal.branch_id or b""
+def _order(revocation: Revocation) -> tuple[str, bytes]:
+    return revocation.token_id, revocation.branch_id or b""

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from almond_core.model import RESERVED_ORG
 from almond_server.domain.records import MAX_DERIVED, record_id
-from almond_server.domain.revocations import Change, CutOff, Reading, Scope, Withdrawal
+from almond_server.domain.revocations import Change, CutOff, Reading, Revocation, Scope
 from almond_server.domain.selections import MintedBy, OfApp, OfOrg, OfSubject
 from almond_server.domain.stores import AuditRow, ExpiryRule
 from almond_server.errors import (
     IssuedTooEarlyError,
-    MinterWithdrawnError,
+    MinterRevokedError,
     RecordNotFoundError,
     RequestReusedError,
     StoreUnavailableError,
@@ -96,10 +96,10 @@ class MemoryStore:
         """The newest revision."""
         return max(self.marks)
 
-    def append(self, withdrawals: Sequence[Withdrawal], cut_offs: Sequence[CutOff]) -> None:
+    def append(self, revocations: Sequence[Revocation], cut_offs: Sequence[CutOff]) -> None:
         """Give out the next revision."""
         number, mark, before = self.number + 1, secrets.token_bytes(8), self.marks[self.number]
-        self.changes.append(Change(number, mark, before, tuple(withdrawals), tuple(cut_offs)))
+        self.changes.append(Change(number, mark, before, tuple(revocations), tuple(cut_offs)))
         self.marks[number] = mark
         self.given_out[number] = self.time
 
@@ -112,7 +112,7 @@ class MemoryStore:
         ]
 
     def as_read(self, record: Record) -> Record:
-        """Return a record with `revoked_*` of the first thing that withdrew it, a cut-off or its own."""
+        """Return a record with `revoked_*` of the first thing that revoked it, a cut-off or its own."""
         minted = self.records.get(record.token_id, record)
         places = {(Scope.SUBJECT, minted.subject), (Scope.KEY, minted.key_id)}
         if minted.org != RESERVED_ORG:
@@ -132,9 +132,9 @@ class MemoryTokens:
         self._store = store
 
     async def add(self, record: Record, actor: Actor, request: Idempotency | None, now: int) -> Record:
-        """Record a token and return the record that stands; `MinterWithdrawnError`, `RequestReusedError`."""
+        """Record a token and return the record that stands; `MinterRevokedError`, `RequestReusedError`."""
         await self._store.turn()
-        self._refuse_withdrawn(actor)
+        self._refuse_revoked(actor)
         earlier = self._store.answered(request, now)
         if earlier is not None:
             return self._store.as_read(self._store.records[earlier])
@@ -153,11 +153,11 @@ class MemoryTokens:
     async def add_derived(self, record: Record, actor: Actor, now: int) -> Record:
         """Record a derived token; what it may refuse and return is the port's."""
         await self._store.turn()
-        self._refuse_withdrawn(actor)
+        self._refuse_revoked(actor)
         self._refuse_lineage(record.token_id, record.lineage)
         minted = self._store.records.get(record.token_id)
         if minted is not None and self._store.as_read(minted).revoked_at is not None:
-            raise MinterWithdrawnError("The token that this was to be made from has been revoked.")
+            raise MinterRevokedError("The token that this was to be made from has been revoked.")
         known = [each.id for each in self._store.records.values() if each.token_id == record.token_id]
         if record.id in known:
             return self._store.as_read(self._store.records[record.id])
@@ -211,12 +211,12 @@ class MemoryTokens:
         records = self._store.records
         return {each: records[each].org for each in token_ids if each in records}
 
-    def _refuse_withdrawn(self, actor: Actor) -> None:
+    def _refuse_revoked(self, actor: Actor) -> None:
         self._refuse_lineage(actor.token_id, actor.branch_ids)
         places = {(Scope.KEY, actor.key_id), (Scope.SUBJECT, actor.subject)}
         places |= {(Scope.ORG, org) for org in actor.cut_off_orgs}
         if actor.token_id and self._store.covering(places, actor.issued_at_ms):
-            raise MinterWithdrawnError("The token that this was to be made from has been revoked.")
+            raise MinterRevokedError("The token that this was to be made from has been revoked.")
 
     def _refuse_too_early(self, record: Record, actor: Actor) -> None:
         places = {(Scope.SUBJECT, record.subject)}
@@ -229,7 +229,7 @@ class MemoryTokens:
     def _refuse_lineage(self, token_id: str, branch_ids: tuple[bytes, ...]) -> None:
         lineage = {(token_id, branch_id) for branch_id in (None, *branch_ids)}
         if token_id and lineage & self._store.entries:
-            raise MinterWithdrawnError("The token that this was to be made from has been revoked.")
+            raise MinterRevokedError("The token that this was to be made from has been revoked.")
 
 
 class MemoryKeys:

@@ -42,7 +42,7 @@ class Forger:
                 self._chance.choice(tricks)(key.decode().rpartition(":")[0])
 
     def _change(self, prefix: str) -> None:
-        """The next change, which withdraws what lives, or nothing: what comes next would be thought old."""
+        """The next change, which revokes what lives, or nothing: what comes next would be thought old."""
         entry_id, fields = self._newest(f"{prefix}:changes")
         mark = json.loads(fields[b"body"])[0]
         number = int(entry_id.partition(b"-")[0]) + 1

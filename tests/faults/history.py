@@ -1,6 +1,6 @@
 """What the clients of a system under faults saw, and the laws that it must not have broken.
 
-A token is withdrawn if anything of its lineage is: here called its handles. It is too if it was in a place
+A token is revoked if anything of its lineage is: here called its handles. It is too if it was in a place
 (an org, a subject, an app) when that was cleared. All times are of one monotonic clock, in seconds, as
 clients see them: a call is sent at `began` and its answer is there at `ended`, so whatever the server did, it
 did in between. Each law blames only what no order of things in between explains.
@@ -21,12 +21,12 @@ class Held:
     token_id: str
     branch_id: str = field(repr=False)
     handles: frozenset[str] = field(repr=False)
-    """What withdraws it: itself, its branches, and that what one of its minters minted was withdrawn."""
+    """What revokes it: itself, its branches, and that what one of its minters minted was revoked."""
 
     org: str
     app: str
     places: frozenset[str]
-    """Where it is withdrawn with all that was there at the time: "org O", "subject S", "app O/A"."""
+    """Where it is revoked with all that was there at the time: "org O", "subject S", "app O/A"."""
 
     began: float
     ended: float
@@ -116,7 +116,7 @@ class History:
     ) -> None:
         """A revocation was acknowledged.
 
-        `new_after` is what had been when it was asked for; None if it was withdrawn already. Then nothing is
+        `new_after` is what had been when it was asked for; None if it was revoked already. Then nothing is
         told; otherwise one of `entries` is.
         """
         number = number_of(revision)
@@ -200,7 +200,7 @@ class History:
                 late = asked.began - acknowledged_at
                 self._blame(f"a yes {late:.3f} s after the revocation was acknowledged: {asked}")
             if number is not None and asked.min_number >= number:
-                self._blame(f"a yes below min_revision, withdrawn at {number}: {asked}")
+                self._blame(f"a yes below min_revision, revoked at {number}: {asked}")
         first = self._denied_first.get(asked.token.name)
         if first is not None and asked.began > first + self.bound:
             self._blame(
@@ -217,12 +217,12 @@ class History:
         self._denied_by.setdefault((asked.token.name, asked.process), asked.ended)
 
     def _certain(self, token: Held) -> list[Revoked]:
-        """What withdraws it whatever happened in between: it was there when its places were cleared."""
+        """What revokes it whatever happened in between: it was there when its places were cleared."""
         places = [each for each in self._cleared(token) if each.asked_at > token.ended]
         return [*self._of_handles(token), *places]
 
     def _possible(self, token: Held) -> list[Revoked]:
-        """What may withdraw it: whatever was not over when its mint was asked for."""
+        """What may revoke it: whatever was not over when its mint was asked for."""
         places = [
             each
             for each in self._cleared(token)

@@ -19,13 +19,14 @@ from almond_client import cli
 from almond_server.adapters.redis.codec import Codec
 from almond_server.adapters.sql import tokens
 from almond_server.domain.revocations import Change
+from almond_server.process import listen
 from almond_server.revocation.catch_up import Waiting
 from almond_server.revocation.index.view import RevocationView
 from almond_server.revocation.relay import Relay
 from almond_server.rpc.token_servicer import TokenServicer
 from almond_server.watch import stream
 from almond_server.watch.org_filter import Proof
-from almond_server.workers import messages, worker
+from almond_server.workers import worker
 
 WITHOUT = "CHECKER_WITHOUT"
 """The variable that names the guard to take out of a server and its workers; empty for none."""
@@ -45,7 +46,7 @@ def _take_out_gap_check() -> None:
     def apply(self: RevocationView, change: Change) -> bool:
         if change.number <= self.revision.number:
             return False
-        self.take(change.withdrawals, change.cut_offs)
+        self.take(change.revocations, change.cut_offs)
         self.stand_at(change.number, change.mark)
         return True
 
@@ -65,7 +66,7 @@ def _take_out_min_revision_check() -> None:
 
 
 def _take_out_minter_check() -> None:
-    _replace(tokens, "_refuse_withdrawn", lambda *_: None)
+    _replace(tokens, "_refuse_revoked", lambda *_: None)
 
 
 def _take_out_hmac() -> None:
@@ -115,7 +116,7 @@ def main() -> None:
     if guard:
         GUARDS[guard]()
     _say_who_answers()
-    _replace(messages, "WORKER_MODULE", "faults.unguarded")
+    _replace(listen, "WORKER_MODULE", "faults.unguarded")
     if sys.argv[1] == "serve":
         cli.main()
     sys.exit(worker.main(socket.socket(fileno=int(sys.argv[1]))))

@@ -12,7 +12,7 @@ from almond_server.adapters.sql.store import Store, open_store
 from almond_server.data_dir import master_key, paths, rescue_file
 from almond_server.domain.feed import Page, Snapshot
 from almond_server.domain.revision import Revision
-from almond_server.domain.revocations import Change, CutOff, Scope, Withdrawal
+from almond_server.domain.revocations import Change, CutOff, Revocation, Scope
 from almond_server.domain.stores import Actor
 from almond_server.errors import StartError
 from almond_server.ops import bootstrap, recovery
@@ -46,9 +46,9 @@ async def held(store: Store) -> list[CutOff]:
 
 async def test_what_a_server_wrote_down_is_healed(data_dir: Path, store: Store) -> None:
     lower = CutOff(Scope.ORG, "acme", 1_800_000_000_000)
-    await store.revocations.withdraw([], OPERATOR, "", None, 0, [lower])
+    await store.revocations.revoke([], OPERATOR, "", None, 0, [lower])
     path = rescue_file.write(
-        data_dir, Revision("0123abcd", 7), [Withdrawal(TOKEN, None, None)], [lower, *CUT_OFFS]
+        data_dir, Revision("0123abcd", 7), [Revocation(TOKEN, None, None)], [lower, *CUT_OFFS]
     )
     done = await recovery.heal(data_dir, paths.database(data_dir), [])
     assert (done.entries, await held(store)) == ({path.name: 4}, CUT_OFFS)
@@ -68,7 +68,7 @@ async def test_what_redis_knows_is_put_back(data_dir: Path, store: Store) -> Non
 @pytest.mark.parametrize("exported", [True, False])
 async def test_what_the_audit_log_tells_is_put_back(data_dir: Path, store: Store, exported: bool) -> None:
     location = paths.database(data_dir)
-    await store.revocations.withdraw([], OPERATOR, "broken: into\nall", None, 0, CUT_OFFS)
+    await store.revocations.revoke([], OPERATOR, "broken: into\nall", None, 0, CUT_OFFS)
     export = data_dir / "audit.jsonl"
     lines = [line async for line in recovery.export_audit(location, 0)]
     export.write_text("\n".join(lines) + "\n")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from almond_core.chain import VerifiedToken
-from almond_core.decision import LIVE, Withdrawn
+from almond_core.decision import LIVE, Revoked
 from almond_core.model import Identity, token_id_at
 from almond_server.domain import cut_off_text
 from almond_server.domain.revocations import Change, CutOff, Reading, Scope
@@ -91,9 +91,9 @@ def test_a_token_of_any_org_is_under_no_orgs_cut_off(known: list[CutOff], at: in
 
 def test_a_denial_says_of_what_and_until_when() -> None:
     known = CutOffs([CutOff(Scope.ORG, "acme", T + 7), CutOff(Scope.KEY, "k2", None)])
-    said = Withdrawn("everything of org acme issued until 2027-01-15T08:00:00.007Z")
+    said = Revoked("everything of org acme issued until 2027-01-15T08:00:00.007Z")
     assert known.standing(token(), "acme") == said
-    assert known.standing(token(key="k2", at=2**47), None) == Withdrawn("everything made with key k2")
+    assert known.standing(token(key="k2", at=2**47), None) == Revoked("everything made with key k2")
 
 
 def test_the_view_knows_them_once_the_revision_is_reached(clock: SetClock) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from almond_server.domain.feed import Beat, Page, Snapshot
 from almond_server.domain.revision import Revision
-from almond_server.domain.revocations import LINKED_SECONDS, Change, CutOff, Reading, Scope, Withdrawal
+from almond_server.domain.revocations import LINKED_SECONDS, Change, CutOff, Reading, Revocation, Scope
 from almond_server.domain.stores import Actor
 from almond_server.errors import CannotKnowError, StoreUnavailableError, WrongRevisionError
 from almond_server.revocation import loader
@@ -54,9 +54,9 @@ class Server:
     def number(self) -> int:
         return self.view.revision.number
 
-    async def withdraw(self, *token_ids: str) -> None:
+    async def revoke(self, *token_ids: str) -> None:
         for token_id in token_ids:
-            await self.revocations.withdraw([Withdrawal(token_id, None, None)], OPERATOR, "", None, 0)
+            await self.revocations.revoke([Revocation(token_id, None, None)], OPERATOR, "", None, 0)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -100,7 +100,7 @@ async def test_a_cut_off_reaches_a_server_by_every_way(clock: SetClock, how: str
     cut_off = CutOff(Scope.ORG, "acme", 7)
 
     async def happen() -> None:
-        await there.revocations.withdraw([Withdrawal("t", None, None)], OPERATOR, "", None, 0, [cut_off])
+        await there.revocations.revoke([Revocation("t", None, None)], OPERATOR, "", None, 0, [cut_off])
 
     if how in {"feed", "store"}:
         async with here.running():
@@ -128,7 +128,7 @@ async def test_catching_up_takes_every_change_and_proves_the_view(
     store: MemoryStore, feed: MemoryFeed, clock: SetClock
 ) -> None:
     server = Server(store, feed, clock)
-    await server.withdraw(*(f"t{number}" for number in range(2500)))
+    await server.revoke(*(f"t{number}" for number in range(2500)))
     await server.follower.catch_up()
     assert (server.number, len(server.view), server.view.is_fresh) == (2500, 2500, True)
 
@@ -138,7 +138,7 @@ async def test_what_one_server_saw_first_reaches_the_other_by_the_feed(
 ) -> None:
     here, there = Server(store, feed, clock), Server(store, feed, clock)
     async with here.running(), there.running():
-        await here.withdraw("t1", "t2")
+        await here.revoke("t1", "t2")
         await here.follower.catch_up()
         await there.reaches(2)
 
@@ -148,7 +148,7 @@ async def test_a_gap_in_the_feed_heals_from_the_store(
 ) -> None:
     server = Server(store, feed, clock)
     async with server.running():
-        await server.withdraw("t1", "t2", "t3")
+        await server.revoke("t1", "t2", "t3")
         assert server.number == 0
         await feed.append(store.changes[2])
         await server.reaches(3)
@@ -161,9 +161,9 @@ async def test_a_large_change_gives_others_their_turn_and_counts_when_all_of_it_
 ) -> None:
     monkeypatch.setattr(loader, "_TURN_SECONDS", 0.0)  # as if every slice took long
     server, seen = Server(store, feed, clock), set[tuple[int, int]]()
-    entries = [Withdrawal(f"t{number}", None, None) for number in range(2000)]
+    entries = [Revocation(f"t{number}", None, None) for number in range(2000)]
     async with server.running():
-        await server.revocations.withdraw(entries, OPERATOR, "", None, 0)
+        await server.revocations.revoke(entries, OPERATOR, "", None, 0)
         taking: asyncio.Task[Any]
         match way:
             case "feed":
@@ -186,10 +186,10 @@ async def test_a_large_change_taken_in_twice_at_once_counts_once(
 ) -> None:
     monkeypatch.setattr(loader, "_TURN_SECONDS", 0.0)
     server = Server(store, feed, clock)
-    entries = [Withdrawal(f"t{number}", None, None) for number in range(2000)]
+    entries = [Revocation(f"t{number}", None, None) for number in range(2000)]
     async with server.running():
-        await server.revocations.withdraw(entries, OPERATOR, "", None, 0)
-        await server.withdraw("after")
+        await server.revocations.revoke(entries, OPERATOR, "", None, 0)
+        await server.revoke("after")
         await asyncio.gather(server.follower.catch_up(), *(feed.append(each) for each in store.changes))
         await server.reaches(2)
         assert (len(server.view), server.view.is_fresh) == (2001, True)
@@ -200,7 +200,7 @@ async def test_the_feed_alone_brings_a_change_to_a_server_that_does_not_see_the_
 ) -> None:
     server = Server(store, feed, clock)
     async with server.running():
-        await server.withdraw("t1", "t2")
+        await server.revoke("t1", "t2")
         store.available = False
         for change in store.changes:
             await feed.append(change)
@@ -215,11 +215,11 @@ async def test_what_the_feed_says_of_another_past_is_not_taken(
 ) -> None:
     server = Server(store, feed, clock)
     async with server.running():
-        await server.withdraw("t1", "t2")
+        await server.revoke("t1", "t2")
         await server.follower.catch_up()
         # Genuine, and the next by its number, but of a past that a restore of the database has undone.
         await feed.restart()
-        await feed.append(Change(3, b"undone", b"undone before", (Withdrawal("undone", None, None),)))
+        await feed.append(Change(3, b"undone", b"undone before", (Revocation("undone", None, None),)))
         await asyncio.sleep(0.05)
         assert server.number == 2
         assert server.view.is_fresh
@@ -231,12 +231,12 @@ async def test_a_change_that_only_a_lost_store_had_is_kept_and_gives_the_restore
 ) -> None:
     server = Server(store, feed, clock)
     async with server.running():
-        await server.withdraw("t1")
+        await server.revoke("t1")
         await server.follower.catch_up()
         # It continues this server's past, and is in the store no more: acknowledged, and lost there.
         mark = store.marks[1]
         await feed.restart()
-        await feed.append(Change(2, b"lost", mark, (Withdrawal("lost", None, None),)))
+        await feed.append(Change(2, b"lost", mark, (Revocation("lost", None, None),)))
         await server.reaches(2)
         with pytest.raises(CannotKnowError, match="backwards"):
             await server.follower.catch_up()
@@ -249,7 +249,7 @@ async def test_a_poll_heals_what_a_cut_feed_lost(
     server = Server(store, feed, clock, OFTEN)
     async with server.running():
         feed.cut()
-        await server.withdraw("t1")
+        await server.revoke("t1")
         await server.reaches(1)
         feed.mend()
         await server.until(lambda: bool(feed.readers))
@@ -261,7 +261,7 @@ async def test_a_gap_with_the_store_away_heals_at_a_later_poll(
 ) -> None:
     server = Server(store, feed, clock, OFTEN)
     async with server.running():
-        await server.withdraw("t1", "t2")
+        await server.revoke("t1", "t2")
         store.available = False
         await feed.append(Change(server.number + 5, b"", b"", ()))
         await asyncio.sleep(0.05)
@@ -292,7 +292,7 @@ async def test_a_store_that_went_backwards_never_proves_the_view(
     store: MemoryStore, feed: MemoryFeed, clock: SetClock
 ) -> None:
     server = Server(store, feed, clock, OFTEN)
-    await server.withdraw("t1", "t2")
+    await server.revoke("t1", "t2")
     async with server.running():
         store.changes.pop()
         del store.marks[2]
@@ -303,7 +303,7 @@ async def test_a_store_that_went_backwards_never_proves_the_view(
             server.view.must_be_fresh()
         await server.until(lambda: server.turns == [True, False])
         # Numbers that grow again are others of the same number; only an operator can tell.
-        await server.withdraw("t3", "t4")
+        await server.revoke("t3", "t4")
         await asyncio.sleep(0.05)
         assert server.turns == [True, False]
         assert (server.number, server.alarms) == (2, 1)
@@ -313,10 +313,10 @@ async def test_an_exchanged_store_never_proves_the_view(
     store: MemoryStore, feed: MemoryFeed, clock: SetClock
 ) -> None:
     server = Server(store, feed, clock)
-    await server.withdraw("t1")
+    await server.revoke("t1")
     await server.follower.catch_up()
     store.epoch = "ffffffff"
-    await server.withdraw("t2", "t3")
+    await server.revoke("t2", "t3")
     clock.advance(5.1)
     with pytest.raises(CannotKnowError):
         await server.follower.catch_up()
@@ -328,7 +328,7 @@ async def test_a_gap_in_the_store_itself_never_proves_the_view(
     store: MemoryStore, feed: MemoryFeed, clock: SetClock
 ) -> None:
     server = Server(store, feed, clock)
-    await server.withdraw("t1", "t2", "t3")
+    await server.revoke("t1", "t2", "t3")
     del store.changes[1]
     with pytest.raises(CannotKnowError, match="gap"):
         await server.follower.catch_up()
@@ -340,11 +340,11 @@ async def test_a_store_that_was_restored_and_grew_again_is_an_alarm(
 ) -> None:
     for grown in (1, 2):  # to the server's own number, and beyond it
         server = Server(store, feed, clock)
-        await server.withdraw(f"a{grown}")
+        await server.revoke(f"a{grown}")
         await server.follower.catch_up()
         store.changes.pop()
         del store.marks[grown]
-        await server.withdraw(*(f"b{grown}.{each}" for each in range(grown)))
+        await server.revoke(*(f"b{grown}.{each}" for each in range(grown)))
         with pytest.raises(CannotKnowError, match="backwards"):
             await server.follower.catch_up()
         assert not server.view.is_fresh
@@ -354,9 +354,9 @@ async def test_a_server_that_was_away_for_days_reads_everything_anew(
     store: MemoryStore, feed: MemoryFeed, clock: SetClock
 ) -> None:
     server = Server(store, feed, clock)
-    await server.withdraw("t1")
+    await server.revoke("t1")
     await server.follower.catch_up()
-    await server.withdraw("t2", "t3")
+    await server.revoke("t2", "t3")
     store.time += LINKED_SECONDS + 1
     assert await server.revocations.prune(10)
     store.time = 0
@@ -421,7 +421,7 @@ async def test_a_revision_is_reached_by_asking_the_store(
     store: MemoryStore, feed: MemoryFeed, clock: SetClock
 ) -> None:
     server = Server(store, feed, clock)
-    await server.withdraw("t1")
+    await server.revoke("t1")
     clock.advance(1)
     await server.follower.waiting.reach(Revision(store.epoch, 1), clock.monotonic())
     assert server.number == 1
@@ -446,7 +446,7 @@ async def test_a_look_that_began_before_the_question_does_not_answer_it(
     first = asyncio.create_task(server.follower.waiting.reach(Revision(store.epoch, 1), clock.monotonic()))
     await began.wait()
     clock.advance(1)
-    await server.withdraw("t1")  # after the reading under way, before the second question
+    await server.revoke("t1")  # after the reading under way, before the second question
     second = asyncio.create_task(server.follower.waiting.reach(Revision(store.epoch, 1), clock.monotonic()))
     await asyncio.sleep(0.1)
     go_on.set()
@@ -467,7 +467,7 @@ async def test_catching_up_twice_at_once_takes_every_change_once(
             return await super().changes_after(number, limit)
 
     server = Server(store, feed, clock, revocations=Counting(store))
-    await server.withdraw("t1", "t2")
+    await server.revoke("t1", "t2")
     await asyncio.gather(*(server.follower.catch_up() for _ in range(5)))
     assert (server.number, asked) == (2, [0])
 
@@ -478,6 +478,6 @@ async def test_a_feed_that_cannot_be_written_costs_nothing_but_time(
     here, there = Server(store, feed, clock), Server(store, feed, clock, OFTEN)
     async with here.running(), there.running():
         feed.cut()
-        await here.withdraw("t1")
+        await here.revoke("t1")
         await here.follower.catch_up()
         await there.reaches(1)

@@ -15,8 +15,8 @@ from almond_server.domain.revocations import (
     Change,
     CutOff,
     Reading,
+    Revocation,
     Scope,
-    Withdrawal,
 )
 from almond_server.domain.stores import Actor
 from almond_server.errors import CannotKnowError
@@ -103,9 +103,9 @@ def nodes(store: MemoryStore, feed: MemoryFeed, clock: SetClock) -> tuple[Node, 
     return Node(store, feed, clock, box), Node(store, feed, clock, box)
 
 
-async def withdraw(store: MemoryStore, *token_ids: str, ends_at: int | None = None) -> None:
+async def revoke(store: MemoryStore, *token_ids: str, ends_at: int | None = None) -> None:
     for token_id in token_ids:
-        await MemoryRevocations(store).withdraw([Withdrawal(token_id, None, ends_at)], OPERATOR, "", None, 0)
+        await MemoryRevocations(store).revoke([Revocation(token_id, None, ends_at)], OPERATOR, "", None, 0)
 
 
 async def soon(good: object) -> None:
@@ -130,7 +130,7 @@ async def test_who_does_not_see_the_store_stays_fresh_by_heartbeats(
         there.revocations.is_cut = True
         await pass_time(clock, 12)
         assert there.view.is_fresh
-        await withdraw(store, "t1")
+        await revoke(store, "t1")
         await soon(lambda: there.view.revision.number == 1)
         await pass_time(clock, 12)
         there.view.must_be_fresh()
@@ -210,7 +210,7 @@ async def test_a_heartbeat_ahead_of_the_view_proves_nothing(
     here, there = nodes
     async with here.running(), there.running(relay=False):
         there.revocations.is_cut = True
-        await withdraw(store, "t1", "t2")
+        await revoke(store, "t1", "t2")
         await soon(lambda: here.view.revision.number == 2)
         await soon(lambda: there.view.revision.number == 2)
         # Now a change is lost on its way to this one reader.
@@ -223,7 +223,7 @@ async def test_what_a_crash_left_unsent_is_brought_by_the_relay(
     nodes: tuple[Node, Node], store: MemoryStore, feed: MemoryFeed
 ) -> None:
     here, _ = nodes
-    await withdraw(store, *(f"t{each}" for each in range(5)))
+    await revoke(store, *(f"t{each}" for each in range(5)))
     await feed.append(store.changes[0])
     async with here.running():
         await soon(lambda: len(feed._changes) == 5)
@@ -234,7 +234,7 @@ async def test_a_relay_tells_how_far_the_feed_is_behind_the_store(
     nodes: tuple[Node, Node], store: MemoryStore, feed: MemoryFeed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here, _ = nodes
-    await withdraw(store, "t1", "t2", "t3")
+    await revoke(store, "t1", "t2", "t3")
     await feed.append(store.changes[0])
 
     async def refuses(_: Change) -> bool:
@@ -262,7 +262,7 @@ async def test_a_flushed_feed_gets_the_newest_changes_again(
     nodes: tuple[Node, Node], store: MemoryStore, feed: MemoryFeed
 ) -> None:
     here, _ = nodes
-    await withdraw(store, *(f"t{each}" for each in range(1500)))
+    await revoke(store, *(f"t{each}" for each in range(1500)))
     async with here.running():
         await soon(lambda: feed._changes and feed._changes[-1].number == 1500)  # nobody is half-way
         feed.flush()
@@ -275,7 +275,7 @@ async def test_a_feed_that_knows_what_the_store_does_not_is_an_alarm(
 ) -> None:
     """The database was restored: what it has lost is in the feed, which must not be thrown away."""
     here, there = nodes
-    await withdraw(store, "t1", "t2", "lost")
+    await revoke(store, "t1", "t2", "lost")
     for change in store.changes:
         await feed.append(change)
     store.entries.discard(("lost", None))
@@ -283,18 +283,18 @@ async def test_a_feed_that_knows_what_the_store_does_not_is_an_alarm(
     del store.marks[3]
     with pytest.raises(CannotKnowError, match="backwards"):
         await here.follower.start()
-    await withdraw(store, "else")  # it grows again
+    await revoke(store, "else")  # it grows again
     with pytest.raises(CannotKnowError, match="backwards"):
         await there.follower.start()
     assert (here.alarms, there.alarms) == (1, 1)
-    assert feed._changes[-1].withdrawals == (Withdrawal("lost", None, None),)
+    assert feed._changes[-1].revocations == (Revocation("lost", None, None),)
 
 
 async def test_a_feed_whose_end_the_store_has_forgotten_is_restarted(
     nodes: tuple[Node, Node], store: MemoryStore, feed: MemoryFeed
 ) -> None:
     here, _ = nodes
-    await withdraw(store, "t1", "t2", "t3")
+    await revoke(store, "t1", "t2", "t3")
     await feed.append(Change(1, b"forgotten", b"", ()))
     del store.marks[1]
     async with here.running():
@@ -310,24 +310,24 @@ async def test_the_first_snapshot_comes_at_once_and_later_ones_when_they_pay(
     nodes: tuple[Node, Node], store: MemoryStore, feed: MemoryFeed, clock: SetClock
 ) -> None:
     here, there = nodes
-    await withdraw(store, "t1")
+    await revoke(store, "t1")
     async with here.running():
         await soon(lambda: kept(feed) == 1)
-        await withdraw(store, "t2")
+        await revoke(store, "t2")
         await soon(lambda: feed._changes[-1].number == 2)
         assert kept(feed) == 1
         clock.advance(60)
         await soon(lambda: kept(feed) == 2)
-        await withdraw(store, *(f"u{each}" for each in range(1000)))
+        await revoke(store, *(f"u{each}" for each in range(1000)))
         await soon(lambda: kept(feed) == 1002)
     asked: list[int] = []
-    whole_read = there.revocations.withdrawals
+    whole_read = there.revocations.page
 
-    async def counted(number: int, after: Withdrawal | None, limit: int) -> object:
+    async def counted(number: int, after: Revocation | None, limit: int) -> object:
         asked.append(number)
         return await whole_read(number, after, limit)
 
-    there.revocations.withdrawals = counted  # type: ignore[assignment, method-assign]
+    there.revocations.page = counted  # type: ignore[assignment, method-assign]
     await there.follower.start()
     assert (len(there.view), there.view.revision.number, asked) == (1002, 1002, [])
 
@@ -337,8 +337,8 @@ async def test_the_snapshot_has_the_cut_offs(
 ) -> None:
     here, _ = nodes
     cut_offs = [CutOff(Scope.SUBJECT, f"user:{each:04}", each) for each in range(2001)]
-    await MemoryRevocations(store).withdraw([], OPERATOR, "", None, 0, cut_offs)
-    await withdraw(store, *(f"t{each}" for each in range(1000)))
+    await MemoryRevocations(store).revoke([], OPERATOR, "", None, 0, cut_offs)
+    await revoke(store, *(f"t{each}" for each in range(1000)))
     async with here.running():
         found = await eventually(feed.snapshot, lambda snapshot: snapshot is not None)
     assert found is not None
@@ -349,8 +349,8 @@ async def test_a_snapshot_of_another_past_is_not_loaded(
     nodes: tuple[Node, Node], store: MemoryStore, feed: MemoryFeed
 ) -> None:
     here, _ = nodes
-    await withdraw(store, "t1", "t2")
-    feed._kept = (2, b"another!", [Page([Withdrawal("of another past", None, None)])])
+    await revoke(store, "t1", "t2")
+    feed._kept = (2, b"another!", [Page([Revocation("of another past", None, None)])])
     await here.follower.start()
     assert {each.token_id for each in here.view.entries()} == {"t1", "t2"}
     async with here.running():
@@ -362,8 +362,8 @@ async def test_what_is_over_is_pruned_from_the_store(
 ) -> None:
     here, _ = nodes
     now = clock.now_ms() // 1000
-    await withdraw(store, "over", ends_at=now - KEPT_SECONDS)
-    await withdraw(store, "later", ends_at=now + LINKED_SECONDS)
+    await revoke(store, "over", ends_at=now - KEPT_SECONDS)
+    await revoke(store, "later", ends_at=now + LINKED_SECONDS)
     async with here.running():
         clock.advance(61)
         await asyncio.sleep(0.05)
@@ -377,7 +377,7 @@ async def test_by_a_time_of_the_store_that_is_not_nothing_is_pruned(
 ) -> None:
     here, _ = nodes
     now = clock.now_ms() // 1000
-    await withdraw(store, "live", ends_at=now + 7200)
+    await revoke(store, "live", ends_at=now + 7200)
     await here.follower.start()
     clock.advance(3661)  # it is time to prune
     store.time = now + 2 * KEPT_SECONDS + 7200  # as if a database's clock had leapt
@@ -392,7 +392,7 @@ async def test_a_feed_that_is_cut_makes_the_relay_resign_and_stand_again(
     nodes: tuple[Node, Node], store: MemoryStore, feed: MemoryFeed
 ) -> None:
     here, _ = nodes
-    await withdraw(store, "t1")
+    await revoke(store, "t1")
     async with here.running():
         await soon(lambda: feed._changes and here.relay.is_elected)
         feed.cut()

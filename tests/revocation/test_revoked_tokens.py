@@ -1,4 +1,4 @@
-"""What is withdrawn, against the plainest model of it: a set of entries."""
+"""What is revoked, against the plainest model of it: a set of entries."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from almond_core.chain import VerifiedToken
-from almond_core.decision import LIVE, Standing, Withdrawn
+from almond_core.decision import LIVE, Revoked, Standing
 from almond_core.model import Identity, token_id_at
 from almond_server.domain.packed_revocations import BRANCH_BYTES, WHOLE_BYTES, Packed, packed, unpacked
-from almond_server.domain.revocations import Withdrawal
-from almond_server.revocation.index.revoked_tokens import WithdrawnTokens
+from almond_server.domain.revocations import Revocation
+from almond_server.revocation.index.revoked_tokens import RevokedTokens
 
 T = 1_800_000_000
 IDS = [token_id_at(1_700_000_000_000 + number, bytes([number]) * 10) for number in range(8)]
 BRANCHES = [bytes([number]) * 16 for number in range(6)]
 ENDS = st.sampled_from([None, T + 1, T + 10, T + 20, 2**32 - 2])
 ENTRIES = st.builds(
-    Withdrawal, st.sampled_from([*IDS, "of no token"]), st.sampled_from([None, *BRANCHES]), ENDS
+    Revocation, st.sampled_from([*IDS, "of no token"]), st.sampled_from([None, *BRANCHES]), ENDS
 )
 STEPS = st.one_of(ENTRIES, st.lists(ENTRIES, max_size=5).map(tuple), st.sampled_from([T + 5, T + 15, T + 25]))
 
@@ -36,7 +36,7 @@ class Model:
     def __init__(self) -> None:
         self.entries: dict[tuple[str, bytes | None], float] = {}
 
-    def add(self, entry: Withdrawal) -> None:
+    def add(self, entry: Revocation) -> None:
         key, end = (entry.token_id, entry.branch_id), entry.ends_at or float("inf")
         if entry.token_id in IDS and entry.branch_id is not None and (entry.token_id, None) in self.entries:
             return
@@ -50,65 +50,65 @@ class Model:
     def sweep(self, before: int) -> None:
         self.entries = {key: end for key, end in self.entries.items() if end >= before}
 
-    def standing(self, token_id: str, branch_ids: tuple[bytes, ...]) -> Standing | Withdrawn:
+    def standing(self, token_id: str, branch_ids: tuple[bytes, ...]) -> Standing | Revoked:
         if (token_id, None) in self.entries:
-            return Withdrawn("the token as minted, and all derived from it")
+            return Revoked("the token as minted, and all derived from it")
         for generation, each in enumerate(branch_ids):
             if (token_id, each) in self.entries:
-                return Withdrawn(f"what it was after step {generation}, and all derived from that")
+                return Revoked(f"what it was after step {generation}, and all derived from that")
         return LIVE
 
 
 @given(st.lists(STEPS, max_size=60))
 @settings(max_examples=300)
 def test_it_does_what_a_set_of_entries_would(steps: list[Any]) -> None:
-    withdrawn, model = WithdrawnTokens(), Model()
+    revoked, model = RevokedTokens(), Model()
     for step in steps:
         match step:
             case int():
-                before = len(list(withdrawn))
-                assert withdrawn.sweep(step, 1000) == before - len(list(withdrawn))
+                before = len(list(revoked))
+                assert revoked.sweep(step, 1000) == before - len(list(revoked))
                 model.sweep(step)
             case tuple():
                 page = Packed.of(step)
-                withdrawn.add(page)
+                revoked.add(page)
                 for each in page:
                     model.add(each)
             case _:
-                withdrawn.add([step])
+                revoked.add([step])
                 model.add(step)
-    known = {(each.token_id, each.branch_id): each.ends_at or float("inf") for each in withdrawn}
+    known = {(each.token_id, each.branch_id): each.ends_at or float("inf") for each in revoked}
     assert known == model.entries
-    assert len(list(withdrawn)) == len(known)
-    assert len(withdrawn) >= len({token_id for token_id, _ in known})
+    assert len(list(revoked)) == len(known)
+    assert len(revoked) >= len({token_id for token_id, _ in known})
     for token_id in IDS:
         for branch_ids in ((BRANCHES[0],), tuple(BRANCHES), tuple(BRANCHES[3:])):
-            assert withdrawn.standing(token(token_id, branch_ids)) == model.standing(token_id, branch_ids)
+            assert revoked.standing(token(token_id, branch_ids)) == model.standing(token_id, branch_ids)
     for token_id in [*IDS, "of no token"]:
         for branch_id in BRANCHES:
             is_known = not model.entries.keys().isdisjoint({(token_id, None), (token_id, branch_id)})
-            assert withdrawn.has(token_id, branch_id) == is_known
+            assert revoked.has(token_id, branch_id) == is_known
 
 
 def test_nothing_is_left_of_a_token_whose_branches_are_over() -> None:
-    withdrawn = WithdrawnTokens()
-    withdrawn.add([Withdrawal(IDS[0], BRANCHES[0], T + 10), Withdrawal(IDS[0], BRANCHES[1], T + 20)])
-    assert (withdrawn.sweep(T + 15, 1000), len(withdrawn)) == (1, 1)
-    assert (withdrawn.sweep(T + 25, 1000), len(withdrawn)) == (1, 0)
+    revoked = RevokedTokens()
+    revoked.add([Revocation(IDS[0], BRANCHES[0], T + 10), Revocation(IDS[0], BRANCHES[1], T + 20)])
+    assert (revoked.sweep(T + 15, 1000), len(revoked)) == (1, 1)
+    assert (revoked.sweep(T + 25, 1000), len(revoked)) == (1, 0)
 
 
 def test_an_entry_taken_again_with_a_later_end_stands_until_then() -> None:
-    withdrawn = WithdrawnTokens()
+    revoked = RevokedTokens()
     for ends_at in (T + 10, T + 30, T + 20):
-        withdrawn.add([Withdrawal(IDS[0], None, ends_at), Withdrawal(IDS[1], BRANCHES[0], ends_at)])
-    assert withdrawn.sweep(T + 30, 1000) == 0
-    withdrawn.add([Withdrawal(IDS[0], None, None)])
-    assert withdrawn.sweep(T + 31, 1000) == 1
-    assert withdrawn.standing(token(IDS[0])) == Withdrawn("the token as minted, and all derived from it")
+        revoked.add([Revocation(IDS[0], None, ends_at), Revocation(IDS[1], BRANCHES[0], ends_at)])
+    assert revoked.sweep(T + 30, 1000) == 0
+    revoked.add([Revocation(IDS[0], None, None)])
+    assert revoked.sweep(T + 31, 1000) == 1
+    assert revoked.standing(token(IDS[0])) == Revoked("the token as minted, and all derived from it")
 
 
 @given(st.lists(ENTRIES))
-def test_what_is_packed_is_unpacked_and_survives_its_encoding(entries: list[Withdrawal]) -> None:
+def test_what_is_packed_is_unpacked_and_survives_its_encoding(entries: list[Revocation]) -> None:
     page = Packed.of(entries)
     assert sorted(page, key=repr) == sorted(entries, key=repr)
     assert len(page) == len(entries)
@@ -117,7 +117,7 @@ def test_what_is_packed_is_unpacked_and_survives_its_encoding(entries: list[With
 
 @given(st.lists(ENTRIES, max_size=12), st.integers(0, 13), st.integers(0, 13))
 def test_a_slice_of_packed_entries_is_that_of_their_list(
-    entries: list[Withdrawal], start: int, stop: int
+    entries: list[Revocation], start: int, stop: int
 ) -> None:
     page = Packed.of(entries)
     assert list(page[start:stop]) == list(page)[start:stop]
@@ -128,7 +128,7 @@ def test_a_slice_of_packed_entries_is_that_of_their_list(
     "ends_at", [None, -5, 0, 1, 2**24 - 1, 2**24, 1_800_000_000, 2**32 - 2, 2**32 - 1, 2**40]
 )
 def test_an_end_that_cannot_be_written_is_never_sooner(ends_at: int | None) -> None:
-    record = packed(Withdrawal(IDS[0], None, ends_at))
+    record = packed(Revocation(IDS[0], None, ends_at))
     assert record is not None
     found = unpacked(record).ends_at
     assert found is None or (ends_at is not None and found == max(2**24, ends_at))
@@ -154,20 +154,20 @@ def test_an_end_that_cannot_be_written_is_never_sooner(ends_at: int | None) -> N
 def test_what_is_not_packed_is_refused(data: bytes) -> None:
     with pytest.raises((ValueError, TypeError)):
         Packed.decode(data)
-    assert len(packed(Withdrawal(IDS[0], None, None)) or b"") == WHOLE_BYTES
-    assert len(packed(Withdrawal(IDS[0], BRANCHES[0], None)) or b"") == BRANCH_BYTES
+    assert len(packed(Revocation(IDS[0], None, None)) or b"") == WHOLE_BYTES
+    assert len(packed(Revocation(IDS[0], BRANCHES[0], None)) or b"") == BRANCH_BYTES
 
 
 def test_what_it_tells_of_its_memory_counts_tokens_branches_and_what_is_of_no_token() -> None:
-    withdrawn = WithdrawnTokens()
-    told = [withdrawn.memory_bytes]
+    revoked = RevokedTokens()
+    told = [revoked.memory_bytes]
     for entry in (
-        Withdrawal(IDS[0], None, None),
-        Withdrawal(IDS[1], BRANCHES[0], None),
-        Withdrawal("of no token", None, None),
+        Revocation(IDS[0], None, None),
+        Revocation(IDS[1], BRANCHES[0], None),
+        Revocation("of no token", None, None),
     ):
-        withdrawn.add([entry])
-        told.append(withdrawn.memory_bytes)
+        revoked.add([entry])
+        told.append(revoked.memory_bytes)
     one, both, other = (after - before for before, after in itertools.pairwise(told))
     assert (one, both) == (WHOLE_BYTES, WHOLE_BYTES + BRANCH_BYTES)
     assert 300 < other < 1000

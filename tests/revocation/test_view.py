@@ -1,4 +1,4 @@
-"""What is known to be withdrawn, and when nothing is known."""
+"""What is known to be revoked, and when nothing is known."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pytest
 from almond_core import chain, crypto, minting, wire
 from almond_core.caveats import Label, Org, encode
 from almond_core.chain import VerifiedToken
-from almond_core.decision import LIVE, Withdrawn
+from almond_core.decision import LIVE, Revoked
 from almond_core.masks import ALL
 from almond_core.model import Identity, token_id_at
 from almond_server.domain.revision import Revision
-from almond_server.domain.revocations import KEPT_SECONDS, Change, Reading, Withdrawal
+from almond_server.domain.revocations import KEPT_SECONDS, Change, Reading, Revocation
 from almond_server.errors import CannotKnowError, WrongRevisionError
 from almond_server.revocation.index.view import AnotherPastError, RevocationView
 from almond_server.tokens.key_ring import KeyRing
@@ -56,8 +56,8 @@ def token_id(number: int) -> str:
 
 
 def change(number: int, *branch_ids: bytes | None, token_id: str = TOKEN_ID) -> Change:
-    withdrawals = tuple(Withdrawal(token_id, each, None) for each in branch_ids)
-    return Change(number, mark(number), mark(number - 1), withdrawals)
+    revocations = tuple(Revocation(token_id, each, None) for each in branch_ids)
+    return Change(number, mark(number), mark(number - 1), revocations)
 
 
 def test_a_new_view_knows_nothing(view: RevocationView, token: VerifiedToken) -> None:
@@ -166,30 +166,30 @@ def test_a_reading_of_another_past_is_refused(fresh: RevocationView, clock: SetC
 
 
 def test_a_view_that_was_filled_goes_on_from_there(view: RevocationView) -> None:
-    view.take(change(1, None).withdrawals)
+    view.take(change(1, None).revocations)
     view.stand_at(7, mark(7))
     assert not view.apply(change(7, None, token_id="known"))
     assert view.apply(change(8, None, token_id="new"))
     assert (len(view), view.revision.number) == (2, 8)
 
 
-def test_a_token_withdrawn_whole_is_withdrawn_whatever_was_before_or_comes_after(
+def test_a_token_revoked_whole_is_revoked_whatever_was_before_or_comes_after(
     fresh: RevocationView, token: VerifiedToken
 ) -> None:
     other = bytes(16)
     for number, branch_id in enumerate([other, None, other], start=1):
         assert fresh.standing(token, None) is LIVE or number == 3
         fresh.apply(change(number, branch_id))
-    assert fresh.standing(token, None) == Withdrawn("the token as minted, and all derived from it")
+    assert fresh.standing(token, None) == Revoked("the token as minted, and all derived from it")
 
 
 @pytest.mark.parametrize("generation", range(4))
-def test_a_branch_withdrawn_at_any_generation_withdraws_what_is_derived(
+def test_a_branch_revoked_at_any_generation_revokes_what_is_derived(
     fresh: RevocationView, token: VerifiedToken, generation: int
 ) -> None:
     fresh.apply(change(1, token.branch_ids[generation]))
     assert len(token.branch_ids) == 4
-    assert fresh.standing(token, None) == Withdrawn(
+    assert fresh.standing(token, None) == Revoked(
         f"what it was after step {generation}, and all derived from that"
     )
 
@@ -205,12 +205,12 @@ def test_entries_of_other_tokens_and_branches_do_not_matter(
 def test_several_branches_of_one_token_all_count(fresh: RevocationView, token: VerifiedToken) -> None:
     fresh.apply(change(1, bytes(16), token.branch_ids[3]))
     fresh.apply(change(2, b"\x01" * 16))
-    assert fresh.standing(token, None) == Withdrawn("what it was after step 3, and all derived from that")
+    assert fresh.standing(token, None) == Revoked("what it was after step 3, and all derived from that")
     assert len(fresh) == 1
 
 
 def ending(number: int, ends_at: int | None, branch_id: bytes | None, token_id: str = TOKEN_ID) -> Change:
-    return Change(number, mark(number), mark(number - 1), (Withdrawal(token_id, branch_id, ends_at),))
+    return Change(number, mark(number), mark(number - 1), (Revocation(token_id, branch_id, ends_at),))
 
 
 def at(view: RevocationView, clock: SetClock, store_time: int) -> RevocationView:
@@ -227,7 +227,7 @@ def test_an_entry_is_forgotten_a_day_after_its_tokens_end_and_not_before(
     view.apply(ending(2, None, None, token_id="for ever"))
     view.apply(ending(3, NOW + 1, None, token_id="later"))
     assert at(view, clock, NOW + KEPT_SECONDS).prune() == 0
-    assert view.standing(token, None) == Withdrawn("the token as minted, and all derived from it")
+    assert view.standing(token, None) == Revoked("the token as minted, and all derived from it")
     assert at(view, clock, NOW + KEPT_SECONDS + 1).prune() == 1
     assert view.standing(token, None) is LIVE
     assert len(view) == 2
@@ -239,7 +239,7 @@ def test_a_branch_is_forgotten_alone(view: RevocationView, clock: SetClock, toke
     view.apply(ending(1, NOW - 9, token.branch_ids[3]))
     view.apply(ending(2, NOW + 9, token.branch_ids[1]))
     assert at(view, clock, NOW + KEPT_SECONDS).prune() == 1
-    assert view.standing(token, None) == Withdrawn("what it was after step 1, and all derived from that")
+    assert view.standing(token, None) == Revoked("what it was after step 1, and all derived from that")
     assert at(view, clock, NOW + 2 * KEPT_SECONDS).prune() == 1
     assert len(view) == 0
 
@@ -250,8 +250,8 @@ def test_the_end_of_a_branch_does_not_bring_back_the_token(
     view.apply(ending(1, NOW - 9, token.branch_ids[3]))
     view.apply(ending(2, None, None))
     at(view, clock, NOW + KEPT_SECONDS).prune()
-    assert list(view.entries()) == [Withdrawal(TOKEN_ID, None, None)]
-    assert view.standing(token, None) == Withdrawn("the token as minted, and all derived from it")
+    assert list(view.entries()) == [Revocation(TOKEN_ID, None, None)]
+    assert view.standing(token, None) == Revoked("the token as minted, and all derived from it")
 
 
 def test_many_are_forgotten_in_slices(view: RevocationView, clock: SetClock) -> None:
@@ -271,7 +271,7 @@ def test_a_turn_of_forgetting_ends_when_its_time_is_over() -> None:
             return self.seconds
 
     view = RevocationView(EPOCH, 5.0, Slow())
-    view.take([Withdrawal(token_id(number), None, NOW) for number in range(2000)])
+    view.take([Revocation(token_id(number), None, NOW) for number in range(2000)])
     view.store_time = NOW + 2 * KEPT_SECONDS
     assert 200 <= view.prune() <= 600
 

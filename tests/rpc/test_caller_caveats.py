@@ -259,7 +259,7 @@ async def test_what_a_narrowed_caller_mints_is_narrowed_like_it(shared: Almond) 
     assert await shared.mint(deploy(), child.token) is not None
 
 
-async def test_a_token_that_may_not_call_is_still_withdrawn_by_its_holder(shared: Almond) -> None:
+async def test_a_token_that_may_not_call_is_still_revoked_by_its_holder(shared: Almond) -> None:
     made = (await shared.mint(deploy())).token
     for with_a_caller in (False, True):
         child = (await narrowed(shared, made, audience("service:x"), ip("10.0.0.0/8"))).token

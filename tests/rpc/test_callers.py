@@ -187,8 +187,8 @@ class Cast:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def cast(shared: Almond) -> AsyncIterator[Cast]:
     good = (await shared.mint(org_wide())).token
-    withdrawn = await shared.mint(org_wide())
-    await shared.revoke(token_id=withdrawn.record.id)
+    revoked = await shared.mint(org_wide())
+    await shared.revoke(token_id=revoked.record.id)
     key_id = (await shared.stub.InspectToken(pb.InspectTokenRequest(token=good))).facts.key_id
     anything = Org(ANY, ALL)
     yield Cast(
@@ -202,7 +202,7 @@ async def cast(shared: Almond) -> AsyncIterator[Cast]:
             "unknown key": signed(secrets.token_bytes(32), "k00000000", (anything,), "almond"),
             "expired": await shared.signed_here(anything, Valid(None, 1_700_000_000)),
             "early": await shared.signed_here(anything, Valid(4_000_000_000, None)),
-            "revoked": withdrawn.token,
+            "revoked": revoked.token,
             "of another org": (await shared.mint(org_wide("other"))).token,
             "without the right": (await shared.mint(deploy())).token,
         },

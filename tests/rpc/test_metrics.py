@@ -243,7 +243,7 @@ async def test_store_operations_are_methods_of_ports(service: Almond) -> None:
         for method in vars(port)
     }
     assert {"tokens.add", "tokens.get", "revocations.reading", "policies.rules"} <= operations
-    assert operations <= named | {"revocations.commit"}  # a batch of `withdraw` and `withdraw_selection`
+    assert operations <= named | {"revocations.commit"}  # a batch of `revoke` and `revoke_selection`
 
 
 async def all_calls(service: Almond) -> list[str]:

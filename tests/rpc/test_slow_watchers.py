@@ -12,7 +12,7 @@ import pytest
 
 from almond.v1.revocation_service_pb2_grpc import RevocationServiceStub
 from almond_core.model import token_id_at
-from almond_server.domain.revocations import Change, Withdrawal
+from almond_server.domain.revocations import Change, Revocation
 from almond_server.rpc import stream_writer as told
 from support.service import Almond, bearer
 from support.waiting import eventually
@@ -42,7 +42,7 @@ async def _begun(service: Almond, channel: grpc.aio.Channel) -> Stream:
 
 def _large(count: int) -> list[Change]:
     entries = tuple(
-        Withdrawal(token_id_at(1_700_000_000_000, each.to_bytes(10, "big")), b"\1" * 16, 2_000_000_000)
+        Revocation(token_id_at(1_700_000_000_000, each.to_bytes(10, "big")), b"\1" * 16, 2_000_000_000)
         for each in range(1000)
     )
     return [Change(each, b"", b"", entries) for each in range(1, count + 1)]

@@ -1,4 +1,4 @@
-"""The life of tokens over a channel: minted, narrowed, asked about, looked up, withdrawn."""
+"""The life of tokens over a channel: minted, narrowed, asked about, looked up, revoked."""
 
 from __future__ import annotations
 
@@ -217,7 +217,7 @@ async def test_possession_of_a_narrowed_token_leaves_its_parent_alive(shared: Al
     assert (await shared.stub.Revoke(pb.RevokeRequest(token=grandchild.token))).entries == 0
 
 
-async def test_possession_of_a_token_as_minted_withdraws_it_whole(shared: Almond) -> None:
+async def test_possession_of_a_token_as_minted_revokes_it_whole(shared: Almond) -> None:
     made = await shared.mint(org_wide())
     child = await narrowed(shared, made.token)
     assert (await shared.stub.Revoke(pb.RevokeRequest(token=made.token, reason="mine"))).entries == 1

@@ -17,20 +17,20 @@ from almond_core.crypto import name_hash
 from almond_core.model import token_id_at
 from almond_server.adapters.sql.tables import REVISIONS
 from almond_server.app import compose
-from almond_server.domain.revocations import CutOff, Scope, Withdrawal
+from almond_server.domain.revocations import CutOff, Revocation, Scope
 from almond_server.domain.stores import Actor
 from almond_server.watch import change_log, hub, stream
 from support.orders import org_wide, verifier
 from support.service import Almond, almond, bearer, served
 from support.waiting import eventually
-from support.watching import NOW, SNAPSHOT, after, ids, now, number, numbers, refused, watching, withdraw
+from support.watching import NOW, SNAPSHOT, after, ids, now, number, numbers, refused, revoke, watching
 
 Code = grpc.StatusCode
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-def _entries(count: int, first: int = 0) -> list[Withdrawal]:
-    return [Withdrawal(_id(each), None, None) for each in range(first, first + count)]
+def _entries(count: int, first: int = 0) -> list[Revocation]:
+    return [Revocation(_id(each), None, None) for each in range(first, first + count)]
 
 
 def _id(serial: int) -> str:
@@ -87,13 +87,13 @@ def small_messages(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_snapshot_is_what_the_store_has_and_changes_follow_it(
     shared: Almond, small_messages: None
 ) -> None:
-    await withdraw(shared.app, *_entries(250), Withdrawal(_id(9_000), b"\1" * 16, 1_900_000_000))
+    await revoke(shared.app, *_entries(250), Revocation(_id(9_000), b"\1" * 16, 1_900_000_000))
     async with watching(shared, SNAPSHOT) as stream:
         # Revoked beside it: it is not in the snapshot, but after it.
         made = await shared.mint(org_wide())
         revision = (await shared.revoke(token_id=made.record.id)).revision
         whole = await stream.snapshot()
-        kept = await shared.app.store.revocations.withdrawals(number(whole.revision), None, 10_000)
+        kept = await shared.app.store.revocations.page(number(whole.revision), None, 10_000)
         assert whole.revision == stream.started.revision
         assert [(each.token_id, each.HasField("branch_id")) for each in whole.withdrawals] == [
             (each.token_id, each.branch_id is not None) for each in kept
@@ -106,7 +106,7 @@ async def test_a_large_change_comes_in_parts_and_is_reached_with_the_last(
     shared: Almond, small_messages: None
 ) -> None:
     async with watching(shared) as stream:
-        await withdraw(shared.app, *_entries(230, 10_000))
+        await revoke(shared.app, *_entries(230, 10_000))
         parts = await stream.changes(3)
         assert [len(each.withdrawals) for each in parts] == [100, 100, 30]
         assert [bool(each.revision) for each in parts] == [False, False, True]
@@ -138,7 +138,7 @@ async def test_cut_offs_name_orgs_and_subjects_as_hashes_and_keys_in_clear(share
         CutOff(Scope.KEY, "k1", None),
     )
     async with watching(shared) as stream:
-        await withdraw(shared.app, cut_offs=cut_offs)
+        await revoke(shared.app, cut_offs=cut_offs)
         [change] = await stream.changes(1)
         # In the order of the store: by scope.
         of_key, of_org, of_subject = change.cut_offs
@@ -163,7 +163,7 @@ async def test_a_snapshot_has_the_cut_offs_that_concern_its_watcher(shared: Almo
         CutOff(Scope.ORG, "of-others", 1_000_000_000_000),
         CutOff(Scope.SUBJECT, "user:of-snapshot", 1_000_000_000_000),
     )
-    await withdraw(shared.app, cut_offs=cut_offs)
+    await revoke(shared.app, cut_offs=cut_offs)
     told = {}
     for org in ("", "of-snapshot", "of-others"):
         async with watching(
@@ -309,8 +309,8 @@ async def test_what_the_store_has_forgotten_can_only_be_had_as_a_snapshot(tmp_pa
         async with watching(service) as stream:
             begin = stream.started.revision
             behind = service.app.store.revocations
-            await behind.withdraw(_entries(1), Actor("operator"), "", None, 0)
-            await behind.withdraw(_entries(1, 5), Actor("operator"), "", None, 0)
+            await behind.revoke(_entries(1), Actor("operator"), "", None, 0)
+            await behind.revoke(_entries(1, 5), Actor("operator"), "", None, 0)
             await _forget(service, number(begin) + 1)
             await service.app.follower.catch_up()
             end = await stream.refusal()

@@ -1,4 +1,4 @@
-"""Withdrawing tokens that go together: what one minted, a subject's, an app's, an org's."""
+"""Revoking tokens that go together: what one minted, a subject's, an app's, an org's."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def org(name: str, **more: Any) -> dict[str, Any]:
 
 
 async def are_live(service: Almond, *tokens: pb.MintResponse | pb.AttenuateResponse) -> list[bool]:
-    """Tell of each token whether nothing has withdrawn it, by Verify and by its record alike."""
+    """Tell of each token whether nothing has revoked it, by Verify and by its record alike."""
     live = []
     for each in tokens:
         kept = each.record if each.HasField("record") else None
@@ -141,7 +141,7 @@ async def test_an_answer_that_rests_on_the_revision_knows_of_all_of_it(shared: A
         assert answer.revision == revision
 
 
-async def test_what_descends_from_the_withdrawn_is_withdrawn_with_it(shared: Almond) -> None:
+async def test_what_descends_from_the_revoked_is_revoked_with_it(shared: Almond) -> None:
     family = await Family.of(shared, "by-3")
     derived = await registered(shared, family.child.token)
     unrecorded = await narrowed(shared, derived.token)
@@ -150,7 +150,7 @@ async def test_what_descends_from_the_withdrawn_is_withdrawn_with_it(shared: Alm
     assert await are_live(shared, derived, unrecorded) == [False, False]
 
 
-async def test_what_is_withdrawn_already_is_followed_and_not_counted(shared: Almond) -> None:
+async def test_what_is_revoked_already_is_followed_and_not_counted(shared: Almond) -> None:
     family = await Family.of(shared, "by-4")
     await shared.revoke(token_id=family.child.record.id)
     assert await are_live(shared, family.grandchild) == [True]
@@ -159,7 +159,7 @@ async def test_what_is_withdrawn_already_is_followed_and_not_counted(shared: Alm
     assert await are_live(shared, *family.minted) == [False] * 4
 
 
-async def test_a_withdrawn_minters_children_can_still_be_found(shared: Almond) -> None:
+async def test_a_revoked_minters_children_can_still_be_found(shared: Almond) -> None:
     family = await Family.of(shared, "by-5")
     await shared.revoke(token_id=family.minter.record.id)
     assert (await shared.revoke(**by(family.minter))).entries == 4
@@ -184,7 +184,7 @@ async def test_of_a_branch_only_goes_what_it_and_its_descendants_minted(shared: 
     assert await are_live(shared, of_made, of_sister) == [False, False]
 
 
-async def test_a_branch_that_minted_nothing_withdraws_nothing(shared: Almond) -> None:
+async def test_a_branch_that_minted_nothing_revokes_nothing(shared: Almond) -> None:
     family = await Family.of(shared, "by-6")
     unused = await narrowed(shared, family.minter.token)
     assert (await shared.revoke(**by(family.minter, branch_id=unused.branch_id))).entries == 0
@@ -407,7 +407,7 @@ async def test_only_asking_shows_exactly_what_would_go_newest_first_and_changes_
     assert (done.entries, list(done.records)) == (1 if target == "org" else asked.entries, [])
 
 
-async def test_at_most_a_hundred_records_are_shown_and_all_are_counted_and_withdrawn(
+async def test_at_most_a_hundred_records_are_shown_and_all_are_counted_and_revoked(
     shared: Almond,
 ) -> None:
     made = [await shared.mint(deploy("web", "crowd")) for _ in range(103)]
@@ -463,7 +463,7 @@ async def test_a_caller_that_the_recursion_reaches_is_among_them(shared: Almond)
 
 @pytest.mark.parametrize("how", ["token_id", "branch", "token"])
 @pytest.mark.parametrize("only_asked", [True, False])
-async def test_a_caller_that_withdraws_its_own_token_is_told_so(
+async def test_a_caller_that_revokes_its_own_token_is_told_so(
     shared: Almond, how: str, only_asked: bool
 ) -> None:
     made = await shared.mint(org_wide("self-6"))
@@ -496,7 +496,7 @@ async def test_only_asking_about_one_token_changes_nothing_either(shared: Almond
 # Who may.
 
 
-async def test_who_may_not_withdraw_one_of_the_found_withdraws_none(shared: Almond) -> None:
+async def test_who_may_not_revoke_one_of_the_found_revokes_none(shared: Almond) -> None:
     login = await shared.mint(personal("dave", orgs=["p-1", "p-2"]))
     children = [await shared.mint(org_wide(each), login.token) for each in ("p-1", "p-2")]
     for order in (org_wide("p-1"), revoker("p-1"), org_wide("p-2"), org_wide("p-3")):
@@ -511,7 +511,7 @@ async def test_who_may_not_withdraw_one_of_the_found_withdraws_none(shared: Almo
     assert await are_live(shared, login, *children) == [True, False, False]
 
 
-async def test_who_may_withdraw_all_of_the_found_need_not_reach_the_minter(shared: Almond) -> None:
+async def test_who_may_revoke_all_of_the_found_need_not_reach_the_minter(shared: Almond) -> None:
     login = await shared.mint(personal("erin", orgs=["p-4", "p-5"]))
     child = await shared.mint(org_wide("p-4"), login.token)
     caller = (await shared.mint(revoker("p-4"))).token
@@ -519,7 +519,7 @@ async def test_who_may_withdraw_all_of_the_found_need_not_reach_the_minter(share
     assert await are_live(shared, login, child) == [True, False]
 
 
-async def test_who_finds_nothing_learns_it_only_where_they_may_withdraw(shared: Almond) -> None:
+async def test_who_finds_nothing_learns_it_only_where_they_may_revoke(shared: Almond) -> None:
     barren = await shared.mint(org_wide("p-6"))
     of_the_org, stranger = [(await shared.mint(revoker(each))).token for each in ("p-6", "p-7")]
     assert (await shared.revoke(of_the_org, **by(barren))).entries == 0
@@ -546,12 +546,12 @@ async def test_who_finds_nothing_learns_it_only_where_they_may_withdraw(shared: 
     ],
     ids=lambda each: kind_of(each) if isinstance(each, pb.MintRequest) else None,
 )
-async def test_withdrawing_of_an_app_or_org_needs_the_right_to_withdraw_there(
+async def test_revoking_of_an_app_or_org_needs_the_right_to_revoke_there(
     shared: Almond, order: pb.MintRequest, may_app: bool, may_org: bool
 ) -> None:
     made = await shared.mint(deploy("web", "w"))
     caller = (await shared.mint(order)).token
-    # What is refused comes first: a caller may be among what it withdraws.
+    # What is refused comes first: a caller may be among what it revokes.
     for may, target in sorted(((may_app, app("web", "w")), (may_org, org("w"))), key=lambda each: each[0]):
         for only_asked in (True, False):
             call = shared.revoke(caller, **target, validate_only=only_asked)
@@ -565,7 +565,7 @@ async def test_withdrawing_of_an_app_or_org_needs_the_right_to_withdraw_there(
     assert await are_live(shared, made) == [True]
 
 
-async def test_withdrawing_the_tokens_of_any_org_is_the_reserved_orgs_business(shared: Almond) -> None:
+async def test_revoking_the_tokens_of_any_org_is_the_reserved_orgs_business(shared: Almond) -> None:
     gate = await shared.mint(verifier("*", name="everywhere"))
     holder = (await shared.mint(org_wide("acme"))).token
     for target in (org("almond"), subject("service:everywhere")):
@@ -643,7 +643,7 @@ async def test_a_broken_target_is_refused_naming_its_field(
     assert (refused.code, refused.field) == (INVALID_ARGUMENT, field)
 
 
-async def test_a_minter_withdrawn_with_its_subject_mints_no_more(shared: Almond) -> None:
+async def test_a_minter_revoked_with_its_subject_mints_no_more(shared: Almond) -> None:
     login = await shared.mint(personal("grace", orgs=["over"]))
     await shared.revoke(**subject("user:grace"))
     refused = await refusal(shared.mint(deploy(org="over"), login.token))
@@ -697,7 +697,7 @@ async def test_a_cut_off_in_the_future_is_refused_and_one_of_now_is_of_now(share
     assert await are_live(shared, made, after) == [False, True]
 
 
-async def test_a_token_under_a_cut_off_can_still_be_withdrawn_by_its_id(shared: Almond) -> None:
+async def test_a_token_under_a_cut_off_can_still_be_revoked_by_its_id(shared: Almond) -> None:
     made = await shared.mint(org_wide("twice"))
     await shared.revoke(**org("twice"), reason="all of it")
     assert (await shared.revoke(token_id=made.record.id, validate_only=True)).entries == 1

@@ -12,7 +12,7 @@ from support.samples import part, whole
 
 if TYPE_CHECKING:
     from almond_server.domain.feed import Feed
-    from almond_server.domain.revocations import Withdrawal
+    from almond_server.domain.revocations import Revocation
 
 KEY = bytes(range(32))
 EPOCH = "0123abcd"
@@ -23,8 +23,8 @@ def mark(number: int) -> bytes:
     return number.to_bytes(8, "big")
 
 
-def change(number: int, *withdrawals: Withdrawal) -> Change:
-    entries = withdrawals or (whole(f"t{number}"), part(f"u{number}", 7))
+def change(number: int, *revocations: Revocation) -> Change:
+    entries = revocations or (whole(f"t{number}"), part(f"u{number}", 7))
     return Change(number, mark(number), mark(number - 1), entries)
 
 

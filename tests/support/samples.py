@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from almond_server.domain.records import Record
-from almond_server.domain.revocations import Withdrawal
+from almond_server.domain.revocations import Revocation
 from almond_server.domain.selections import Listing
 from almond_server.domain.stores import Actor
 
@@ -57,12 +57,12 @@ def branch(number: int) -> bytes:
     return bytes([number]) * 16
 
 
-def whole(of: str) -> Withdrawal:
-    return Withdrawal(of, None, NOW + DAY)
+def whole(of: str) -> Revocation:
+    return Revocation(of, None, NOW + DAY)
 
 
-def part(of: str, number: int) -> Withdrawal:
-    return Withdrawal(of, branch(number), NOW + DAY)
+def part(of: str, number: int) -> Revocation:
+    return Revocation(of, branch(number), NOW + DAY)
 
 
 def holder(of: str, *branches: int) -> Actor:

@@ -1,9 +1,9 @@
-"""Records to select, what a store selects, and withdrawing it."""
+"""Records to select, what a store selects, and revoking it."""
 
 from __future__ import annotations
 
 from almond_server.domain.records import Record
-from almond_server.domain.revocations import Withdrawn
+from almond_server.domain.revocations import RevokeReceipt
 from almond_server.domain.selections import MintedBy, OfApp, OfOrg, OfSubject, Selection
 from almond_server.domain.stores import Actor, Idempotency
 from support.samples import NOW, OPERATOR, Ports, branch, record
@@ -30,15 +30,15 @@ async def selected(ports: Ports, of: Of, before: int | None = None) -> set[str]:
     return {each.id for each in found}
 
 
-async def withdrawn(
+async def revoked(
     ports: Ports,
     selection: Selection = OF_TOP,
     within: frozenset[tuple[str, str]] | None = None,
     actor: Actor = OPERATOR,
     request: Idempotency | None = None,
     now: int = NOW,
-) -> Withdrawn:
-    return await ports.revocations.withdraw_selection(selection, within, actor, "leaked", request, now)
+) -> RevokeReceipt:
+    return await ports.revocations.revoke_selection(selection, within, actor, "leaked", request, now)
 
 
 def ids(*records: Record) -> set[str]:

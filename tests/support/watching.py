@@ -13,7 +13,7 @@ import grpc
 from almond.v1 import revocation_service_pb2 as pb
 from almond.v1.revocation_service_pb2_grpc import RevocationServiceStub
 from almond_server.app import App
-from almond_server.domain.revocations import CutOff, Withdrawal
+from almond_server.domain.revocations import CutOff, Revocation
 from almond_server.domain.stores import Actor
 from almond_server.watch import change_log
 from support.refusals import Refusal, read_refusal
@@ -119,9 +119,9 @@ async def refused(service: Almond, request: pb.WatchRevocationsRequest, caller: 
         return read_refusal(error)
 
 
-async def withdraw(app: App, *withdrawals: Withdrawal, cut_offs: Sequence[CutOff] = ()) -> None:
-    """Withdraw in the store, under one revision, and let the server see it."""
-    await app.store.revocations.withdraw(withdrawals, Actor("operator"), "", None, 0, cut_offs)
+async def revoke(app: App, *revocations: Revocation, cut_offs: Sequence[CutOff] = ()) -> None:
+    """Revoke in the store, under one revision, and let the server see it."""
+    await app.store.revocations.revoke(revocations, Actor("operator"), "", None, 0, cut_offs)
     await app.follower.catch_up()
 
 

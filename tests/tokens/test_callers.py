@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from almond_core import caveats, crypto, minting
-from almond_core.decision import LIVE, Withdrawn
+from almond_core.decision import LIVE, Revoked
 from almond_core.model import Identity, token_id_at
 from almond_server.adapters.system_clock import SystemClock
 from almond_server.errors import PermissionDeniedError, UnauthenticatedError
@@ -74,7 +74,7 @@ def test_a_remembered_token_is_cleared_and_checked_anew() -> None:
     callers.permit(Call(_token(1)), to_ask("acme", None))
     with pytest.raises(PermissionDeniedError):
         callers.permit(Call(_token(1)), to_ask("other", None))
-    switch.answer = Withdrawn("the token as minted, and all derived from it")
+    switch.answer = Revoked("the token as minted, and all derived from it")
     with pytest.raises(UnauthenticatedError):
         callers.permit(Call(_token(1)), to_ask("acme", None))
 

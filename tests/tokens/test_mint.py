@@ -70,7 +70,7 @@ async def test_a_server_whose_clock_is_behind_mints_tokens_that_live(
     store: MemoryStore, clock: SetClock
 ) -> None:
     ahead = clock.now_ms() + 20_000
-    await MemoryRevocations(store).withdraw([], OPERATOR, "", None, 0, [CutOff(Scope.ORG, "acme", ahead)])
+    await MemoryRevocations(store).revoke([], OPERATOR, "", None, 0, [CutOff(Scope.ORG, "acme", ahead)])
     here = await server(store, clock)
     admin = signed(clock.now_ms())
     made = await here.mint(admin)
@@ -89,7 +89,7 @@ async def test_what_a_server_with_a_fast_clock_minted_is_cut_off_too(
     there = await server(store, fast)
     made = await there.mint(signed(clock.now_ms()))
     revocations, now = MemoryRevocations(store), clock.now_ms() // 1000
-    await revocations.withdraw_selection(Selection(OfOrg("acme")), None, OPERATOR, "", None, now)
+    await revocations.revoke_selection(Selection(OfOrg("acme")), None, OPERATOR, "", None, now)
     here = await server(store, clock)
     with pytest.raises(Exception, match="everything of org acme"):
         here.callers.authenticate(Call(made.text))
@@ -107,7 +107,7 @@ class Hunted(MemoryTokens):
     async def add(self, record: Record, actor: Actor, request: Idempotency | None, now: int) -> Record:
         self.tries += 1
         cut_off = CutOff(Scope.ORG, "acme", record.created_at_ms)
-        await self._revocations.withdraw([], OPERATOR, "", None, now, [cut_off])
+        await self._revocations.revoke([], OPERATOR, "", None, now, [cut_off])
         return await super().add(record, actor, request, now)
 
 

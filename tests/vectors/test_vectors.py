@@ -31,7 +31,7 @@ class OneKey:
         return self._prk if key_id == self._key_id else None
 
 
-class NothingWithdrawn:
+class NothingRevoked:
     def standing(self, token: VerifiedToken, org: str | None) -> Standing:
         return LIVE
 
@@ -55,7 +55,7 @@ def test_a_case_ends_at_its_stage_with_its_result(case: dict[str, Any]) -> None:
     stage, result = _stage(case["token"], keys)
     access = _access(**case["access"])
     circumstances = Circumstances(case["now"], VECTORS["leeway"], case.get("asker", ""))
-    decision = decide(case["token"], access, circumstances, keys, NothingWithdrawn())
+    decision = decide(case["token"], access, circumstances, keys, NothingRevoked())
     reasons = [denial.reason.value for denial in decision.denials]
     if case["stage"] in {"decode", "verify"}:
         assert (stage, result, reasons) == (case["stage"], case["result"], [case["result"]])

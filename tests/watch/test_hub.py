@@ -14,7 +14,7 @@ from almond_core.caveats import Org
 from almond_core.masks import ALL
 from almond_core.model import ANY
 from almond_server.domain.revision import Revision
-from almond_server.domain.revocations import Change, CutOff, Scope, Withdrawal
+from almond_server.domain.revocations import Change, CutOff, Revocation, Scope
 from almond_server.domain.stores import Actor
 from almond_server.errors import (
     CannotKnowError,
@@ -76,9 +76,9 @@ class Server:
         )
         self.admin = Call(signed(prk, "k1", (Org(ANY, ALL),), "almond"))
 
-    async def withdraw(self, *token_ids: str) -> None:
-        withdrawals = [Withdrawal(each, None, None) for each in token_ids]
-        await self.revocations.withdraw(withdrawals, OPERATOR, "", None, 0)
+    async def revoke(self, *token_ids: str) -> None:
+        revocations = [Revocation(each, None, None) for each in token_ids]
+        await self.revocations.revoke(revocations, OPERATOR, "", None, 0)
         await self.follower.catch_up()
 
     async def minted(self, token_id: str, org: str) -> str:
@@ -117,7 +117,7 @@ async def of(kind: type[_T], events: AsyncGenerator[Event, None]) -> _T:
 
 
 def told(batch: Batch) -> dict[int | None, list[str]]:
-    return {part.number: [each.token_id for each in part.withdrawals] for part in batch.parts}
+    return {part.number: [each.token_id for each in part.revocations] for part in batch.parts}
 
 
 async def is_silent(task: asyncio.Task[object]) -> None:
@@ -154,7 +154,7 @@ async def test_heartbeats_stop_past_the_bound_and_come_back(server: Server) -> N
 
 
 async def test_a_watch_begins_with_a_look_at_the_store_made_since(server: Server) -> None:
-    await server.revocations.withdraw([Withdrawal("t1", None, None)], OPERATOR, "", None, 0)
+    await server.revocations.revoke([Revocation("t1", None, None)], OPERATOR, "", None, 0)
     server.clock.advance(0.1)
     async with contextlib.aclosing(server.watches.watch(server.admin, Begin.NOW, None)) as events:
         assert (await of(Started, events)).revision.number == 1
@@ -163,9 +163,9 @@ async def test_a_watch_begins_with_a_look_at_the_store_made_since(server: Server
 async def test_what_a_caller_may_is_looked_at_again_at_each_heartbeat(server: Server) -> None:
     async with server.watching() as events:
         await of(Pulse, events)
-        # Withdrawn whole, by its id, which stands in the identifier of the token that is presented.
+        # Revoked whole, by its id, which stands in the identifier of the token that is presented.
         caller = server.watches._callers.authenticate(server.admin)[0]
-        await server.withdraw(caller.token.identity.token_id)
+        await server.revoke(caller.token.identity.token_id)
         assert told(await of(Batch, events)) == {1: [caller.token.identity.token_id]}
         with pytest.raises(UnauthenticatedError):
             await of(Batch, events)
@@ -178,14 +178,14 @@ async def test_a_watcher_of_an_org_is_told_what_may_concern_it_and_counts_every_
         await server.minted(token_id, org)
     async with server.watching(org="acme") as events:
         for token_id in ("mine", "theirs", "several", "any", "unknown"):
-            await server.withdraw(token_id)
+            await server.revoke(token_id)
         heard: dict[int | None, list[str]] = {}
         while 5 not in heard:
             heard |= told(await of(Batch, events))
         assert heard == {1: ["mine"], 2: [], 3: ["several"], 4: ["any"], 5: ["unknown"]}
     async with server.watching(Begin.SNAPSHOT, "acme") as events:
         page = await of(Page, events)
-        assert [each.token_id for each in page.withdrawals] == ["any", "mine", "several", "unknown"]
+        assert [each.token_id for each in page.revocations] == ["any", "mine", "several", "unknown"]
 
 
 async def test_a_snapshot_without_anything_for_its_watcher_comes_in_pages_so_that_it_is_not_taken_for_dead(
@@ -193,11 +193,11 @@ async def test_a_snapshot_without_anything_for_its_watcher_comes_in_pages_so_tha
 ) -> None:
     monkeypatch.setattr(stream, "MAX_ENTRIES", 1)
     for token_id in ("a", "b", "c"):
-        await server.withdraw(await server.minted(token_id, "other"))
+        await server.revoke(await server.minted(token_id, "other"))
     async with server.watching(Begin.SNAPSHOT, "acme") as events:
         pages = [await of(Page, events) for _ in range(4)]
         assert [each.revision is not None for each in pages] == [False, False, False, True]
-        assert not any(each.withdrawals for each in pages)
+        assert not any(each.revocations for each in pages)
 
 
 async def test_a_watcher_of_an_org_is_told_of_its_own_cut_off_and_of_all_subjects_and_keys(
@@ -234,7 +234,7 @@ async def test_while_nobody_knows_home_orgs_only_watchers_of_orgs_hear_nothing_n
 
         server.tokens.is_shy = True
         server.clock.advance(0.1)
-        await server.withdraw("theirs")
+        await server.revoke("theirs")
         assert told(await of(Batch, whole)) == {1: ["theirs"]}
         assert (await of(Pulse, whole)).read_after == pytest.approx(0.1)
         listening = asyncio.create_task(listen())
@@ -253,7 +253,7 @@ async def test_while_nobody_knows_home_orgs_only_watchers_of_orgs_hear_nothing_n
 
 async def test_home_orgs_are_asked_for_only_while_somebody_watches_an_org(server: Server) -> None:
     async with server.watching() as events:
-        await server.withdraw("t1")
+        await server.revoke("t1")
         await of(Batch, events)
         assert server.tokens.asked == 0
 
@@ -263,10 +263,10 @@ async def test_who_is_behind_what_the_log_keeps_is_too_slow_and_can_go_on_from_t
 ) -> None:
     monkeypatch.setattr(change_log, "_MAX_CHANGES", 10)
     async with server.watching() as events:
-        await server.withdraw("t0")
+        await server.revoke("t0")
         assert told(await of(Batch, events)) == {1: ["t0"]}
         for number in range(1, 21):
-            await server.withdraw(f"t{number}")
+            await server.revoke(f"t{number}")
         with pytest.raises(WatcherTooSlowError):
             await of(Batch, events)
     assert len(server.log._kept) == 10
@@ -282,15 +282,15 @@ async def test_the_log_keeps_few_entries_but_always_the_newest_change(
 ) -> None:
     monkeypatch.setattr(change_log, "_MAX_KEPT", 10)
     for number in range(4):
-        await server.withdraw(*(f"t{number}.{each}" for each in range(4)))
+        await server.revoke(*(f"t{number}.{each}" for each in range(4)))
     assert [*server.log._kept] == [3, 4]
-    await server.withdraw(*(f"t5.{each}" for each in range(50)))
+    await server.revoke(*(f"t5.{each}" for each in range(50)))
     assert [*server.log._kept] == [5]
 
 
 async def test_who_is_at_one_place_is_told_by_one_value(server: Server) -> None:
     async with server.watching() as one, server.watching() as other:
-        await server.withdraw("t1")
+        await server.revoke("t1")
         assert await of(Batch, one) is await of(Batch, other)
 
 
@@ -298,7 +298,7 @@ async def test_many_changes_at_once_come_in_few_messages(server: Server) -> None
     async with server.watching() as events:
         await of(Pulse, events)
         for number in range(100):
-            await server.withdraw(f"t{number}")
+            await server.revoke(f"t{number}")
         messages, last = 0, 0
         while last < 100:
             last = (await of(Batch, events)).end.number
@@ -314,23 +314,23 @@ def test_five_heartbeats_come_within_the_bound(bound: float, interval: float) ->
 async def test_who_is_always_behind_is_told_how_new_that_is_and_looked_at(server: Server) -> None:
     arrived, made_after = server.clock.monotonic(), {0: 0.0}
 
-    async def withdraw_one() -> None:
+    async def revoke_one() -> None:
         made_after[len(made_after)] = server.clock.monotonic() - arrived
-        await server.withdraw(f"t{len(made_after)}")
+        await server.revoke(f"t{len(made_after)}")
 
     async def read_slowly(events: AsyncGenerator[Event, None]) -> list[Event]:
         """Read on; while each event is on its way, there is another change."""
         heard = []
         for _ in range(12):
             heard.append(await anext(events))
-            await withdraw_one()
+            await revoke_one()
             server.clock.advance(0.1)
             await asyncio.sleep(interval_of(MAX_STALENESS) / 2)
         return heard
 
     async with server.watching() as events:
         await of(Pulse, events)
-        await withdraw_one()
+        await revoke_one()
         number = pulses = 0
         for each in await read_slowly(events):
             if isinstance(each, Batch):
@@ -342,6 +342,6 @@ async def test_who_is_always_behind_is_told_how_new_that_is_and_looked_at(server
         assert number > 3
         assert pulses > 1
         caller = server.watches._callers.authenticate(server.admin)[0]
-        await server.withdraw(caller.token.identity.token_id)
+        await server.revoke(caller.token.identity.token_id)
         with pytest.raises(UnauthenticatedError):
             await read_slowly(events)

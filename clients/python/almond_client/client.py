@@ -133,7 +133,7 @@ class AsyncClient:
     async def revoke(
         self, request: pb.RevokeRequest, *, timeout_seconds: float | None = None
     ) -> pb.RevokeResponse:
-        """Withdraw a token or a branch, durably. An empty `request_id` is filled in."""
+        """Revoke a token or a branch, durably. An empty `request_id` is filled in."""
         return await self._call(self._stub.Revoke, _with_request_id(request), timeout_seconds)
 
     async def inspect_token(

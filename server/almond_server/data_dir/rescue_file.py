@@ -1,6 +1,6 @@
 """What a server knew when its store lost it: a file in its data directory, until somebody heals the store.
 
-The first line says of which epoch and revision it is; each other line is a withdrawal or a cut-off. No secret
+The first line says of which epoch and revision it is; each other line is a revocation or a cut-off. No secret
 is in it.
 """
 
@@ -17,7 +17,7 @@ from almond_core.errors import FieldError
 from almond_core.model import checked_id, token_id_bytes
 from almond_server.data_dir.secret_file import write_secret
 from almond_server.domain.feed import Page
-from almond_server.domain.revocations import CutOff, Scope, Withdrawal
+from almond_server.domain.revocations import CutOff, Revocation, Scope
 from almond_server.errors import StartError
 
 if TYPE_CHECKING:
@@ -29,15 +29,15 @@ _PATTERN: Final = "unhealed-*.jsonl"
 
 
 def write(
-    data_dir: Path, revision: Revision, withdrawals: Iterable[Withdrawal], cut_offs: Iterable[CutOff] = ()
+    data_dir: Path, revision: Revision, revocations: Iterable[Revocation], cut_offs: Iterable[CutOff] = ()
 ) -> Path:
-    """Write down what is withdrawn as of a revision; returns where."""
+    """Write down what is revoked as of a revision; returns where."""
     # Workers on one directory write at the same revision, and one may know more than another.
     serial = secrets.token_hex(4)
     path = data_dir / f"unhealed-{revision.epoch}-{revision.number}-{serial}.jsonl"
     lines = [json.dumps({"epoch": revision.epoch, "number": revision.number})]
     lines += [json.dumps(asdict(each)) for each in cut_offs]
-    for each in withdrawals:
+    for each in revocations:
         branch = None if each.branch_id is None else each.branch_id.hex()
         lines.append(json.dumps([each.token_id, branch, each.ends_at]))
     write_secret(path, "\n".join(lines) + "\n")
@@ -51,15 +51,15 @@ def read(path: Path) -> Page:
         _ = json.loads(head)["epoch"]
         rows = [json.loads(line) for line in lines]
         return Page(
-            [withdrawal(*row) for row in rows if isinstance(row, list)],
+            [revocation(*row) for row in rows if isinstance(row, list)],
             [_cut_off(**row) for row in rows if not isinstance(row, list)],
         )
     except (OSError, ValueError, TypeError, KeyError, FieldError):
         raise StartError(f"{path} is not a file that a server wrote for `almond store heal`.") from None
 
 
-def withdrawal(token_id: Any, branch: Any, ends_at: Any) -> Withdrawal:
-    """Read the parts of a withdrawal; `branch` is in hex.
+def revocation(token_id: Any, branch: Any, ends_at: Any) -> Revocation:
+    """Read the parts of a revocation; `branch` is in hex.
 
     Raises `ValueError`, `TypeError` or `FieldError` for what no server wrote: from the store it would get
     into every server's view.
@@ -70,7 +70,7 @@ def withdrawal(token_id: Any, branch: Any, ends_at: Any) -> Withdrawal:
         raise ValueError
     if ends_at is not None and type(ends_at) is not int:
         raise TypeError
-    return Withdrawal(token_id, branch_id, ends_at)
+    return Revocation(token_id, branch_id, ends_at)
 
 
 def _cut_off(scope: Any, name: Any, until_ms: Any) -> CutOff:
@@ -85,7 +85,7 @@ def pending(data_dir: Path) -> list[Path]:
 
 
 def done(path: Path) -> None:
-    """Keep a file whose withdrawals are in the store, under a name that nobody waits for."""
+    """Keep a file whose revocations are in the store, under a name that nobody waits for."""
     path.rename(path.with_name(path.name.replace("unhealed", "healed")))
 
 

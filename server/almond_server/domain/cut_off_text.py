@@ -16,7 +16,7 @@ _MILLISECOND: Final = timedelta(milliseconds=1)
 
 
 def subject_matter(cut_off: CutOff) -> str:
-    """Say what it withdraws, in a few words."""
+    """Say what it revokes, in a few words."""
     if cut_off.until_ms is None:
         return f"everything made with key {cut_off.name}"
     return f"everything of {cut_off.scope} {cut_off.name} issued until {_time(cut_off.until_ms)}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from almond_server.domain.revocations import Change, CutOff, Reading, Withdrawal
+    from almond_server.domain.revocations import Change, CutOff, Reading, Revocation
 
 
 class FeedUnavailableError(Exception):
@@ -40,9 +40,9 @@ class Tail:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some of what is withdrawn."""
+    """Some of what is revoked."""
 
-    withdrawals: Sequence[Withdrawal]
+    revocations: Sequence[Revocation]
     cut_offs: Sequence[CutOff] = ()
 
 

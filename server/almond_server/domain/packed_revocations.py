@@ -1,4 +1,4 @@
-"""Withdrawals as records of a few bytes: for the view, which holds ten million, and for the snapshot.
+"""Revocations as records of a few bytes: for the view, which holds ten million, and for the snapshot.
 
 A record is the token's UUID (16 bytes), for a branch its id (16 bytes), and the end (4 bytes, big-endian unix
 seconds). Of two records that differ in the end alone, the greater end is the one to believe.
@@ -15,7 +15,7 @@ from typing import Final, overload
 
 from almond_core.errors import FieldError
 from almond_core.model import token_id_bytes, token_id_of
-from almond_server.domain.revocations import Withdrawal
+from almond_server.domain.revocations import Revocation
 
 ID_BYTES: Final = 16
 END_BYTES: Final = 4
@@ -23,7 +23,7 @@ WHOLE_BYTES: Final = ID_BYTES + END_BYTES
 BRANCH_BYTES: Final = 2 * ID_BYTES + END_BYTES
 
 NO_END: Final = bytes(END_BYTES)
-"""Sooner than the end of any withdrawal: what a view puts where only branches of a token are withdrawn."""
+"""Sooner than the end of any revocation: what a view puts where only branches of a token are revoked."""
 
 _SOONEST: Final = 1 << 8 * (END_BYTES - 1)
 _NEVER: Final = (1 << 8 * END_BYTES) - 1
@@ -31,17 +31,17 @@ _COUNTS: Final = struct.Struct(">II")
 _FIRST: Final = itemgetter(0)
 
 
-def packed(withdrawal: Withdrawal) -> bytes | None:
+def packed(revocation: Revocation) -> bytes | None:
     """Write a record; None if it cannot be one: no genuine token has such ids."""
     try:
-        uuid = token_id_bytes(withdrawal.token_id)
+        uuid = token_id_bytes(revocation.token_id)
     except FieldError:
         return None
-    if withdrawal.branch_id is None:
-        return uuid + packed_end(withdrawal.ends_at)
-    if len(withdrawal.branch_id) != ID_BYTES:
+    if revocation.branch_id is None:
+        return uuid + packed_end(revocation.ends_at)
+    if len(revocation.branch_id) != ID_BYTES:
         return None
-    return uuid + withdrawal.branch_id + packed_end(withdrawal.ends_at)
+    return uuid + revocation.branch_id + packed_end(revocation.ends_at)
 
 
 def packed_end(ends_at: int | None) -> bytes:
@@ -49,29 +49,29 @@ def packed_end(ends_at: int | None) -> bytes:
     return (_NEVER if ends_at is None else max(_SOONEST, min(ends_at, _NEVER))).to_bytes(END_BYTES, "big")
 
 
-def unpacked(record: bytes) -> Withdrawal:
+def unpacked(record: bytes) -> Revocation:
     """Read what `packed` wrote."""
     end = int.from_bytes(record[-END_BYTES:], "big")
     branch_id = record[ID_BYTES : 2 * ID_BYTES] if len(record) == BRANCH_BYTES else None
-    return Withdrawal(token_id_of(record[:ID_BYTES]), branch_id, None if end == _NEVER else end)
+    return Revocation(token_id_of(record[:ID_BYTES]), branch_id, None if end == _NEVER else end)
 
 
 @dataclass(frozen=True, slots=True)
-class Packed(Sequence[Withdrawal]):
-    """Withdrawals in little memory: first of whole tokens, then of branches, then what has no record."""
+class Packed(Sequence[Revocation]):
+    """Revocations in little memory: first of whole tokens, then of branches, then what has no record."""
 
     whole: bytes
     branches: bytes
-    others: tuple[Withdrawal, ...] = ()
+    others: tuple[Revocation, ...] = ()
 
     @classmethod
-    def of(cls, withdrawals: Sequence[Withdrawal]) -> Packed:
-        """Pack withdrawals."""
-        records = [packed(each) for each in withdrawals]
+    def of(cls, revocations: Sequence[Revocation]) -> Packed:
+        """Pack revocations."""
+        records = [packed(each) for each in revocations]
         return cls(
             b"".join(record for record in records if record is not None and len(record) == WHOLE_BYTES),
             b"".join(record for record in records if record is not None and len(record) == BRANCH_BYTES),
-            tuple(each for each, record in zip(withdrawals, records, strict=True) if record is None),
+            tuple(each for each, record in zip(revocations, records, strict=True) if record is None),
         )
 
     @classmethod
@@ -98,21 +98,21 @@ class Packed(Sequence[Withdrawal]):
     def __len__(self) -> int:
         return len(self.whole) // WHOLE_BYTES + len(self.branches) // BRANCH_BYTES + len(self.others)
 
-    def __iter__(self) -> Iterator[Withdrawal]:
+    def __iter__(self) -> Iterator[Revocation]:
         yield from map(unpacked, records(self.whole, WHOLE_BYTES))
         yield from map(unpacked, records(self.branches, BRANCH_BYTES))
         yield from self.others
 
     @overload
-    def __getitem__(self, index: int) -> Withdrawal: ...
+    def __getitem__(self, index: int) -> Revocation: ...
     @overload
     def __getitem__(self, index: slice) -> Packed: ...
-    def __getitem__(self, index: int | slice) -> Withdrawal | Packed:
+    def __getitem__(self, index: int | slice) -> Revocation | Packed:
         if isinstance(index, int):
             return list(self)[index]
         start, stop, step = index.indices(len(self))
         if step != 1:
-            message = "a slice of packed withdrawals has no step"
+            message = "a slice of packed revocations has no step"
             raise ValueError(message)
         first, second = len(self.whole) // WHOLE_BYTES, len(self.branches) // BRANCH_BYTES
         return Packed(
@@ -127,10 +127,10 @@ def records(data: bytes, width: int) -> Iterator[bytes]:
     return map(_FIRST, struct.iter_unpack(f"{width}s", data))  # half of the time of slicing
 
 
-def _other(token_id: object, branch_id: object, ends_at: object) -> Withdrawal:
+def _other(token_id: object, branch_id: object, ends_at: object) -> Revocation:
     if not isinstance(token_id, str) or type(ends_at) not in {int, type(None)}:
         raise TypeError
     if branch_id is not None and not isinstance(branch_id, str):
         raise TypeError
     branch = None if branch_id is None else bytes.fromhex(branch_id)
-    return Withdrawal(token_id, branch, ends_at)  # type: ignore[arg-type]
+    return Revocation(token_id, branch, ends_at)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""What is withdrawn: tokens, branches and cut-offs, and the revisions and readings that tell of them.
+"""What is revoked: tokens, branches and cut-offs, and the revisions and readings that tell of them.
 
 Immutable values; must not know who keeps them. Times are unix seconds unless the name says milliseconds.
 """
@@ -22,13 +22,13 @@ LINKED_SECONDS: Final = 48 * 3600
 """How long a reader may have been away and still be told the changes since, by the store's time."""
 
 MOST_AT_ONCE: Final = 10_000
-"""How many entries one revision of a wide withdrawal has: who reads a change holds all of it, and whoever
+"""How many entries one revision of a wide revocation has: who reads a change holds all of it, and whoever
 else writes waits for it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Withdrawal:
-    """A token withdrawn whole (`branch_id` is None), or one branch of it with all derived from it."""
+class Revocation:
+    """A token revoked whole (`branch_id` is None), or one branch of it with all derived from it."""
 
     token_id: str
     branch_id: bytes | None
@@ -46,7 +46,7 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CutOff:
-    """Many tokens withdrawn at once: those of an org or a subject issued at `until_ms` or before.
+    """Many tokens revoked at once: those of an org or a subject issued at `until_ms` or before.
 
     An org's denies accesses on that org alone, and none of a token whose home org is the reserved one.
     """
@@ -85,7 +85,7 @@ def highest(cut_offs: Iterable[CutOff]) -> dict[tuple[Scope, str], CutOff]:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What one transaction withdrew, perhaps without what was pruned since. Numbers have no gaps in an epoch.
+    """What one transaction revoked, perhaps without what was pruned since. Numbers have no gaps in an epoch.
 
     The random `mark` tells it from a change that got the same number after a restore of the database;
     `before` is the mark of the change before it.
@@ -94,7 +94,7 @@ class Change:
     number: int
     mark: bytes
     before: bytes
-    withdrawals: tuple[Withdrawal, ...]
+    revocations: tuple[Revocation, ...]
     cut_offs: tuple[CutOff, ...] = ()
 
 
@@ -109,8 +109,8 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Withdrawn:
-    """What a withdrawal did: how many entries it added, and the revision at which all of it is visible."""
+class RevokeReceipt:
+    """What a revocation did: how many entries it added, and the revision at which all of it is visible."""
 
     entries: int
     epoch: str

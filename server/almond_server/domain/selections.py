@@ -58,7 +58,7 @@ class Selection:
 
     @property
     def cut_off(self) -> tuple[Scope, str] | None:
-        """The scope and name of the cut-off that withdraws its first level; None where records do.
+        """The scope and name of the cut-off that revokes its first level; None where records do.
 
         The reserved org's do: no org's cut-off is about its tokens.
         """

@@ -7,7 +7,7 @@ One contract suite (tests/contract) runs over all adapters. Obligations common t
   would have.
 * A mutating method is one transaction: all of it, its audit row included, or nothing; when it returns, it is
   durable. A cancelled caller does not stop a transaction that has begun.
-* Answers are immutable values, of `record.py`, `withdrawal.py` and here. Times are unix seconds in UTC unless
+* Answers are immutable values, of `record.py`, `revocation.py` and here. Times are unix seconds in UTC unless
   the name says milliseconds.
 """
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from almond_server.domain.records import Record, Use
-    from almond_server.domain.revocations import Change, CutOff, Reading, Withdrawal, Withdrawn
+    from almond_server.domain.revocations import Change, CutOff, Reading, Revocation, RevokeReceipt
     from almond_server.domain.selections import Listing, Selection
 
 
@@ -83,7 +83,7 @@ class SealedKey:
 
 @dataclass(frozen=True, slots=True)
 class AuditRow:
-    """One thing that was done. `revision` is 0 where nothing was withdrawn."""
+    """One thing that was done. `revision` is 0 where nothing was revoked."""
 
     at: int
     actor: str
@@ -100,7 +100,7 @@ class Tokens(Protocol):
         """Record a token just made and return the record that stands.
 
         In the same transaction, first: if anything of the actor's (its token, one of its branch ids, its key,
-        its subject or an org that it acts on) has been withdrawn, raise `MinterWithdrawnError`. Then: if
+        its subject or an org that it acts on) has been revoked, raise `MinterRevokedError`. Then: if
         `request` was used by this method within 24 h, return the record of that time (`RequestReusedError` if
         its fingerprint differs). Then: if the record falls under a cut-off of its subject, its org or an org
         that the actor acts on, raise `IssuedTooEarlyError`. Audited as `token.minted`, target the token id.
@@ -115,7 +115,7 @@ class Tokens(Protocol):
         """Record a derived token, under its nearest recorded ancestor, and return the record that stands.
 
         In the same transaction, first: if anything of the actor's (as in `add`) or of the derived token's own
-        has been withdrawn, raise `MinterWithdrawnError`; if the token it derives from has no record,
+        has been revoked, raise `MinterRevokedError`; if the token it derives from has no record,
         `RecordNotFoundError`; if that has `MAX_DERIVED` derived records, `TooManyDerivedError`. One that is
         recorded already is returned as it stands. `record.parent` is filled in. Audited as
         `token.registered`, target its id.
@@ -154,39 +154,39 @@ class Tokens(Protocol):
 
 
 class Revocations(Protocol):
-    """What has been withdrawn, durably, in the order of commits."""
+    """What has been revoked, durably, in the order of commits."""
 
     most: int
     """How many entries one revision of a selection has: `MOST_AT_ONCE`, unless somebody says otherwise."""
 
-    async def withdraw(
+    async def revoke(
         self,
-        withdrawals: Sequence[Withdrawal],
+        revocations: Sequence[Revocation],
         actor: Actor,
         reason: str,
         request: Idempotency | None,
         now: int,
         cut_offs: Sequence[CutOff] = (),
-    ) -> Withdrawn:
-        """Withdraw, durably, under one new revision.
+    ) -> RevokeReceipt:
+        """Revoke, durably, under one new revision.
 
-        An entry that stands already, or whose token is withdrawn whole, is not added again; if nothing is
-        left, no revision is used up and the newest reading is returned. The records of what is withdrawn, and
+        An entry that stands already, or whose token is revoked whole, is not added again; if nothing is
+        left, no revision is used up and the newest reading is returned. The records of what is revoked, and
         of what was derived from it, get their `revoked_*` filled, once. If `request` was used by this method
         within 24 h, the answer of that time is returned (`RequestReusedError` if its fingerprint differs).
         Audited as `token.revoked`, target the token id (and `/branch` in hex), detail the reason.
 
         A cut-off that is not above the standing one of its scope and name is not added. Audited as
-        `org.cut_off` or `subject.cut_off`, detail `until TIME: REASON`, or as `key.withdrawn`, detail the
+        `org.cut_off` or `subject.cut_off`, detail `until TIME: REASON`, or as `key.revoked`, detail the
         reason; target the name.
         """
         ...
 
-    async def answered(self, request: Idempotency, now: int) -> Withdrawn | None:
+    async def answered(self, request: Idempotency, now: int) -> RevokeReceipt | None:
         """Return what was answered to `request` within 24 h, or None; `RequestReusedError`."""
         ...
 
-    async def withdraw_selection(
+    async def revoke_selection(
         self,
         selection: Selection,
         within: frozenset[tuple[str, str]] | None,
@@ -194,17 +194,17 @@ class Revocations(Protocol):
         reason: str,
         request: Idempotency | None,
         now: int,
-    ) -> Withdrawn:
-        """Withdraw whole all that `Tokens.select` returns, in transactions of at most `most` entries each.
+    ) -> RevokeReceipt:
+        """Revoke whole all that `Tokens.select` returns, in transactions of at most `most` entries each.
 
-        The last one finds no more than it withdraws; its revision is returned, with the entries of all. What
-        stops before that has withdrawn a part, and can be asked for again.
+        The last one finds no more than it revokes; its revision is returned, with the entries of all. What
+        stops before that has revoked a part, and can be asked for again.
 
         Where the selection has a cut-off, that is added first, and stands for all tokens under it: until
         `now`, or the newest issue time on record if that is later, but below the selection's
         `issued_before_ms`. Of an org, it is all that is added. A request answered before comes first. If a
         record's (org, app) is not `within` (None: no bound), raise `SelectionChangedError`, perhaps after a
-        part. Otherwise as `withdraw`.
+        part. Otherwise as `revoke`.
         """
         ...
 
@@ -226,7 +226,7 @@ class Revocations(Protocol):
         """Return the mark of a revision; None if it was pruned, or never given out."""
         ...
 
-    async def withdrawals(self, number: int, after: Withdrawal | None, limit: int) -> Sequence[Withdrawal]:
+    async def page(self, number: int, after: Revocation | None, limit: int) -> Sequence[Revocation]:
         """Return up to `limit` of all entries up to revision `number` that come after an entry.
 
         They have an order of their own, which the entries of a change are in too.

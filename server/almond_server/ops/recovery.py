@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from almond_server.adapters.sql.database import Location
     from almond_server.adapters.sql.store import Store
-    from almond_server.domain.revocations import Withdrawal
+    from almond_server.domain.revocations import Revocation
 
 _OPERATOR: Final = Actor("operator")
 _BATCH: Final = 1000
@@ -84,7 +84,7 @@ async def restored(
         if redis_url is not None:
             done.entries["Redis"] = await _from_redis(store, redis_url, master_key.feed_key(master))
         if audit is not None:
-            ended = [await _with_its_end(store, each) for each in rows.withdrawals]
+            ended = [await _with_its_end(store, each) for each in rows.revocations]
             page = Page(ended, rows.cut_offs)
             done.entries[audit.name] = await _put_back(store, page, f"restored from {audit.name}")
         done.entries["its own audit log"] = await _from_audit(store)
@@ -112,10 +112,10 @@ async def _opened(location: Location) -> AsyncIterator[Store]:
 
 async def _put_back(store: Store, page: Page, reason: str) -> int:
     entries, now = 0, SystemClock().now_ms() // 1000
-    for first in range(0, max(len(page.withdrawals), len(page.cut_offs)), _BATCH):
+    for first in range(0, max(len(page.revocations), len(page.cut_offs)), _BATCH):
         some = slice(first, first + _BATCH)
-        done = await store.revocations.withdraw(
-            page.withdrawals[some], _OPERATOR, reason, None, now, page.cut_offs[some]
+        done = await store.revocations.revoke(
+            page.revocations[some], _OPERATOR, reason, None, now, page.cut_offs[some]
         )
         entries += done.entries
     return entries
@@ -143,7 +143,7 @@ async def _from_audit(store: Store) -> int:
     while rows := await store.audit.page(newest, _BATCH):
         newest = rows[-1][0]
         known = _told([(row.action, row.target, row.detail) for _, row in rows])
-        ended = [await _with_its_end(store, each) for each in known.withdrawals]
+        ended = [await _with_its_end(store, each) for each in known.revocations]
         lasting = [each for each in ended if each.ends_at is None or each.ends_at > oldest]
         page = Page(lasting, known.cut_offs)
         entries += await _put_back(store, page, "restored from the audit log")
@@ -157,17 +157,17 @@ async def _epoch(store: Store, *, is_new: bool) -> str:
     return (await store.revocations.begin_epoch(_OPERATOR, now)).epoch
 
 
-async def _with_its_end(store: Store, withdrawal: Withdrawal) -> Withdrawal:
-    record = await store.tokens.get(withdrawal.token_id)  # of a token minted after the backup there is none
-    return replace(withdrawal, ends_at=None if record is None else record.expires_at)
+async def _with_its_end(store: Store, revocation: Revocation) -> Revocation:
+    record = await store.tokens.get(revocation.token_id)  # of a token minted after the backup there is none
+    return replace(revocation, ends_at=None if record is None else record.expires_at)
 
 
 def _told(rows: Sequence[tuple[str, str, str]]) -> Page:
-    """Read action, target and detail of audit rows; raises as `unhealed.withdrawal`."""
+    """Read action, target and detail of audit rows; raises as `unhealed.revocation`."""
     targets = [target.partition("/") for action, target, _ in rows if action == "token.revoked"]
     cut_offs = [cut_off_text.read(*row) for row in rows]
     return Page(
-        [rescue_file.withdrawal(token_id, branch, None) for token_id, _, branch in targets],
+        [rescue_file.revocation(token_id, branch, None) for token_id, _, branch in targets],
         list(highest(each for each in cut_offs if each is not None).values()),
     )
 

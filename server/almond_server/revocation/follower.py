@@ -183,11 +183,11 @@ class Follower:
 
     async def _take(self, change: Change, *, publish: bool = True) -> None:
         whole = change
-        if len(change.withdrawals) > _AT_ONCE and self._view.is_next(change):
+        if len(change.revocations) > _AT_ONCE and self._view.is_next(change):
             # Its revision is reached when all of it is in; until then, more is denied than has to be. Another
             # task may take in the same meanwhile: who comes last finds it applied.
-            await loader.take_in(self._view, change.withdrawals)
-            change = replace(change, withdrawals=())
+            await loader.take_in(self._view, change.revocations)
+            change = replace(change, revocations=())
         if not self._view.apply(change):
             return
         self._signals.changed(whole)

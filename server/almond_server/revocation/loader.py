@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from almond_server.domain.feed import Feed
-    from almond_server.domain.revocations import Reading, Withdrawal
+    from almond_server.domain.revocations import Reading, Revocation
     from almond_server.domain.stores import Revocations
     from almond_server.revocation.index.view import RevocationView
 
@@ -53,12 +53,12 @@ class Progress:
         return {"source": self._source, "tokens": len(self._view), "seconds": round(now - self._began, 1)}
 
 
-async def take_in(view: RevocationView, withdrawals: Sequence[Withdrawal]) -> None:
+async def take_in(view: RevocationView, revocations: Sequence[Revocation]) -> None:
     """Take in entries of whatever revision, and let others have their turn every few milliseconds."""
     loop = asyncio.get_running_loop()
     began = loop.time()
-    for start in range(0, len(withdrawals), _SLICE):
-        view.take(withdrawals[start : start + _SLICE])
+    for start in range(0, len(revocations), _SLICE):
+        view.take(revocations[start : start + _SLICE])
         if loop.time() - began >= _TURN_SECONDS:
             await asyncio.sleep(0)
             began = loop.time()
@@ -80,9 +80,9 @@ async def from_snapshot(view: RevocationView, revocations: Revocations, feed: Fe
         if snapshot is not None and await revocations.mark_of(snapshot.number) == snapshot.mark:
             progress = Progress(view, "snapshot")
             async for page in snapshot.pages:
-                await make_room(view, snapshot.page_count * len(page.withdrawals))
+                await make_room(view, snapshot.page_count * len(page.revocations))
                 view.take((), page.cut_offs)
-                await take_in(view, page.withdrawals)
+                await take_in(view, page.revocations)
                 progress.tell()
             view.stand_at(snapshot.number, snapshot.mark)
             progress.end()
@@ -95,10 +95,10 @@ async def from_snapshot(view: RevocationView, revocations: Revocations, feed: Fe
 
 async def from_store(view: RevocationView, revocations: Revocations, reading: Reading) -> None:
     """Take every entry up to a reading's revision. Raises `CannotKnowError` if the store does not answer."""
-    last: Withdrawal | None = None
+    last: Revocation | None = None
     progress = Progress(view, "store")
     view.take((), await revocations.cut_offs(reading.number))
-    while entries := await revocations.withdrawals(reading.number, last, _PAGE):
+    while entries := await revocations.page(reading.number, last, _PAGE):
         await take_in(view, entries)
         progress.tell()
         last = entries[-1]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from almond_server.domain.clock import Clock
     from almond_server.domain.feed import Election, Feed
-    from almond_server.domain.revocations import Reading, Withdrawal
+    from almond_server.domain.revocations import Reading, Revocation
     from almond_server.domain.stores import Revocations
     from almond_server.revocation.follower import Follower
 
@@ -158,8 +158,8 @@ class Relay:
         cut_offs = await self._revocations.cut_offs(reading.number)
         for start in range(0, len(cut_offs), _PAGE):
             yield Page((), cut_offs[start : start + _PAGE])
-        last: Withdrawal | None = None
-        while entries := await self._revocations.withdrawals(reading.number, last, _PAGE):
+        last: Revocation | None = None
+        while entries := await self._revocations.page(reading.number, last, _PAGE):
             yield Page(entries)
             last = entries[-1]
 

@@ -45,7 +45,7 @@ _CODES: Final[tuple[tuple[type[AlmondError], grpc.StatusCode], ...]] = (
     (errors.RequestReusedError, grpc.StatusCode.INVALID_ARGUMENT),
     (errors.UnauthenticatedError, grpc.StatusCode.UNAUTHENTICATED),
     (errors.PermissionDeniedError, grpc.StatusCode.PERMISSION_DENIED),
-    (errors.MinterWithdrawnError, grpc.StatusCode.UNAUTHENTICATED),
+    (errors.MinterRevokedError, grpc.StatusCode.UNAUTHENTICATED),
     (errors.RecordNotFoundError, grpc.StatusCode.NOT_FOUND),
     (errors.PolicyNotFoundError, grpc.StatusCode.NOT_FOUND),
     (UnknownServiceError, grpc.StatusCode.NOT_FOUND),

@@ -114,7 +114,7 @@ _KINDS: Final[dict[str, Callable[[Any], kinds.Kind]]] = {
 
 
 def revoke_order_of(message: token_service_pb2.RevokeRequest) -> RevokeOrder:
-    """Read what to withdraw."""
+    """Read what to revoke."""
     return RevokeOrder(_target_of(message), message.reason, message.validate_only)
 
 

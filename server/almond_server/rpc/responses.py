@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from almond_server.domain.records import Record
     from almond_server.domain.stores import ExpiryRule
     from almond_server.tokens.lookup import Inspection
-    from almond_server.tokens.revoke import Revoked
+    from almond_server.tokens.revoke import RevokeResult
     from almond_server.tokens.verify import Answer
 
 _MAX_SHOWN: Final = 100
@@ -135,8 +135,8 @@ def record(record: Record) -> token_pb2.TokenRecord:
     return message
 
 
-def revoked(revoked: Revoked) -> token_service_pb2.RevokeResponse:
-    """Write what was, or would be, withdrawn."""
+def revoked(revoked: RevokeResult) -> token_service_pb2.RevokeResponse:
+    """Write what was, or would be, revoked."""
     return token_service_pb2.RevokeResponse(
         entries=revoked.entries,
         revision="" if revoked.revision is None else str(revoked.revision),

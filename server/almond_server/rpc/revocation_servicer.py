@@ -1,4 +1,4 @@
-"""`RevocationService`: what is withdrawn, as it happens."""
+"""`RevocationService`: what is revoked, as it happens."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class RevocationServicer(revocation_service_pb2_grpc.RevocationServiceServicer):
     async def WatchRevocations(  # type: ignore[override] # noqa: N802 - bytes that several calls share
         self, request: pb.WatchRevocationsRequest, context: Context
     ) -> AsyncIterator[bytes]:
-        """Tell what is withdrawn, until the caller leaves."""
+        """Tell what is revoked, until the caller leaves."""
         events = self._watches.watch(call_of(context), _start(request), request.org or None)
         async with contextlib.aclosing(events) as told:
             async for event in told:

@@ -160,7 +160,7 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
         )
 
     async def Revoke(self, request: pb.RevokeRequest, context: Context) -> pb.RevokeResponse:  # noqa: N802
-        """Withdraw tokens."""
+        """Revoke tokens."""
         order = requests.revoke_order_of(request)
         request_id = requests.request_of(request.request_id, _fingerprint(request))
         revoked = await self._revoker.revoke(call_of(context), order, request_id)

@@ -10,7 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from almond.v1 import revocation_service_pb2 as pb
 from almond_core import crypto
 from almond_server.domain.revision import Revision
-from almond_server.domain.revocations import CutOff, Scope, Withdrawal
+from almond_server.domain.revocations import CutOff, Revocation, Scope
 from almond_server.rpc.responses import branch
 from almond_server.watch.change_log import Batch
 from almond_server.watch.events import Page, Pulse, Started
@@ -46,7 +46,7 @@ def _message(event: Started | Page | Pulse) -> pb.WatchRevocationsResponse:
             return pb.WatchRevocationsResponse(started=started)
         case Page():
             chunk = pb.SnapshotChunk(
-                withdrawals=map(_withdrawal, event.withdrawals),
+                withdrawals=map(_revocation, event.revocations),
                 cut_offs=map(_cut_off, event.cut_offs),
                 revision="" if event.revision is None else str(event.revision),
             )
@@ -65,7 +65,7 @@ def _message(event: Started | Page | Pulse) -> pb.WatchRevocationsResponse:
 def _changes(batch: Batch, epoch: str) -> pb.WatchRevocationsResponse:
     changes = [
         pb.RevocationChange(
-            withdrawals=map(_withdrawal, part.withdrawals),
+            withdrawals=map(_revocation, part.revocations),
             cut_offs=map(_cut_off, part.cut_offs),
             revision="" if part.number is None else str(Revision(epoch, part.number)),
         )
@@ -74,12 +74,12 @@ def _changes(batch: Batch, epoch: str) -> pb.WatchRevocationsResponse:
     return pb.WatchRevocationsResponse(changes=pb.RevocationChanges(changes=changes))
 
 
-def _withdrawal(withdrawal: Withdrawal) -> pb.TokenWithdrawal:
-    message = pb.TokenWithdrawal(token_id=withdrawal.token_id)
-    if withdrawal.branch_id is not None:
-        message.branch_id = branch(withdrawal.branch_id)
-    if withdrawal.ends_at is not None:
-        message.expire_time.seconds = withdrawal.ends_at
+def _revocation(revocation: Revocation) -> pb.TokenWithdrawal:
+    message = pb.TokenWithdrawal(token_id=revocation.token_id)
+    if revocation.branch_id is not None:
+        message.branch_id = branch(revocation.branch_id)
+    if revocation.ends_at is not None:
+        message.expire_time.seconds = revocation.ends_at
     return message
 
 

@@ -51,7 +51,7 @@ class Attenuator:
         """Narrow the token `text` by `added` and `label`, and record the result.
 
         Raises `FieldError` or `TokenError` for a token that is not genuine or no longer live, the caller's
-        errors, `RecordNotFoundError`, `TooManyDerivedError`, `MinterWithdrawnError`, `CannotKnowError`.
+        errors, `RecordNotFoundError`, `TooManyDerivedError`, `MinterRevokedError`, `CannotKnowError`.
         """
         self._callers.authenticate(call)
         parent = chain.verify(wire.decode(text), self._keys)

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from almond_core.chain import VerifiedToken
 
 MAX_COUNTED: Final = 10_000
-"""Of how many records of an org `validate_only` tells: there may be millions, and one entry withdraws all."""
+"""Of how many records of an org `validate_only` tells: there may be millions, and one entry revokes all."""
 
 _MAX_AHEAD_SECONDS: Final = 5
 
 
 def must_not_be_ahead(selection: Selection, now: int) -> None:
-    """Raise `FieldError` for a cut-off at a time to come: it would withdraw what nobody has minted yet."""
+    """Raise `FieldError` for a cut-off at a time to come: it would revoke what nobody has minted yet."""
     before = selection.issued_before_ms
     if selection.cut_off is not None and before is not None and before > (now + _MAX_AHEAD_SECONDS) * 1000:
         raise FieldError(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from almond_core import chain, header, wire
 from almond_core.caveats import clear
 from almond_core.caveats.audience import ALMOND
-from almond_core.decision import Denial, Judged, Withdrawn, judge
+from almond_core.decision import Denial, Judged, Revoked, judge
 from almond_core.errors import FieldError, Reason, TokenError
 from almond_core.masks import ALL
 from almond_core.model import RESERVED_ORG, Access, Circumstances
@@ -147,16 +147,16 @@ class Callers:
                 return Caller(token, tuple(dict.fromkeys(need.org for need in needed)))
             refused.append(unmet)
             cut_off = self._revocations.standing(token, unmet.org)
-            if isinstance(cut_off, Withdrawn):
+            if isinstance(cut_off, Revoked):
                 there.append(cut_off.what)
         if meaningless is not None:
             raise meaningless
         raise _denied(refused, there) if refused else _unauthenticated(denials)
 
     def _over(self, token: VerifiedToken) -> list[Denial]:
-        """Return why the token is not, or no longer, good for anything: withdrawn, or out of its time.
+        """Return why the token is not, or no longer, good for anything: revoked, or out of its time.
 
-        What is withdrawn of its home org is; a token of several may still be good on another one.
+        What is revoked of its home org is; a token of several may still be good on another one.
         """
         judged = self._judge(token, _ANY_ACCESS, token.identity.home_org or None)
         return [denial for denial in judged.denials if denial.reason in _OVER]

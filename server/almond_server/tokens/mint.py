@@ -93,7 +93,7 @@ class Minter:
         """Mint what is ordered; `request` is the request id and the content's fingerprint.
 
         Raises `FieldError` or `TokenError` for an order that makes no usable token, the caller's errors,
-        `RequestReusedError`, `MinterWithdrawnError`, `IssuedTooEarlyError`, `CannotKnowError`.
+        `RequestReusedError`, `MinterRevokedError`, `IssuedTooEarlyError`, `CannotKnowError`.
         """
         self._view.must_be_fresh()
         own = order.kind.caveats(order.org)

@@ -1,4 +1,4 @@
-"""Revoke: withdraw tokens for good. The store first; then this server's own view; then the others."""
+"""Revoke: revoke tokens for good. The store first; then this server's own view; then the others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from almond_core.errors import FieldError
 from almond_core.model import RESERVED_ORG, token_id_bytes
 from almond_server.domain.records import record_id
 from almond_server.domain.revision import Revision
-from almond_server.domain.revocations import Withdrawal
+from almond_server.domain.revocations import Revocation
 from almond_server.domain.selections import MintedBy, OfOrg, Selection
 from almond_server.errors import RecordNotFoundError, SelectionChangedError
 from almond_server.tokens import permissions
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from almond_core.chain import VerifiedToken
     from almond_server.domain.clock import Clock
     from almond_server.domain.records import Record
-    from almond_server.domain.revocations import Withdrawn
+    from almond_server.domain.revocations import RevokeReceipt
     from almond_server.domain.stores import Revocations, Tokens
     from almond_server.revocation.follower import Follower
     from almond_server.revocation.index.view import RevocationView
@@ -63,7 +63,7 @@ Target: TypeAlias = WholeToken | Branch | Possession | Selection
 
 @dataclass(frozen=True, slots=True)
 class RevokeOrder:
-    """What to withdraw and why; `validate_only`: only say what that would be."""
+    """What to revoke and why; `validate_only`: only say what that would be."""
 
     target: Target
     reason: str = ""
@@ -76,8 +76,8 @@ class RevokeOrder:
 
 
 @dataclass(frozen=True, slots=True)
-class Revoked:
-    """What was done: new entries, and the revision at which all of the target is withdrawn.
+class RevokeResult:
+    """What was done: new entries, and the revision at which all of the target is revoked.
 
     If only asked: what would be done, with the records it is about, and no revision.
     """
@@ -89,7 +89,7 @@ class Revoked:
 
 
 class Revoker:
-    """Withdraws tokens."""
+    """Revokes tokens."""
 
     def __init__(  # noqa: PLR0913, PLR0917 - one parameter a collaborator, passed once by the composition root
         self,
@@ -112,8 +112,8 @@ class Revoker:
         self._limiter = limiter
         self._clock = clock
 
-    async def revoke(self, call: Call, order: RevokeOrder, request: tuple[str, bytes] | None) -> Revoked:
-        """Withdraw the target; when this returns it is durable, and denied by this server.
+    async def revoke(self, call: Call, order: RevokeOrder, request: tuple[str, bytes] | None) -> RevokeResult:
+        """Revoke the target; when this returns it is durable, and denied by this server.
 
         Raises `FieldError`, `TokenError` (a presented token that is not genuine), the caller's errors,
         `RecordNotFoundError`, `RequestReusedError`, `RateLimitedError`, `CannotKnowError`.
@@ -135,7 +135,7 @@ class Revoker:
         branch_id: bytes | None,
         order: RevokeOrder,
         request: tuple[str, bytes] | None,
-    ) -> Revoked:
+    ) -> RevokeResult:
         record = await self._record(call, token_id)
         caller = self._callers.permit(call, permissions.to_revoke(record.org, record.app))
         includes_caller = _is_of(caller.token, token_id, branch_id)
@@ -143,17 +143,17 @@ class Revoker:
             shown = record if branch_id is None else await self._tokens.get(record_id(token_id, branch_id))
             await self._follower.catch_up()
             is_over = self._view.has(token_id, branch_id or b"")
-            return Revoked(int(not is_over), None, [] if shown is None else [shown], includes_caller)
-        withdrawal = Withdrawal(record.token_id, branch_id, record.expires_at)
+            return RevokeResult(int(not is_over), None, [] if shown is None else [shown], includes_caller)
+        revocation = Revocation(record.token_id, branch_id, record.expires_at)
         idempotency = None if request is None else idempotency_of("revoke", caller, *request)
-        done = await self._revocations.withdraw(
-            [withdrawal], caller.actor, order.reason, idempotency, self._clock.now_ms() // 1000
+        done = await self._revocations.revoke(
+            [revocation], caller.actor, order.reason, idempotency, self._clock.now_ms() // 1000
         )
         return await self._revoked(done, includes_caller=includes_caller)
 
     async def _revoke_selection(
         self, call: Call, selection: Selection, order: RevokeOrder, request: tuple[str, bytes] | None
-    ) -> Revoked:
+    ) -> RevokeResult:
         genuine = self._callers.authenticate(call)
         now = self._clock.now_ms() // 1000
         must_not_be_ahead(selection, now)
@@ -178,10 +178,10 @@ class Revoker:
                 raise SelectionChangedError("Something was minted meanwhile; look at it and try again.", 0.1)
             own_id = caller.token.identity.token_id
             is_shown = any(each.token_id == own_id for each in shown)
-            return Revoked(len(shown), None, shown, is_shown or would_cut_off(selection, caller.token))
+            return RevokeResult(len(shown), None, shown, is_shown or would_cut_off(selection, caller.token))
         within = found if selection.is_recursive else None
         idempotency = None if request is None else idempotency_of("revoke", caller, *request)
-        done = await self._revocations.withdraw_selection(
+        done = await self._revocations.revoke_selection(
             selection, within, caller.actor, order.reason, idempotency, now
         )
         revoked = await self._revoked(done)
@@ -199,42 +199,42 @@ class Revoker:
             )
         return record
 
-    async def _revoke_presented(self, call: Call, target: Possession, order: RevokeOrder) -> Revoked:
+    async def _revoke_presented(self, call: Call, target: Possession, order: RevokeOrder) -> RevokeResult:
         presented = chain.verify(wire.decode(target.text), self._keys)
         token_id = presented.identity.token_id
         genuine = () if call.authorization is None else self._callers.authenticate(call)
         includes_caller = any(_is_of(each.token, token_id, presented.branch_ids[-1]) for each in genuine)
         if self._view.standing(presented, presented.identity.home_org or None) is not LIVE:
             revision = None if order.validate_only else self._view.revision
-            return Revoked(0, revision, includes_caller=includes_caller)
+            return RevokeResult(0, revision, includes_caller=includes_caller)
         if order.validate_only:
-            return Revoked(1, None, includes_caller=includes_caller)
+            return RevokeResult(1, None, includes_caller=includes_caller)
         # Each of these writes an entry that stays: nobody gets to make them without bound.
         keys = [f"token {token_id}"] if genuine else [f"token {token_id}", f"peer {call.peer}"]
         self._limiter.spend(*keys)
         record = await self._tokens.get(token_id)
-        withdrawal = _of_presented(presented, record)
+        revocation = _of_presented(presented, record)
         actor = actor_of(presented, f"possession of {token_id}")
         now = self._clock.now_ms() // 1000
         return await self._revoked(
-            await self._revocations.withdraw([withdrawal], actor, order.reason, None, now),
+            await self._revocations.revoke([revocation], actor, order.reason, None, now),
             includes_caller=includes_caller,
         )
 
-    async def _revoked(self, done: Withdrawn, *, includes_caller: bool = False) -> Revoked:
+    async def _revoked(self, done: RevokeReceipt, *, includes_caller: bool = False) -> RevokeResult:
         await self._follower.waiting.see(self._clock.monotonic())
         revision = Revision(done.epoch, done.number)
-        return Revoked(done.entries, revision, includes_caller=includes_caller)
+        return RevokeResult(done.entries, revision, includes_caller=includes_caller)
 
 
 def _is_of(token: VerifiedToken, token_id: str, branch_id: bytes | None) -> bool:
-    """Tell whether a token is, or derives from, the one that is withdrawn."""
+    """Tell whether a token is, or derives from, the one that is revoked."""
     return token.identity.token_id == token_id and (branch_id is None or branch_id in token.branch_ids)
 
 
-def _of_presented(token: VerifiedToken, record: Record | None) -> Withdrawal:
+def _of_presented(token: VerifiedToken, record: Record | None) -> Revocation:
     raws = tuple(caveat.raw for caveat in token.caveats)
     if record is not None and raws == record.caveats:  # as minted: its branch is the whole token
-        return Withdrawal(token.identity.token_id, None, record.expires_at)
+        return Revocation(token.identity.token_id, None, record.expires_at)
     first_party = (caveat.raw for caveat in token.caveats if caveat.body is not None)
-    return Withdrawal(token.identity.token_id, token.branch_ids[-1], minting.expires_at(first_party))
+    return Revocation(token.identity.token_id, token.branch_ids[-1], minting.expires_at(first_party))

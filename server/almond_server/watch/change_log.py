@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 from almond_server.errors import ChangesForgottenError, WatcherTooSlowError
 
 if TYPE_CHECKING:
-    from almond_server.domain.revocations import Change, CutOff, Withdrawal
+    from almond_server.domain.revocations import Change, CutOff, Revocation
     from almond_server.revocation.index.view import RevocationView
 
 MAX_ENTRIES: Final = 1000
-"""How many withdrawals and cut-offs, or changes without any, one message holds."""
+"""How many revocations and cut-offs, or changes without any, one message holds."""
 
 _MAX_CHANGES: Final = 10_000
 _MAX_KEPT: Final = 100_000
@@ -28,8 +28,8 @@ FORGOTTEN: Final = (
 )
 _TOO_SLOW: Final = "This watcher reads too slowly; watch again from the last revision that you got."
 
-Entries: TypeAlias = "tuple[Sequence[Withdrawal], Sequence[CutOff]]"
-Choice: TypeAlias = "Callable[[Kept, Sequence[Withdrawal], Sequence[CutOff]], Entries]"
+Entries: TypeAlias = "tuple[Sequence[Revocation], Sequence[CutOff]]"
+Choice: TypeAlias = "Callable[[Kept, Sequence[Revocation], Sequence[CutOff]], Entries]"
 """What of some entries of a change a watcher is told."""
 
 
@@ -49,7 +49,7 @@ class Kept:
 
     def __len__(self) -> int:
         """Return how many entries it has."""
-        return len(self.change.withdrawals) + len(self.change.cut_offs)
+        return len(self.change.revocations) + len(self.change.cut_offs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Part:
     """A change, or some of it: then `number` is None but for the last part."""
 
     number: int | None
-    withdrawals: Sequence[Withdrawal]
+    revocations: Sequence[Revocation]
     cut_offs: Sequence[CutOff]
 
 
@@ -119,9 +119,9 @@ class ChangeLog:
         self._size, self.start, self._broken_at = 0, number, number
 
 
-def everything(_: Kept, withdrawals: Sequence[Withdrawal], cut_offs: Sequence[CutOff]) -> Entries:
+def everything(_: Kept, revocations: Sequence[Revocation], cut_offs: Sequence[CutOff]) -> Entries:
     """Choose all there is."""
-    return withdrawals, cut_offs
+    return revocations, cut_offs
 
 
 def batch(changes: Iterable[Kept], place: Place, choice: Choice) -> Batch:
@@ -130,10 +130,10 @@ def batch(changes: Iterable[Kept], place: Place, choice: Choice) -> Batch:
     room = MAX_ENTRIES
     for kept in changes:
         change = kept.change
-        first, of_tokens = place.told, len(change.withdrawals)
+        first, of_tokens = place.told, len(change.revocations)
         end = min(len(kept), first + room)
         cut_offs = change.cut_offs[max(first - of_tokens, 0) : max(end - of_tokens, 0)]
-        chosen = choice(kept, change.withdrawals[first:end], cut_offs)
+        chosen = choice(kept, change.revocations[first:end], cut_offs)
         is_whole = end == len(kept)
         parts.append(Part(change.number if is_whole else None, *chosen))
         place = Place(change.number) if is_whole else Place(place.number, end)

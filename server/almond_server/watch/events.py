@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from almond_server.domain.revision import Revision
-    from almond_server.domain.revocations import CutOff, Withdrawal
+    from almond_server.domain.revocations import CutOff, Revocation
 
 
 class Begin(Enum):
@@ -36,7 +36,7 @@ class Started:
 class Page:
     """A piece of the snapshot; `revision` stands in the last one."""
 
-    withdrawals: Sequence[Withdrawal]
+    revocations: Sequence[Revocation]
     cut_offs: Sequence[CutOff] = ()
     revision: Revision | None = None
 

@@ -20,7 +20,7 @@ from almond_server.watch.change_log import Choice, Entries, Kept
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from almond_server.domain.revocations import CutOff, Withdrawal
+    from almond_server.domain.revocations import CutOff, Revocation
     from almond_server.domain.stores import Tokens
     from almond_server.watch.change_log import ChangeLog
 
@@ -91,7 +91,7 @@ class OrgFilter:
     async def tell_homes(self, several: Sequence[Kept]) -> None:
         """See to it that the home orgs of changes are known; raises as `homes_of`."""
         news = [kept for kept in several if kept.homes is None]
-        homes = await self.homes_of([each.token_id for kept in news for each in kept.change.withdrawals])
+        homes = await self.homes_of([each.token_id for kept in news for each in kept.change.revocations])
         for kept in news:
             kept.homes = homes
 
@@ -111,8 +111,8 @@ class OrgFilter:
 def of_org(org: str) -> Choice:
     """Return how to choose what may concern an org."""
 
-    def choose(kept: Kept, withdrawals: Sequence[Withdrawal], cut_offs: Sequence[CutOff]) -> Entries:
-        return concerning(org, withdrawals, kept.homes or {}), cut_offs_of(org, cut_offs)
+    def choose(kept: Kept, revocations: Sequence[Revocation], cut_offs: Sequence[CutOff]) -> Entries:
+        return concerning(org, revocations, kept.homes or {}), cut_offs_of(org, cut_offs)
 
     return choose
 
@@ -122,10 +122,10 @@ def cut_offs_of(org: str, cut_offs: Sequence[CutOff]) -> Sequence[CutOff]:
     return [each for each in cut_offs if each.scope is not Scope.ORG or each.name == org]
 
 
-def concerning(org: str, withdrawals: Sequence[Withdrawal], homes: Mapping[str, str]) -> Sequence[Withdrawal]:
-    """Return the withdrawals of tokens that may be for an org: its own, those of several or any, and unknown.
+def concerning(org: str, revocations: Sequence[Revocation], homes: Mapping[str, str]) -> Sequence[Revocation]:
+    """Return the revocations of tokens that may be for an org: its own, those of several or any, and unknown.
 
     `homes` has the home orgs of those that have a record.
     """
     theirs = {org, "", RESERVED_ORG}
-    return [each for each in withdrawals if homes.get(each.token_id, org) in theirs]
+    return [each for each in revocations if homes.get(each.token_id, org) in theirs]

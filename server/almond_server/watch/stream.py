@@ -22,7 +22,7 @@ from almond_server.watch.org_filter import OrgFilter, Proof, concerning, cut_off
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
-    from almond_server.domain.revocations import Change, Withdrawal
+    from almond_server.domain.revocations import Change, Revocation
     from almond_server.domain.stores import Revocations
     from almond_server.revocation.follower import Follower
     from almond_server.revocation.index.view import RevocationView
@@ -141,11 +141,11 @@ class Watch:
         cut_offs = cut_offs if self.org is None else cut_offs_of(self.org, cut_offs)
         for start in range(0, len(cut_offs), MAX_ENTRIES):
             yield Page((), cut_offs[start : start + MAX_ENTRIES])
-        last: Withdrawal | None = None
+        last: Revocation | None = None
         while True:
             self._check_if_due()
             async with self._from.reads:
-                entries = await self._from.revocations.withdrawals(revision.number, last, MAX_ENTRIES)
+                entries = await self._from.revocations.page(revision.number, last, MAX_ENTRIES)
                 homes = await self._homes(entries)
             told = entries if self.org is None else concerning(self.org, entries, homes)
             is_last = len(entries) < MAX_ENTRIES
@@ -179,7 +179,7 @@ class Watch:
                 rest = [each for each in missed if each.change.number > self._place.number]
                 yield self._step(batch(rest, self._place, choice))
 
-    async def _homes(self, entries: Sequence[Withdrawal]) -> dict[str, str]:
+    async def _homes(self, entries: Sequence[Revocation]) -> dict[str, str]:
         if self.org is None:
             return {}
         return await self._from.orgs.homes_of([each.token_id for each in entries])

@@ -10,7 +10,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from almond_server.process.listen import WORKER_MODULE
+from almond_server.process import listen
 from almond_server.telemetry.status import HealthRow, Phase, Report
 from almond_server.workers import messages
 from almond_server.workers.decisions import Member
@@ -50,7 +50,7 @@ class WorkerProcess:
             # A fresh interpreter, and nothing forked: what gRPC holds does not survive that. -P, so that no
             # module of the working directory is taken for one of ours.
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", WORKER_MODULE, str(other.fileno())],
+                [sys.executable, "-P", "-m", listen.WORKER_MODULE, str(other.fileno())],
                 stdin=subprocess.DEVNULL,
                 env=os.environ | environment,
                 pass_fds=[other.fileno()],

@@ -93,7 +93,7 @@ async def _all(pages: AsyncIterator[Page]) -> list[Page]:
 
 async def _kept(feed: RedisFeed) -> None:
     async def pages() -> AsyncIterator[Page]:
-        yield Page(change(1).withdrawals)
+        yield Page(change(1).revocations)
 
     await feed.keep(Snapshot(1, mark(1), pages()))
 

@@ -26,7 +26,7 @@ from support.waiting import eventually
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from almond_server.domain.revocations import Withdrawal
+    from almond_server.domain.revocations import Revocation
     from almond_server.ops.valkey_child import ValkeyChild
 
 CHANGES, BEATS, ASKED = (f"{{almond}}:{EPOCH}:{name}" for name in ("changes", "beats", "asked"))
@@ -50,7 +50,7 @@ async def redis(valkey: ValkeyChild) -> AsyncIterator[Any]:
 
 def fields(number: int, codec: Codec | None = None) -> dict[bytes, bytes]:
     made, writer = change(number), codec or Codec(KEY, EPOCH)
-    return writer.part(f"{number}-{LAST}", Part(made.mark, made.before, 1, made.withdrawals))
+    return writer.part(f"{number}-{LAST}", Part(made.mark, made.before, 1, made.revocations))
 
 
 async def test_every_key_has_the_epoch_and_one_hash_tag(feed: RedisFeed, redis: Any) -> None:
@@ -167,7 +167,7 @@ async def test_what_is_genuine_is_recalled_beside_a_key_of_another_type(
         "changes": (CHANGES, {"a", "b"}),
     }[key]
     await redis.set(spoilt, "mine now")
-    assert {each.token_id async for page in feed.recall() for each in page.withdrawals} == left
+    assert {each.token_id async for page in feed.recall() for each in page.revocations} == left
 
 
 async def test_only_epochs_that_can_be_ours_are_found(
@@ -394,10 +394,10 @@ def test_a_url_of_another_form_is_refused_without_its_password(url: str) -> None
     assert "hunter2" not in f"{refused.value!r}{refused.value.__cause__!r}"
 
 
-async def _page(entries: Sequence[Withdrawal]) -> AsyncIterator[Page]:
+async def _page(entries: Sequence[Revocation]) -> AsyncIterator[Page]:
     yield Page(entries)
 
 
-async def _pages(*pages: Sequence[Withdrawal]) -> AsyncIterator[Page]:
+async def _pages(*pages: Sequence[Revocation]) -> AsyncIterator[Page]:
     for each in pages:
         yield Page(each)

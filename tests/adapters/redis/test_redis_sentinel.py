@@ -82,8 +82,8 @@ async def plane(data_dir: Path, url: str) -> AsyncIterator[tuple[Almond, RedisFe
             await feed.close()
 
 
-async def withdraw(running: Almond, name: str) -> None:
-    await running.app.store.revocations.withdraw([whole(name)], OPERATOR, "", None, int(time.time()))
+async def revoke(running: Almond, name: str) -> None:
+    await running.app.store.revocations.revoke([whole(name)], OPERATOR, "", None, int(time.time()))
 
 
 async def hears(heard: list[int], number: int, seconds: float) -> None:
@@ -95,14 +95,14 @@ async def hears(heard: list[int], number: int, seconds: float) -> None:
 
 async def test_after_kill_9_of_the_master_changes_go_on_at_the_new_one(well: Watched, tmp_path: Path) -> None:
     async with plane(tmp_path / "data", well.url) as (running, feed, heard):
-        await withdraw(running, "before")
+        await revoke(running, "before")
         await hears(heard, 1, 3)
         killing = asyncio.create_task(asyncio.to_thread(well.fail_over, well.master.kill))
         await asyncio.sleep(0.1)
-        await withdraw(running, "while there is no master")
+        await revoke(running, "while there is no master")
         await killing
         await hears(heard, 2, _FINDING_SECONDS)
-        await withdraw(running, "after")
+        await revoke(running, "after")
         await hears(heard, 3, _FINDING_SECONDS)
         tail = await feed.tail()
         assert tail is not None
@@ -112,7 +112,7 @@ async def test_after_kill_9_of_the_master_changes_go_on_at_the_new_one(well: Wat
 async def test_what_the_new_master_never_got_is_appended_again(well: Watched, tmp_path: Path) -> None:
     async with plane(tmp_path / "data", well.url) as (running, _, heard):
         for number in range(1, 6):
-            await withdraw(running, f"t{number}")
+            await revoke(running, f"t{number}")
         await hears(heard, 5, 3)
         well.replica.do("CONFIG", "SET", "replica-read-only", "no")
         well.replica.do("FLUSHALL")

@@ -24,7 +24,7 @@ from almond_server.domain.records import Use
 from almond_server.domain.revocations import Reading
 from almond_server.domain.selections import OfSubject, Selection
 from almond_server.domain.stores import AuditRow, Idempotency
-from almond_server.errors import MinterWithdrawnError, StartError
+from almond_server.errors import MinterRevokedError, StartError
 from support.samples import DAY, EVERYTHING, NOW, OPERATOR, branch, part, record, whole
 
 if TYPE_CHECKING:
@@ -172,14 +172,14 @@ async def test_records_are_still_there_under_their_ids_and_without_lineage(upgra
         )
 
 
-async def test_withdrawals_are_still_there_under_their_revisions(upgraded: Store) -> None:
+async def test_revocations_are_still_there_under_their_revisions(upgraded: Store) -> None:
     reading = await upgraded.revocations.reading(0)
     assert reading == Reading("0a1b2c3d", 2, reading.mark, NOW)
     one, two = await upgraded.revocations.changes_after(0, 9)
-    assert (one.number, one.withdrawals) == (1, (whole("gone"),))
-    assert (two.number, two.withdrawals) == (2, (part("live", 9),))
+    assert (one.number, one.revocations) == (1, (whole("gone"),))
+    assert (two.number, two.revocations) == (2, (part("live", 9),))
     assert (one.mark, two.mark) == (two.before, reading.mark)
-    done = await upgraded.revocations.withdraw([whole("gone")], OPERATOR, "again", None, NOW)
+    done = await upgraded.revocations.revoke([whole("gone")], OPERATOR, "again", None, NOW)
     assert (done.entries, done.number) == (0, 2)
 
 
@@ -197,22 +197,22 @@ async def test_a_branch_can_be_registered_under_a_token_of_before(upgraded: Stor
 
 
 @pytest.mark.parametrize("lineage", [("gone", (branch(1),)), ("live", (branch(8), branch(9)))])
-async def test_what_was_withdrawn_before_is_not_registered(
+async def test_what_was_revoked_before_is_not_registered(
     upgraded: Store, lineage: tuple[str, tuple[bytes, ...]]
 ) -> None:
     of, branches = lineage
-    with pytest.raises(MinterWithdrawnError):
+    with pytest.raises(MinterRevokedError):
         await upgraded.tokens.add_derived(record(token_id=of, lineage=branches), OPERATOR, NOW)
 
 
-async def test_a_token_of_before_is_selected_used_and_withdrawn_like_any_other(upgraded: Store) -> None:
+async def test_a_token_of_before_is_selected_used_and_revoked_like_any_other(upgraded: Store) -> None:
     await upgraded.tokens.note_uses([Use("live", (branch(3),), NOW)])
     used = replace(LIVE, last_used_at=NOW)
     selection = Selection(OfSubject("ann"))
     assert await upgraded.tokens.select(selection, NOW) == [used]
     branch_of_it = record(token_id="live", lineage=(branch(3),))
     derived = await upgraded.tokens.add_derived(branch_of_it, OPERATOR, NOW)
-    done = await upgraded.revocations.withdraw_selection(selection, None, OPERATOR, "leaked", None, NOW)
+    done = await upgraded.revocations.revoke_selection(selection, None, OPERATOR, "leaked", None, NOW)
     assert (done.entries, done.number) == (1, 3)
     found = [await upgraded.tokens.get(each) for each in ("live", derived.id)]
     assert [each.revoked_at for each in found if each] == [NOW, NOW]

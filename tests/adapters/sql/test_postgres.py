@@ -19,7 +19,7 @@ from almond_server.adapters.sql.schema import check, is_new, migrate
 from almond_server.adapters.sql.store import Store, open_store
 from almond_server.adapters.sql.tables import METADATA, STORE
 from almond_server.domain.records import Use
-from almond_server.domain.revocations import KEPT_SECONDS, Withdrawal
+from almond_server.domain.revocations import KEPT_SECONDS, Revocation
 from almond_server.errors import OldSchemaError, StartError, StoreUnavailableError
 from support.postgres import PASSWORD, PostgresServer
 from support.samples import NOW, OPERATOR, record, whole
@@ -44,14 +44,14 @@ async def own_store(own_server: PostgresServer) -> AsyncIterator[Store]:
     await store.close()
 
 
-async def withdraw(store: Store, name: str) -> int:
-    return (await store.revocations.withdraw([whole(name)], OPERATOR, "", None, NOW)).number
+async def revoke(store: Store, name: str) -> int:
+    return (await store.revocations.revoke([whole(name)], OPERATOR, "", None, NOW)).number
 
 
 async def names(store: Store) -> set[str]:
     changes = await store.revocations.changes_after(0, 100_000)
     assert [change.number for change in changes] == list(range(1, len(changes) + 1))
-    return {each.token_id for change in changes for each in change.withdrawals}
+    return {each.token_id for change in changes for each in change.revocations}
 
 
 async def answers_again(store: Store, seconds: float = 10.0) -> None:
@@ -73,7 +73,7 @@ async def test_what_was_acknowledged_survives_kill_9_under_load(
     async def load(worker: int) -> None:
         for number in range(100_000):
             try:
-                await withdraw(own_store, f"{worker}-{number}")
+                await revoke(own_store, f"{worker}-{number}")
             except StoreUnavailableError:
                 return
             acknowledged.add(f"{worker}-{number}")
@@ -86,7 +86,7 @@ async def test_what_was_acknowledged_survives_kill_9_under_load(
         await asyncio.to_thread(own_server.start)
         await answers_again(own_store)
         assert acknowledged <= await names(own_store)
-        load_more = await withdraw(own_store, f"after-{len(acknowledged)}")
+        load_more = await revoke(own_store, f"after-{len(acknowledged)}")
         assert load_more == (await own_store.revocations.reading(NOW)).number
 
 
@@ -102,12 +102,12 @@ def news_of(names: set[str]) -> Callable[[], Awaitable[int]]:
 async def test_a_paused_server_is_given_up_in_time_and_taken_up_again(
     own_server: PostgresServer, own_store: Store
 ) -> None:
-    await withdraw(own_store, "before")
+    await revoke(own_store, "before")
     own_server.pause()
     started = time.monotonic()
     asked = [
         own_store.revocations.reading(NOW),
-        withdraw(own_store, "during"),
+        revoke(own_store, "during"),
         own_store.tokens.get("any"),
         own_store.tokens.add(record(), OPERATOR, None, NOW),
     ]
@@ -116,7 +116,7 @@ async def test_a_paused_server_is_given_up_in_time_and_taken_up_again(
     assert [type(each) for each in answers] == [StoreUnavailableError] * len(asked)
     own_server.resume()
     await answers_again(own_store)
-    await withdraw(own_store, "after")
+    await revoke(own_store, "after")
     assert {"before", "after"} <= await names(own_store)
 
 
@@ -150,11 +150,11 @@ async def test_a_held_lock_is_waited_for_but_not_for_ever(
     assert used is not None
     assert used.last_used_at == NOW
     with pytest.raises(StoreUnavailableError):
-        await withdraw(store, "a")
+        await revoke(store, "a")
     assert (await store.revocations.reading(NOW)).number == 0  # reading waits for no writer
     release.set()
     await asyncio.gather(held, return_exceptions=True)
-    assert await withdraw(store, "a") == 1
+    assert await revoke(store, "a") == 1
     await store.close()
     await blocker.close()
 
@@ -208,7 +208,7 @@ async def test_a_standby_is_no_store_until_it_is_promoted(own_server: PostgresSe
         store = open_store(
             f"postgresql://postgres:{PASSWORD}@/{name}?" + "&".join(f"host={at}" for at in both)
         )
-        await withdraw(store, "a")
+        await revoke(store, "a")
         assert (await store.revocations.reading(NOW)).number == 1
         await store.close()
         standby.execute(sql.SQL("SELECT {}()").format(sql.Identifier("pg_promote")))
@@ -239,9 +239,9 @@ async def test_the_stores_time_is_the_databases_whatever_it_is_told(postgres_url
 async def test_what_ended_is_forgotten(postgres_url: str) -> None:
     store, now = open_store(postgres_url), int(time.time())
     for name, ends_at in [("over", now - KEPT_SECONDS - 5), ("not yet", now - KEPT_SECONDS + 60)]:
-        await store.revocations.withdraw([Withdrawal(name, None, ends_at)], OPERATOR, "", None, now)
+        await store.revocations.revoke([Revocation(name, None, ends_at)], OPERATOR, "", None, now)
     assert [await store.revocations.prune(9) for _ in range(2)] == [1, 0]
-    assert [each.token_id for each in await store.revocations.withdrawals(2, None, 9)] == ["not yet"]
+    assert [each.token_id for each in await store.revocations.page(2, None, 9)] == ["not yet"]
     await store.close()
 
 

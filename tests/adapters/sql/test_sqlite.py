@@ -35,15 +35,15 @@ import asyncio, sys
 from pathlib import Path
 from almond_server.adapters.sql.store import open_store
 from almond_server.domain.stores import Actor
-from almond_server.domain.revocations import Withdrawal
+from almond_server.domain.revocations import Revocation
 
 async def main():
     store = open_store(Path(sys.argv[1]))
     number = 0
     while True:
         number += 1
-        entry = Withdrawal(f"t{number}", None, None)
-        await store.revocations.withdraw([entry], Actor("operator"), "", None, 1)
+        entry = Revocation(f"t{number}", None, None)
+        await store.revocations.revoke([entry], Actor("operator"), "", None, 1)
         print(number, flush=True)
 
 asyncio.run(main())
@@ -74,14 +74,14 @@ async def test_everything_is_still_there_after_reopening(database: Path) -> None
     first = open_store(database)
     minted = await first.tokens.add(record(), OPERATOR, None, NOW)
     await first.keys.add(SealedKey("k1", b"sealed", NOW), OPERATOR, NOW)
-    await first.revocations.withdraw([whole("t")], OPERATOR, "", None, NOW)
+    await first.revocations.revoke([whole("t")], OPERATOR, "", None, NOW)
     before = await first.revocations.reading(NOW)
     rows = await first.audit.newest(9)
     await first.close()
 
     second = open_store(database)
     assert await second.revocations.reading(0) == before
-    assert [each.withdrawals for each in await second.revocations.changes_after(0, 9)] == [(whole("t"),)]
+    assert [each.revocations for each in await second.revocations.changes_after(0, 9)] == [(whole("t"),)]
     assert await second.tokens.get(minted.token_id) == minted
     assert [key.key_id for key in await second.keys.all()] == ["k1"]
     assert await second.audit.newest(9) == rows
@@ -100,7 +100,7 @@ async def test_two_databases_have_two_epochs(database: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("turn", range(3))
-async def test_an_acknowledged_withdrawal_survives_kill_9(database: Path, turn: int) -> None:
+async def test_an_acknowledged_revocation_survives_kill_9(database: Path, turn: int) -> None:
     with start_writer(database) as writer:
         assert writer.stdout is not None
         acknowledged = 0
@@ -116,12 +116,12 @@ async def test_an_acknowledged_withdrawal_survives_kill_9(database: Path, turn: 
     await store.close()
 
 
-async def test_two_processes_number_their_withdrawals_together(store: Store, database: Path) -> None:
+async def test_two_processes_number_their_revocations_together(store: Store, database: Path) -> None:
     with start_writer(database) as writer:
         assert writer.stdout is not None
         writer.stdout.readline()
         for each in range(20):
-            await store.revocations.withdraw([whole(f"mine{each}")], OPERATOR, "", None, NOW)
+            await store.revocations.revoke([whole(f"mine{each}")], OPERATOR, "", None, NOW)
         writer.kill()
     changes = await store.revocations.changes_after(0, 100_000)
     assert [change.number for change in changes] == list(range(1, len(changes) + 1))
@@ -134,7 +134,7 @@ async def test_nobody_else_can_read_the_files(tmp_path: Path, umask: int) -> Non
     try:
         migrate(tmp_path / "almond.db")
         store = open_store(tmp_path / "almond.db")
-        await store.revocations.withdraw([whole("t")], OPERATOR, "", None, NOW)
+        await store.revocations.revoke([whole("t")], OPERATOR, "", None, NOW)
         files = modes(tmp_path)
         await store.close()
     finally:
@@ -159,9 +159,9 @@ async def test_a_commit_waits_for_the_disk(store: Store) -> None:
     assert await store.database.write(settings) == ["wal", 2, 1]
 
 
-async def withdraw_on_and_on(store: Store) -> None:
+async def revoke_on_and_on(store: Store) -> None:
     for each in range(1000):
-        await store.revocations.withdraw([whole(f"t{each}")], OPERATOR, "x" * 256, None, NOW)
+        await store.revocations.revoke([whole(f"t{each}")], OPERATOR, "x" * 256, None, NOW)
 
 
 async def test_a_full_disk_changes_nothing_and_is_told(store: Store) -> None:
@@ -169,7 +169,7 @@ async def test_a_full_disk_changes_nothing_and_is_told(store: Store) -> None:
     before = await store.audit.newest(1000)
     await store.database.write(lambda connection: connection.exec_driver_sql("PRAGMA max_page_count=1"))
     with pytest.raises(StoreUnavailableError, match="full"):
-        await withdraw_on_and_on(store)
+        await revoke_on_and_on(store)
     refused = (await store.revocations.reading(NOW)).number
     assert 0 < refused < 1000
     with pytest.raises(StoreUnavailableError):
@@ -180,28 +180,28 @@ async def test_a_full_disk_changes_nothing_and_is_told(store: Store) -> None:
     assert len(await store.tokens.page(EVERYTHING, None, 9)) == 1
 
     await store.database.write(lambda connection: connection.exec_driver_sql("PRAGMA max_page_count=1000000"))
-    done = await store.revocations.withdraw([whole(f"t{refused}")], OPERATOR, "", None, NOW)
+    done = await store.revocations.revoke([whole(f"t{refused}")], OPERATOR, "", None, NOW)
     assert done.number == refused + 1
 
 
 async def test_a_store_without_its_newest_revision_is_unavailable(store: Store, database: Path) -> None:
-    await store.revocations.withdraw([whole("a")], OPERATOR, "", None, NOW)
+    await store.revocations.revoke([whole("a")], OPERATOR, "", None, NOW)
     with sqlite3.connect(database) as other:  # as between two statements of a restore
         other.execute("DELETE FROM revisions")
     with pytest.raises(StoreUnavailableError):
         await store.revocations.reading(NOW)
     with pytest.raises(StoreUnavailableError):
-        await store.revocations.withdraw([whole("b")], OPERATOR, "", None, NOW)
+        await store.revocations.revoke([whole("b")], OPERATOR, "", None, NOW)
 
 
 async def test_a_writer_that_never_ends_makes_the_store_unavailable(store: Store, database: Path) -> None:
     other = sqlite3.connect(database, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(StoreUnavailableError):
-        await store.revocations.withdraw([whole("t")], OPERATOR, "", None, NOW)
+        await store.revocations.revoke([whole("t")], OPERATOR, "", None, NOW)
     assert (await store.revocations.reading(NOW)).number == 0
     other.close()
-    assert (await store.revocations.withdraw([whole("t")], OPERATOR, "", None, NOW)).number == 1
+    assert (await store.revocations.revoke([whole("t")], OPERATOR, "", None, NOW)).number == 1
 
 
 async def test_a_failure_that_nobody_waits_for_any_more_is_not_printed(store: Store) -> None:
@@ -228,7 +228,7 @@ async def test_a_closed_store_is_unavailable(database: Path) -> None:
     with pytest.raises(StoreUnavailableError):
         await store.revocations.reading(NOW)
     with pytest.raises(StoreUnavailableError):
-        await store.revocations.withdraw([whole("t")], OPERATOR, "", None, NOW)
+        await store.revocations.revoke([whole("t")], OPERATOR, "", None, NOW)
 
 
 async def test_what_is_refused_names_no_value(store: Store) -> None:
@@ -273,7 +273,7 @@ def test_what_is_no_database_is_told_and_left_alone(tmp_path: Path) -> None:
 
 async def test_migrating_again_keeps_everything(database: Path) -> None:
     store = open_store(database)
-    await store.revocations.withdraw([whole("t")], OPERATOR, "", None, NOW)
+    await store.revocations.revoke([whole("t")], OPERATOR, "", None, NOW)
     before = await store.revocations.reading(NOW)
     await store.close()
     migrate(database)
@@ -294,13 +294,13 @@ async def test_a_file_that_was_deleted_or_exchanged_takes_nothing_more(
     database: Path, tmp_path: Path, exchange: bool
 ) -> None:
     store = open_store(database)
-    await store.revocations.withdraw([whole("first")], OPERATOR, "", None, NOW)
+    await store.revocations.revoke([whole("first")], OPERATOR, "", None, NOW)
     kept = tmp_path / "kept.db"
     database.rename(kept)  # noqa: ASYNC240 - a test may wait for the disk
     if exchange:
         migrate(database)
     with pytest.raises(StoreUnavailableError):
-        await store.revocations.withdraw([whole("second")], OPERATOR, "", None, NOW)
+        await store.revocations.revoke([whole("second")], OPERATOR, "", None, NOW)
     with pytest.raises(StoreUnavailableError):
         await store.revocations.reading(NOW)
     await store.close()

@@ -63,21 +63,21 @@ class WatchRevocationsRequest(_message.Message):
     """After this revision, which Revoke, Verify or a watch has named: what follows it comes, and nothing twice."""
     org: _builtins.str
     """Only what may concern this org; all if absent or empty. What that is:
-      * withdrawals of tokens whose home org it is, of tokens of several orgs or of any, and of tokens that the
+      * revocations of tokens whose home org it is, of tokens of several orgs or of any, and of tokens that the
         service has no record of;
       * cut-offs of this org, and all cut-offs of subjects and keys.
     Every change comes all the same, perhaps empty, so that its revision can be counted. How much others
-    withdraw is not hidden either: parts of a change and chunks are cut at 1,000 entries of all orgs, and those
+    revoke is not hidden either: parts of a change and chunks are cut at 1,000 entries of all orgs, and those
     left empty come as well, since a stream on which nothing comes is taken for dead. So who watches one org
-    can count what all have withdrawn, to the thousand.
+    can count what all have revoked, to the thousand.
     """
     @_builtins.property
     def from_now(self) -> Global___FromNow:
-        """With what is withdrawn from now on."""
+        """With what is revoked from now on."""
 
     @_builtins.property
     def snapshot(self) -> Global___FromSnapshot:
-        """With all that is withdrawn, in chunks, and then the changes since."""
+        """With all that is revoked, in chunks, and then the changes since."""
 
     def __init__(
         self,
@@ -230,10 +230,10 @@ class SnapshotChunk(_message.Message):
     CUT_OFFS_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     revision: _builtins.str
-    """Of the last chunk alone: all that is withdrawn up to this revision has been told."""
+    """Of the last chunk alone: all that is revoked up to this revision has been told."""
     @_builtins.property
     def withdrawals(self) -> _containers.RepeatedCompositeFieldContainer[Global___TokenWithdrawal]:
-        """Withdrawals."""
+        """Revocations."""
 
     @_builtins.property
     def cut_offs(self) -> _containers.RepeatedCompositeFieldContainer[Global___CutOff]:
@@ -280,7 +280,7 @@ Global___RevocationChanges: _TypeAlias = RevocationChanges  # noqa: Y015
 
 @_typing.final
 class RevocationChange(_message.Message):
-    """What one transaction withdrew. A large one comes in several parts, one after the other."""
+    """What one transaction revoked. A large one comes in several parts, one after the other."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -291,7 +291,7 @@ class RevocationChange(_message.Message):
     """Of the last part alone: the revision, which is reached with it."""
     @_builtins.property
     def withdrawals(self) -> _containers.RepeatedCompositeFieldContainer[Global___TokenWithdrawal]:
-        """Withdrawals."""
+        """Revocations."""
 
     @_builtins.property
     def cut_offs(self) -> _containers.RepeatedCompositeFieldContainer[Global___CutOff]:
@@ -348,7 +348,7 @@ Global___Heartbeat: _TypeAlias = Heartbeat  # noqa: Y015
 
 @_typing.final
 class TokenWithdrawal(_message.Message):
-    """A withdrawn token, or one branch of its lineage, with all that was derived from it."""
+    """A revoked token, or one branch of its lineage, with all that was derived from it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -358,7 +358,7 @@ class TokenWithdrawal(_message.Message):
     token_id: _builtins.str
     """The token's id."""
     branch_id: _builtins.str
-    """The branch id, in 22 characters of base64url; absent if the token is withdrawn whole."""
+    """The branch id, in 22 characters of base64url; absent if the token is revoked whole."""
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """When the token is over anyway; absent if never. A day later this may be forgotten."""
@@ -387,7 +387,7 @@ Global___TokenWithdrawal: _TypeAlias = TokenWithdrawal  # noqa: Y015
 
 @_typing.final
 class CutOff(_message.Message):
-    """Many tokens withdrawn at once: those issued at a time or before."""
+    """Many tokens revoked at once: those issued at a time or before."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

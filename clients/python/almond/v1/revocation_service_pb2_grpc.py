@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class RevocationServiceStub(object):
-    """Tells what is withdrawn, as it happens. Errors are like those of TokenService.
+    """Tells what is revoked, as it happens. Errors are like those of TokenService.
     """
 
     def __init__(self, channel):
@@ -43,7 +43,7 @@ class RevocationServiceStub(object):
 
 
 class RevocationServiceServicer(object):
-    """Tells what is withdrawn, as it happens. Errors are like those of TokenService.
+    """Tells what is revoked, as it happens. Errors are like those of TokenService.
     """
 
     def WatchRevocations(self, request, context):
@@ -60,7 +60,7 @@ class RevocationServiceServicer(object):
 
         How old is what a client knows, whatever was delayed, queued or repeated on the way? It notes its own
         monotonic clock before the call, t0. After a heartbeat, once all that came before it is taken in, it knows
-        all that the store had withdrawn at t0 + read_after or later: its age is at most now - t0 - read_after. No
+        all that the store had revoked at t0 + read_after or later: its age is at most now - t0 - read_after. No
         two clocks are compared. While that is above `max_staleness`, nobody may be told yes by it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -84,7 +84,7 @@ def add_RevocationServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RevocationService(object):
-    """Tells what is withdrawn, as it happens. Errors are like those of TokenService.
+    """Tells what is revoked, as it happens. Errors are like those of TokenService.
     """
 
     @staticmethod

@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class RevocationServiceStub:
-    """Tells what is withdrawn, as it happens. Errors are like those of TokenService."""
+    """Tells what is revoked, as it happens. Errors are like those of TokenService."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -47,13 +47,13 @@ class RevocationServiceStub:
 
     How old is what a client knows, whatever was delayed, queued or repeated on the way? It notes its own
     monotonic clock before the call, t0. After a heartbeat, once all that came before it is taken in, it knows
-    all that the store had withdrawn at t0 + read_after or later: its age is at most now - t0 - read_after. No
+    all that the store had revoked at t0 + read_after or later: its age is at most now - t0 - read_after. No
     two clocks are compared. While that is above `max_staleness`, nobody may be told yes by it.
     """
 
 @_typing.type_check_only
 class RevocationServiceAsyncStub(RevocationServiceStub):
-    """Tells what is withdrawn, as it happens. Errors are like those of TokenService."""
+    """Tells what is revoked, as it happens. Errors are like those of TokenService."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     WatchRevocations: _aio.UnaryStreamMultiCallable[_revocation_service_pb2.WatchRevocationsRequest, _revocation_service_pb2.WatchRevocationsResponse]  # type: ignore[assignment]
@@ -70,12 +70,12 @@ class RevocationServiceAsyncStub(RevocationServiceStub):
 
     How old is what a client knows, whatever was delayed, queued or repeated on the way? It notes its own
     monotonic clock before the call, t0. After a heartbeat, once all that came before it is taken in, it knows
-    all that the store had withdrawn at t0 + read_after or later: its age is at most now - t0 - read_after. No
+    all that the store had revoked at t0 + read_after or later: its age is at most now - t0 - read_after. No
     two clocks are compared. While that is above `max_staleness`, nobody may be told yes by it.
     """
 
 class RevocationServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Tells what is withdrawn, as it happens. Errors are like those of TokenService."""
+    """Tells what is revoked, as it happens. Errors are like those of TokenService."""
 
     @_abc_1.abstractmethod
     def WatchRevocations(
@@ -96,7 +96,7 @@ class RevocationServiceServicer(metaclass=_abc_1.ABCMeta):
 
         How old is what a client knows, whatever was delayed, queued or repeated on the way? It notes its own
         monotonic clock before the call, t0. After a heartbeat, once all that came before it is taken in, it knows
-        all that the store had withdrawn at t0 + read_after or later: its age is at most now - t0 - read_after. No
+        all that the store had revoked at t0 + read_after or later: its age is at most now - t0 - read_after. No
         two clocks are compared. While that is above `max_staleness`, nobody may be told yes by it.
         """
 

@@ -455,7 +455,7 @@ class RevokeRequest(_message.Message):
     Up to 64 characters.
     """
     validate_only: _builtins.bool
-    """Only say what would be withdrawn."""
+    """Only say what would be revoked."""
     @_builtins.property
     def branch(self) -> Global___BranchTarget:
         """One branch of a token's lineage with everything derived from it."""
@@ -515,7 +515,7 @@ class MintedByTarget(_message.Message):
     """Only what this branch of it minted, or a branch derived from that; all if empty."""
     @_builtins.property
     def issued_before(self) -> _timestamp_pb2.Timestamp:
-        """Only what it minted before this time (whole seconds); what that minted is withdrawn whenever."""
+        """Only what it minted before this time (whole seconds); what that minted is revoked whenever."""
 
     def __init__(
         self,
@@ -671,7 +671,7 @@ class RevokeResponse(_message.Message):
     RECORDS_FIELD_NUMBER: _builtins.int
     INCLUDES_CALLER_FIELD_NUMBER: _builtins.int
     entries: _builtins.int
-    """How many entries were added; 0 if all of it was withdrawn before. With validate_only: how many records
+    """How many entries were added; 0 if all of it was revoked before. With validate_only: how many records
     it is about; of an org, which is one entry, at most 10,000 are counted.
     """
     revision: _builtins.str
@@ -679,10 +679,10 @@ class RevokeResponse(_message.Message):
     done, because of validate_only.
     """
     includes_caller: _builtins.bool
-    """Whether the token that you call with is among what is withdrawn; if it is of several orgs, on that one."""
+    """Whether the token that you call with is among what is revoked; if it is of several orgs, on that one."""
     @_builtins.property
     def records(self) -> _containers.RepeatedCompositeFieldContainer[_token_pb2.TokenRecord]:
-        """With validate_only: the records it would withdraw, at most 100 of `entries`, newest first. Empty for a
+        """With validate_only: the records it would revoke, at most 100 of `entries`, newest first. Empty for a
         presented token.
         """
 

@@ -115,10 +115,10 @@ class TokenServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Revoke(self, request, context):
-        """Withdraws tokens for good. When it returns, the revocation is durable. Needs `tokens` d on the
+        """Revokes tokens for good. When it returns, the revocation is durable. Needs `tokens` d on the
         target's org or app; nothing if the token itself is presented (possession). What a minter, a subject or an
-        app has is withdrawn in parts of 10,000, about a second each: give it time. A call that ends early has
-        withdrawn some of it; call again, with the same `request_id`, for the rest.
+        app has is revoked in parts of 10,000, about a second each: give it time. A call that ends early has
+        revoked some of it; call again, with the same `request_id`, for the rest.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

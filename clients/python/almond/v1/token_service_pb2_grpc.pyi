@@ -50,10 +50,10 @@ class TokenServiceStub:
     BatchVerify: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.BatchVerifyRequest, _token_service_pb2.BatchVerifyResponse]
     """Answers up to 500 questions in order, each like Verify."""
     Revoke: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.RevokeRequest, _token_service_pb2.RevokeResponse]
-    """Withdraws tokens for good. When it returns, the revocation is durable. Needs `tokens` d on the
+    """Revokes tokens for good. When it returns, the revocation is durable. Needs `tokens` d on the
     target's org or app; nothing if the token itself is presented (possession). What a minter, a subject or an
-    app has is withdrawn in parts of 10,000, about a second each: give it time. A call that ends early has
-    withdrawn some of it; call again, with the same `request_id`, for the rest.
+    app has is revoked in parts of 10,000, about a second each: give it time. A call that ends early has
+    revoked some of it; call again, with the same `request_id`, for the rest.
     """
     InspectToken: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.InspectTokenRequest, _token_service_pb2.InspectTokenResponse]
     """Says in words what a token is. What its own text says needs no caller's token; whether it is genuine
@@ -86,10 +86,10 @@ class TokenServiceAsyncStub(TokenServiceStub):
     BatchVerify: _aio.UnaryUnaryMultiCallable[_token_service_pb2.BatchVerifyRequest, _token_service_pb2.BatchVerifyResponse]  # type: ignore[assignment]
     """Answers up to 500 questions in order, each like Verify."""
     Revoke: _aio.UnaryUnaryMultiCallable[_token_service_pb2.RevokeRequest, _token_service_pb2.RevokeResponse]  # type: ignore[assignment]
-    """Withdraws tokens for good. When it returns, the revocation is durable. Needs `tokens` d on the
+    """Revokes tokens for good. When it returns, the revocation is durable. Needs `tokens` d on the
     target's org or app; nothing if the token itself is presented (possession). What a minter, a subject or an
-    app has is withdrawn in parts of 10,000, about a second each: give it time. A call that ends early has
-    withdrawn some of it; call again, with the same `request_id`, for the rest.
+    app has is revoked in parts of 10,000, about a second each: give it time. A call that ends early has
+    revoked some of it; call again, with the same `request_id`, for the rest.
     """
     InspectToken: _aio.UnaryUnaryMultiCallable[_token_service_pb2.InspectTokenRequest, _token_service_pb2.InspectTokenResponse]  # type: ignore[assignment]
     """Says in words what a token is. What its own text says needs no caller's token; whether it is genuine
@@ -149,10 +149,10 @@ class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _token_service_pb2.RevokeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_token_service_pb2.RevokeResponse, _abc.Awaitable[_token_service_pb2.RevokeResponse]]:
-        """Withdraws tokens for good. When it returns, the revocation is durable. Needs `tokens` d on the
+        """Revokes tokens for good. When it returns, the revocation is durable. Needs `tokens` d on the
         target's org or app; nothing if the token itself is presented (possession). What a minter, a subject or an
-        app has is withdrawn in parts of 10,000, about a second each: give it time. A call that ends early has
-        withdrawn some of it; call again, with the same `request_id`, for the rest.
+        app has is revoked in parts of 10,000, about a second each: give it time. A call that ends early has
+        revoked some of it; call again, with the same `request_id`, for the rest.
         """
 
     @_abc_1.abstractmethod

@@ -71,7 +71,7 @@ def _print(text: str, told: pb.AttenuateResponse | None, as_json: bool) -> None:
     console.print_secret(text)
     what = "Narrowed" if told is None else f"Narrowed, and registered as {console.clean(told.record.name)}"
     console.err().print(
-        f"{what}. To withdraw just this one: almond tokens revoke {token_id}/{branch_id}", style="dim"
+        f"{what}. To revoke just this one: almond tokens revoke {token_id}/{branch_id}", style="dim"
     )
     for each in warnings:
         console.warn(each)

@@ -14,7 +14,7 @@ from almond_server.domain.revocations import Change
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from almond_server.domain.revocations import CutOff, Withdrawal
+    from almond_server.domain.revocations import CutOff, Revocation
 
 LAST: Final = 1_000_000_000
 _ENTRIES: Final = 1000
@@ -24,13 +24,13 @@ Place = tuple[int, int]
 
 def split(change: Change) -> Iterator[tuple[Place, Place, Part]]:
     """Yield the parts of a change: the place a part comes right after, its own place, and the part."""
-    most = max(len(change.withdrawals), len(change.cut_offs))
+    most = max(len(change.revocations), len(change.cut_offs))
     count = max(1, -(-most // _ENTRIES))
     before: Place = (change.number - 1, LAST)
     for index in range(1, count + 1):
         some = slice((index - 1) * _ENTRIES, index * _ENTRIES)
         place = (change.number, LAST if index == count else index)
-        part = Part(change.mark, change.before, count, change.withdrawals[some], change.cut_offs[some])
+        part = Part(change.mark, change.before, count, change.revocations[some], change.cut_offs[some])
         yield before, place, part
         before = place
 
@@ -43,7 +43,7 @@ class Assembly:
         self._number = 0
         self._mark = b""
         self._parts = 0
-        self._entries: list[Withdrawal] = []
+        self._entries: list[Revocation] = []
         self._cut_offs: list[CutOff] = []
 
     def add(self, place: Place, part: Part) -> Change | None:
@@ -59,7 +59,7 @@ class Assembly:
             self._forget()
             return None
         self._parts += 1
-        self._entries += part.withdrawals
+        self._entries += part.revocations
         self._cut_offs += part.cut_offs
         if index != LAST or self._parts != part.parts:
             return None

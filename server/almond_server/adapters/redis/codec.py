@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from almond_core import crypto
 from almond_server.domain.feed import Beat, Page
 from almond_server.domain.packed_revocations import Packed
-from almond_server.domain.revocations import CutOff, Reading, Scope, Withdrawal
+from almond_server.domain.revocations import CutOff, Reading, Revocation, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -36,7 +36,7 @@ class Part:
     mark: bytes
     before: bytes
     parts: int
-    withdrawals: tuple[Withdrawal, ...]
+    revocations: tuple[Revocation, ...]
     cut_offs: tuple[CutOff, ...] = ()
 
 
@@ -60,7 +60,7 @@ class Codec:
 
     def part(self, place: str, part: Part) -> Fields:
         """Write a part of a change; `place` is its id in the stream."""
-        body = [part.mark.hex(), part.before.hex(), part.parts, _rows(part.withdrawals)]
+        body = [part.mark.hex(), part.before.hex(), part.parts, _rows(part.revocations)]
         return self._write("part", place, [*body, _cut_off_rows(part.cut_offs)])
 
     def read_part(self, place: str, fields: Mapping[bytes, bytes]) -> Part | None:
@@ -92,7 +92,7 @@ class Codec:
         """
         cut_offs = json.dumps(_cut_off_rows(page.cut_offs), separators=(",", ":")).encode()
         return self._proven(
-            "chunk", place, _LENGTH.pack(len(cut_offs)) + cut_offs + Packed.of(page.withdrawals).encode()
+            "chunk", place, _LENGTH.pack(len(cut_offs)) + cut_offs + Packed.of(page.revocations).encode()
         )
 
     def read_chunk(self, place: str, fields: Mapping[bytes, bytes]) -> Page | None:
@@ -134,7 +134,7 @@ class Codec:
 def _part(value: Any) -> Part:
     mark, before, parts, rows, cut_offs = value
     return Part(
-        bytes.fromhex(mark), bytes.fromhex(before), _int(parts), _withdrawals(rows), _cut_offs(cut_offs)
+        bytes.fromhex(mark), bytes.fromhex(before), _int(parts), _revocations(rows), _cut_offs(cut_offs)
     )
 
 
@@ -150,19 +150,19 @@ def _head(value: Any) -> Head:
     return Head(_str(name), _int(number), bytes.fromhex(mark), _int(chunks))
 
 
-def _rows(withdrawals: Sequence[Withdrawal]) -> list[list[str | int | None]]:
+def _rows(revocations: Sequence[Revocation]) -> list[list[str | int | None]]:
     return [
         [each.token_id, None if each.branch_id is None else each.branch_id.hex(), each.ends_at]
-        for each in withdrawals
+        for each in revocations
     ]
 
 
-def _withdrawals(rows: Any) -> tuple[Withdrawal, ...]:
-    return tuple(_withdrawal(*row) for row in rows)
+def _revocations(rows: Any) -> tuple[Revocation, ...]:
+    return tuple(_revocation(*row) for row in rows)
 
 
-def _withdrawal(token_id: Any, branch_id: Any, ends_at: Any) -> Withdrawal:
-    return Withdrawal(
+def _revocation(token_id: Any, branch_id: Any, ends_at: Any) -> Revocation:
+    return Revocation(
         _str(token_id),
         None if branch_id is None else bytes.fromhex(branch_id),
         None if ends_at is None else _int(ends_at),

@@ -178,7 +178,7 @@ class RedisFeed:
                 after = f"({entry_id}"
                 part = self._codec.read_part(entry_id, fields)
                 if part is not None:
-                    yield Page(part.withdrawals, part.cut_offs)
+                    yield Page(part.revocations, part.cut_offs)
 
     async def keep(self, snapshot: Snapshot) -> None:
         """Put a snapshot in place of the one before it."""

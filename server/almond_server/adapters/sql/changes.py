@@ -1,4 +1,4 @@
-"""Reading what was withdrawn, by revision and as a whole, and forgetting what is over."""
+"""Reading what was revoked, by revision and as a whole, and forgetting what is over."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import Connection, Row, delete, or_, select, tuple_
 
 from almond_server.adapters.sql import cut_offs
-from almond_server.adapters.sql.tables import REVISIONS, STORE, WITHDRAWALS
+from almond_server.adapters.sql.tables import REVISIONS, REVOCATIONS, STORE
 from almond_server.domain.revocations import (
     KEPT_SECONDS,
     LINKED_SECONDS,
     MOST_AT_ONCE,
     Change,
     CutOff,
-    Withdrawal,
+    Revocation,
 )
 from almond_server.domain.stores import RevisionForgottenError
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _MOST_ENTRIES: Final = 2 * MOST_AT_ONCE
-_ORDER: Final = (WITHDRAWALS.c.token_id, WITHDRAWALS.c.branch_id)
+_ORDER: Final = (REVOCATIONS.c.token_id, REVOCATIONS.c.branch_id)
 
 
 def after(connection: Connection, number: int, limit: int) -> list[Change]:
@@ -63,8 +63,8 @@ def after(connection: Connection, number: int, limit: int) -> list[Change]:
 
 def _rows(connection: Connection, number: int, last: int, row: Row[Any] | None = None) -> list[Row[Any]]:
     """Return the entries of the revisions after `number` up to `last`, after `row`: one above the limit."""
-    columns = (WITHDRAWALS.c.revision, *_ORDER)
-    statement = select(WITHDRAWALS).where(WITHDRAWALS.c.revision > number, WITHDRAWALS.c.revision <= last)
+    columns = (REVOCATIONS.c.revision, *_ORDER)
+    statement = select(REVOCATIONS).where(REVOCATIONS.c.revision > number, REVOCATIONS.c.revision <= last)
     if row is not None:
         statement = statement.where(tuple_(*columns) > (row.revision, row.token_id, row.branch_id))
     return list(connection.execute(statement.order_by(*columns).limit(_MOST_ENTRIES + 1)))
@@ -76,11 +76,11 @@ def mark_of(connection: Connection, number: int) -> bytes | None:
     return None if mark is None else bytes(mark)
 
 
-def page(connection: Connection, number: int, last: Withdrawal | None, limit: int) -> Sequence[Withdrawal]:
+def page(connection: Connection, number: int, last: Revocation | None, limit: int) -> Sequence[Revocation]:
     """Return up to `limit` entries up to revision `number`, by their ids, after the entry `last`."""
-    statement = select(WITHDRAWALS).where(WITHDRAWALS.c.revision <= number)
+    statement = select(REVOCATIONS).where(REVOCATIONS.c.revision <= number)
     if last is not None:
-        token_id, branch_id = WITHDRAWALS.c.token_id, WITHDRAWALS.c.branch_id
+        token_id, branch_id = REVOCATIONS.c.token_id, REVOCATIONS.c.branch_id
         same_token = (token_id == last.token_id) & (branch_id > (last.branch_id or b""))
         statement = statement.where(or_(token_id > last.token_id, same_token), token_id >= last.token_id)
     return [_entry(row) for row in connection.execute(statement.order_by(*_ORDER).limit(limit))]
@@ -90,14 +90,14 @@ def prune(connection: Connection, store_time: int, limit: int) -> int:
     """Forget at most `limit` entries and `limit` revisions that nobody needs; returns how many."""
     over = (
         select(*_ORDER)
-        .where(WITHDRAWALS.c.ends_at < store_time - KEPT_SECONDS)
-        .order_by(WITHDRAWALS.c.ends_at)
+        .where(REVOCATIONS.c.ends_at < store_time - KEPT_SECONDS)
+        .order_by(REVOCATIONS.c.ends_at)
         .limit(limit)
     )
     for token_id, branch_id in (ended := connection.execute(over).all()):
         connection.execute(
-            delete(WITHDRAWALS).where(
-                WITHDRAWALS.c.token_id == token_id, WITHDRAWALS.c.branch_id == branch_id
+            delete(REVOCATIONS).where(
+                REVOCATIONS.c.token_id == token_id, REVOCATIONS.c.branch_id == branch_id
             )
         )
     newest = select(STORE.c.revision).scalar_subquery()
@@ -113,5 +113,5 @@ def prune(connection: Connection, store_time: int, limit: int) -> int:
     return len(ended) + len(numbers) + cut_offs.prune(connection, limit)
 
 
-def _entry(row: Row[Any]) -> Withdrawal:
-    return Withdrawal(row.token_id, bytes(row.branch_id) or None, row.ends_at)
+def _entry(row: Row[Any]) -> Revocation:
+    return Revocation(row.token_id, bytes(row.branch_id) or None, row.ends_at)

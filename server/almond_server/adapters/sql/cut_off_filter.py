@@ -51,7 +51,7 @@ def made_after(connection: Connection, org: str, margin_ms: int = 0) -> ColumnEl
 
 
 def as_read(connection: Connection, records: Sequence[Record]) -> list[Record]:
-    """Return records with `revoked_*` of the first thing that withdrew them, a cut-off or their own."""
+    """Return records with `revoked_*` of the first thing that revoked them, a cut-off or their own."""
     minted = _minted(connection, records)
     places = {place for each in minted.values() for place in _places(each)}
     by_place: dict[tuple[Scope, str], list[Made]] = {}

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 REVOCATIONS: Final = 0x616C6D6F6E640001  # "almond", 1
 """Exclusive for what revokes and for the small tables; shared for what a revocation must not overtake.
 
-So a token is either recorded before its minter is withdrawn, or its recording sees that and is refused.
+So a token is either recorded before its minter is revoked, or its recording sees that and is refused.
 """
 
 RELAY: Final = 0x616C6D6F6E640004

@@ -1,4 +1,4 @@
-"""Withdrawing for several calls at once, under one new revision.
+"""Revoking for several calls at once, under one new revision.
 
 In a few statements: everybody who writes waits meanwhile, and each statement waits for its turn to run.
 """
@@ -16,7 +16,7 @@ from almond_server.adapters.sql import audit, cut_offs, idempotency, revocation_
 from almond_server.adapters.sql.tables import REVISIONS, STORE
 from almond_server.adapters.sql.wanted import Wanted
 from almond_server.domain import cut_off_text
-from almond_server.domain.revocations import Withdrawn, highest
+from almond_server.domain.revocations import RevokeReceipt, highest
 from almond_server.domain.stores import AuditRow
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _MARK_BYTES: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What one caller wants withdrawn; which entries that is can depend on what is in the store."""
+    """What one caller wants revoked; which entries that is can depend on what is in the store."""
 
     wanted: Wanted | Callable[[Connection], Wanted]
     actor: Actor
@@ -67,7 +67,7 @@ class OneRevision:
         self._next = before.number + 1
         self._is_used = False
 
-    def outcomes(self, calls: Sequence[Call]) -> list[Withdrawn | Exception]:
+    def outcomes(self, calls: Sequence[Call]) -> list[RevokeReceipt | Exception]:
         """Do what each call wants, or return in its place why it was refused: that comes before any entry.
 
         What several want is the entry of one of them, and its alone in the audit log.
@@ -81,27 +81,27 @@ class OneRevision:
             self._connection.execute(insert(REVISIONS).values(number=self._next, mark=mark, at=at))
             self._connection.execute(update(STORE).values(revision=self._next, clock=at))
 
-    def _outcomes(self, calls: Sequence[Call]) -> list[Withdrawn | Exception]:
+    def _outcomes(self, calls: Sequence[Call]) -> list[RevokeReceipt | Exception]:
         found = [self._look_at(call) for call in calls]
         orders = [each for each in found if isinstance(each, _Order)]
-        self._withdraw(orders)
+        self._revoke(orders)
         for order in orders:
             self._cut_off(order)
         self._is_used |= any(order.entries for order in orders)
-        # Who made no entry may have come after one that did: what it wants is withdrawn at this revision.
+        # Who made no entry may have come after one that did: what it wants is revoked at this revision.
         number = self._next if self._is_used else self._before.number
         answers = [
             (order.call.request, f"{order.all_entries} {number}") for order in orders if order.wanted.is_all
         ]
         idempotency.remember(self._connection, answers, max(call.now for call in calls))
         return [
-            Withdrawn(each.all_entries, self._before.epoch, number, each.wanted.is_all)
+            RevokeReceipt(each.all_entries, self._before.epoch, number, each.wanted.is_all)
             if isinstance(each, _Order)
             else each
             for each in found
         ]
 
-    def _look_at(self, call: Call) -> _Order | Withdrawn | Exception:
+    def _look_at(self, call: Call) -> _Order | RevokeReceipt | Exception:
         try:
             earlier = answered(self._connection, call.request, call.now, self._before.epoch)
             if earlier is not None:
@@ -113,17 +113,17 @@ class OneRevision:
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this call's own
             return error
 
-    def _withdraw(self, orders: Iterable[_Order]) -> None:
+    def _revoke(self, orders: Iterable[_Order]) -> None:
         alike: dict[revocation_rows.Stamp, list[_Order]] = {}
         for order in orders:
             call = order.call
             stamp = revocation_rows.Stamp(self._next, call.now, call.actor.name, call.reason)
             alike.setdefault(stamp, []).append(order)
         for stamp, some in alike.items():
-            wanted = [each for order in some for each in order.wanted.withdrawals]
+            wanted = [each for order in some for each in order.wanted.revocations]
             new = set(revocation_rows.add(self._connection, wanted, stamp))
             for order in some:
-                own = new.intersection(order.wanted.withdrawals)
+                own = new.intersection(order.wanted.revocations)
                 order.entries += len(own)
                 new -= own
 
@@ -138,13 +138,15 @@ class OneRevision:
                 order.entries += 1
 
 
-def answered(connection: Connection, request: Idempotency | None, now: int, epoch: str) -> Withdrawn | None:
+def answered(
+    connection: Connection, request: Idempotency | None, now: int, epoch: str
+) -> RevokeReceipt | None:
     """Return what was answered to the request before; raises as `requests.answered`."""
     earlier = idempotency.answered(connection, request, now)
     if earlier is None:
         return None
     entries, number = map(int, earlier.split())
-    return Withdrawn(entries, epoch, number)
+    return RevokeReceipt(entries, epoch, number)
 
 
 def _together(calls: Iterable[Call]) -> Iterator[list[Call]]:

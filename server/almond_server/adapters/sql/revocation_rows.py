@@ -1,4 +1,4 @@
-"""Writing withdrawals: thousands in a few statements, as everybody who writes waits meanwhile."""
+"""Writing revocations: thousands in a few statements, as everybody who writes waits meanwhile."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from sqlalchemy import Connection, Update, insert, literal, select, update
 
 from almond_server.adapters.sql.array_params import among, table_of
 from almond_server.adapters.sql.record_rows import branches_of
-from almond_server.adapters.sql.tables import AUDIT, TOKENS, WITHDRAWALS
+from almond_server.adapters.sql.tables import AUDIT, REVOCATIONS, TOKENS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from almond_server.domain.revocations import Withdrawal
+    from almond_server.domain.revocations import Revocation
 
 _CHUNK: Final = 2000
 _WHOLE: Final = b""
@@ -30,11 +30,11 @@ class Stamp:
     reason: str
 
 
-def add(connection: Connection, withdrawals: Sequence[Withdrawal], stamp: Stamp) -> list[Withdrawal]:
+def add(connection: Connection, revocations: Sequence[Revocation], stamp: Stamp) -> list[Revocation]:
     """Add those that do not stand yet, with their audit rows and what their records say; returns those."""
-    added: list[Withdrawal] = []
-    for start in range(0, len(withdrawals), _CHUNK):
-        new = _new(connection, withdrawals[start : start + _CHUNK])
+    added: list[Revocation] = []
+    for start in range(0, len(revocations), _CHUNK):
+        new = _new(connection, revocations[start : start + _CHUNK])
         whole = [(each.token_id, each.ends_at) for each in new if each.branch_id is None]
         if whole:
             _add_whole(connection, whole, stamp)
@@ -45,9 +45,9 @@ def add(connection: Connection, withdrawals: Sequence[Withdrawal], stamp: Stamp)
     return added
 
 
-def _new(connection: Connection, some: Sequence[Withdrawal]) -> list[Withdrawal]:
-    named = among(connection, WITHDRAWALS.c.token_id, {each.token_id for each in some})
-    rows = connection.execute(select(WITHDRAWALS.c.token_id, WITHDRAWALS.c.branch_id).where(named))
+def _new(connection: Connection, some: Sequence[Revocation]) -> list[Revocation]:
+    named = among(connection, REVOCATIONS.c.token_id, {each.token_id for each in some})
+    rows = connection.execute(select(REVOCATIONS.c.token_id, REVOCATIONS.c.branch_id).where(named))
     standing = {(row.token_id, bytes(row.branch_id)) for row in rows}
     new = []
     for each in some:
@@ -61,7 +61,7 @@ def _new(connection: Connection, some: Sequence[Withdrawal]) -> list[Withdrawal]
 def _add_whole(connection: Connection, whole: Sequence[tuple[str, int | None]], stamp: Stamp) -> None:
     each = table_of(connection, whole)
     connection.execute(
-        insert(WITHDRAWALS).from_select(
+        insert(REVOCATIONS).from_select(
             ["token_id", "branch_id", "revision", "ends_at"],
             select(each.c.id, literal(_WHOLE), literal(stamp.revision), each.c.number),
         )
@@ -72,12 +72,12 @@ def _add_whole(connection: Connection, whole: Sequence[tuple[str, int | None]], 
     connection.execute(insert(AUDIT).from_select(list(said), select(*said.values())))
 
 
-def _add_branches(connection: Connection, branches: Sequence[tuple[Withdrawal, bytes]], stamp: Stamp) -> None:
+def _add_branches(connection: Connection, branches: Sequence[tuple[Revocation, bytes]], stamp: Stamp) -> None:
     rows = [
         {"token_id": of.token_id, "branch_id": branch_id, "revision": stamp.revision, "ends_at": of.ends_at}
         for of, branch_id in branches
     ]
-    connection.execute(insert(WITHDRAWALS), rows)
+    connection.execute(insert(REVOCATIONS), rows)
     derived = among(connection, TOKENS.c.id, _derived_from(connection, branches))
     connection.execute(_written_on(stamp).where(derived))
     audited = [_audited(stamp, f"{of.token_id}/{branch_id.hex()}") for of, branch_id in branches]
@@ -100,16 +100,16 @@ def _audited(stamp: Stamp, target: str) -> dict[str, int | str]:
     }
 
 
-def _derived_from(connection: Connection, branches: Sequence[tuple[Withdrawal, bytes]]) -> list[str]:
+def _derived_from(connection: Connection, branches: Sequence[tuple[Revocation, bytes]]) -> list[str]:
     """Return the ids of the records of branches: their own, and those of what was derived from them."""
-    withdrawn: dict[str, set[bytes]] = {}
+    revoked: dict[str, set[bytes]] = {}
     for of, branch_id in branches:
-        withdrawn.setdefault(of.token_id, set()).add(branch_id)
+        revoked.setdefault(of.token_id, set()).add(branch_id)
     derived = select(TOKENS.c.id, TOKENS.c.token_id, TOKENS.c.lineage).where(
-        among(connection, TOKENS.c.token_id, withdrawn), TOKENS.c.lineage.is_not(None)
+        among(connection, TOKENS.c.token_id, revoked), TOKENS.c.lineage.is_not(None)
     )
     return [
         row.id
         for row in connection.execute(derived)
-        if not withdrawn[row.token_id].isdisjoint(branches_of(row.lineage))
+        if not revoked[row.token_id].isdisjoint(branches_of(row.lineage))
     ]

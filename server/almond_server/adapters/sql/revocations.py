@@ -1,4 +1,4 @@
-"""What has been withdrawn, in SQL: one revision a transaction, given out in the order of commits.
+"""What has been revoked, in SQL: one revision a transaction, given out in the order of commits.
 
 Calls that wait together share a transaction, and with it its revision (`batch.py`).
 """
@@ -18,7 +18,7 @@ from almond_server.adapters.sql.group_commit import Batches
 from almond_server.adapters.sql.revision_writer import Call, OneRevision, answered
 from almond_server.adapters.sql.tables import REVISIONS, STORE
 from almond_server.adapters.sql.wanted import Wanted, selected
-from almond_server.domain.revocations import MOST_AT_ONCE, Reading, Withdrawn
+from almond_server.domain.revocations import MOST_AT_ONCE, Reading, RevokeReceipt
 from almond_server.domain.stores import AuditRow
 from almond_server.errors import StoreUnavailableError
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from almond_server.adapters.sql.database import Database
-    from almond_server.domain.revocations import Change, CutOff, Withdrawal
+    from almond_server.domain.revocations import Change, CutOff, Revocation
     from almond_server.domain.selections import Selection
     from almond_server.domain.stores import Actor, Idempotency
 
@@ -42,32 +42,32 @@ class SqlRevocations:
         self._database = database
         self.most = MOST_AT_ONCE
         self._highest_time = 0
-        self._batches: Batches[Call, Withdrawn] = Batches(self._commit)
+        self._batches: Batches[Call, RevokeReceipt] = Batches(self._commit)
         # What may be thousands of entries is a transaction of its own, which nobody else's fails with.
-        self._wide: Batches[Call, Withdrawn] = Batches(self._commit, most=1)
+        self._wide: Batches[Call, RevokeReceipt] = Batches(self._commit, most=1)
 
-    async def withdraw(
+    async def revoke(
         self,
-        withdrawals: Sequence[Withdrawal],
+        revocations: Sequence[Revocation],
         actor: Actor,
         reason: str,
         request: Idempotency | None,
         now: int,
         cut_offs: Sequence[CutOff] = (),
-    ) -> Withdrawn:
-        """Withdraw under one new revision; what it may refuse and return is the port's."""
+    ) -> RevokeReceipt:
+        """Revoke under one new revision; what it may refuse and return is the port's."""
         self._told(now)
-        return await self._batches.ask(Call(Wanted(withdrawals, cut_offs), actor, reason, request, now))
+        return await self._batches.ask(Call(Wanted(revocations, cut_offs), actor, reason, request, now))
 
-    async def answered(self, request: Idempotency, now: int) -> Withdrawn | None:
+    async def answered(self, request: Idempotency, now: int) -> RevokeReceipt | None:
         """Return what was answered to a request."""
 
-        def work(connection: Connection) -> Withdrawn | None:
+        def work(connection: Connection) -> RevokeReceipt | None:
             return answered(connection, request, now, _read(connection, 0).epoch)
 
         return await self._database.write(work)
 
-    async def withdraw_selection(
+    async def revoke_selection(
         self,
         selection: Selection,
         within: frozenset[tuple[str, str]] | None,
@@ -75,8 +75,8 @@ class SqlRevocations:
         reason: str,
         request: Idempotency | None,
         now: int,
-    ) -> Withdrawn:
-        """Withdraw all that is selected; what it may refuse and return is the port's."""
+    ) -> RevokeReceipt:
+        """Revoke all that is selected; what it may refuse and return is the port's."""
         self._told(now)
         wanted_in = partial(selected, selection=selection, within=within, now=now, most=self.most)
         done = await self._wide.ask(Call(wanted_in, actor, reason, request, now))
@@ -84,10 +84,10 @@ class SqlRevocations:
             done = await self._wide.ask(Call(wanted_in, actor, reason, request, now, done.entries))
         return done
 
-    async def _commit(self, calls: Sequence[Call]) -> Sequence[Withdrawn | Exception]:
+    async def _commit(self, calls: Sequence[Call]) -> Sequence[RevokeReceipt | Exception]:
         told = self._told(0)
 
-        def work(connection: Connection) -> list[Withdrawn | Exception]:
+        def work(connection: Connection) -> list[RevokeReceipt | Exception]:
             locks.exclude(connection, locks.REVOCATIONS)
             revision = OneRevision(connection, _read(connection, told))
             outcomes = revision.outcomes(calls)
@@ -118,7 +118,7 @@ class SqlRevocations:
         """Return the mark of a revision."""
         return await self._database.look(lambda connection: changes.mark_of(connection, number))
 
-    async def withdrawals(self, number: int, after: Withdrawal | None, limit: int) -> Sequence[Withdrawal]:
+    async def page(self, number: int, after: Revocation | None, limit: int) -> Sequence[Revocation]:
         """Return a page of all entries up to a revision."""
         return await self._database.read(lambda connection: changes.page(connection, number, after, limit))
 

@@ -159,5 +159,5 @@ def _rows(connection: Connection, *conditions: ColumnElement[bool]) -> Iterator[
 
 
 def _minted(*conditions: ColumnElement[bool]) -> Select[Any]:
-    # Derived tokens are withdrawn with the minted ones they derive from.
+    # Derived tokens are revoked with the minted ones they derive from.
     return select(*_COLUMNS).where(TOKENS.c.lineage.is_(None), *conditions)

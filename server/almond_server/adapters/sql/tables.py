@@ -59,7 +59,7 @@ TOKENS: Final = Table(
     Index("tokens_by_subject", "subject"),
 )
 
-WITHDRAWALS: Final = Table(
+REVOCATIONS: Final = Table(
     "withdrawals",
     METADATA,
     Column("token_id", TEXT, primary_key=True),

@@ -12,13 +12,13 @@ from almond_core.model import RESERVED_ORG
 from almond_server.adapters.sql import audit, cut_off_filter, cut_offs, idempotency, locks, selections
 from almond_server.adapters.sql.array_params import among
 from almond_server.adapters.sql.record_rows import record_of, values_of
-from almond_server.adapters.sql.tables import TOKENS, WITHDRAWALS
+from almond_server.adapters.sql.tables import REVOCATIONS, TOKENS
 from almond_server.domain.records import MAX_DERIVED, Record, record_id
 from almond_server.domain.revocations import Scope
 from almond_server.domain.stores import AuditRow
 from almond_server.errors import (
     IssuedTooEarlyError,
-    MinterWithdrawnError,
+    MinterRevokedError,
     RecordNotFoundError,
     TooManyDerivedError,
 )
@@ -48,7 +48,7 @@ class SqlTokens:
 
         def work(connection: Connection) -> Record:
             locks.share(connection, locks.REVOCATIONS)
-            _refuse_withdrawn(connection, actor)
+            _refuse_revoked(connection, actor)
             before = idempotency.answered(connection, request, now)
             if before is not None:
                 return _one(connection, before)
@@ -76,11 +76,11 @@ class SqlTokens:
 
         def work(connection: Connection) -> Record:
             locks.share(connection, locks.REVOCATIONS)
-            _refuse_withdrawn(connection, actor)
+            _refuse_revoked(connection, actor)
             _refuse_lineage(connection, record.token_id, record.lineage)
             minted = _get(connection, record.token_id)
             if minted is not None and minted.revoked_at is not None:
-                raise _withdrawn()
+                raise _revoked()
             standing = _get(connection, record.id)
             if standing is not None:
                 return standing
@@ -164,14 +164,14 @@ def _used(connection: Connection, ids: Sequence[str], at: int) -> None:
     connection.execute(update(TOKENS).where(TOKENS.c.id.in_(locked)).values(last_used_at=at))
 
 
-def _refuse_withdrawn(connection: Connection, actor: Actor) -> None:
+def _refuse_revoked(connection: Connection, actor: Actor) -> None:
     if not actor.token_id:
         return
     _refuse_lineage(connection, actor.token_id, actor.branch_ids)
     places = [(Scope.KEY, actor.key_id), (Scope.SUBJECT, actor.subject)]
     places += [(Scope.ORG, org) for org in actor.cut_off_orgs]
     if cut_offs.covering(connection, places, actor.issued_at_ms):
-        raise _withdrawn()
+        raise _revoked()
 
 
 def _refuse_too_early(connection: Connection, record: Record, actor: Actor) -> None:
@@ -186,16 +186,16 @@ def _refuse_too_early(connection: Connection, record: Record, actor: Actor) -> N
 def _refuse_lineage(connection: Connection, token_id: str, branch_ids: tuple[bytes, ...]) -> None:
     lineage = (b"", *branch_ids)
     found = connection.execute(
-        select(WITHDRAWALS.c.token_id)
-        .where(WITHDRAWALS.c.token_id == token_id, WITHDRAWALS.c.branch_id.in_(lineage))
+        select(REVOCATIONS.c.token_id)
+        .where(REVOCATIONS.c.token_id == token_id, REVOCATIONS.c.branch_id.in_(lineage))
         .limit(1)
     ).first()
     if found is not None:
-        raise _withdrawn()
+        raise _revoked()
 
 
-def _withdrawn() -> MinterWithdrawnError:
-    return MinterWithdrawnError(
+def _revoked() -> MinterRevokedError:
+    return MinterRevokedError(
         "The token that this was to be made from has been revoked; ask for another one."
     )
 

@@ -1,4 +1,4 @@
-"""What a call wants withdrawn: entries as given, or those of a selection at the time of the transaction."""
+"""What a call wants revoked: entries as given, or those of a selection at the time of the transaction."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from almond_server.adapters.sql import selections
-from almond_server.domain.revocations import CutOff, Scope, Withdrawal
+from almond_server.domain.revocations import CutOff, Revocation, Scope
 from almond_server.errors import SelectionChangedError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Wanted:
     """Entries to add, as far as they do not stand yet."""
 
-    withdrawals: Sequence[Withdrawal]
+    revocations: Sequence[Revocation]
     cut_offs: Sequence[CutOff]
     is_all: bool = True
     """Whether nothing is left of a selection but this."""
@@ -35,7 +35,7 @@ def selected(
     now: int,
     most: int,
 ) -> Wanted:
-    """Return the cut-off of a selection, if it has one, and withdrawals of what does not fall under it.
+    """Return the cut-off of a selection, if it has one, and revocations of what does not fall under it.
 
     Of these, as many as `most` allows.
     """
@@ -44,7 +44,7 @@ def selected(
     if within is not None and not selections.places_of(connection, selection, now, rows) <= within:
         raise SelectionChangedError("Something was minted meanwhile; look at it and try again.", 0.1)
     cut_off = _cut_off(connection, selection, now)
-    others = [Withdrawal(row.id, None, row.expires_at) for row in rows if not _falls_under(row, cut_off)]
+    others = [Revocation(row.id, None, row.expires_at) for row in rows if not _falls_under(row, cut_off)]
     return Wanted(others, [] if cut_off is None else [cut_off], len(found) <= most)
 
 

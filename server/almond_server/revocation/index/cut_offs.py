@@ -1,4 +1,4 @@
-"""What is withdrawn by cut-offs: everything of an org, a subject or a key up to a time.
+"""What is revoked by cut-offs: everything of an org, a subject or a key up to a time.
 
 They are few, and in plain dictionaries. Must not know how fresh any of it is, nor the time.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from almond_core.decision import LIVE, Standing, Withdrawn
+from almond_core.decision import LIVE, Revoked, Standing
 from almond_core.model import RESERVED_ORG
 from almond_server.domain.cut_off_text import subject_matter
 from almond_server.domain.revocations import CutOff, Scope
@@ -36,7 +36,7 @@ class CutOffs:
             if each.is_above(place.get(each.name)):
                 place[each.name] = each
 
-    def standing(self, token: VerifiedToken, org: str | None) -> Literal[Standing.LIVE] | Withdrawn:
+    def standing(self, token: VerifiedToken, org: str | None) -> Literal[Standing.LIVE] | Revoked:
         """Tell whether a token falls under a cut-off: of its key, its subject, or the org it is used on."""
         identity = token.identity
         places = [self._keys.get(identity.key_id), self._subjects.get(identity.subject)]
@@ -44,7 +44,7 @@ class CutOffs:
             places.append(self._orgs.get(org))
         for found in places:
             if found is not None and found.covers(identity.issued_at_ms):
-                return Withdrawn(subject_matter(found))
+                return Revoked(subject_matter(found))
         return LIVE
 
     def __iter__(self) -> Iterator[CutOff]:

@@ -1,6 +1,6 @@
-"""What is withdrawn: whole tokens, and branches of tokens.
+"""What is revoked: whole tokens, and branches of tokens.
 
-One look-up a token, whatever its lineage: a token of which only branches are withdrawn is in the table of
+One look-up a token, whatever its lineage: a token of which only branches are revoked is in the table of
 tokens too, without an end. Must not know how fresh any of it is, nor the time.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal
 
-from almond_core.decision import LIVE, Standing, Withdrawn
+from almond_core.decision import LIVE, Revoked, Standing
 from almond_core.errors import FieldError
 from almond_core.model import token_id_bytes
 from almond_server.domain.packed_revocations import (
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from almond_core.chain import VerifiedToken
-    from almond_server.domain.revocations import Withdrawal
+    from almond_server.domain.revocations import Revocation
 
-_WHOLE: Final = Withdrawn("the token as minted, and all derived from it")
+_WHOLE: Final = Revoked("the token as minted, and all derived from it")
 _OTHER_BYTES: Final = 500
-"""An entry of a dictionary, its key of two, and a `Withdrawal`."""
+"""An entry of a dictionary, its key of two, and a `Revocation`."""
 
 
-class WithdrawnTokens:
-    """Token id to withdrawn whole, or to the branch ids withdrawn under it; and until when it matters."""
+class RevokedTokens:
+    """Token id to revoked whole, or to the branch ids revoked under it; and until when it matters."""
 
     def __init__(self) -> None:
         """Start with nothing."""
@@ -44,27 +44,27 @@ class WithdrawnTokens:
         self._branches = IdTable(BRANCH_BYTES)
         # Ids of another form are of no genuine token and deny nobody; a server that writes down what it knew
         # tells of them all the same.
-        self._others: dict[tuple[str, bytes | None], Withdrawal] = {}
+        self._others: dict[tuple[str, bytes | None], Revocation] = {}
 
     def make_room(self, count: int) -> bool:
         """Make some room for so many tokens, if there is none yet; answers whether that is all."""
         return self._tokens.make_room(count)
 
-    def standing(self, token: VerifiedToken) -> Literal[Standing.LIVE] | Withdrawn:
-        """Tell whether anything of the token's lineage is withdrawn."""
+    def standing(self, token: VerifiedToken) -> Literal[Standing.LIVE] | Revoked:
+        """Tell whether anything of the token's lineage is revoked."""
         end = self._tokens.find(token.identity.token_uuid)  # its first byte, which is 0 of `NO_END` alone
         if end is None:
             return LIVE
         if end:
             return _WHOLE
-        withdrawn = {each[:ID_BYTES] for each in self._branches.all(token.identity.token_uuid)}
+        revoked = {each[:ID_BYTES] for each in self._branches.all(token.identity.token_uuid)}
         for generation, branch_id in enumerate(token.branch_ids):
-            if branch_id in withdrawn:
-                return Withdrawn(f"what it was after step {generation}, and all derived from that")
+            if branch_id in revoked:
+                return Revoked(f"what it was after step {generation}, and all derived from that")
         return LIVE
 
     def has(self, token_id: str, branch_id: bytes) -> bool:
-        """Tell whether a branch, or its whole token, is withdrawn."""
+        """Tell whether a branch, or its whole token, is revoked."""
         try:
             uuid = token_id_bytes(token_id)
         except FieldError:
@@ -74,9 +74,9 @@ class WithdrawnTokens:
             return end is not None
         return any(each[:ID_BYTES] == branch_id for each in self._branches.all(uuid))
 
-    def add(self, withdrawals: Iterable[Withdrawal]) -> None:
-        """Add withdrawals, in any order, known ones or not."""
-        given = withdrawals if isinstance(withdrawals, Packed) else Packed.of([*withdrawals])
+    def add(self, revocations: Iterable[Revocation]) -> None:
+        """Add revocations, in any order, known ones or not."""
+        given = revocations if isinstance(revocations, Packed) else Packed.of([*revocations])
         for record in self._tokens.add_all(records(given.whole, WHOLE_BYTES)):
             self._branches.remove(record[:ID_BYTES])
         for record in records(given.branches, BRANCH_BYTES):
@@ -87,7 +87,7 @@ class WithdrawnTokens:
     def sweep(self, before: int, most: int) -> int:
         """Look at the next `most` tokens and branches, or a few more, and forget what ended before a time.
 
-        Returns how many withdrawals were forgotten.
+        Returns how many revocations were forgotten.
         """
         limit, unmarked = packed_end(before), 0
 
@@ -111,8 +111,8 @@ class WithdrawnTokens:
             del self._others[key]
         return branches + tokens + len(gone)
 
-    def __iter__(self) -> Iterator[Withdrawal]:
-        """Yield all withdrawals. None may be added meanwhile."""
+    def __iter__(self) -> Iterator[Revocation]:
+        """Yield all revocations. None may be added meanwhile."""
         for record in self._tokens:
             if record[-END_BYTES:] != NO_END:
                 yield unpacked(record)

@@ -1,4 +1,4 @@
-"""The revocation view: what has been withdrawn, in this process's memory, and how old that knowledge is.
+"""The revocation view: what has been revoked, in this process's memory, and how old that knowledge is.
 
 Fed by the follower, read on the hot path. Must not know where its changes come from.
 """
@@ -13,15 +13,15 @@ from almond_server.domain.revision import Revision
 from almond_server.domain.revocations import KEPT_SECONDS
 from almond_server.errors import CannotKnowError, WrongRevisionError
 from almond_server.revocation.index.cut_offs import CutOffs
-from almond_server.revocation.index.revoked_tokens import WithdrawnTokens
+from almond_server.revocation.index.revoked_tokens import RevokedTokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from almond_core.chain import VerifiedToken
-    from almond_core.decision import Standing, Withdrawn
+    from almond_core.decision import Revoked, Standing
     from almond_server.domain.clock import Clock
-    from almond_server.domain.revocations import Change, CutOff, Reading, Withdrawal
+    from almond_server.domain.revocations import Change, CutOff, Reading, Revocation
 
 _MAX_CLOCK_OFF: Final = 30.0
 """Seconds between a server's wall clock and its store's time, above which `valid` means nothing here."""
@@ -46,11 +46,11 @@ class AnotherPastError(Exception):
 
 
 class RevocationView:
-    """What is withdrawn, up to which revision, and how fresh that is. Implements `core.Revocations`."""
+    """What is revoked, up to which revision, and how fresh that is. Implements `core.Revocations`."""
 
     def __init__(self, epoch: str, max_staleness: float, clock: Clock) -> None:
         """Start empty and stale: nothing is known until a reading of the store proves it."""
-        self._withdrawn = WithdrawnTokens()
+        self._revoked = RevokedTokens()
         self._cut_offs = CutOffs()
         self._has_cut_offs = False
         self._clock = clock
@@ -63,18 +63,18 @@ class RevocationView:
         """The mark of the newest revision seen; empty while nothing was read yet."""
         self.store_time = 0
 
-    def standing(self, token: VerifiedToken, org: str | None) -> Literal[Standing.LIVE] | Withdrawn:
-        """Tell whether anything of the token's lineage is withdrawn, or it falls under a cut-off.
+    def standing(self, token: VerifiedToken, org: str | None) -> Literal[Standing.LIVE] | Revoked:
+        """Tell whether anything of the token's lineage is revoked, or it falls under a cut-off.
 
         That of an org counts for accesses on `org`. Raises `CannotKnowError` when stale.
         """
         self.must_be_fresh()
-        found = self._withdrawn.standing(token)
+        found = self._revoked.standing(token)
         return self._cut_offs.standing(token, org) if found is LIVE and self._has_cut_offs else found
 
     def has(self, token_id: str, branch_id: bytes) -> bool:
-        """Tell whether a branch, or its whole token, is known to be withdrawn, however stale."""
-        return self._withdrawn.has(token_id, branch_id)
+        """Tell whether a branch, or its whole token, is known to be revoked, however stale."""
+        return self._revoked.has(token_id, branch_id)
 
     @property
     def is_fresh(self) -> bool:
@@ -94,7 +94,7 @@ class RevocationView:
     @property
     def memory_bytes(self) -> int:
         """Bytes of what is kept of the entries, in O(1); the process needs up to a sixth more."""
-        return self._withdrawn.memory_bytes
+        return self._revoked.memory_bytes
 
     def must_be_fresh(self) -> None:
         """Raise `CannotKnowError` unless fresh."""
@@ -166,7 +166,7 @@ class RevocationView:
         """
         if not self.is_next(change):
             return False
-        self.take(change.withdrawals, change.cut_offs)
+        self.take(change.revocations, change.cut_offs)
         self.stand_at(change.number, change.mark)
         return True
 
@@ -180,14 +180,14 @@ class RevocationView:
 
     def make_room(self, count: int) -> bool:
         """Make some room for so many entries, if there is none yet; answers whether that is all."""
-        return self._withdrawn.make_room(count)
+        return self._revoked.make_room(count)
 
-    def take(self, withdrawals: Iterable[Withdrawal], cut_offs: Iterable[CutOff] = ()) -> None:
+    def take(self, revocations: Iterable[Revocation], cut_offs: Iterable[CutOff] = ()) -> None:
         """Take in entries of whatever revision. More than the store has is never wrong: it is a denial.
 
         Many keep everybody waiting: `loader.take_in` takes them in slices.
         """
-        self._withdrawn.add(withdrawals)
+        self._revoked.add(revocations)
         self._cut_offs.add(cut_offs)
         self._has_cut_offs = len(self._cut_offs) > 0
 
@@ -211,9 +211,9 @@ class RevocationView:
         self.store_time = max(reading.store_time, self.store_time)
         return True
 
-    def entries(self) -> Iterator[Withdrawal]:
+    def entries(self) -> Iterator[Revocation]:
         """Yield all entries, for an operator to look at: not for the hot path, and not across an await."""
-        return iter(self._withdrawn)
+        return iter(self._revoked)
 
     def cut_offs(self) -> Iterator[CutOff]:
         """Yield all cut-offs, as `entries`. They are never forgotten: tokens may have no end."""
@@ -229,11 +229,11 @@ class RevocationView:
             return 0
         began, forgotten = self._clock.monotonic(), 0
         for _ in range(min(_SWEEPS, 1 + len(self) // _SWEPT_AT_ONCE)):
-            forgotten += self._withdrawn.sweep(self.store_time - KEPT_SECONDS, _SWEPT_AT_ONCE)
+            forgotten += self._revoked.sweep(self.store_time - KEPT_SECONDS, _SWEPT_AT_ONCE)
             if self._clock.monotonic() - began >= _SWEEP_SECONDS:
                 break
         return forgotten
 
     def __len__(self) -> int:
         """Return how many tokens have an entry."""
-        return len(self._withdrawn)
+        return len(self._revoked)

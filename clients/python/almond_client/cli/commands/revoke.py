@@ -1,4 +1,4 @@
-"""`almond tokens revoke`: withdraw tokens for good. Says what it would do, asks, and does it."""
+"""`almond tokens revoke`: revoke tokens for good. Says what it would do, asks, and does it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _CUT_OFF: Final = ("org", "subject")
 _WIDE_SECONDS: Final = 600.0
 """An app's tokens, and a minter's, are revoked in parts of 10,000, at about a second each."""
 _COUNTED: Final = 10_000
-"""The service counts no further what one entry withdraws."""
+"""The service counts no further what one entry revokes."""
 
 
 def revoke(
@@ -89,7 +89,7 @@ def revoke(
     api_token_file: options.ApiTokenFile = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Withdraw tokens, and everything derived from them, for good. Exits with 0 only if all of it was done.
+    """Revoke tokens, and everything derived from them, for good. Exits with 0 only if all of it was done.
 
     At a terminal it shows what it would revoke and asks. Elsewhere it does what was named exactly (ids,
     branches, a token) without asking, and needs --yes for the rest; --dry-run shows it and does nothing.
@@ -147,7 +147,7 @@ async def _answer(
     except UnauthenticatedError:
         if request.WhichOneof("target") != "token":
             raise
-    # Whoever shows a token may withdraw it: their own says who they were, and is not needed.
+    # Whoever shows a token may revoke it: their own says who they were, and is not needed.
     async with connection.anonymous() as nobody:
         return await nobody.revoke(request)
 

@@ -90,12 +90,12 @@ async def _print(client: AsyncClient, request: pb.WatchRevocationsRequest, *, as
 
 
 def _entries(event: pb.SnapshotChunk | pb.RevocationChange) -> Iterator[_Fields]:
-    for withdrawn in event.withdrawals:
-        expires = console.moment(withdrawn.expire_time.seconds) if withdrawn.HasField("expire_time") else None
+    for revoked in event.withdrawals:
+        expires = console.moment(revoked.expire_time.seconds) if revoked.HasField("expire_time") else None
         yield {
             "revision": event.revision or None,
-            "token_id": withdrawn.token_id,
-            "branch_id": withdrawn.branch_id or None,
+            "token_id": revoked.token_id,
+            "branch_id": revoked.branch_id or None,
             "expires": expires,
         }
     for cut_off in event.cut_offs:
