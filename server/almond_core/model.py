@@ -289,4 +289,4 @@ class Circumstances:
 
     now: int
     leeway: int = 5
-    asker: str = ""
+    caller_subject: str = ""

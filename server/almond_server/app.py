@@ -36,14 +36,14 @@ from almond_server.tokens.attenuate import Attenuator
 from almond_server.tokens.callers import Callers
 from almond_server.tokens.expiry_policy import Policy
 from almond_server.tokens.key_ring import KeyRing
-from almond_server.tokens.last_used import Uses
-from almond_server.tokens.lookup import Records
+from almond_server.tokens.last_used import LastUseRecorder
+from almond_server.tokens.lookup import TokenLookup
 from almond_server.tokens.mint import Minter
 from almond_server.tokens.rate_limit import Limiter
 from almond_server.tokens.revoke import Revoker
 from almond_server.tokens.verify import Verifier
 from almond_server.watch.change_log import ChangeLog
-from almond_server.watch.hub import Watches
+from almond_server.watch.hub import WatchHub
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -71,8 +71,8 @@ class App:
     server: grpc.aio.Server
     follower: Follower
     relay: Relay
-    uses: Uses
-    watches: Watches
+    last_used: LastUseRecorder
+    watches: WatchHub
     health: Health
     store: Store
     feed: RedisFeed
@@ -86,7 +86,7 @@ class App:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.follower.run())
             tasks.create_task(self.relay.run())
-            tasks.create_task(self.uses.run())
+            tasks.create_task(self.last_used.run())
             tasks.create_task(self.observer.run())
             tasks.create_task(self.watches.run())
             tasks.create_task(beside(self))
@@ -94,7 +94,7 @@ class App:
     async def close(self) -> None:
         """Write what is not written yet, and let go of everything."""
         self.observer.copy()
-        await self.uses.write()
+        await self.last_used.write()
         if self.spans is not None:
             await asyncio.to_thread(self.spans.close, _TRACES_SECONDS)
         await self.feed.close()
@@ -133,20 +133,20 @@ async def compose(settings: Settings) -> App:
     )
     elected = election(settings.database, settings.data_dir, settings.poll_interval)
     relay = Relay(elected, store.revocations, feed, follower, clock, settings.poll_interval)
-    uses = Uses(store.tokens)
-    callers = Callers(keys, view, uses, clock, settings.leeway)
-    watches = Watches(
+    last_used = LastUseRecorder(store.tokens)
+    callers = Callers(keys, view, last_used, clock, settings.leeway)
+    watches = WatchHub(
         callers, changes, follower, store.revocations, store.tokens, view, clock, settings.max_staleness
     )
     limiter = Limiter(settings.presented_per_minute, clock)
     policy = Policy(callers, store.policies, clock)
     servicer = TokenServicer(
-        Verifier(callers, keys, view, uses, clock, settings.leeway),
+        Verifier(callers, keys, view, last_used, clock, settings.leeway),
         Minter(callers, keys, store.tokens, policy, view, clock),
         Attenuator(callers, keys, store.tokens, view, clock),
         Revoker(callers, keys, store.tokens, store.revocations, view, follower, limiter, clock),
-        Records(callers, keys, store.tokens, view, clock),
-        follower.waiting,
+        TokenLookup(callers, keys, store.tokens, view, clock),
+        follower.waits,
         clock,
     )
     server = build(
@@ -167,7 +167,7 @@ async def compose(settings: Settings) -> App:
             knowledge = Knowledge.ALARMED
         return Report(knowledge, view.was_read_since(now - settings.max_staleness / 2), now)
 
-    return App(server, follower, relay, uses, watches, health, store, feed, observer, spans, report)
+    return App(server, follower, relay, last_used, watches, health, store, feed, observer, spans, report)
 
 
 def warn_of_plaintext(settings: Settings) -> None:

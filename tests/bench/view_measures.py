@@ -19,7 +19,7 @@ from almond_core.masks import ALL
 from almond_core.model import Access, Circumstances, Identity, token_id_at, token_id_bytes, token_id_of
 from almond_server.adapters.redis.feed import RedisFeed
 from almond_server.adapters.system_clock import SystemClock
-from almond_server.domain.feed import Page, Snapshot
+from almond_server.domain.feed import RevocationPage, Snapshot
 from almond_server.domain.revocations import KEPT_SECONDS, Change, Reading, Revocation
 from almond_server.revocation import loader
 from almond_server.revocation.index.view import RevocationView
@@ -138,10 +138,10 @@ def verifying(views: Sequence[RevocationView]) -> list[float]:
     return [min(each) for each in times]
 
 
-async def pages(view: RevocationView) -> AsyncIterator[Page]:
+async def pages(view: RevocationView) -> AsyncIterator[RevocationPage]:
     entries = view.entries()
     while page := list(itertools.islice(entries, PAGE)):
-        yield Page(page)
+        yield RevocationPage(page)
 
 
 async def growth(size: int, url: str) -> dict[str, Any]:
@@ -159,7 +159,7 @@ async def growth(size: int, url: str) -> dict[str, Any]:
     async with collecting.watched():
         gc.collect()
     feed = RedisFeed(url, FEED_KEY, EPOCH)
-    await feed.keep(Snapshot(1, MARK, pages(view)))
+    await feed.publish_snapshot(Snapshot(1, MARK, pages(view)))
     await feed.close()
     for each in (small, view):
         prove(each)

@@ -33,7 +33,7 @@ def test_caveats_that_some_request_meets_are_never_called_contradictory(
     org: Caveat, written: list[Caveat], access: Access, when: Circumstances
 ) -> None:
     found = reviewed(org, *written, now=when.now)
-    if permits(minted(org, *written), access, Circumstances(when.now, 0, when.asker)):
+    if permits(minted(org, *written), access, Circumstances(when.now, 0, when.caller_subject)):
         assert found.contradictions == ()
         assert found.permissions != ()
 
@@ -42,7 +42,7 @@ def test_caveats_that_some_request_meets_are_never_called_contradictory(
 def test_without_those_that_add_nothing_the_same_is_permitted(
     org: Caveat, written: list[Caveat], access: Access, when: Circumstances
 ) -> None:
-    when = Circumstances(when.now, 0, when.asker)
+    when = Circumstances(when.now, 0, when.caller_subject)
     found = reviewed(org, *written, now=when.now)
     (said, *_) = [line for line in found.warnings if "nothing: the others" in line] or [""]
     spare = {int(number) for number in re.findall(r"\d+", said)}
@@ -57,8 +57,8 @@ def test_nothing_is_permitted_where_nothing_is_said_to_be(
 ) -> None:
     found = reviewed(org, *written)
     if found.permissions == ():
-        for asker in ("", "almond", "service:gate", "service:api"):
-            assert not permits(minted(org, *written), access, Circumstances(NOW, 0, asker))
+        for caller_subject in ("", "almond", "service:gate", "service:api"):
+            assert not permits(minted(org, *written), access, Circumstances(NOW, 0, caller_subject))
 
 
 def test_any_cluster_is_something_to_be_permitted() -> None:

@@ -158,7 +158,7 @@ async def test_listings_and_selections_take_a_cut_off_for_a_revocation(ports: Po
     assert [each.revoked_at for each in everything] == [NOW, None, NOW]
     for of in (OfOrg("acme"), OfApp("acme", "web"), MintedBy("minter")):
         assert [each.id for each in await ports.tokens.select(Selection(of), NOW)] == [live.id]
-    assert await ports.tokens.places(Selection(OfOrg("acme")), NOW) == {("acme", "web")}
+    assert await ports.tokens.orgs_and_apps(Selection(OfOrg("acme")), NOW) == {("acme", "web")}
 
 
 async def test_the_reserved_orgs_tokens_go_one_by_one(ports: Ports) -> None:
@@ -316,7 +316,7 @@ async def _lived(tokens: Tokens, revocations: Revocations, chance: random.Random
                     seen.append((done.entries, done.number))
                 case 1:
                     selection = Selection(of, before)
-                    seen.append(await tokens.places(selection, NOW))
+                    seen.append(await tokens.orgs_and_apps(selection, NOW))
                     seen.append([each.id for each in await tokens.select(selection, NOW, 9)])
                     now = NOW - chance.randrange(2)
                     done = await revocations.revoke_selection(selection, None, OPERATOR, str(turn), None, now)

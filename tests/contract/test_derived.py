@@ -192,10 +192,10 @@ async def test_there_is_room_for_so_many_and_no_more(ports: Ports, monkeypatch: 
         for each in range(ROOM)
     ]
     standing = await asyncio.gather(*(ports.tokens.add_derived(each, OPERATOR, NOW) for each in many))
-    one_more = derived(root.token_id, 255)
+    fresh_id = derived(root.token_id, 255)
     with pytest.raises(TooManyDerivedError):
-        await ports.tokens.add_derived(one_more, OPERATOR, NOW)
-    assert await ports.tokens.get(one_more.id) is None
+        await ports.tokens.add_derived(fresh_id, OPERATOR, NOW)
+    assert await ports.tokens.get(fresh_id.id) is None
     assert len(await ports.tokens.page(EVERYTHING, None, 2 * ROOM)) == ROOM + 2
     assert len(await ports.audit.newest(2 * ROOM)) == ROOM + 2
     # What stands is no further one, and another token has room of its own.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from almond_server.adapters.redis.feed import RedisFeed
-from almond_server.domain.feed import FeedUnavailableError, Page, Snapshot, Tail
+from almond_server.domain.feed import FeedUnavailableError, RevocationPage, Snapshot, Tail
 from almond_server.domain.revocations import Change, CutOff, Revocation, Scope
 from fakes.feed import MemoryFeed
 from support.feeds import EPOCH, KEY, NONCE, Feeds, Listener, beat, change, mark
@@ -55,21 +55,21 @@ async def one_to_cut(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Feed
 
 
 async def objects(feed: Feed) -> str | None:
-    return feed.objection
+    return feed.problem
 
 
 async def test_nothing_is_objected_to_a_feed_that_is_followed_and_something_to_one_that_is_gone(
     one_to_cut: tuple[Feed, Callable[[], None]],
 ) -> None:
     feed, cut = one_to_cut
-    assert feed.objection
+    assert feed.problem
     async with Listener(feed):
-        await eventually(lambda: objects(feed), lambda objection: objection is None)
+        await eventually(lambda: objects(feed), lambda problem: problem is None)
         cut()
-        objection = await eventually(lambda: objects(feed), bool)
-        assert objection is not None
-        assert objection.isascii()
-        assert objection.isprintable()
+        problem = await eventually(lambda: objects(feed), bool)
+        assert problem is not None
+        assert problem.isascii()
+        assert problem.isprintable()
 
 
 async def test_changes_arrive_whole_and_in_order(feeds: Feeds) -> None:
@@ -144,21 +144,21 @@ async def test_a_change_of_any_size_arrives_whole(feeds: Feeds, count: int) -> N
 
 
 async def test_heartbeats_name_those_who_asked_once(feeds: Feeds) -> None:
-    await feeds.mine.ask(NONCE)
-    await feeds.mine.ask(NONCE[::-1])
-    assert list(await feeds.theirs.asked()) == [NONCE, NONCE[::-1]]
-    assert list(await feeds.theirs.asked()) == []
+    await feeds.mine.challenge(NONCE)
+    await feeds.mine.challenge(NONCE[::-1])
+    assert list(await feeds.theirs.pending_challenges()) == [NONCE, NONCE[::-1]]
+    assert list(await feeds.theirs.pending_challenges()) == []
     async with Listener(feeds.mine) as listener:
-        await feeds.theirs.beat(beat(3, NONCE, NONCE[::-1]))
+        await feeds.theirs.send_heartbeat(beat(3, NONCE, NONCE[::-1]))
         assert await listener.next() == beat(3, NONCE, NONCE[::-1])
-        await feeds.theirs.beat(beat(4))
+        await feeds.theirs.send_heartbeat(beat(4))
         while (heard := await listener.next()) != beat(4):
             assert heard == beat(3, NONCE, NONCE[::-1])
 
 
-async def pages_of(*pages: Sequence[Revocation]) -> AsyncIterator[Page]:
+async def pages_of(*pages: Sequence[Revocation]) -> AsyncIterator[RevocationPage]:
     for page in pages:
-        yield Page(page)
+        yield RevocationPage(page)
 
 
 async def kept(feeds: Feeds) -> tuple[int, bytes, list[Revocation]] | None:
@@ -171,21 +171,21 @@ async def kept(feeds: Feeds) -> tuple[int, bytes, list[Revocation]] | None:
 async def test_the_newest_snapshot_is_kept_whole(feeds: Feeds) -> None:
     assert await kept(feeds) is None
     first = [whole("a"), part("b", 1), Revocation("c", None, None)]
-    await feeds.theirs.keep(Snapshot(7, mark(7), pages_of(first[:2], first[2:])))
+    await feeds.theirs.publish_snapshot(Snapshot(7, mark(7), pages_of(first[:2], first[2:])))
     assert await kept(feeds) == (7, mark(7), first)
-    await feeds.mine.keep(Snapshot(9, mark(9), pages_of([whole("d")])))
+    await feeds.mine.publish_snapshot(Snapshot(9, mark(9), pages_of([whole("d")])))
     assert await kept(feeds) == (9, mark(9), [whole("d")])
-    await feeds.mine.keep(Snapshot(10, mark(10), pages_of()))
+    await feeds.mine.publish_snapshot(Snapshot(10, mark(10), pages_of()))
     assert await kept(feeds) == (10, mark(10), [])
 
 
 async def test_a_snapshot_can_be_read_to_its_end_while_another_takes_its_place(feeds: Feeds) -> None:
-    await feeds.theirs.keep(Snapshot(7, mark(7), pages_of([whole("a")], [whole("b")])))
+    await feeds.theirs.publish_snapshot(Snapshot(7, mark(7), pages_of([whole("a")], [whole("b")])))
     found = await feeds.mine.snapshot()
     assert found is not None
     assert found.page_count == 2
     first = await anext(aiter(found.pages))
-    await feeds.theirs.keep(Snapshot(9, mark(9), pages_of([whole("c")])))
+    await feeds.theirs.publish_snapshot(Snapshot(9, mark(9), pages_of([whole("c")])))
     rest = [entry async for page in found.pages for entry in page.revocations]
     assert [*first.revocations, *rest] == [whole("a"), whole("b")]
 
@@ -198,17 +198,17 @@ async def test_cut_offs_travel_with_changes_and_snapshots(feeds: Feeds) -> None:
         for each in (raised, large):
             assert await feeds.theirs.append(each)
             assert await listener.next() == each
-    await feeds.theirs.keep(Snapshot(2, mark(2), cut_off_pages(cut_offs)))
+    await feeds.theirs.publish_snapshot(Snapshot(2, mark(2), cut_off_pages(cut_offs)))
     found = await feeds.mine.snapshot()
     assert found is not None
     assert [each async for page in found.pages for each in page.cut_offs] == list(cut_offs)
-    recalled = [each async for page in feeds.mine.recall() for each in page.cut_offs]
+    recalled = [each async for page in feeds.mine.salvage() for each in page.cut_offs]
     assert set(recalled) == {*cut_offs, *raised.cut_offs}
 
 
-async def cut_off_pages(cut_offs: Sequence[CutOff]) -> AsyncIterator[Page]:
-    yield Page((), cut_offs[:2000])
-    yield Page([whole("a")], cut_offs[2000:])
+async def cut_off_pages(cut_offs: Sequence[CutOff]) -> AsyncIterator[RevocationPage]:
+    yield RevocationPage((), cut_offs[:2000])
+    yield RevocationPage([whole("a")], cut_offs[2000:])
 
 
 async def test_the_memory_feed_can_be_cut_and_mended() -> None:

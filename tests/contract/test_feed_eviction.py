@@ -34,11 +34,11 @@ def admin(valkey: ValkeyChild) -> Iterator[Any]:
         yield client
 
 
-async def _objection(feed: RedisFeed, word: str | None) -> str | None:
+async def _problem(feed: RedisFeed, word: str | None) -> str | None:
     """Wait for an objection with a word in it, or for none; fails with what it stayed."""
 
     async def look() -> str | None:
-        return feed.objection
+        return feed.problem
 
     return await eventually(look, lambda said: said is None if word is None else word in (said or ""))
 
@@ -66,12 +66,12 @@ async def test_every_turn_of_the_policy_is_heard_of_while_the_feed_is_read(
 ) -> None:
     with capture_logs() as logged:
         async with Listener(feed):
-            await _objection(feed, None)
+            await _problem(feed, None)
             for policy in ("allkeys-random", "volatile-lru"):
                 admin.config_set("maxmemory-policy", policy)
-                assert "noeviction" in str(await _objection(feed, policy))
+                assert "noeviction" in str(await _problem(feed, policy))
             admin.config_set("maxmemory-policy", "noeviction")
-            await _objection(feed, None)
+            await _problem(feed, None)
     events = [(each["event"], each["policy"]) for each in logged]
     assert events == [
         ("feed.may_evict", "allkeys-random"),
@@ -82,14 +82,14 @@ async def test_every_turn_of_the_policy_is_heard_of_while_the_feed_is_read(
 
 async def test_a_redis_that_takes_no_writes_is_objected_to_until_it_does(feed: RedisFeed, admin: Any) -> None:
     async with Listener(feed):
-        await _objection(feed, None)
+        await _problem(feed, None)
         admin.config_set("maxmemory", 1)
         with pytest.raises(FeedUnavailableError):
-            await feed.ask(NONCE)
-        assert "no writes" in str(feed.objection)
+            await feed.challenge(NONCE)
+        assert "no writes" in str(feed.problem)
         admin.config_set("maxmemory", 0)
-        await feed.ask(NONCE)
-        assert feed.objection is None
+        await feed.challenge(NONCE)
+        assert feed.problem is None
 
 
 async def test_a_user_who_may_not_ask_reads_all_the_same_and_health_says_so(
@@ -102,6 +102,6 @@ async def test_a_user_who_may_not_ask_reads_all_the_same_and_health_says_so(
     feed = RedisFeed(f"{valkey.url}{separator}username=reader&password=x", KEY, EPOCH)
     with capture_logs() as logged:
         async with Listener(feed):
-            assert "INFO" in str(await _objection(feed, "INFO"))
+            assert "INFO" in str(await _problem(feed, "INFO"))
     await feed.close()
     assert logged == []

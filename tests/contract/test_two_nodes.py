@@ -148,7 +148,12 @@ async def test_uses_of_the_same_tokens_can_be_written_from_both(nodes: Nodes) ->
         await nodes[0].tokens.add(each, OPERATOR, None, NOW)
     uses = [Use(each.token_id, (branch(1),), NOW) for each in tokens]
     await asyncio.gather(
-        *(store.tokens.note_uses(order) for store in nodes for order in (uses, uses[::-1]) for _ in range(5))
+        *(
+            store.tokens.record_last_used(order)
+            for store in nodes
+            for order in (uses, uses[::-1])
+            for _ in range(5)
+        )
     )
     found = await nodes[1].tokens.get(tokens[0].token_id)
     assert found is not None

@@ -209,7 +209,7 @@ async def test_a_large_selection_is_revoked_in_parts_and_the_last_one_answers(po
         expected = ids(*made[-5:])
     else:
         expected = ids(*made)
-    ports.revocations.most = 3
+    ports.revocations.max_entries = 3
     done = await revoked(ports, Selection(of), request=REQUEST)
     changes = await ports.revocations.changes_after(0, 100)
     parts = [each.revocations for each in changes]
@@ -228,7 +228,7 @@ async def test_a_large_selection_is_revoked_in_parts_and_the_last_one_answers(po
 
 async def test_what_is_minted_while_parts_are_revoked_is_revoked_too(ports: Ports) -> None:
     await asyncio.gather(*(minted(ports) for _ in range(30)))
-    ports.revocations.most = 2
+    ports.revocations.max_entries = 2
     revoking = asyncio.create_task(revoked(ports, Selection(OfApp("acme", "web"))))
     late = await minted(ports)
     done = await revoking

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from almond_server.data_dir import rescue_file
-from almond_server.domain.feed import Page
+from almond_server.domain.feed import RevocationPage
 from almond_server.domain.revision import Revision
 from almond_server.domain.revocations import CutOff, Revocation, Scope
 from almond_server.errors import StartError
@@ -21,7 +21,7 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     known = [Revocation(TOKEN, None, None), Revocation(TOKEN, bytes(16), 1_800_000_000)]
     cut_offs = [CutOff(Scope.ORG, "acme", 1_800_000_000_123), CutOff(Scope.KEY, "k1", None)]
     path = rescue_file.write(tmp_path, Revision("0123abcd", 7), known, cut_offs)
-    assert rescue_file.read(path) == Page(known, cut_offs)
+    assert rescue_file.read(path) == RevocationPage(known, cut_offs)
 
 
 def test_workers_on_one_directory_do_not_write_over_each_other(tmp_path: Path) -> None:

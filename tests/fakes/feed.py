@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from almond_server.domain.feed import Beat, FeedUnavailableError, Page, Snapshot, Tail
+from almond_server.domain.feed import FeedUnavailableError, Heartbeat, RevocationPage, Snapshot, Tail
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -21,13 +21,13 @@ class MemoryFeed:
         self.readers = 0
         self._available = True
         self._changes: list[Change] = []
-        self._beats: list[Beat] = []
+        self._beats: list[Heartbeat] = []
         self._nonces: list[bytes] = []
-        self._kept: tuple[int, bytes, list[Page]] | None = None
+        self._kept: tuple[int, bytes, list[RevocationPage]] | None = None
         self._news = asyncio.Event()
 
     @property
-    def objection(self) -> str | None:
+    def problem(self) -> str | None:
         """Say what is wrong with it now."""
         return None if self._available and self.readers else "the feed is not read"
 
@@ -64,24 +64,24 @@ class MemoryFeed:
         await self._turn()
         self.flush()
 
-    async def ask(self, nonce: bytes) -> None:
+    async def challenge(self, nonce: bytes) -> None:
         """Ask the relay to name a nonce in its next heartbeat."""
         await self._turn()
         self._nonces.append(nonce)
 
-    async def asked(self) -> Sequence[bytes]:
+    async def pending_challenges(self) -> Sequence[bytes]:
         """Take the nonces of those who asked."""
         await self._turn()
         taken, self._nonces = self._nonces[:1000], self._nonces[1000:]
         return taken
 
-    async def beat(self, beat: Beat) -> None:
+    async def send_heartbeat(self, heartbeat: Heartbeat) -> None:
         """Send a heartbeat."""
         await self._turn()
-        self._beats.append(beat)
+        self._beats.append(heartbeat)
         self._tell()
 
-    async def follow(self, seen: Callable[[], int]) -> AsyncIterator[Change | Beat | None]:
+    async def follow(self, seen: Callable[[], int]) -> AsyncIterator[Change | Heartbeat | None]:
         """Yield changes and heartbeats; ends with `FeedUnavailableError` when cut."""
         await self._turn()
         self.readers += 1
@@ -109,15 +109,15 @@ class MemoryFeed:
         number, mark, pages = self._kept
         return Snapshot(number, mark, _each(pages), len(pages))
 
-    async def recall(self) -> AsyncIterator[Page]:
+    async def salvage(self) -> AsyncIterator[RevocationPage]:
         """Yield all entries that the feed has."""
         await self._turn()
         for page in self._kept[2] if self._kept is not None else []:
             yield page
         for change in self._changes:
-            yield Page(change.revocations, change.cut_offs)
+            yield RevocationPage(change.revocations, change.cut_offs)
 
-    async def keep(self, snapshot: Snapshot) -> None:
+    async def publish_snapshot(self, snapshot: Snapshot) -> None:
         """Put a snapshot in place of the one before it."""
         await self._turn()
         self._kept = (snapshot.number, snapshot.mark, [page async for page in snapshot.pages])
@@ -135,6 +135,6 @@ class MemoryFeed:
         self._news = asyncio.Event()
 
 
-async def _each(pages: list[Page]) -> AsyncIterator[Page]:
+async def _each(pages: list[RevocationPage]) -> AsyncIterator[RevocationPage]:
     for page in pages:
         yield page

@@ -37,7 +37,7 @@ class MemoryRevocations:
     def __init__(self, store: MemoryStore) -> None:
         """Keep revocations in `store`."""
         self._store = store
-        self.most = MOST_AT_ONCE
+        self.max_entries = MOST_AT_ONCE
 
     async def revoke(
         self,
@@ -83,8 +83,8 @@ class MemoryRevocations:
                 for each in found
                 if cut_off is None or not _falls_under(each, cut_off)
             ]
-            cut_offs, is_all = [] if cut_off is None else [cut_off], len(others) <= self.most
-            entries += self._enter_all(others[: self.most], cut_offs, actor, reason, now)
+            cut_offs, is_all = [] if cut_off is None else [cut_off], len(others) <= self.max_entries
+            entries += self._enter_all(others[: self.max_entries], cut_offs, actor, reason, now)
         return self._answer(entries, request, now)
 
     def _cut_off(self, selection: Selection, now: int) -> CutOff | None:

@@ -103,21 +103,21 @@ class MemoryStore:
         self.marks[number] = mark
         self.given_out[number] = self.time
 
-    def covering(self, places: Collection[tuple[Scope, str]], issued_at_ms: int) -> list[MadeCutOff]:
+    def covering(self, orgs_and_apps: Collection[tuple[Scope, str]], issued_at_ms: int) -> list[MadeCutOff]:
         """Return the cut-offs of some scopes and names under which a token issued at a time falls."""
         return [
             each
             for each in self.cut_offs
-            if (each.cut_off.scope, each.cut_off.name) in places and each.cut_off.covers(issued_at_ms)
+            if (each.cut_off.scope, each.cut_off.name) in orgs_and_apps and each.cut_off.covers(issued_at_ms)
         ]
 
     def as_read(self, record: Record) -> Record:
         """Return a record with `revoked_*` of the first thing that revoked it, a cut-off or its own."""
         minted = self.records.get(record.token_id, record)
-        places = {(Scope.SUBJECT, minted.subject), (Scope.KEY, minted.key_id)}
+        orgs_and_apps = {(Scope.SUBJECT, minted.subject), (Scope.KEY, minted.key_id)}
         if minted.org != RESERVED_ORG:
-            places.add((Scope.ORG, minted.org))
-        under = self.covering(places, minted.created_at_ms)
+            orgs_and_apps.add((Scope.ORG, minted.org))
+        under = self.covering(orgs_and_apps, minted.created_at_ms)
         first = min(under, key=lambda each: each.at, default=None)
         if first is None or (record.revoked_at is not None and record.revoked_at < first.at):
             return record
@@ -178,17 +178,17 @@ class MemoryTokens:
         record = self._store.records.get(record_id)
         return None if record is None else self._store.as_read(record)
 
-    async def select(self, selection: Selection, now: int, most: int | None = None) -> Sequence[Record]:
+    async def select(self, selection: Selection, now: int, limit: int | None = None) -> Sequence[Record]:
         """Return the live records of a selection, newest first."""
         await self._store.turn()
-        return selected(self._store, selection, now)[:most]
+        return selected(self._store, selection, now)[:limit]
 
-    async def places(self, selection: Selection, now: int) -> frozenset[tuple[str, str]]:
+    async def orgs_and_apps(self, selection: Selection, now: int) -> frozenset[tuple[str, str]]:
         """Return org and app of the live records of a selection."""
         await self._store.turn()
         return frozenset((each.org, each.app) for each in selected(self._store, selection, now))
 
-    async def note_uses(self, uses: Sequence[Use]) -> None:
+    async def record_last_used(self, uses: Sequence[Use]) -> None:
         """Keep when tokens were last used."""
         await self._store.turn()
         for use in uses:
@@ -213,16 +213,16 @@ class MemoryTokens:
 
     def _refuse_revoked(self, actor: Actor) -> None:
         self._refuse_lineage(actor.token_id, actor.branch_ids)
-        places = {(Scope.KEY, actor.key_id), (Scope.SUBJECT, actor.subject)}
-        places |= {(Scope.ORG, org) for org in actor.cut_off_orgs}
-        if actor.token_id and self._store.covering(places, actor.issued_at_ms):
+        orgs_and_apps = {(Scope.KEY, actor.key_id), (Scope.SUBJECT, actor.subject)}
+        orgs_and_apps |= {(Scope.ORG, org) for org in actor.cut_off_orgs}
+        if actor.token_id and self._store.covering(orgs_and_apps, actor.issued_at_ms):
             raise MinterRevokedError("The token that this was to be made from has been revoked.")
 
     def _refuse_too_early(self, record: Record, actor: Actor) -> None:
-        places = {(Scope.SUBJECT, record.subject)}
+        orgs_and_apps = {(Scope.SUBJECT, record.subject)}
         if record.org != RESERVED_ORG:
-            places |= {(Scope.ORG, org) for org in (record.org, *actor.orgs)}
-        covering = self._store.covering(places, record.created_at_ms)
+            orgs_and_apps |= {(Scope.ORG, org) for org in (record.org, *actor.orgs)}
+        covering = self._store.covering(orgs_and_apps, record.created_at_ms)
         if covering:
             raise IssuedTooEarlyError(max(each.cut_off.until_ms or 0 for each in covering))
 

@@ -20,7 +20,7 @@ from almond_server.adapters.redis.codec import Codec
 from almond_server.adapters.sql import tokens
 from almond_server.domain.revocations import Change
 from almond_server.process import listen
-from almond_server.revocation.catch_up import Waiting
+from almond_server.revocation.catch_up import CatchUp
 from almond_server.revocation.index.view import RevocationView
 from almond_server.revocation.relay import Relay
 from almond_server.rpc.token_servicer import TokenServicer
@@ -58,10 +58,10 @@ def _take_out_age_check() -> None:
 
 
 def _take_out_min_revision_check() -> None:
-    async def reach(self: Waiting, *_: object) -> None:
+    async def until_revision(self: CatchUp, *_: object) -> None:
         """Be content with what the view has."""
 
-    _replace(Waiting, "reach", reach)
+    _replace(CatchUp, "reach", until_revision)
     _replace(RevocationView, "must_have", lambda *_: None)
 
 

@@ -10,7 +10,7 @@ import pytest
 from almond_server.adapters.redis.feed import RedisFeed
 from almond_server.adapters.sql.store import Store, open_store
 from almond_server.data_dir import master_key, paths, rescue_file
-from almond_server.domain.feed import Page, Snapshot
+from almond_server.domain.feed import RevocationPage, Snapshot
 from almond_server.domain.revision import Revision
 from almond_server.domain.revocations import Change, CutOff, Revocation, Scope
 from almond_server.domain.stores import Actor
@@ -58,7 +58,7 @@ async def test_what_redis_knows_is_put_back(data_dir: Path, store: Store) -> Non
     with ValkeyChild(data_dir) as valkey:
         key = master_key.feed_key(master_key.read(paths.master_key(data_dir)))
         feed = RedisFeed(valkey.url, key, "0123abcd")
-        await feed.keep(Snapshot(1, b"1", _pages(Page((), CUT_OFFS[:1]))))
+        await feed.publish_snapshot(Snapshot(1, b"1", _pages(RevocationPage((), CUT_OFFS[:1]))))
         await feed.append(Change(2, b"2", b"1", (), tuple(CUT_OFFS[1:])))
         await feed.close()
         done = await recovery.restored(data_dir, paths.database(data_dir), valkey.url, None)
@@ -89,6 +89,6 @@ async def test_an_export_that_somebody_changed_is_refused(data_dir: Path, store:
     assert await held(store) == []
 
 
-async def _pages(*pages: Page) -> AsyncIterator[Page]:
+async def _pages(*pages: RevocationPage) -> AsyncIterator[RevocationPage]:
     for each in pages:
         yield each

@@ -18,20 +18,20 @@ from structlog.testing import capture_logs
 
 from almond_server.errors import StartError
 from almond_server.process import http_port
-from almond_server.telemetry.status import HealthRow, Knowledge, Phase
+from almond_server.telemetry.status import Knowledge, Phase, StatusRow
 from support.waiting import eventually
 
 
 @pytest.fixture
-def row() -> HealthRow:
-    return HealthRow(worker=3, pid=77)
+def row() -> StatusRow:
+    return StatusRow(worker=3, pid=77)
 
 
 @pytest.fixture
-async def port(row: HealthRow) -> AsyncIterator[int]:
+async def port(row: StatusRow) -> AsyncIterator[int]:
     registry = CollectorRegistry()
     Counter("almond_test", "Of this test.", registry=registry).inc(7)
-    async with http_port.opened("127.0.0.1:0", lambda: [row.told()], registry) as opened:
+    async with http_port.opened("127.0.0.1:0", lambda: [row.as_dict()], registry) as opened:
         assert opened is not None
         yield opened
 
@@ -52,14 +52,14 @@ async def _rest(reader: asyncio.StreamReader) -> bytes:
         return b""
 
 
-async def test_health_follows_what_the_workers_know(port: int, row: HealthRow) -> None:
+async def test_health_follows_what_the_workers_know(port: int, row: StatusRow) -> None:
     said = []
     for state in (Phase.STARTING, Knowledge.FRESH, Knowledge.STALE, Knowledge.ALARMED, Knowledge.FRESH):
-        row.turn(state)
+        row.set(state)
         said.append((await _asked(port, b"GET /health HTTP/1.1\r\n\r\n"))[9:12])
     assert said == [b"503", b"200", b"503", b"503", b"200"]
-    row.turn(Phase.LEAVING)
-    row.turn(Knowledge.FRESH)  # a report that was under way
+    row.set(Phase.LEAVING)
+    row.set(Knowledge.FRESH)  # a report that was under way
     head, _, body = (await _asked(port, b"GET /health HTTP/1.1\r\n\r\n")).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 503")
     told = json.loads(body)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from almond_server.domain.feed import Beat, Page, Snapshot
+from almond_server.domain.feed import Heartbeat, RevocationPage, Snapshot
 from almond_server.domain.revision import Revision
 from almond_server.domain.revocations import LINKED_SECONDS, Change, CutOff, Reading, Revocation, Scope
 from almond_server.domain.stores import Actor
@@ -113,13 +113,15 @@ async def test_a_cut_off_reaches_a_server_by_every_way(clock: SetClock, how: str
         await happen()
         if how == "snapshot":
             mark = await there.revocations.mark_of(1)
-            await feed.keep(Snapshot(1, mark or b"", _pages(Page((), [cut_off]), Page([]))))
+            await feed.publish_snapshot(
+                Snapshot(1, mark or b"", _pages(RevocationPage((), [cut_off]), RevocationPage([])))
+            )
             store.cut_offs.clear()  # so that it can come from nowhere else
         await here.follower.start()
     assert (here.number, list(here.view.cut_offs())) == (1, [cut_off])
 
 
-async def _pages(*pages: Page) -> AsyncIterator[Page]:
+async def _pages(*pages: RevocationPage) -> AsyncIterator[RevocationPage]:
     for each in pages:
         yield each
 
@@ -207,7 +209,7 @@ async def test_the_feed_alone_brings_a_change_to_a_server_that_does_not_see_the_
         await server.reaches(2)
         clock.advance(5.1)  # knowing more does not prove that this is all
         with pytest.raises(CannotKnowError):
-            server.view.must_be_fresh()
+            server.view.require_fresh()
 
 
 async def test_what_the_feed_says_of_another_past_is_not_taken(
@@ -278,14 +280,14 @@ async def test_a_store_that_does_not_answer_makes_the_view_stale_until_it_does(
         store.available = False
         with pytest.raises(StoreUnavailableError):
             await server.follower.catch_up()
-        server.view.must_be_fresh()
+        server.view.require_fresh()
         clock.advance(5.1)
         with pytest.raises(CannotKnowError):
-            server.view.must_be_fresh()
+            server.view.require_fresh()
         await server.until(lambda: server.turns == [True, False])
         store.available = True
         await server.until(lambda: server.turns == [True, False, True])
-        server.view.must_be_fresh()
+        server.view.require_fresh()
 
 
 async def test_a_store_that_went_backwards_never_proves_the_view(
@@ -300,7 +302,7 @@ async def test_a_store_that_went_backwards_never_proves_the_view(
             await server.follower.catch_up()
         # At once, not only past the bound: whoever minted or revoked now would do so in another past.
         with pytest.raises(CannotKnowError, match="backwards"):
-            server.view.must_be_fresh()
+            server.view.require_fresh()
         await server.until(lambda: server.turns == [True, False])
         # Numbers that grow again are others of the same number; only an operator can tell.
         await server.revoke("t3", "t4")
@@ -370,7 +372,7 @@ async def test_a_feed_full_of_forgeries_costs_the_store_few_readings(
     store: MemoryStore, clock: SetClock
 ) -> None:
     class Forged(MemoryFeed):
-        async def follow(self, seen: Callable[[], int]) -> AsyncIterator[Change | Beat | None]:
+        async def follow(self, seen: Callable[[], int]) -> AsyncIterator[Change | Heartbeat | None]:
             self.readers += 1
             while True:
                 await asyncio.sleep(0)
@@ -423,12 +425,12 @@ async def test_a_revision_is_reached_by_asking_the_store(
     server = Server(store, feed, clock)
     await server.revoke("t1")
     clock.advance(1)
-    await server.follower.waiting.reach(Revision(store.epoch, 1), clock.monotonic())
+    await server.follower.waits.until_revision(Revision(store.epoch, 1), clock.monotonic())
     assert server.number == 1
     clock.advance(1)
     for wrong in (Revision(store.epoch, 2), Revision("ffffffff", 1)):
         with pytest.raises(WrongRevisionError):
-            await server.follower.waiting.reach(wrong, clock.monotonic())
+            await server.follower.waits.until_revision(wrong, clock.monotonic())
 
 
 async def test_a_look_that_began_before_the_question_does_not_answer_it(
@@ -443,11 +445,15 @@ async def test_a_look_that_began_before_the_question_does_not_answer_it(
 
     began, go_on = asyncio.Event(), asyncio.Event()
     server = Server(store, feed, clock, revocations=Late(store))
-    first = asyncio.create_task(server.follower.waiting.reach(Revision(store.epoch, 1), clock.monotonic()))
+    first = asyncio.create_task(
+        server.follower.waits.until_revision(Revision(store.epoch, 1), clock.monotonic())
+    )
     await began.wait()
     clock.advance(1)
     await server.revoke("t1")  # after the reading under way, before the second question
-    second = asyncio.create_task(server.follower.waiting.reach(Revision(store.epoch, 1), clock.monotonic()))
+    second = asyncio.create_task(
+        server.follower.waits.until_revision(Revision(store.epoch, 1), clock.monotonic())
+    )
     await asyncio.sleep(0.1)
     go_on.set()
     await second

@@ -67,9 +67,9 @@ def test_the_rpc_waits_for_nothing_but_a_revision_that_was_asked_for(name: str) 
         if isinstance(condition, ast.If) and ast.unparse(condition.test) == "request.min_revision"
         for node in ast.walk(condition)
     ]
-    waiting = [node for node in ast.walk(found) if isinstance(node, WAITING[1:])]
-    assert [node for node in waiting if node not in bounded] == []
-    assert len(waiting) == (0 if name == "_verify" else 1)
+    waits = [node for node in ast.walk(found) if isinstance(node, WAITING[1:])]
+    assert [node for node in waits if node not in bounded] == []
+    assert len(waits) == (0 if name == "_verify" else 1)
 
 
 def test_the_index_is_looked_at_as_a_folder() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from almond_server.domain.feed import Page, Tail
+from almond_server.domain.feed import RevocationPage, Tail
 from almond_server.domain.revocations import (
     KEPT_SECONDS,
     LINKED_SECONDS,
@@ -133,7 +133,7 @@ async def test_who_does_not_see_the_store_stays_fresh_by_heartbeats(
         await revoke(store, "t1")
         await soon(lambda: there.view.revision.number == 1)
         await pass_time(clock, 12)
-        there.view.must_be_fresh()
+        there.view.require_fresh()
         assert there.follower.beat_age < 5
         assert (here.relay.is_elected, here.relay.lag) == (True, 0)
 
@@ -146,12 +146,12 @@ async def test_who_does_not_see_the_store_can_look_by_a_heartbeat_that_answers_a
         there.revocations.is_cut = True
         clock.advance(0.1)
         asked_at = clock.monotonic()
-        await there.follower.waiting.look(asked_at)
+        await there.follower.waits.until_read_since(asked_at)
         assert there.view.was_read_since(asked_at)
         here.revocations.is_cut = True
         clock.advance(0.1)
         with pytest.raises(CannotKnowError):
-            await there.follower.waiting.look(clock.monotonic())
+            await there.follower.waits.until_read_since(clock.monotonic())
 
 
 async def test_without_a_relay_who_does_not_see_the_store_is_stale(
@@ -199,7 +199,7 @@ async def test_an_old_heartbeat_proves_nothing(
         here.relay._election = MemoryElection([object()])  # no more of them
         for _ in range(12):
             for beat in beats:
-                await feed.beat(beat)
+                await feed.send_heartbeat(beat)
             await pass_time(clock, 0.5)
         assert not there.view.is_fresh
 
@@ -242,9 +242,9 @@ async def test_a_relay_tells_how_far_the_feed_is_behind_the_store(
 
     with monkeypatch.context() as patched:
         patched.setattr(feed, "append", refuses)
-        await here.relay.turn()
+        await here.relay.run_once()
         assert here.relay.lag == 2
-    await here.relay.turn()
+    await here.relay.run_once()
     assert here.relay.lag == 0
 
 
@@ -350,7 +350,7 @@ async def test_a_snapshot_of_another_past_is_not_loaded(
 ) -> None:
     here, _ = nodes
     await revoke(store, "t1", "t2")
-    feed._kept = (2, b"another!", [Page([Revocation("of another past", None, None)])])
+    feed._kept = (2, b"another!", [RevocationPage([Revocation("of another past", None, None)])])
     await here.follower.start()
     assert {each.token_id for each in here.view.entries()} == {"t1", "t2"}
     async with here.running():
@@ -381,7 +381,7 @@ async def test_by_a_time_of_the_store_that_is_not_nothing_is_pruned(
     await here.follower.start()
     clock.advance(3661)  # it is time to prune
     store.time = now + 2 * KEPT_SECONDS + 7200  # as if a database's clock had leapt
-    await here.relay.turn()
+    await here.relay.run_once()
     here.view.prune()
     assert store.entries == {("live", None)}
     assert len(here.view) == 1

@@ -65,7 +65,7 @@ def test_a_new_view_knows_nothing(view: RevocationView, token: VerifiedToken) ->
     with pytest.raises(CannotKnowError):
         view.standing(token, None)
     with pytest.raises(CannotKnowError):
-        view.must_be_fresh()
+        view.require_fresh()
 
 
 def test_a_reading_makes_it_fresh_for_as_long_as_may_be(
@@ -99,20 +99,20 @@ def test_a_late_reading_does_not_make_it_older(fresh: RevocationView, clock: Set
 def test_a_wall_clock_that_steps_away_from_the_stores_proves_nothing_until_it_is_back(
     fresh: RevocationView, clock: SetClock, step: int
 ) -> None:
-    fresh.must_be_sound()
+    fresh.require_sound()
     clock.wall_ms += step * 1000
-    for check in (fresh.must_be_fresh, fresh.must_be_sound):
+    for check in (fresh.require_fresh, fresh.require_sound):
         with pytest.raises(CannotKnowError, match="clock"):
             check()
     clock.wall_ms -= step * 1000
-    fresh.must_be_fresh()
-    fresh.must_be_sound()
+    fresh.require_fresh()
+    fresh.require_sound()
 
 
 @pytest.mark.parametrize("step", [-29, 29])
 def test_a_small_step_of_the_clock_is_borne(fresh: RevocationView, clock: SetClock, step: int) -> None:
     clock.wall_ms += step * 1000
-    fresh.must_be_fresh()
+    fresh.require_fresh()
 
 
 def test_a_store_ahead_of_this_machines_clock_makes_it_wait(view: RevocationView, clock: SetClock) -> None:
@@ -126,7 +126,7 @@ def test_after_an_alarm_it_is_never_fresh_again(fresh: RevocationView, clock: Se
     fresh.raise_alarm("look at it")
     fresh.prove(Reading(EPOCH, 0, mark(0), NOW), clock.monotonic())
     with pytest.raises(CannotKnowError, match="look at it"):
-        fresh.must_be_fresh()
+        fresh.require_fresh()
 
 
 @pytest.mark.parametrize("reading", [Reading("ffffffff", 0, mark(0), NOW), Reading(EPOCH, 1, mark(1), NOW)])
@@ -279,11 +279,11 @@ def test_a_turn_of_forgetting_ends_when_its_time_is_over() -> None:
 def test_a_revision_is_seen_not_seen_yet_or_never_to_be_seen(fresh: RevocationView) -> None:
     fresh.apply(change(1, None))
     for number in (0, 1):
-        fresh.must_have(Revision(EPOCH, number))
+        fresh.require_revision(Revision(EPOCH, number))
     with pytest.raises(CannotKnowError):
-        fresh.must_have(Revision(EPOCH, 2))
+        fresh.require_revision(Revision(EPOCH, 2))
     with pytest.raises(WrongRevisionError):
-        fresh.must_have(Revision("ffffffff", 0))
+        fresh.require_revision(Revision("ffffffff", 0))
 
 
 def test_an_unknown_key_is_unknown_only_while_the_view_is_fresh(

@@ -289,10 +289,10 @@ async def for_gate(service: Almond, *services: str) -> str:
 async def test_a_token_for_a_service_is_good_when_that_service_asks(shared: Almond) -> None:
     token = await for_gate(shared)
     for order in (verifier(name="gate"), verifier("*", name="gate"), minter(name="gate")):
-        asker = (await shared.mint(order)).token
-        assert await why(shared, token, IN_SHOP, asker) == []
-        assert await why(shared, token, on("acme", app="blog"), asker) == ["WRONG_OBJECT"]
-        of_the_asker = (await narrowed(shared, asker, audience("almond"))).token
+        caller_subject = (await shared.mint(order)).token
+        assert await why(shared, token, IN_SHOP, caller_subject) == []
+        assert await why(shared, token, on("acme", app="blog"), caller_subject) == ["WRONG_OBJECT"]
+        of_the_asker = (await narrowed(shared, caller_subject, audience("almond"))).token
         assert await why(shared, token, IN_SHOP, of_the_asker) == []
 
 
@@ -314,8 +314,8 @@ async def test_a_token_for_a_service_is_denied_whoever_else_asks(
     shared: Almond, order: pb.MintRequest
 ) -> None:
     token = await for_gate(shared)
-    asker = (await shared.mint(order)).token
-    assert await why(shared, token, IN_SHOP, asker) == ["AUDIENCE"]
+    caller_subject = (await shared.mint(order)).token
+    assert await why(shared, token, IN_SHOP, caller_subject) == ["AUDIENCE"]
 
 
 async def test_a_token_for_a_service_is_denied_when_the_admin_asks(shared: Almond) -> None:
@@ -347,8 +347,8 @@ async def test_a_token_for_nobody_is_denied_to_everybody(shared: Almond) -> None
     made = (await shared.mint(deploy())).token
     token = (await narrowed(shared, made, audience())).token
     gate = (await shared.mint(verifier(name="gate"))).token
-    for asker in (gate, shared.admin):
-        assert await why(shared, token, IN_SHOP, asker) == ["AUDIENCE"]
+    for caller_subject in (gate, shared.admin):
+        assert await why(shared, token, IN_SHOP, caller_subject) == ["AUDIENCE"]
 
 
 async def test_a_token_for_two_services_is_good_for_each_and_narrowed_again_for_one(shared: Almond) -> None:
@@ -379,8 +379,8 @@ async def test_a_batch_is_asked_by_its_caller(shared: Almond) -> None:
     token = await for_gate(shared)
     batch = pb.BatchVerifyRequest(requests=[pb.VerifyRequest(token=token, access=IN_SHOP)])
     for name, reasons in (("gate", []), ("other", ["AUDIENCE"])):
-        asker = (await shared.mint(verifier(name=name))).token
-        answer = await shared.stub.BatchVerify(batch, metadata=bearer(asker))
+        caller_subject = (await shared.mint(verifier(name=name))).token
+        answer = await shared.stub.BatchVerify(batch, metadata=bearer(caller_subject))
         assert reasons_of(answer.results[0].response) == reasons
 
 

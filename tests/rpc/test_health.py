@@ -71,9 +71,9 @@ async def test_the_feed_has_a_health_of_its_own_with_a_reason_in_words(served: t
     assert (await watch.read()).status == Response.NOT_SERVING
     for serving in (True, False):
         health.set(serving=serving)
-        for objection, status in ((None, Response.SERVING), ("it may drop keys", Response.NOT_SERVING)):
-            health.set_feed(objection)
-            assert await _check_feed(stub) == (status, objection)
+        for problem, status in ((None, Response.SERVING), ("it may drop keys", Response.NOT_SERVING)):
+            health.set_feed(problem)
+            assert await _check_feed(stub) == (status, problem)
             assert (await watch.read()).status == status
             others = [await _check(stub, name) for name in ("", SERVICE)]
             assert others == [Response.SERVING if serving else Response.NOT_SERVING] * 2

@@ -20,7 +20,7 @@ MINUTE = 60
 
 async def last_use(service: Almond, record_id: str) -> int | None:
     """Write what was noted and return when the token was last used."""
-    await service.app.uses.write()
+    await service.app.last_used.write()
     kept = await record(service, record_id)
     assert kept.last_use_time.nanos == 0
     return kept.last_use_time.seconds if kept.HasField("last_use_time") else None
@@ -46,7 +46,7 @@ async def test_an_allowed_verify_is_a_use_to_the_minute(shared: Almond) -> None:
 
 async def test_a_use_is_not_in_the_record_before_it_is_written(shared: Almond) -> None:
     made = await shared.mint(deploy())
-    await shared.app.uses.write()
+    await shared.app.last_used.write()
     assert await why(shared, made.token, IN_SHOP) == []
     assert not (await record(shared, made.record.id)).HasField("last_use_time")
     assert is_now(await last_use(shared, made.record.id))
@@ -56,7 +56,7 @@ async def test_lists_show_it_too(shared: Almond) -> None:
     made = await shared.mint(deploy(org="used"))
     unused = await shared.mint(deploy(org="used"))
     assert await why(shared, made.token, on("used", app="shop")) == []
-    await shared.app.uses.write()
+    await shared.app.last_used.write()
     shown = {each.id: each for each in await listed(shared, "used")}
     assert is_now(shown[made.record.id].last_use_time.seconds)
     assert not shown[unused.record.id].HasField("last_use_time")

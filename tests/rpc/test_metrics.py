@@ -143,7 +143,7 @@ async def test_a_deadline_that_passes_is_told_from_a_caller_who_leaves(
         await asyncio.sleep(60)
 
     token, before = (await shared.mint(deploy())).token, here()
-    monkeypatch.setattr(type(shared.app.follower.waiting), "reach", sleeps)
+    monkeypatch.setattr(type(shared.app.follower.waits), "reach", sleeps)
     revision = (await shared.verify(token, on("acme"))).revision
     request = pb.VerifyRequest(token=token, access=on("acme"), min_revision=revision)
     with pytest.raises(grpc.aio.AioRpcError):
@@ -254,9 +254,9 @@ async def all_calls(service: Almond) -> list[str]:
     minted = await stub.Mint(order, metadata=metadata)
     person = kind_pb2.PersonalKind(user="usersecret", orgs=["orgsecret"], role="admin")
     await service.mint(pb.MintRequest(kind=kind_pb2.Kind(personal=person)))
-    asker = (await service.mint(verifier("orgsecret", "subjectsecret"))).token
+    caller_subject = (await service.mint(verifier("orgsecret", "subjectsecret"))).token
     access = on("orgsecret", app="appsecret")
-    await service.verify(minted.token, access, asker, explain=True)
+    await service.verify(minted.token, access, caller_subject, explain=True)
     question = pb.VerifyRequest(token=minted.token, access=access)
     await stub.BatchVerify(pb.BatchVerifyRequest(requests=[question]), metadata=caller)
     label = caveat_pb2.Caveat(action=caveat_pb2.ActionCaveat(mask="r"))
@@ -267,7 +267,7 @@ async def all_calls(service: Almond) -> list[str]:
     await stub.InspectToken(pb.InspectTokenRequest(token=derived.token), metadata=caller)
     await stub.GetToken(pb.GetTokenRequest(token_id=minted.record.id), metadata=caller)
     await stub.ListTokens(pb.ListTokensRequest(org="orgsecret", app="appsecret"), metadata=caller)
-    async with watching(service, now(org="orgsecret"), asker) as stream:
+    async with watching(service, now(org="orgsecret"), caller_subject) as stream:
         await stream.heartbeat()
     rule = admin_service_pb2.OrgPolicy(org="orgsecret", kind="deploy", max_ttl=Duration(seconds=3600))
     admin = admin_service_pb2_grpc.AdminServiceStub(service.channel)
@@ -289,7 +289,7 @@ async def all_calls(service: Almond) -> list[str]:
         pass
     await refusal(service.mint(org_wide("orgsecret"), "alm1_" + "tokensecret" * 4))
     return [
-        *(service.admin, minted.token, derived.token, asker, "alm1_", "secret", "wordinmetadata"),
+        *(service.admin, minted.token, derived.token, caller_subject, "alm1_", "secret", "wordinmetadata"),
         *(minted.record.id, minted.branch_id, derived.branch_id, "127.0.0.1", str(service.data_dir)),
         service.address.rpartition(":")[2],
     ]

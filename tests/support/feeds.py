@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
-from almond_server.domain.feed import Beat
+from almond_server.domain.feed import Heartbeat
 from almond_server.domain.revocations import Change, Reading
 from support.samples import part, whole
 
@@ -32,8 +32,8 @@ def of_another_past(number: int) -> Change:
     return replace(change(number), mark=b"another!", before=b"past")
 
 
-def beat(number: int, *asked: bytes) -> Beat:
-    return Beat(Reading(EPOCH, number, mark(number), 1_800_000_000), frozenset(asked))
+def beat(number: int, *asked: bytes) -> Heartbeat:
+    return Heartbeat(Reading(EPOCH, number, mark(number), 1_800_000_000), frozenset(asked))
 
 
 @dataclass
@@ -50,7 +50,7 @@ class Listener:
     def __init__(self, feed: Feed, seen: int = 0) -> None:
         self.seen = seen
         self._feed = feed
-        self._heard: asyncio.Queue[Change | Beat | None] = asyncio.Queue()
+        self._heard: asyncio.Queue[Change | Heartbeat | None] = asyncio.Queue()
 
     async def __aenter__(self) -> Self:
         self.task = asyncio.create_task(self._listen())
@@ -60,7 +60,7 @@ class Listener:
         self.task.cancel()
         await asyncio.gather(self.task, return_exceptions=True)
 
-    async def next(self) -> Change | Beat | None:
+    async def next(self) -> Change | Heartbeat | None:
         return await asyncio.wait_for(self._heard.get(), 4)
 
     async def next_change(self) -> Change:

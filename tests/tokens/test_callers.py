@@ -12,8 +12,8 @@ from almond_core.model import Identity, token_id_at
 from almond_server.adapters.system_clock import SystemClock
 from almond_server.errors import PermissionDeniedError, UnauthenticatedError
 from almond_server.tokens.callers import Call, Callers
-from almond_server.tokens.last_used import Uses
-from almond_server.tokens.permissions import to_ask
+from almond_server.tokens.last_used import LastUseRecorder
+from almond_server.tokens.permissions import to_verify
 from fakes.store import MemoryStore, MemoryTokens
 
 PRK = crypto.extract(bytes(32))
@@ -48,7 +48,7 @@ def _token(number: int, *bodies: list[Any]) -> str:
 
 def _callers(cache_size: int = 2) -> tuple[Callers, CountingKeys, Switch]:
     keys, switch = CountingKeys(), Switch()
-    uses = Uses(MemoryTokens(MemoryStore()))
+    uses = LastUseRecorder(MemoryTokens(MemoryStore()))
     callers = Callers(keys, switch, uses, SystemClock(), 5, cache_size)  # type: ignore[arg-type]
     return callers, keys, switch
 
@@ -56,27 +56,27 @@ def _callers(cache_size: int = 2) -> tuple[Callers, CountingKeys, Switch]:
 def test_a_token_is_verified_once() -> None:
     callers, keys, _ = _callers()
     for _ in range(5):
-        callers.permit(Call(_token(1)), to_ask("acme", None))
+        callers.permit(Call(_token(1)), to_verify("acme", None))
     assert (keys.asked, callers.misses, callers.hits) == (1, 1, 4)
 
 
 def test_the_least_recently_used_goes_out_first() -> None:
     callers, keys, _ = _callers()
     for number in (1, 2, 1, 3, 1):
-        callers.permit(Call(_token(number)), to_ask("acme", None))
+        callers.permit(Call(_token(number)), to_verify("acme", None))
     assert keys.asked == 3
-    callers.permit(Call(_token(2)), to_ask("acme", None))
+    callers.permit(Call(_token(2)), to_verify("acme", None))
     assert keys.asked == 4
 
 
 def test_a_remembered_token_is_cleared_and_checked_anew() -> None:
     callers, _, switch = _callers()
-    callers.permit(Call(_token(1)), to_ask("acme", None))
+    callers.permit(Call(_token(1)), to_verify("acme", None))
     with pytest.raises(PermissionDeniedError):
-        callers.permit(Call(_token(1)), to_ask("other", None))
+        callers.permit(Call(_token(1)), to_verify("other", None))
     switch.answer = Revoked("the token as minted, and all derived from it")
     with pytest.raises(UnauthenticatedError):
-        callers.permit(Call(_token(1)), to_ask("acme", None))
+        callers.permit(Call(_token(1)), to_verify("acme", None))
 
 
 def test_what_is_not_genuine_is_never_remembered() -> None:
@@ -86,5 +86,5 @@ def test_what_is_not_genuine_is_never_remembered() -> None:
     )
     for _ in range(2):
         with pytest.raises(UnauthenticatedError):
-            callers.permit(Call(forged.text), to_ask("acme", None))
+            callers.permit(Call(forged.text), to_verify("acme", None))
     assert keys.asked == 2

@@ -7,7 +7,7 @@ import pytest
 from almond_core.chain import VerifiedToken
 from almond_core.model import Identity, token_id_at
 from almond_server.domain.stores import Actor
-from almond_server.tokens.last_used import MAX_DERIVED, Uses
+from almond_server.tokens.last_used import MAX_DERIVED, LastUseRecorder
 from fakes.store import MemoryStore, MemoryTokens
 from support.samples import record
 
@@ -25,19 +25,19 @@ def derived(token_id: str, number: int) -> VerifiedToken:
 async def test_of_what_derives_from_one_token_some_is_noted_and_of_others_as_much() -> None:
     store = MemoryStore()
     tokens = MemoryTokens(store)
-    uses = Uses(tokens)
+    last_used = LastUseRecorder(tokens)
     for name in (ONE, OTHER):
         await tokens.add(record(token_id=name), OPERATOR, None, NOW)
         for number in range(1, MAX_DERIVED + 50):
             kept = record(token_id=name, lineage=derived(name, number).branch_ids)
             store.records[kept.id] = kept
-            uses.note(derived(name, number), NOW)
-    await uses.write()
+            last_used.record(derived(name, number), NOW)
+    await last_used.write()
     used = [
         each.token_id for each in store.records.values() if each.last_used_at and each.id != each.token_id
     ]
     assert (used.count(ONE), used.count(OTHER)) == (MAX_DERIVED, MAX_DERIVED)
     for number in range(MAX_DERIVED, MAX_DERIVED + 50):  # the next batch has room again
-        uses.note(derived(ONE, number), NOW)
-    await uses.write()
+        last_used.record(derived(ONE, number), NOW)
+    await last_used.write()
     assert all(each.last_used_at for each in store.records.values() if each.token_id == ONE and each.lineage)

@@ -21,7 +21,7 @@ from almond_server.revocation.index.view import RevocationView
 from almond_server.tokens.callers import Call, Callers
 from almond_server.tokens.expiry_policy import Policy
 from almond_server.tokens.key_ring import KeyRing
-from almond_server.tokens.last_used import Uses
+from almond_server.tokens.last_used import LastUseRecorder
 from almond_server.tokens.mint import Minted, Minter, MintOrder
 from fakes.revocations import MemoryRevocations
 from fakes.store import MemoryPolicies, MemoryStore, MemoryTokens
@@ -51,7 +51,7 @@ async def server(store: MemoryStore, clock: SetClock, tokens: MemoryTokens | Non
         view.apply(change)
     view.prove(reading, clock.monotonic())
     keys = KeyRing({"k1": PRK}, "k1", view)
-    callers = Callers(keys, view, Uses(kept), clock, 5)
+    callers = Callers(keys, view, LastUseRecorder(kept), clock, 5)
     policy = Policy(callers, MemoryPolicies(store), clock)
     return Server(Minter(callers, keys, kept, policy, view, clock), callers, view)
 

@@ -26,11 +26,11 @@ from almond_server.revocation.follower import Follower, Signals
 from almond_server.revocation.index.view import RevocationView
 from almond_server.tokens.callers import Call, Callers
 from almond_server.tokens.key_ring import KeyRing
-from almond_server.tokens.last_used import Uses
+from almond_server.tokens.last_used import LastUseRecorder
 from almond_server.watch import change_log, stream
 from almond_server.watch.change_log import Batch, ChangeLog
-from almond_server.watch.events import Begin, Event, Page, Pulse, Started
-from almond_server.watch.hub import Watches, interval_of
+from almond_server.watch.events import Begin, Event, Heartbeat, SnapshotChunk, Started
+from almond_server.watch.hub import WatchHub, interval_of
 from fakes.feed import MemoryFeed
 from fakes.revocations import MemoryRevocations
 from fakes.store import MemoryStore, MemoryTokens
@@ -67,11 +67,11 @@ class Server:
         self.view = RevocationView(self.store.epoch, MAX_STALENESS, clock)
         prk = crypto.extract(bytes(32))
         keys = KeyRing({"k1": prk}, "k1", self.view)
-        callers = Callers(keys, self.view, Uses(self.tokens), clock, 5)
+        callers = Callers(keys, self.view, LastUseRecorder(self.tokens), clock, 5)
         self.log = ChangeLog(self.view)
         signals = Signals(lambda _: None, lambda: None, lambda _: None, self.log.take)
         self.follower = Follower(self.revocations, MemoryFeed(), self.view, clock, 60.0, signals)
-        self.watches = Watches(
+        self.watches = WatchHub(
             callers, self.log, self.follower, self.revocations, self.tokens, self.view, clock, MAX_STALENESS
         )
         self.admin = Call(signed(prk, "k1", (Org(ANY, ALL),), "almond"))
@@ -112,7 +112,7 @@ async def of(kind: type[_T], events: AsyncGenerator[Event, None]) -> _T:
         async for event in events:
             if isinstance(event, kind):
                 return event
-            assert isinstance(event, Pulse), event
+            assert isinstance(event, Heartbeat), event
     raise AssertionError("it ended")
 
 
@@ -128,29 +128,29 @@ async def is_silent(task: asyncio.Task[object]) -> None:
 
 async def test_a_heartbeat_says_how_long_after_the_call_the_store_was_read(server: Server) -> None:
     async with server.watching() as events:
-        assert (await of(Pulse, events)).read_after == 0
+        assert (await of(Heartbeat, events)).read_after == 0
         server.clock.advance(0.3)
-        assert (await of(Pulse, events)).read_after == 0  # nothing was read since, however often it beats
+        assert (await of(Heartbeat, events)).read_after == 0  # nothing was read since, however often it beats
         await server.follower.catch_up()
         server.clock.advance(0.1)
-        pulse = await of(Pulse, events)
-        assert pulse.read_after == pytest.approx(0.3)
-        assert pulse.store_time == server.view.store_time
+        heartbeat = await of(Heartbeat, events)
+        assert heartbeat.read_after == pytest.approx(0.3)
+        assert heartbeat.store_time == server.view.store_time
 
 
 async def test_heartbeats_stop_past_the_bound_and_come_back(server: Server) -> None:
     async with server.watching() as events:
-        await of(Pulse, events)
+        await of(Heartbeat, events)
         server.store.available = False
         server.clock.advance(MAX_STALENESS + 0.1)
-        pulse = asyncio.create_task(of(Pulse, events))
-        await is_silent(pulse)
+        heartbeat = asyncio.create_task(of(Heartbeat, events))
+        await is_silent(heartbeat)
         with pytest.raises(CannotKnowError):
             async with server.watching():
                 pass
         server.store.available = True
         await server.follower.catch_up()
-        assert (await pulse).read_after == pytest.approx(MAX_STALENESS + 0.1)
+        assert (await heartbeat).read_after == pytest.approx(MAX_STALENESS + 0.1)
 
 
 async def test_a_watch_begins_with_a_look_at_the_store_made_since(server: Server) -> None:
@@ -162,7 +162,7 @@ async def test_a_watch_begins_with_a_look_at_the_store_made_since(server: Server
 
 async def test_what_a_caller_may_is_looked_at_again_at_each_heartbeat(server: Server) -> None:
     async with server.watching() as events:
-        await of(Pulse, events)
+        await of(Heartbeat, events)
         # Revoked whole, by its id, which stands in the identifier of the token that is presented.
         caller = server.watches._callers.authenticate(server.admin)[0]
         await server.revoke(caller.token.identity.token_id)
@@ -184,7 +184,7 @@ async def test_a_watcher_of_an_org_is_told_what_may_concern_it_and_counts_every_
             heard |= told(await of(Batch, events))
         assert heard == {1: ["mine"], 2: [], 3: ["several"], 4: ["any"], 5: ["unknown"]}
     async with server.watching(Begin.SNAPSHOT, "acme") as events:
-        page = await of(Page, events)
+        page = await of(SnapshotChunk, events)
         assert [each.token_id for each in page.revocations] == ["any", "mine", "several", "unknown"]
 
 
@@ -195,7 +195,7 @@ async def test_a_snapshot_without_anything_for_its_watcher_comes_in_pages_so_tha
     for token_id in ("a", "b", "c"):
         await server.revoke(await server.minted(token_id, "other"))
     async with server.watching(Begin.SNAPSHOT, "acme") as events:
-        pages = [await of(Page, events) for _ in range(4)]
+        pages = [await of(SnapshotChunk, events) for _ in range(4)]
         assert [each.revision is not None for each in pages] == [False, False, False, True]
         assert not any(each.revocations for each in pages)
 
@@ -236,19 +236,19 @@ async def test_while_nobody_knows_home_orgs_only_watchers_of_orgs_hear_nothing_n
         server.clock.advance(0.1)
         await server.revoke("theirs")
         assert told(await of(Batch, whole)) == {1: ["theirs"]}
-        assert (await of(Pulse, whole)).read_after == pytest.approx(0.1)
+        assert (await of(Heartbeat, whole)).read_after == pytest.approx(0.1)
         listening = asyncio.create_task(listen())
         await is_silent(listening)
-        assert {(each.revision.number, each.read_after) for each in heard if isinstance(each, Pulse)} <= {
+        assert {(each.revision.number, each.read_after) for each in heard if isinstance(each, Heartbeat)} <= {
             (0, 0)
         }
         server.tokens.is_shy = False
         await listening
         assert isinstance(heard[-1], Batch)
         assert told(heard[-1]) == {1: []}
-        pulse = await of(Pulse, events)
-        assert pulse.revision.number == 1
-        assert pulse.read_after == pytest.approx(0.1)
+        heartbeat = await of(Heartbeat, events)
+        assert heartbeat.revision.number == 1
+        assert heartbeat.read_after == pytest.approx(0.1)
 
 
 async def test_home_orgs_are_asked_for_only_while_somebody_watches_an_org(server: Server) -> None:
@@ -296,7 +296,7 @@ async def test_who_is_at_one_place_is_told_by_one_value(server: Server) -> None:
 
 async def test_many_changes_at_once_come_in_few_messages(server: Server) -> None:
     async with server.watching() as events:
-        await of(Pulse, events)
+        await of(Heartbeat, events)
         for number in range(100):
             await server.revoke(f"t{number}")
         messages, last = 0, 0
@@ -329,13 +329,13 @@ async def test_who_is_always_behind_is_told_how_new_that_is_and_looked_at(server
         return heard
 
     async with server.watching() as events:
-        await of(Pulse, events)
+        await of(Heartbeat, events)
         await revoke_one()
         number = pulses = 0
         for each in await read_slowly(events):
             if isinstance(each, Batch):
                 number = each.end.number
-            if isinstance(each, Pulse):
+            if isinstance(each, Heartbeat):
                 pulses += 1
                 assert each.revision.number == number
                 assert made_after[number] <= each.read_after <= made_after[number + 1]

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from almond_server.telemetry.status import Knowledge, Phase, Report
-from almond_server.workers.decisions import Action, Deaths, Deed, Member, Rules, decide
+from almond_server.workers.decisions import Action, ActionKind, RestartBudget, Rules, WorkerState, decide
 
 NOW = 1000.0
 RULES = Rules(workers=2, max_staleness=5.0, leave_seconds=15.0)
@@ -20,12 +20,12 @@ def report(
     return Report(knowledge, recent, NOW - ago)
 
 
-def serving(pid: int, number: int, told: Report | None = None, *, is_outdated: bool = False) -> Member:
-    return Member(pid, number, Phase.SERVING, NOW - 100, told or report(), is_outdated)
+def serving(pid: int, number: int, told: Report | None = None, *, is_outdated: bool = False) -> WorkerState:
+    return WorkerState(pid, number, Phase.SERVING, NOW - 100, told or report(), is_outdated)
 
 
-def in_phase(phase: Phase, lasts: float, pid: int = 11, number: int = 1) -> Member:
-    return Member(pid, number, phase, NOW - lasts)
+def in_phase(phase: Phase, lasts: float, pid: int = 11, number: int = 1) -> WorkerState:
+    return WorkerState(pid, number, phase, NOW - lasts)
 
 
 FRESH = serving(22, 2)
@@ -34,8 +34,8 @@ ALARMED = report(Knowledge.ALARMED)
 
 
 def test_all_that_are_missing_are_started() -> None:
-    assert decide([], RULES, NOW) == [Action(Deed.START, 1), Action(Deed.START, 2)]
-    assert decide([FRESH], RULES, NOW) == [Action(Deed.START, 1)]
+    assert decide([], RULES, NOW) == [Action(ActionKind.START, 1), Action(ActionKind.START, 2)]
+    assert decide([FRESH], RULES, NOW) == [Action(ActionKind.START, 1)]
 
 
 def test_nothing_is_done_while_all_serve_or_start() -> None:
@@ -45,29 +45,29 @@ def test_nothing_is_done_while_all_serve_or_start() -> None:
 
 def test_one_that_was_refused_is_not_started_again_before_its_time() -> None:
     assert decide([FRESH], RULES, NOW, not_before={1: NOW + 1}) == []
-    assert decide([FRESH], RULES, NOW, not_before={1: NOW}) == [Action(Deed.START, 1)]
+    assert decide([FRESH], RULES, NOW, not_before={1: NOW}) == [Action(ActionKind.START, 1)]
 
 
 @pytest.mark.parametrize(
     ("told", "deed", "why"),
     [
-        (STALE, Deed.DRAIN, "stale"),
-        (report(ago=5.1), Deed.KILL, "silent"),
-        (report(Knowledge.STALE, ago=5.1), Deed.KILL, "silent"),
+        (STALE, ActionKind.DRAIN, "stale"),
+        (report(ago=5.1), ActionKind.KILL, "silent"),
+        (report(Knowledge.STALE, ago=5.1), ActionKind.KILL, "silent"),
     ],
 )
 def test_a_worker_past_its_bound_goes_at_once_and_another_is_started(
-    told: Report, deed: Deed, why: str
+    told: Report, kind: ActionKind, why: str
 ) -> None:
     done = decide([serving(11, 1, told), FRESH], RULES, NOW)
-    assert done == [Action(deed, 1, 11, why), Action(Deed.START, 1)]
+    assert done == [Action(kind, 1, 11, why), Action(ActionKind.START, 1)]
 
 
 def test_silence_within_the_bound_is_no_fault() -> None:
     assert decide([serving(11, 1, report(ago=4.9)), FRESH], RULES, NOW) == []
     shortest = replace(RULES, max_staleness=0.5)
     assert decide([serving(11, 1, report(ago=1.9)), FRESH], shortest, NOW) == []
-    assert decide([serving(11, 1, report(ago=2.1)), FRESH], shortest, NOW)[0].deed == Deed.KILL
+    assert decide([serving(11, 1, report(ago=2.1)), FRESH], shortest, NOW)[0].kind == ActionKind.KILL
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_silence_within_the_bound_is_no_fault() -> None:
         replace(FRESH, phase=Phase.LEAVING),
     ],
 )
-def test_nobody_is_dismissed_unless_a_sibling_proves_the_store(sibling: Member) -> None:
+def test_nobody_is_dismissed_unless_a_sibling_proves_the_store(sibling: WorkerState) -> None:
     done = decide([serving(11, 1, STALE), sibling], RULES, NOW)
     assert not [action for action in done if action.pid == 11]
 
@@ -100,28 +100,30 @@ def test_an_alarmed_worker_is_not_dismissed() -> None:
 @pytest.mark.parametrize("is_alarmed", [False, True])
 def test_who_takes_too_long_is_killed(is_alarmed: bool) -> None:
     slow = [in_phase(Phase.LEAVING, 15.1), in_phase(Phase.STARTING, 300.1, 22, 2)]
-    killed = [each.pid for each in decide(slow, RULES, NOW, is_alarmed=is_alarmed) if each.deed == Deed.KILL]
+    killed = [
+        each.pid for each in decide(slow, RULES, NOW, is_alarmed=is_alarmed) if each.kind == ActionKind.KILL
+    ]
     assert killed == [11, 22]
     assert decide([in_phase(Phase.LEAVING, 14.9), serving(12, 1), FRESH], RULES, NOW) == []
 
 
 def test_a_roll_is_one_after_the_other_and_the_new_one_comes_first() -> None:
     one, two = serving(11, 1, is_outdated=True), serving(22, 2, is_outdated=True)
-    assert decide([one, two], RULES, NOW) == [Action(Deed.START, 1, why="rolling")]
+    assert decide([one, two], RULES, NOW) == [Action(ActionKind.START, 1, why="rolling")]
     assert decide([one, two, in_phase(Phase.STARTING, 1, 13)], RULES, NOW) == []
     assert decide([one, two, serving(13, 1, STALE)], RULES, NOW)[0].pid == 13
-    assert decide([one, two, serving(13, 1)], RULES, NOW) == [Action(Deed.DRAIN, 1, 11, "rolling")]
+    assert decide([one, two, serving(13, 1)], RULES, NOW) == [Action(ActionKind.DRAIN, 1, 11, "rolling")]
     assert decide([in_phase(Phase.LEAVING, 1), two, serving(13, 1)], RULES, NOW) == []
-    assert decide([serving(13, 1), two], RULES, NOW) == [Action(Deed.START, 2, why="rolling")]
+    assert decide([serving(13, 1), two], RULES, NOW) == [Action(ActionKind.START, 2, why="rolling")]
     assert decide([serving(13, 1), serving(23, 2)], RULES, NOW) == []
 
 
 def test_a_dead_worker_comes_before_a_roll() -> None:
-    assert decide([serving(22, 2, is_outdated=True)], RULES, NOW) == [Action(Deed.START, 1)]
+    assert decide([serving(22, 2, is_outdated=True)], RULES, NOW) == [Action(ActionKind.START, 1)]
 
 
 def test_six_deaths_within_a_minute_are_one_too_many() -> None:
-    deaths = Deaths()
+    deaths = RestartBudget()
     assert [deaths.count(NOW + second) for second in range(5)] == [False] * 5
     assert deaths.count(NOW + 60)
     assert not deaths.count(NOW + 61.1)

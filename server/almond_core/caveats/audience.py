@@ -50,9 +50,9 @@ class Audience:
     def check(self, access: Access, circumstances: Circumstances) -> Verdict:
         """Permit questions of these services."""
         del access
-        if circumstances.asker and circumstances.asker in self.services:
+        if circumstances.caller_subject and circumstances.caller_subject in self.services:
             return PERMITS
-        wanted = circumstances.asker or "somebody who is not a known service"
+        wanted = circumstances.caller_subject or "somebody who is not a known service"
         return Denies(
             Reason.AUDIENCE,
             f"a question of {wanted}",

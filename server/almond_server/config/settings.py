@@ -95,7 +95,7 @@ class Settings:
             )
         if self.log_level not in {"debug", "info", "warning", "error"}:
             raise StartError("--log-level: debug, info, warning or error.")
-        _must_be_collector(self.traces)
+        _check_collector(self.traces)
         redis_url.parse(self.redis_url)
 
     @property
@@ -123,7 +123,7 @@ def store_of(data_dir: Path, database_url: str) -> Path | str:
     return database_url
 
 
-def _must_be_collector(url: str) -> None:
+def _check_collector(url: str) -> None:
     if not url:
         return
     try:

@@ -16,7 +16,7 @@ from almond_core.crypto import BRANCH_ID_BYTES
 from almond_core.errors import FieldError
 from almond_core.model import checked_id, token_id_bytes
 from almond_server.data_dir.secret_file import write_secret
-from almond_server.domain.feed import Page
+from almond_server.domain.feed import RevocationPage
 from almond_server.domain.revocations import CutOff, Revocation, Scope
 from almond_server.errors import StartError
 
@@ -44,13 +44,13 @@ def write(
     return path
 
 
-def read(path: Path) -> Page:
+def read(path: Path) -> RevocationPage:
     """Read what `write` wrote; raises `StartError` if it is something else."""
     try:
         head, *lines = path.read_text().splitlines()
         _ = json.loads(head)["epoch"]
         rows = [json.loads(line) for line in lines]
-        return Page(
+        return RevocationPage(
             [revocation(*row) for row in rows if isinstance(row, list)],
             [_cut_off(**row) for row in rows if not isinstance(row, list)],
         )
@@ -89,7 +89,7 @@ def done(path: Path) -> None:
     path.rename(path.with_name(path.name.replace("unhealed", "healed")))
 
 
-def must_be_none(data_dir: Path) -> None:
+def require_none(data_dir: Path) -> None:
     """Raise `StartError` if a file waits."""
     waiting = pending(data_dir)
     if waiting:

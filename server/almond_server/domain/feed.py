@@ -23,11 +23,11 @@ class FeedGarbledError(FeedUnavailableError):
 
 
 @dataclass(frozen=True, slots=True)
-class Beat:
+class Heartbeat:
     """A heartbeat: what one server read from the store after it had heard the questions of `asked`."""
 
     reading: Reading
-    asked: frozenset[bytes]
+    nonces: frozenset[bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Tail:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class RevocationPage:
     """Some of what is revoked."""
 
     revocations: Sequence[Revocation]
@@ -52,7 +52,7 @@ class Snapshot:
 
     number: int
     mark: bytes
-    pages: AsyncIterator[Page]
+    pages: AsyncIterator[RevocationPage]
     page_count: int = 0
     """How many pages there are, where that is known before they are read."""
 
@@ -77,7 +77,7 @@ class Feed(Protocol):
     """
 
     @property
-    def objection(self) -> str | None:
+    def problem(self) -> str | None:
         """What an operator should hear of, in a sentence of ASCII; None if nothing, as it is being followed.
 
         That it does not answer, takes no writes, or may drop what it holds. At most about two seconds old.
@@ -99,19 +99,19 @@ class Feed(Protocol):
         """Drop all changes, questions, heartbeats and the snapshot."""
         ...
 
-    async def ask(self, nonce: bytes) -> None:
+    async def challenge(self, nonce: bytes) -> None:
         """Ask whoever reads the store next, and beats, to name `nonce`."""
         ...
 
-    async def asked(self) -> Sequence[bytes]:
+    async def pending_challenges(self) -> Sequence[bytes]:
         """Take the nonces of those who asked, at most 1,000 at once, each only once."""
         ...
 
-    async def beat(self, beat: Beat) -> None:
+    async def send_heartbeat(self, heartbeat: Heartbeat) -> None:
         """Send a heartbeat to all readers."""
         ...
 
-    def follow(self, seen: Callable[[], int]) -> AsyncIterator[Change | Beat | None]:
+    def follow(self, seen: Callable[[], int]) -> AsyncIterator[Change | Heartbeat | None]:
         """Yield changes after revision `seen()`, in order, and heartbeats, genuine ones only.
 
         None is for something that is not genuine. Some may be repeated. Ends by raising
@@ -123,11 +123,11 @@ class Feed(Protocol):
         """Return the newest snapshot; None if there is none, or it is not genuine."""
         ...
 
-    def recall(self) -> AsyncIterator[Page]:
+    def salvage(self) -> AsyncIterator[RevocationPage]:
         """Yield all entries that the feed has in snapshot and changes: what is genuine, gaps or not."""
         ...
 
-    async def keep(self, snapshot: Snapshot) -> None:
+    async def publish_snapshot(self, snapshot: Snapshot) -> None:
         """Put a snapshot in place of the one before it."""
         ...
 

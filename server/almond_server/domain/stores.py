@@ -126,18 +126,18 @@ class Tokens(Protocol):
         """Return one record by its id, or None if there is none."""
         ...
 
-    async def select(self, selection: Selection, now: int, most: int | None = None) -> Sequence[Record]:
+    async def select(self, selection: Selection, now: int, limit: int | None = None) -> Sequence[Record]:
         """Return the records of a selection that are neither revoked nor expired, newest first.
 
-        Only the newest `most`, unless None.
+        Only the newest `limit`, unless None.
         """
         ...
 
-    async def places(self, selection: Selection, now: int) -> frozenset[tuple[str, str]]:
+    async def orgs_and_apps(self, selection: Selection, now: int) -> frozenset[tuple[str, str]]:
         """Return (org, app) of all records that `select` would return."""
         ...
 
-    async def note_uses(self, uses: Sequence[Use]) -> None:
+    async def record_last_used(self, uses: Sequence[Use]) -> None:
         """Keep when tokens were last used: on the minted token's record and those of its lineage.
 
         The greatest time wins. Not audited.
@@ -156,7 +156,7 @@ class Tokens(Protocol):
 class Revocations(Protocol):
     """What has been revoked, durably, in the order of commits."""
 
-    most: int
+    max_entries: int
     """How many entries one revision of a selection has: `MOST_AT_ONCE`, unless somebody says otherwise."""
 
     async def revoke(

@@ -18,7 +18,7 @@ from almond_server.adapters.sql.store import open_store
 from almond_server.adapters.system_clock import SystemClock
 from almond_server.data_dir import master_key, paths, rescue_file
 from almond_server.domain import cut_off_text
-from almond_server.domain.feed import FeedUnavailableError, Page
+from almond_server.domain.feed import FeedUnavailableError, RevocationPage
 from almond_server.domain.revocations import KEPT_SECONDS, highest
 from almond_server.domain.stores import Actor
 from almond_server.errors import StartError
@@ -77,7 +77,7 @@ async def restored(
     ahead of the time. `redis_url` None is for a Redis that is lost too. Raises `StartError` if one of them
     cannot be read; then the epoch is what it was.
     """
-    rows = Page(()) if audit is None else _audit_export(audit)
+    rows = RevocationPage(()) if audit is None else _audit_export(audit)
     master = master_key.read(paths.master_key(data_dir))
     async with _opened(location) as store:
         done = Recovered()
@@ -85,7 +85,7 @@ async def restored(
             done.entries["Redis"] = await _from_redis(store, redis_url, master_key.feed_key(master))
         if audit is not None:
             ended = [await _with_its_end(store, each) for each in rows.revocations]
-            page = Page(ended, rows.cut_offs)
+            page = RevocationPage(ended, rows.cut_offs)
             done.entries[audit.name] = await _put_back(store, page, f"restored from {audit.name}")
         done.entries["its own audit log"] = await _from_audit(store)
         done.epoch = await _epoch(store, is_new=True)
@@ -110,7 +110,7 @@ async def _opened(location: Location) -> AsyncIterator[Store]:
         await store.close()
 
 
-async def _put_back(store: Store, page: Page, reason: str) -> int:
+async def _put_back(store: Store, page: RevocationPage, reason: str) -> int:
     entries, now = 0, SystemClock().now_ms() // 1000
     for first in range(0, max(len(page.revocations), len(page.cut_offs)), _BATCH):
         some = slice(first, first + _BATCH)
@@ -126,7 +126,7 @@ async def _from_redis(store: Store, redis_url: str, feed_key: bytes) -> int:
     try:
         for epoch in await epochs(redis_url):  # the backup may be older than the newest epoch
             feed = RedisFeed(redis_url, feed_key, epoch)
-            async for page in feed.recall():
+            async for page in feed.salvage():
                 entries += await _put_back(store, page, "restored from Redis")
             await feed.close()
     except FeedUnavailableError as error:
@@ -145,7 +145,7 @@ async def _from_audit(store: Store) -> int:
         known = _told([(row.action, row.target, row.detail) for _, row in rows])
         ended = [await _with_its_end(store, each) for each in known.revocations]
         lasting = [each for each in ended if each.ends_at is None or each.ends_at > oldest]
-        page = Page(lasting, known.cut_offs)
+        page = RevocationPage(lasting, known.cut_offs)
         entries += await _put_back(store, page, "restored from the audit log")
     return entries
 
@@ -162,17 +162,17 @@ async def _with_its_end(store: Store, revocation: Revocation) -> Revocation:
     return replace(revocation, ends_at=None if record is None else record.expires_at)
 
 
-def _told(rows: Sequence[tuple[str, str, str]]) -> Page:
+def _told(rows: Sequence[tuple[str, str, str]]) -> RevocationPage:
     """Read action, target and detail of audit rows; raises as `unhealed.revocation`."""
     targets = [target.partition("/") for action, target, _ in rows if action == "token.revoked"]
     cut_offs = [cut_off_text.read(*row) for row in rows]
-    return Page(
+    return RevocationPage(
         [rescue_file.revocation(token_id, branch, None) for token_id, _, branch in targets],
         list(highest(each for each in cut_offs if each is not None).values()),
     )
 
 
-def _audit_export(path: Path) -> Page:
+def _audit_export(path: Path) -> RevocationPage:
     try:
         rows: Iterable[dict[str, str]] = map(json.loads, path.read_text().splitlines())
         return _told([(row["action"], row["target"], row["detail"]) for row in rows])

@@ -17,7 +17,7 @@ from almond_server.data_dir import rescue_file
 from almond_server.errors import StartError
 from almond_server.process import http_port
 from almond_server.process.listen import check_free
-from almond_server.telemetry.status import REPORT_SECONDS, HealthRow, Phase
+from almond_server.telemetry.status import REPORT_SECONDS, Phase, StatusRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +39,7 @@ async def serve(settings: Settings, ready: Callable[[int], None]) -> None:
     """Serve as `run` does, as the only process on the port, with the machine's own port beside it."""
     check_free(settings.address)
     warn_of_plaintext(settings)
-    row = HealthRow()
+    row = StatusRow()
 
     def started(port: int) -> None:
         log.info("server.started", address=settings.address, port=port)
@@ -47,11 +47,11 @@ async def serve(settings: Settings, ready: Callable[[int], None]) -> None:
 
     async def beside(app: App) -> None:
         while True:
-            row.turn(app.report().knowledge)
+            row.set(app.report().knowledge)
             await asyncio.sleep(REPORT_SECONDS)
 
-    async with http_port.opened(settings.metrics_address, lambda: [row.told()], REGISTRY):
-        await run(settings, started, beside, lambda: row.turn(Phase.LEAVING))
+    async with http_port.opened(settings.metrics_address, lambda: [row.as_dict()], REGISTRY):
+        await run(settings, started, beside, lambda: row.set(Phase.LEAVING))
 
 
 async def run(
@@ -65,7 +65,7 @@ async def run(
     `ready` is called once, with the port, when the first question can be answered; `beside` runs from then on
     until the end; `leaving` is called when draining begins.
     """
-    rescue_file.must_be_none(settings.data_dir)
+    rescue_file.require_none(settings.data_dir)
     app = await compose(settings)
     # What is there now stays. The garbage collector need not look through it again and again: the view's
     # table alone would keep calls waiting for tens of milliseconds each time.

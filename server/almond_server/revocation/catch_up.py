@@ -25,7 +25,7 @@ _STORE_WAIT_SECONDS: Final = 1.0
 _SILENT: Final = "The store does not answer; try again or ask another server."
 
 
-class Waiting:
+class CatchUp:
     """Lets callers wait until the view knows enough."""
 
     def __init__(
@@ -49,7 +49,7 @@ class Waiting:
         self._proven.set()
         self._proven = asyncio.Event()
 
-    async def reach(self, revision: Revision, asked_at: float) -> None:
+    async def until_revision(self, revision: Revision, asked_at: float) -> None:
         """Wait until the view has seen `revision`, asked for at `asked_at` (monotonic seconds).
 
         First for the feed, shortly; then for the store, together with all who wait. Raises `CannotKnowError`
@@ -64,7 +64,7 @@ class Waiting:
             await (self._ask_store() if waited else self._move())
             waited = True
 
-    async def see(self, committed_at: float) -> None:
+    async def until_commit(self, committed_at: float) -> None:
         """Wait until the view has what was committed before a moment (monotonic seconds), however long.
 
         One look for all who wait. Raises as `Follower.catch_up`.
@@ -72,7 +72,7 @@ class Waiting:
         while not self._view.was_read_since(committed_at):
             await self._ask_store(None)
 
-    async def look(self, asked_at: float) -> None:
+    async def until_read_since(self, asked_at: float) -> None:
         """Wait until a reading of the store begun at `asked_at` (monotonic seconds) or later proves the view.
 
         One look for all who wait. Where the store is out of sight, a heartbeat that answers a question asked
@@ -104,7 +104,7 @@ class Waiting:
         try:
             async with asyncio.timeout(self._beat_seconds + _STORE_WAIT_SECONDS):
                 while not self._view.was_read_since(asked_at):
-                    self._view.must_be_sound()
+                    self._view.require_sound()
                     await self._proven.wait()
         except TimeoutError:
             raise CannotKnowError(_SILENT) from None

@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from almond_server.domain.clock import Clock
-    from almond_server.domain.feed import Beat
+    from almond_server.domain.feed import Heartbeat
     from almond_server.revocation.index.view import RevocationView
 
-_MAX_ASKED: Final = 100
+_MAX_PENDING: Final = 100
 _NONCE_BYTES: Final = 8
 
 
-class Questions:
+class Challenges:
     """What this server has asked and was not answered yet."""
 
     def __init__(self, view: RevocationView, clock: Clock) -> None:
         """Take the view that answers prove."""
         self._view = view
         self._clock = clock
-        self._asked: dict[bytes, tuple[float, int]] = {}
+        self._pending: dict[bytes, tuple[float, int]] = {}
         self._answered_at = clock.monotonic()
 
     @property
@@ -33,22 +33,22 @@ class Questions:
         """Seconds since the newest question that was answered, or the start."""
         return self._clock.monotonic() - self._answered_at
 
-    def ask(self) -> bytes:
+    def challenge(self) -> bytes:
         """Make up a question, to be answered by name; of very many the oldest are given up."""
         nonce = secrets.token_bytes(_NONCE_BYTES)
-        self._asked[nonce] = (self._clock.monotonic(), self._view.revision.number)
-        while len(self._asked) > _MAX_ASKED:
-            del self._asked[next(iter(self._asked))]
+        self._pending[nonce] = (self._clock.monotonic(), self._view.revision.number)
+        while len(self._pending) > _MAX_PENDING:
+            del self._pending[next(iter(self._pending))]
         return nonce
 
-    def bears_out(self, beat: Beat) -> bool:
+    def accept(self, heartbeat: Heartbeat) -> bool:
         """Prove the view, if the heartbeat answers a question; False if it says what cannot be.
 
         One that answers none proves nothing here: nobody can tell how old it is. Raises `AnotherPastError`.
         """
-        mine = [asked for nonce in beat.asked if (asked := self._asked.pop(nonce, None))]
+        mine = [asked for nonce in heartbeat.nonces if (asked := self._pending.pop(nonce, None))]
         if not mine:
             return True
         asked_at, number = max(mine)
         self._answered_at = max(asked_at, self._answered_at)
-        return beat.reading.number >= number and self._view.prove(beat.reading, asked_at)
+        return heartbeat.reading.number >= number and self._view.prove(heartbeat.reading, asked_at)

@@ -19,15 +19,15 @@ from almond_server.domain.revocations import Change
 from almond_server.domain.stores import RevisionForgottenError
 from almond_server.errors import CannotKnowError, StoreExchangedError
 from almond_server.revocation import loader
-from almond_server.revocation.catch_up import Waiting
-from almond_server.revocation.challenges import Questions
+from almond_server.revocation.catch_up import CatchUp
+from almond_server.revocation.challenges import Challenges
 from almond_server.revocation.index.view import AnotherPastError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from almond_server.domain.clock import Clock
-    from almond_server.domain.feed import Beat, Feed, Tail
+    from almond_server.domain.feed import Feed, Heartbeat, Tail
     from almond_server.domain.revocations import Reading
     from almond_server.domain.stores import Revocations
     from almond_server.revocation.index.view import RevocationView
@@ -88,11 +88,11 @@ class Follower:
         self._poll_seconds = poll_seconds
         self._signals = signals
         self._reading = asyncio.Lock()
-        self.waiting = Waiting(view, self.catch_up, 2 * poll_seconds)
+        self.waits = CatchUp(view, self.catch_up, 2 * poll_seconds)
         self._is_written_down = False
         self._doubted = asyncio.Event()
         self._unpublished: asyncio.Queue[Change] = asyncio.Queue(_MAX_UNPUBLISHED)
-        self._questions = Questions(view, clock)
+        self._challenges = Challenges(view, clock)
         self.gaps = 0
         """How often the feed brought what does not continue the view's past, since the start."""
         self.resyncs = 0
@@ -101,11 +101,11 @@ class Follower:
     @property
     def beat_age(self) -> float:
         """Seconds since the question that the last heartbeat for this server answered, or the start."""
-        return self._questions.age
+        return self._challenges.age
 
-    def must_be_sound(self) -> None:
+    def require_sound(self) -> None:
         """Raise `CannotKnowError` if what was read last cannot be true, its time included."""
-        self._view.must_be_sound()
+        self._view.require_sound()
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -143,7 +143,7 @@ class Follower:
         Raises `CannotKnowError` if the store does not answer, or has gone backwards or been exchanged.
         """
         async with self._reading:
-            self._view.must_be_sound()  # before the store is told a time that is not
+            self._view.require_sound()  # before the store is told a time that is not
             began, before = self._clock.monotonic(), self._view.revision
             try:
                 reading = await self._revocations.reading(self._clock.now_ms() // 1000)
@@ -191,7 +191,7 @@ class Follower:
         if not self._view.apply(change):
             return
         self._signals.changed(whole)
-        self.waiting.view_moved()
+        self.waits.view_moved()
         if publish and not self._unpublished.full():
             self._unpublished.put_nowait(whole)
 
@@ -217,15 +217,15 @@ class Follower:
 
     async def _tell(self) -> None:
         was_fresh: bool | None = None
-        objection: str | None = ""
+        problem: str | None = ""
         while True:
             self._view.prune()
             if self._view.is_fresh != was_fresh:
                 was_fresh = self._view.is_fresh
                 self._signals.freshness(was_fresh)
-            if self._feed.objection != objection:
-                objection = self._feed.objection
-                self._signals.feed(objection)
+            if self._feed.problem != problem:
+                problem = self._feed.problem
+                self._signals.feed(problem)
             await asyncio.sleep(min(self._poll_seconds, _TELL_SECONDS))
 
     async def _read_feed(self) -> None:
@@ -243,15 +243,15 @@ class Follower:
                 unread = str(error)
             await asyncio.sleep(_FEED_RETRY_SECONDS)
 
-    async def _hear(self, heard: Change | Beat | None) -> None:
+    async def _hear(self, heard: Change | Heartbeat | None) -> None:
         # Never waits for the store: while that is silent, the feed may be all that this server has.
         try:
             if isinstance(heard, Change):
                 await self._take(heard, publish=False)
                 is_sound = heard.number <= self._view.revision.number
             elif heard is not None:
-                is_sound = self._questions.bears_out(heard)
-                self.waiting.view_proven()
+                is_sound = self._challenges.accept(heard)
+                self.waits.view_proven()
             else:
                 is_sound = False
         except AnotherPastError:
@@ -263,7 +263,7 @@ class Follower:
     async def _ask_feed(self) -> None:
         while True:
             with contextlib.suppress(FeedUnavailableError):  # told by who reads the feed
-                await self._feed.ask(self._questions.ask())
+                await self._feed.challenge(self._challenges.challenge())
             await asyncio.sleep(self._poll_seconds)
 
     async def _publish(self) -> None:

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from almond_server.domain.feed import Beat, FeedGarbledError, FeedUnavailableError, Page, Snapshot
+from almond_server.domain.feed import (
+    FeedGarbledError,
+    FeedUnavailableError,
+    Heartbeat,
+    RevocationPage,
+    Snapshot,
+)
 from almond_server.domain.stores import RevisionForgottenError
 from almond_server.errors import CannotKnowError
 
@@ -74,14 +80,14 @@ class Relay:
         """Work until cancelled."""
         try:
             while True:
-                await self.turn()
+                await self.run_once()
                 await asyncio.sleep(self._beat_seconds)
         finally:
             if self._keeping is not None:
                 self._keeping.cancel()
             await self._election.resign()
 
-    async def turn(self) -> None:
+    async def run_once(self) -> None:
         """Do one round, if elected. A relay that cannot reach store or feed lets another one try."""
         won = await self._election.is_won()
         if won and not self._was_won and not self._trouble:
@@ -106,10 +112,10 @@ class Relay:
 
     async def _work(self) -> None:
         # Whoever asked before this reading of the store can take it for theirs.
-        asked = await self._feed.asked()
+        asked = await self._feed.pending_challenges()
         reading = await self._follower.catch_up()
         await self._mend(reading)
-        await self._feed.beat(Beat(reading, frozenset(asked)))
+        await self._feed.send_heartbeat(Heartbeat(reading, frozenset(asked)))
         await self._keep(reading)
         await self._prune()
 
@@ -150,21 +156,21 @@ class Relay:
 
     async def _keep_now(self, reading: Reading) -> None:
         try:
-            await self._feed.keep(Snapshot(reading.number, reading.mark, self._pages(reading)))
+            await self._feed.publish_snapshot(Snapshot(reading.number, reading.mark, self._pages(reading)))
         except (FeedUnavailableError, CannotKnowError) as error:
             log.warning("relay.no_snapshot", why=str(error))
 
-    async def _pages(self, reading: Reading) -> AsyncIterator[Page]:
+    async def _pages(self, reading: Reading) -> AsyncIterator[RevocationPage]:
         cut_offs = await self._revocations.cut_offs(reading.number)
         for start in range(0, len(cut_offs), _PAGE):
-            yield Page((), cut_offs[start : start + _PAGE])
+            yield RevocationPage((), cut_offs[start : start + _PAGE])
         last: Revocation | None = None
         while entries := await self._revocations.page(reading.number, last, _PAGE):
-            yield Page(entries)
+            yield RevocationPage(entries)
             last = entries[-1]
 
     async def _prune(self) -> None:
-        self._follower.must_be_sound()  # by a time that is not, live tokens would be forgotten
+        self._follower.require_sound()  # by a time that is not, live tokens would be forgotten
         now = self._clock.monotonic()
         if now >= self._prunes_at and not await self._revocations.prune(_BATCH):
             self._prunes_at = now + _PRUNE_SECONDS

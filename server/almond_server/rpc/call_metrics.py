@@ -9,7 +9,7 @@ import grpc
 
 from almond_core.errors import Reason
 from almond_server.telemetry import metrics
-from almond_server.telemetry.counters import Tally, tally, timings
+from almond_server.telemetry.counters import BufferedCounter, tally, timings
 
 if TYPE_CHECKING:
     from almond_core.decision import Decision
@@ -51,7 +51,7 @@ class Meter:
         self._labels = (kind, service, name)
         self._started = tally(metrics.CALLS_STARTED.labels(*self._labels))
         self._seconds = timings(metrics.CALL_SECONDS.labels(*self._labels))
-        self._handled: dict[grpc.StatusCode, Tally] = {}
+        self._handled: dict[grpc.StatusCode, BufferedCounter] = {}
         for code in (grpc.StatusCode.OK, grpc.StatusCode.INTERNAL):  # from 0 on, so that the first one shows
             self._of(code)
 
@@ -65,7 +65,7 @@ class Meter:
         self._seconds.add(perf_counter() - began)
         (self._handled.get(code) or self._of(code)).count += 1
 
-    def _of(self, code: grpc.StatusCode) -> Tally:
+    def _of(self, code: grpc.StatusCode) -> BufferedCounter:
         handled = self._handled[code] = tally(metrics.CALLS_HANDLED.labels(*self._labels, _name(code)))
         return handled
 

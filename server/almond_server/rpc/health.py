@@ -39,7 +39,7 @@ class Health(health_pb2_grpc.HealthServicer):
         """Say that the process lives and cannot answer yet."""
         self._serving = False
         self._left = False
-        self._objection: str | None = "The feed was not looked at yet"
+        self._problem: str | None = "The feed was not looked at yet"
         self._turned = asyncio.Event()
 
     def set(self, *, serving: bool) -> None:
@@ -47,9 +47,9 @@ class Health(health_pb2_grpc.HealthServicer):
         self._serving = serving
         self._tell()
 
-    def set_feed(self, objection: str | None) -> None:
+    def set_feed(self, problem: str | None) -> None:
         """Say what is wrong with the feed, in ASCII; None if nothing is."""
-        self._objection = objection
+        self._problem = problem
         self._tell()
 
     def leave(self) -> None:
@@ -62,8 +62,8 @@ class Health(health_pb2_grpc.HealthServicer):
         status = self._status(request.service)
         if status == _Response.SERVICE_UNKNOWN:
             raise UnknownServiceError(f'Health is known of "", "{SERVICE}", "{LIVE}" and "{FEED}".')
-        if request.service == FEED and self._objection is not None:
-            context.set_trailing_metadata(((DETAIL, self._objection),))
+        if request.service == FEED and self._problem is not None:
+            context.set_trailing_metadata(((DETAIL, self._problem),))
         return _Response(status=status)
 
     async def Watch(  # noqa: N802
@@ -87,7 +87,7 @@ class Health(health_pb2_grpc.HealthServicer):
             return _Response.SERVICE_UNKNOWN
         good = self._serving and not self._left
         if name in {LIVE, FEED}:
-            good = name == LIVE or self._objection is None
+            good = name == LIVE or self._problem is None
         return _Response.SERVING if good else _Response.NOT_SERVING
 
     def _tell(self) -> None:

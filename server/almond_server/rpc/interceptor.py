@@ -17,7 +17,7 @@ from google.protobuf.message import DecodeError
 from almond_server.rpc.call_metadata import call_of
 from almond_server.rpc.call_metrics import Meter, count_end_of_watch, count_unknown_method
 from almond_server.rpc.errors import TooLargeError, UnparsableError, fault_of
-from almond_server.rpc.stream_writer import Reader
+from almond_server.rpc.stream_writer import StreamWriter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -150,9 +150,9 @@ def _watched(handler: Handler, method: _Method) -> Handler:
         async with contextlib.AsyncExitStack() as stack, method.around(context):
             given = handler.unary_stream(_parsed(parse, raw, MAX_REQUEST_BYTES), context)
             await stack.enter_async_context(contextlib.aclosing(given))
-            async with Reader(context) as reader:
+            async with StreamWriter(context) as reader:
                 async for answer in given:
-                    await reader.tell(answer if isinstance(answer, bytes) else bytes(serialize(answer)))
+                    await reader.send(answer if isinstance(answer, bytes) else bytes(serialize(answer)))
 
     return grpc.unary_stream_rpc_method_handler(call)
 

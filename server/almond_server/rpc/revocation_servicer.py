@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import grpc
 
-    from almond_server.watch.hub import Watches
+    from almond_server.watch.hub import WatchHub
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class RevocationServicer(revocation_service_pb2_grpc.RevocationServiceServicer):
     """`almond.v1.RevocationService`."""
 
-    def __init__(self, watches: Watches, epoch: str) -> None:
+    def __init__(self, watches: WatchHub, epoch: str) -> None:
         """Take the use case, and the epoch of the store, for as long as this server lives."""
         self._watches = watches
         self._epoch = epoch

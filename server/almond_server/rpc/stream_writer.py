@@ -20,7 +20,7 @@ PATIENCE_SECONDS: Final = 10.0
 _TOO_SLOW: Final = "This watcher did not read what it was sent; watch again from the last revision you got."
 
 
-class Reader:
+class StreamWriter:
     """To be entered around all that is told; leaving raises `WatcherTooSlowError` if that is why it ends.
 
     It has one timer a stream: one a message would take a third of the time that gRPC takes to send it.
@@ -34,7 +34,7 @@ class Reader:
         self._told_at: float | None = None
         self._timer = self._loop.call_later(PATIENCE_SECONDS, self._look)
 
-    async def tell(self, message: bytes) -> None:
+    async def send(self, message: bytes) -> None:
         """Send a message, and wait until its reader has room for it.
 
         gRPC keeps one on its way, and the status waits behind that; keepalive ends the call if the peer is

@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     import grpc
 
     from almond_server.domain.clock import Clock
-    from almond_server.revocation.catch_up import Waiting
+    from almond_server.revocation.catch_up import CatchUp
     from almond_server.tokens.attenuate import Attenuator
     from almond_server.tokens.callers import Call
-    from almond_server.tokens.lookup import Records
+    from almond_server.tokens.lookup import TokenLookup
     from almond_server.tokens.mint import Minter
     from almond_server.tokens.revoke import Revoker
     from almond_server.tokens.verify import Verifier
@@ -58,8 +58,8 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
         minter: Minter,
         attenuator: Attenuator,
         revoker: Revoker,
-        records: Records,
-        waiting: Waiting,
+        records: TokenLookup,
+        waits: CatchUp,
         clock: Clock,
     ) -> None:
         """Take the use cases."""
@@ -68,7 +68,7 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
         self._attenuator = attenuator
         self._revoker = revoker
         self._records = records
-        self._waiting = waiting
+        self._waits = waits
         self._clock = clock
 
     async def Verify(self, request: pb.VerifyRequest, context: Context) -> pb.VerifyResponse:  # noqa: N802
@@ -121,7 +121,7 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
     async def _reach(self, request: pb.VerifyRequest, asked_at: float | None) -> None:
         revision = Revision.parse("min_revision", request.min_revision)
         if asked_at is not None:
-            await self._waiting.reach(revision, asked_at)
+            await self._waits.until_revision(revision, asked_at)
 
     async def Mint(self, request: pb.MintRequest, context: Context) -> pb.MintResponse:  # noqa: N802
         """Mint a token."""

@@ -13,7 +13,7 @@ from almond_server.domain.revision import Revision
 from almond_server.domain.revocations import CutOff, Revocation, Scope
 from almond_server.rpc.responses import branch
 from almond_server.watch.change_log import Batch
-from almond_server.watch.events import Page, Pulse, Started
+from almond_server.watch.events import Heartbeat, SnapshotChunk, Started
 
 if TYPE_CHECKING:
     from almond_server.watch.events import Event
@@ -34,7 +34,7 @@ def encoded(event: Event, epoch: str) -> bytes:
     return event.encoded
 
 
-def _message(event: Started | Page | Pulse) -> pb.WatchRevocationsResponse:
+def _message(event: Started | SnapshotChunk | Heartbeat) -> pb.WatchRevocationsResponse:
     match event:
         case Started():
             started = pb.WatchStarted(
@@ -44,14 +44,14 @@ def _message(event: Started | Page | Pulse) -> pb.WatchRevocationsResponse:
                 max_staleness=_duration(event.max_staleness),
             )
             return pb.WatchRevocationsResponse(started=started)
-        case Page():
+        case SnapshotChunk():
             chunk = pb.SnapshotChunk(
                 withdrawals=map(_revocation, event.revocations),
                 cut_offs=map(_cut_off, event.cut_offs),
                 revision="" if event.revision is None else str(event.revision),
             )
             return pb.WatchRevocationsResponse(chunk=chunk)
-        case Pulse():
+        case Heartbeat():
             heartbeat = pb.Heartbeat(
                 revision=str(event.revision),
                 store_time=Timestamp(seconds=event.store_time),

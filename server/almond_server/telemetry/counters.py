@@ -15,7 +15,7 @@ _MOST: Final = 200
 """Durations that are kept: telling them takes less than a millisecond."""
 
 
-class Tally:
+class BufferedCounter:
     """A count; whoever counts raises `count` by one."""
 
     __slots__ = ("_counter", "_told", "count")
@@ -33,7 +33,7 @@ class Tally:
         self._told = count
 
 
-class Timings:
+class BufferedHistogram:
     """Durations of one sort of thing."""
 
     __slots__ = ("_histogram", "_kept")
@@ -56,18 +56,18 @@ class Timings:
             self._histogram.observe(seconds)
 
 
-_TALLIES: Final[dict[Counter, Tally]] = {}
-_TIMINGS: Final[dict[Histogram, Timings]] = {}
+_TALLIES: Final[dict[Counter, BufferedCounter]] = {}
+_TIMINGS: Final[dict[Histogram, BufferedHistogram]] = {}
 
 
-def tally(counter: Counter) -> Tally:
+def tally(counter: Counter) -> BufferedCounter:
     """Return the one tally of a counter, which has its labels."""
-    return _TALLIES.setdefault(counter, Tally(counter))
+    return _TALLIES.setdefault(counter, BufferedCounter(counter))
 
 
-def timings(histogram: Histogram) -> Timings:
+def timings(histogram: Histogram) -> BufferedHistogram:
     """Return the one place for the durations of a histogram, which has its labels."""
-    return _TIMINGS.setdefault(histogram, Timings(histogram))
+    return _TIMINGS.setdefault(histogram, BufferedHistogram(histogram))
 
 
 def flush() -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from almond_server.revocation.index.view import RevocationView
     from almond_server.revocation.relay import Relay
     from almond_server.tokens.callers import Callers
-    from almond_server.watch.hub import Watches
+    from almond_server.watch.hub import WatchHub
 
 _LOOP_SECONDS: Final = 0.1
 _COPIES_EVERY: Final = 10
@@ -33,7 +33,7 @@ class Observed:
     follower: Follower
     relay: Relay
     callers: Callers
-    watches: Watches
+    watches: WatchHub
     feed: Callable[[], FeedState]
 
 

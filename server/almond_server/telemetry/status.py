@@ -40,7 +40,7 @@ class Report:
     """Monotonic seconds, which all processes of a machine share."""
 
 
-class HealthRow:
+class StatusRow:
     """The state of one process, and since when it is that."""
 
     def __init__(self, worker: int = 1, pid: int | None = None) -> None:
@@ -49,12 +49,12 @@ class HealthRow:
         self._pid = os.getpid() if pid is None else pid
         self._enter(Phase.STARTING)
 
-    def turn(self, state: Phase | Knowledge) -> None:
+    def set(self, state: Phase | Knowledge) -> None:
         """Take note of the state it is in. Who leaves stays leaving."""
         if self._state not in {state, Phase.LEAVING}:
             self._enter(state)
 
-    def told(self) -> dict[str, object]:
+    def as_dict(self) -> dict[str, object]:
         """Return it for JSON; `since` is an RFC 3339 time."""
         return {
             "worker": self._worker,

@@ -22,7 +22,7 @@ MAX_COUNTED: Final = 10_000
 _MAX_AHEAD_SECONDS: Final = 5
 
 
-def must_not_be_ahead(selection: Selection, now: int) -> None:
+def check_not_ahead(selection: Selection, now: int) -> None:
     """Raise `FieldError` for a cut-off at a time to come: it would revoke what nobody has minted yet."""
     before = selection.issued_before_ms
     if selection.cut_off is not None and before is not None and before > (now + _MAX_AHEAD_SECONDS) * 1000:
@@ -50,7 +50,7 @@ def would_cut_off(selection: Selection, token: VerifiedToken) -> bool:
 
 def needs_of(
     selection: Selection, found: Iterable[tuple[str, str]], otherwise: tuple[str, str]
-) -> list[permissions.Need]:
+) -> list[permissions.RequiredPermission]:
     """Return what it needs: on the org or app named, or on each (org, app) that something was found in.
 
     Where nothing was found, on `otherwise`.

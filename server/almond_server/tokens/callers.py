@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from almond_core.decision import Revocations
     from almond_server.domain.clock import Clock
     from almond_server.tokens.key_ring import KeyRing
-    from almond_server.tokens.last_used import Uses
-    from almond_server.tokens.permissions import Need
+    from almond_server.tokens.last_used import LastUseRecorder
+    from almond_server.tokens.permissions import RequiredPermission
 
 _OVER: Final = frozenset({Reason.REVOKED, Reason.EXPIRED, Reason.NOT_YET_VALID, Reason.NO_ORG})
 _ANY_ACCESS: Final = Access(org=RESERVED_ORG, actions=ALL)
@@ -73,7 +73,7 @@ class Callers:
         self,
         keys: KeyRing,
         revocations: Revocations,
-        uses: Uses,
+        last_used: LastUseRecorder,
         clock: Clock,
         leeway: int,
         cache_size: int = 4096,
@@ -81,7 +81,7 @@ class Callers:
         """Take what verification, clearing and revocation need, and where uses are noted."""
         self._keys = keys
         self._revocations = revocations
-        self._uses = uses
+        self._last_used = last_used
         self._clock = clock
         self._leeway = leeway
         self._cache_size = cache_size
@@ -91,7 +91,7 @@ class Callers:
         self.misses = 0
         """How many were verified, genuine or not."""
 
-    def permit(self, call: Call, *needs: Need) -> Caller:
+    def permit(self, call: Call, *needs: RequiredPermission) -> Caller:
         """Return the caller, who meets all `needs`.
 
         Raises `UnauthenticatedError` without a genuine live token, `PermissionDeniedError` with one that
@@ -120,10 +120,12 @@ class Callers:
             raise _unauthenticated(denials)
         return found
 
-    def permit_each(self, call: Call, needs_of: Callable[[VerifiedToken], Sequence[Need]]) -> Caller:
+    def permit_each(
+        self, call: Call, needs_of: Callable[[VerifiedToken], Sequence[RequiredPermission]]
+    ) -> Caller:
         """Like `permit`, where the needs (at least one) depend on which token of the header is tried."""
         denials: list[Denial] = []
-        refused: list[Need] = []
+        refused: list[RequiredPermission] = []
         there: list[str] = []
         meaningless: FieldError | None = None
         for text in _texts(call.authorization):
@@ -143,7 +145,7 @@ class Callers:
                 continue
             unmet = next((need for need in needed if not self._meets(token, need, call)), None)
             if unmet is None:
-                self._uses.note(token, self._clock.now_ms() // 1000)
+                self._last_used.record(token, self._clock.now_ms() // 1000)
                 return Caller(token, tuple(dict.fromkeys(need.org for need in needed)))
             refused.append(unmet)
             cut_off = self._revocations.standing(token, unmet.org)
@@ -161,7 +163,7 @@ class Callers:
         judged = self._judge(token, _ANY_ACCESS, token.identity.home_org or None)
         return [denial for denial in judged.denials if denial.reason in _OVER]
 
-    def _meets(self, token: VerifiedToken, need: Need, call: Call) -> bool:
+    def _meets(self, token: VerifiedToken, need: RequiredPermission, call: Call) -> bool:
         return any(self._judge(token, access, need.org).permits for access in need.accesses(call.ip))
 
     def _judge(self, token: VerifiedToken, access: Access, org: str | None) -> Judged:
@@ -208,7 +210,7 @@ def actor_of(token: VerifiedToken, name: str, orgs: Sequence[str] = ()) -> Actor
     )
 
 
-def _denied(refused: list[Need], there: list[str]) -> PermissionDeniedError:
+def _denied(refused: list[RequiredPermission], there: list[str]) -> PermissionDeniedError:
     wanted = " or ".join(dict.fromkeys(map(str, refused)))
     if there:
         return PermissionDeniedError(

@@ -26,7 +26,7 @@ class KeyRing:
         """
         prk = self._prks.get(key_id)
         if prk is None:
-            self._view.must_be_fresh()
+            self._view.require_fresh()
         return prk
 
     def __repr__(self) -> str:

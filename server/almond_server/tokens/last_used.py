@@ -26,7 +26,7 @@ _EVERY_SECONDS: Final = 15.0
 log = structlog.get_logger()
 
 
-class Uses:
+class LastUseRecorder:
     """The uses since the last batch, by the token's own branch id: further ones than these are dropped.
 
     At most 10,000, and 100 of what derives from one token: whoever holds it can make as many as they like. A
@@ -39,7 +39,7 @@ class Uses:
         self._noted: dict[bytes, tuple[VerifiedToken, int]] = {}
         self._derived: Counter[str] = Counter()
 
-    def note(self, token: VerifiedToken, now: int) -> None:
+    def record(self, token: VerifiedToken, now: int) -> None:
         """Note that a token was used at `now` (unix seconds). Never waits."""
         branch_id, token_id = token.branch_ids[-1], token.identity.token_id
         if branch_id not in self._noted:
@@ -52,15 +52,15 @@ class Uses:
         """Write what was noted; what cannot be written now is dropped."""
         noted, self._noted = self._noted, {}
         self._derived.clear()
-        uses = [
+        last_used = [
             Use(token.identity.token_id, token.branch_ids, at - at % _MINUTE) for token, at in noted.values()
         ]
-        if not uses:
+        if not last_used:
             return
         try:
-            await self._tokens.note_uses(uses)
+            await self._tokens.record_last_used(last_used)
         except CannotKnowError as error:
-            log.warning("uses.unwritten", count=len(uses), why=error.sentence)
+            log.warning("uses.unwritten", count=len(last_used), why=error.sentence)
 
     async def run(self) -> None:
         """Write every 15 seconds until cancelled."""

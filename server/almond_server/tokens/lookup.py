@@ -41,7 +41,7 @@ class Inspection:
     record: Record | None = None
 
 
-class Records:
+class TokenLookup:
     """Answers look-ups."""
 
     def __init__(
@@ -100,7 +100,11 @@ class Records:
             return Inspection(token)
         record = await self._tokens.get(token.unverified_identity.token_id)
         try:
-            need = permissions.to_read(record) if record else permissions.Need("tokens", "r", RESERVED_ORG)
+            need = (
+                permissions.to_read(record)
+                if record
+                else permissions.RequiredPermission("tokens", "r", RESERVED_ORG)
+            )
             self._callers.permit(call, need)
         except PermissionDeniedError:
             return Inspection(token)

@@ -95,7 +95,7 @@ class Minter:
         Raises `FieldError` or `TokenError` for an order that makes no usable token, the caller's errors,
         `RequestReusedError`, `MinterRevokedError`, `IssuedTooEarlyError`, `CannotKnowError`.
         """
-        self._view.must_be_fresh()
+        self._view.require_fresh()
         own = order.kind.caveats(order.org)
         caller = self._callers.permit_each(call, lambda token: _needs(order, token, own))
         idempotency = None if request is None else idempotency_of("mint", caller, *request)
@@ -175,7 +175,9 @@ def idempotency_of(method: str, caller: Caller, request_id: str, fingerprint: by
     return Idempotency(b"\x00".join(parts), fingerprint)
 
 
-def _needs(order: MintOrder, caller: VerifiedToken, own: list[Caveat]) -> list[permissions.Need]:
+def _needs(
+    order: MintOrder, caller: VerifiedToken, own: list[Caveat]
+) -> list[permissions.RequiredPermission]:
     orgs = [order.org] if order.org else minting.orgs_left(minting.inherit(caller, own))
     needed = [permissions.to_mint(org, kinds.app_of(order.kind)) for org in orgs]
     if kinds.subject_of(order.kind):

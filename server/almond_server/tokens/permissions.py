@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
+class RequiredPermission:
     """One right: `action` on `feature`, of an org or of one app in it."""
 
     feature: str
@@ -37,7 +37,7 @@ class Need:
 
 
 @lru_cache(maxsize=4096)
-def _accesses(need: Need, ip: str | None) -> tuple[Access, ...]:
+def _accesses(need: RequiredPermission, ip: str | None) -> tuple[Access, ...]:
     actions = parse_actions(need.action)
     attributes = {} if ip is None else {"ip": ip}
     of_org = Access(org=need.org, feature=need.feature, actions=actions, attributes=attributes)
@@ -49,56 +49,56 @@ def _accesses(need: Need, ip: str | None) -> tuple[Access, ...]:
     return (of_org, of_app)
 
 
-def to_ask(org: str, app: str | None) -> Need:
+def to_verify(org: str, app: str | None) -> RequiredPermission:
     """Return what Verify and each item of BatchVerify need: of the access."""
-    return Need("decisions", "r", org, app)
+    return RequiredPermission("decisions", "r", org, app)
 
 
-def to_watch(org: str | None) -> Need:
+def to_watch(org: str | None) -> RequiredPermission:
     """Return what WatchRevocations needs: of the org, or for the changes of all orgs of the reserved one."""
-    return Need("decisions", "r", org or RESERVED_ORG)
+    return RequiredPermission("decisions", "r", org or RESERVED_ORG)
 
 
-def to_mint(org: str, app: str | None) -> Need:
+def to_mint(org: str, app: str | None) -> RequiredPermission:
     """Return what Mint needs: of the new token. A token for any org is the reserved org's business."""
-    return Need("tokens", "c", RESERVED_ORG if org == ANY else org, app)
+    return RequiredPermission("tokens", "c", RESERVED_ORG if org == ANY else org, app)
 
 
-def to_name_a_subject() -> Need:
+def to_name_a_subject() -> RequiredPermission:
     """Return what Mint needs besides, for a token that speaks for somebody."""
-    return Need("identities", "c", RESERVED_ORG)
+    return RequiredPermission("identities", "c", RESERVED_ORG)
 
 
-def to_read(record: Record) -> Need:
+def to_read(record: Record) -> RequiredPermission:
     """Return what Get and Inspect need: of the target's record."""
-    return Need("tokens", "r", record.org or RESERVED_ORG, record.app or None)
+    return RequiredPermission("tokens", "r", record.org or RESERVED_ORG, record.app or None)
 
 
-def to_list(org: str, app: str | None) -> Need:
+def to_list(org: str, app: str | None) -> RequiredPermission:
     """Return what List needs: of its filter."""
-    return Need("tokens", "r", org, app)
+    return RequiredPermission("tokens", "r", org, app)
 
 
-def to_revoke(org: str, app: str | None) -> Need:
+def to_revoke(org: str, app: str | None) -> RequiredPermission:
     """Return what Revoke needs: of the target's record, or of the app or org whose tokens go."""
-    return Need("tokens", "d", org or RESERVED_ORG, app or None)
+    return RequiredPermission("tokens", "d", org or RESERVED_ORG, app or None)
 
 
-def to_register(record: Record) -> Need:
+def to_register(record: Record) -> RequiredPermission:
     """Return what Attenuate needs to register a derived token: of the record of what it derives from."""
-    return Need("tokens", "c", record.org or RESERVED_ORG, record.app or None)
+    return RequiredPermission("tokens", "c", record.org or RESERVED_ORG, record.app or None)
 
 
-def to_read_policy() -> Need:
+def to_read_policy() -> RequiredPermission:
     """Return what reading the policy needs."""
-    return Need("policy", "r", RESERVED_ORG)
+    return RequiredPermission("policy", "r", RESERVED_ORG)
 
 
-def to_set_policy() -> Need:
+def to_set_policy() -> RequiredPermission:
     """Return what changing the policy needs."""
-    return Need("policy", "C", RESERVED_ORG)
+    return RequiredPermission("policy", "C", RESERVED_ORG)
 
 
-def to_reflect(home_org: str) -> Need:
+def to_reflect(home_org: str) -> RequiredPermission:
     """Return what server reflection needs: whoever may ask for decisions may read the schema."""
-    return Need("decisions", "r", home_org or RESERVED_ORG)
+    return RequiredPermission("decisions", "r", home_org or RESERVED_ORG)

@@ -15,7 +15,7 @@ from almond_server.domain.revocations import Revocation
 from almond_server.domain.selections import MintedBy, OfOrg, Selection
 from almond_server.errors import RecordNotFoundError, SelectionChangedError
 from almond_server.tokens import permissions
-from almond_server.tokens.bulk_revoke import most_told, must_not_be_ahead, needs_of, would_cut_off
+from almond_server.tokens.bulk_revoke import check_not_ahead, most_told, needs_of, would_cut_off
 from almond_server.tokens.callers import actor_of
 from almond_server.tokens.mint import idempotency_of
 
@@ -156,7 +156,7 @@ class Revoker:
     ) -> RevokeResult:
         genuine = self._callers.authenticate(call)
         now = self._clock.now_ms() // 1000
-        must_not_be_ahead(selection, now)
+        check_not_ahead(selection, now)
         if request is not None and not order.validate_only:
             for each in genuine:
                 done = await self._revocations.answered(idempotency_of("revoke", each, *request), now)
@@ -169,7 +169,7 @@ class Revoker:
             place = (minter.org, minter.app)
         found: frozenset[tuple[str, str]] = frozenset()
         if selection.is_recursive:
-            found = await self._tokens.places(selection, now)
+            found = await self._tokens.orgs_and_apps(selection, now)
         caller = self._callers.permit(call, *needs_of(selection, found, place))
         if order.validate_only:
             # Only now: reading thousands of records holds up the store's other readers.
@@ -222,7 +222,7 @@ class Revoker:
         )
 
     async def _revoked(self, done: RevokeReceipt, *, includes_caller: bool = False) -> RevokeResult:
-        await self._follower.waiting.see(self._clock.monotonic())
+        await self._follower.waits.until_commit(self._clock.monotonic())
         revision = Revision(done.epoch, done.number)
         return RevokeResult(done.entries, revision, includes_caller=includes_caller)
 

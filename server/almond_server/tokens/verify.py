@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from almond_server.revocation.index.view import RevocationView
     from almond_server.tokens.callers import Call, Callers
     from almond_server.tokens.key_ring import KeyRing
-    from almond_server.tokens.last_used import Uses
+    from almond_server.tokens.last_used import LastUseRecorder
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +33,19 @@ class Verifier:
     """Answers questions of services, and of tokens about themselves."""
 
     def __init__(
-        self, callers: Callers, keys: KeyRing, view: RevocationView, uses: Uses, clock: Clock, leeway: int
+        self,
+        callers: Callers,
+        keys: KeyRing,
+        view: RevocationView,
+        last_used: LastUseRecorder,
+        clock: Clock,
+        leeway: int,
     ) -> None:
         """Take what a decision needs, and where uses are noted."""
         self._callers = callers
         self._keys = keys
         self._view = view
-        self._uses = uses
+        self._last_used = last_used
         self._clock = clock
         self._leeway = leeway
 
@@ -56,16 +62,18 @@ class Verifier:
         if access.org == RESERVED_ORG:
             raise FieldError("access.org", f"{RESERVED_ORG} is the service's own org; ask about one of yours")
         if min_revision:
-            self._view.must_have(Revision.parse("min_revision", min_revision))
-        asker = ""  # nobody vouches for a holder who asks about the very token in hand
+            self._view.require_revision(Revision.parse("min_revision", min_revision))
+        caller_subject = ""  # nobody vouches for a holder who asks about the very token in hand
         if not _asks_about_itself(call.authorization, text):
-            caller = self._callers.permit(call, permissions.to_ask(access.org, access.app))
-            asker = caller.token.identity.subject
+            caller = self._callers.permit(call, permissions.to_verify(access.org, access.app))
+            caller_subject = caller.token.identity.subject
         now = self._clock.now_ms() // 1000
-        self._view.must_be_fresh()
-        decision = decide(text, access, Circumstances(now, self._leeway, asker), self._keys, self._view)
+        self._view.require_fresh()
+        decision = decide(
+            text, access, Circumstances(now, self._leeway, caller_subject), self._keys, self._view
+        )
         if decision and decision.token is not None:
-            self._uses.note(decision.token, now)
+            self._last_used.record(decision.token, now)
         return Answer(decision, self._view.revision, self._view.store_time)
 
 

@@ -29,11 +29,11 @@ FORGOTTEN: Final = (
 _TOO_SLOW: Final = "This watcher reads too slowly; watch again from the last revision that you got."
 
 Entries: TypeAlias = "tuple[Sequence[Revocation], Sequence[CutOff]]"
-Choice: TypeAlias = "Callable[[Kept, Sequence[Revocation], Sequence[CutOff]], Entries]"
+EntryFilter: TypeAlias = "Callable[[LoggedChange, Sequence[Revocation], Sequence[CutOff]], Entries]"
 """What of some entries of a change a watcher is told."""
 
 
-class Place(NamedTuple):
+class Cursor(NamedTuple):
     """How far a watcher is: it has all up to revision `number`, and `told` entries of the change after it."""
 
     number: int
@@ -41,7 +41,7 @@ class Place(NamedTuple):
 
 
 @dataclass(slots=True, weakref_slot=True)
-class Kept:
+class LoggedChange:
     """A change, with the home orgs of its tokens once somebody asked for them."""
 
     change: Change
@@ -53,7 +53,7 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ChangeSlice:
     """A change, or some of it: then `number` is None but for the last part."""
 
     number: int | None
@@ -65,8 +65,8 @@ class Part:
 class Batch:
     """What one message tells, and where who gets it is then."""
 
-    parts: Sequence[Part]
-    end: Place
+    parts: Sequence[ChangeSlice]
+    end: Cursor
     encoded: bytes = field(default=b"", repr=False)
     """What the edge made of it: once, for all who get it."""
 
@@ -77,7 +77,7 @@ class ChangeLog:
     def __init__(self, view: RevocationView) -> None:
         """Begin empty, where the view is."""
         self._view = view
-        self._kept: dict[int, Kept] = {}
+        self._kept: dict[int, LoggedChange] = {}
         self._size = 0
         self._broken_at = self.start = view.revision.number
         self.moved = asyncio.Event()
@@ -93,18 +93,18 @@ class ChangeLog:
         if change is None or change.number != self.head + 1:
             self._break_off(self._view.revision.number - (change is not None))
         if change is not None:
-            kept = self._kept[change.number] = Kept(change)
+            kept = self._kept[change.number] = LoggedChange(change)
             self._size += len(kept)
             while len(self._kept) > _MAX_CHANGES or (self._size > _MAX_KEPT and len(self._kept) > 1):
                 self.start += 1
                 self._size -= len(self._kept.pop(self.start))
         self.moved.set()
 
-    def after(self, number: int, last: int) -> Iterable[Kept]:
+    def after(self, number: int, last: int) -> Iterable[LoggedChange]:
         """Yield the changes after one revision, up to another; those that are there."""
         return (self._kept[each] for each in range(max(number, self.start) + 1, min(last, self.head) + 1))
 
-    def must_follow(self, place: Place) -> None:
+    def require_logged(self, place: Cursor) -> None:
         """Raise unless what comes after a place is here.
 
         `ChangesForgottenError` if it is nowhere, `WatcherTooSlowError` if it was here.
@@ -119,14 +119,14 @@ class ChangeLog:
         self._size, self.start, self._broken_at = 0, number, number
 
 
-def everything(_: Kept, revocations: Sequence[Revocation], cut_offs: Sequence[CutOff]) -> Entries:
+def all_entries(_: LoggedChange, revocations: Sequence[Revocation], cut_offs: Sequence[CutOff]) -> Entries:
     """Choose all there is."""
     return revocations, cut_offs
 
 
-def batch(changes: Iterable[Kept], place: Place, choice: Choice) -> Batch:
+def batch(changes: Iterable[LoggedChange], place: Cursor, choice: EntryFilter) -> Batch:
     """Cut the next message, of at most `MAX_ENTRIES`, out of changes that follow a place; there are some."""
-    parts: list[Part] = []
+    parts: list[ChangeSlice] = []
     room = MAX_ENTRIES
     for kept in changes:
         change = kept.change
@@ -135,8 +135,8 @@ def batch(changes: Iterable[Kept], place: Place, choice: Choice) -> Batch:
         cut_offs = change.cut_offs[max(first - of_tokens, 0) : max(end - of_tokens, 0)]
         chosen = choice(kept, change.revocations[first:end], cut_offs)
         is_whole = end == len(kept)
-        parts.append(Part(change.number if is_whole else None, *chosen))
-        place = Place(change.number) if is_whole else Place(place.number, end)
+        parts.append(ChangeSlice(change.number if is_whole else None, *chosen))
+        place = Cursor(change.number) if is_whole else Cursor(place.number, end)
         room -= max(end - first, 1)
         if room <= 0:
             break

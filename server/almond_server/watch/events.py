@@ -33,7 +33,7 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class SnapshotChunk:
     """A piece of the snapshot; `revision` stands in the last one."""
 
     revocations: Sequence[Revocation]
@@ -42,7 +42,7 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class Pulse:
+class Heartbeat:
     """The store, read `read_after` seconds after the call had arrived, has nothing newer than `revision`."""
 
     revision: Revision
@@ -50,4 +50,4 @@ class Pulse:
     read_after: float
 
 
-Event: TypeAlias = Started | Page | Batch | Pulse
+Event: TypeAlias = Started | SnapshotChunk | Batch | Heartbeat

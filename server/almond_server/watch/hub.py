@@ -16,7 +16,7 @@ from almond_core.model import RESERVED_ORG, checked_id
 from almond_server.errors import TooManyWatchersError
 from almond_server.tokens import permissions
 from almond_server.watch.org_filter import OrgFilter
-from almond_server.watch.stream import Sources, Watch, proof_of
+from almond_server.watch.stream import WatchContext, WatchStream, proof_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -50,7 +50,7 @@ def interval_of(max_staleness: float) -> float:
     return min(5.0, max(0.1, max_staleness / 5))
 
 
-class Watches:
+class WatchHub:
     """Everybody who watches this server."""
 
     def __init__(  # noqa: PLR0913, PLR0917 - one parameter a collaborator, passed once by the composition root
@@ -69,7 +69,7 @@ class Watches:
         self._changes = changes
         self._clock = clock
         self._orgs = OrgFilter(changes, tokens, lambda: proof_of(view, changes))
-        self._sources = Sources(
+        self._sources = WatchContext(
             callers,
             changes,
             follower,
@@ -79,7 +79,7 @@ class Watches:
             interval_of(max_staleness),
             max_staleness,
         )
-        self._watches: dict[Watch, None] = {}
+        self._watches: dict[WatchStream, None] = {}
         self._of_token = Counter[str]()
 
     def __len__(self) -> int:
@@ -106,7 +106,7 @@ class Watches:
         Raises `FieldError`, the caller's errors (now or at a later heartbeat), `CannotKnowError`,
         `WrongRevisionError`, `ChangesForgottenError`, `TooManyWatchersError`, `WatcherTooSlowError`.
         """
-        watch = Watch(self._sources, call, org, self._clock.monotonic())
+        watch = WatchStream(self._sources, call, org, self._clock.monotonic())
         _check_org(org)
         token_id = self._callers.permit(call, permissions.to_watch(org)).token.identity.token_id
         if len(self._watches) >= MAX_WATCHERS:

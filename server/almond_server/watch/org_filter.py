@@ -15,7 +15,7 @@ import structlog
 from almond_core.model import RESERVED_ORG
 from almond_server.domain.revocations import Scope
 from almond_server.errors import CannotKnowError
-from almond_server.watch.change_log import Choice, Entries, Kept
+from almond_server.watch.change_log import Entries, EntryFilter, LoggedChange
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -88,7 +88,7 @@ class OrgFilter:
         self.limit, self._proof = head, proof
         self._changes.moved.set()  # for those who waited for this
 
-    async def tell_homes(self, several: Sequence[Kept]) -> None:
+    async def tell_homes(self, several: Sequence[LoggedChange]) -> None:
         """See to it that the home orgs of changes are known; raises as `homes_of`."""
         news = [kept for kept in several if kept.homes is None]
         homes = await self.homes_of([each.token_id for kept in news for each in kept.change.revocations])
@@ -108,10 +108,10 @@ class OrgFilter:
         self._told = why
 
 
-def of_org(org: str) -> Choice:
+def of_org(org: str) -> EntryFilter:
     """Return how to choose what may concern an org."""
 
-    def choose(kept: Kept, revocations: Sequence[Revocation], cut_offs: Sequence[CutOff]) -> Entries:
+    def choose(kept: LoggedChange, revocations: Sequence[Revocation], cut_offs: Sequence[CutOff]) -> Entries:
         return concerning(org, revocations, kept.homes or {}), cut_offs_of(org, cut_offs)
 
     return choose

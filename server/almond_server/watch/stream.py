@@ -15,8 +15,16 @@ from almond_server.domain.revision import Revision
 from almond_server.domain.stores import RevisionForgottenError
 from almond_server.errors import CannotKnowError, ChangesForgottenError, DrainingError, WrongRevisionError
 from almond_server.tokens import permissions
-from almond_server.watch.change_log import FORGOTTEN, MAX_ENTRIES, Batch, Kept, Place, batch, everything
-from almond_server.watch.events import Begin, Page, Pulse, Started
+from almond_server.watch.change_log import (
+    FORGOTTEN,
+    MAX_ENTRIES,
+    Batch,
+    Cursor,
+    LoggedChange,
+    all_entries,
+    batch,
+)
+from almond_server.watch.events import Begin, Heartbeat, SnapshotChunk, Started
 from almond_server.watch.org_filter import OrgFilter, Proof, concerning, cut_offs_of, of_org
 
 if TYPE_CHECKING:
@@ -27,7 +35,7 @@ if TYPE_CHECKING:
     from almond_server.revocation.follower import Follower
     from almond_server.revocation.index.view import RevocationView
     from almond_server.tokens.callers import Call, Callers
-    from almond_server.watch.change_log import ChangeLog, Choice
+    from almond_server.watch.change_log import ChangeLog, EntryFilter
     from almond_server.watch.events import Event
 
 _STORE_CHANGES: Final = 100
@@ -42,7 +50,7 @@ if the view is at the same revision still."""
 
 
 @dataclass(slots=True)
-class Sources:
+class WatchContext:
     """What all watches draw from; `interval` between heartbeats and `max_staleness` are in seconds."""
 
     callers: Callers
@@ -55,14 +63,14 @@ class Sources:
     max_staleness: float
     is_leaving: bool = False
     reads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_STORE_READS))
-    _batches: dict[tuple[Place, str | None, int], Batch] = field(default_factory=dict)
-    _missed: WeakValueDictionary[int, Kept] = field(default_factory=WeakValueDictionary)
+    _batches: dict[tuple[Cursor, str | None, int], Batch] = field(default_factory=dict)
+    _missed: WeakValueDictionary[int, LoggedChange] = field(default_factory=WeakValueDictionary)
 
-    def shared(self, change: Change) -> Kept:
+    def shared(self, change: Change) -> LoggedChange:
         """Return what is kept of a change that was read from the store, as long as anybody keeps it."""
-        return self._missed.setdefault(change.number, Kept(change))
+        return self._missed.setdefault(change.number, LoggedChange(change))
 
-    def batch(self, place: Place, org: str | None, limit: int) -> Batch:
+    def batch(self, place: Cursor, org: str | None, limit: int) -> Batch:
         """Return what is next after a place, up to revision `limit`; one value for all who are there."""
         key = (place, org, limit)
         found = self._batches.get(key)
@@ -74,10 +82,10 @@ class Sources:
         return found
 
 
-class Watch:
+class WatchStream:
     """What one caller is told; of one org, or of all if it is None. To be read once."""
 
-    def __init__(self, sources: Sources, call: Call, org: str | None, arrived: float) -> None:
+    def __init__(self, sources: WatchContext, call: Call, org: str | None, arrived: float) -> None:
         """Take the call, which arrived at that time (monotonic seconds)."""
         self._from = sources
         self._call = call
@@ -86,7 +94,7 @@ class Watch:
         self._checked_under: Revision | None = None
         self._due = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        self._place = Place(sources.changes.head)
+        self._place = Cursor(sources.changes.head)
         self.org = org
         self.wake = asyncio.Event()
         """Set it where there may be news."""
@@ -101,14 +109,14 @@ class Watch:
         return self._from.changes.head if self.org is None else self._from.orgs.limit
 
     async def events(self, start: Revision | Begin) -> AsyncGenerator[Event, None]:
-        """Yield what happens, on and on; raises as `Watches.watch`."""
+        """Yield what happens, on and on; raises as `WatchHub.watch`."""
         self._check_leaving()
-        await self._from.follower.waiting.look(self._arrived)
+        await self._from.follower.waits.until_read_since(self._arrived)
         revision = self._from.view.revision
         if isinstance(start, Revision):
-            await self._must_be_known(start)
+            await self._require_known(start)
             revision = start
-        self._place = Place(revision.number)
+        self._place = Cursor(revision.number)
         self._check()
         store_time = self._from.view.store_time
         yield Started(revision, store_time, self._from.interval, self._from.max_staleness)
@@ -125,7 +133,7 @@ class Watch:
         if self._timer is not None:
             self._timer.cancel()
 
-    async def _must_be_known(self, revision: Revision) -> None:
+    async def _require_known(self, revision: Revision) -> None:
         if not self._from.view.has_seen(revision):
             raise WrongRevisionError(
                 "No revision of that number was given out; use one that Revoke, Verify or a watch told."
@@ -135,12 +143,12 @@ class Watch:
                 if await self._from.revocations.mark_of(revision.number) is None:
                     raise ChangesForgottenError(FORGOTTEN)
 
-    async def _snapshot(self, revision: Revision) -> AsyncIterator[Page]:
+    async def _snapshot(self, revision: Revision) -> AsyncIterator[SnapshotChunk]:
         async with self._from.reads:
             cut_offs = await self._from.revocations.cut_offs(revision.number)
         cut_offs = cut_offs if self.org is None else cut_offs_of(self.org, cut_offs)
         for start in range(0, len(cut_offs), MAX_ENTRIES):
-            yield Page((), cut_offs[start : start + MAX_ENTRIES])
+            yield SnapshotChunk((), cut_offs[start : start + MAX_ENTRIES])
         last: Revocation | None = None
         while True:
             self._check_if_due()
@@ -150,7 +158,7 @@ class Watch:
             told = entries if self.org is None else concerning(self.org, entries, homes)
             is_last = len(entries) < MAX_ENTRIES
             # Though it be empty: a client takes a stream on which nothing comes for dead.
-            yield Page(told, (), revision if is_last else None)
+            yield SnapshotChunk(told, (), revision if is_last else None)
             if is_last:
                 return
             last = entries[-1]
@@ -184,7 +192,7 @@ class Watch:
             return {}
         return await self._from.orgs.homes_of([each.token_id for each in entries])
 
-    async def _live(self) -> AsyncIterator[Batch | Pulse]:
+    async def _live(self) -> AsyncIterator[Batch | Heartbeat]:
         while True:
             self.wake.clear()
             limit, proof = self._limit, self._proof()
@@ -195,10 +203,10 @@ class Watch:
             self._check_place()
             if self._is_due:
                 # There may always be more, for who reads slowly. What was told then is as new as it was then.
-                pulse = self._pulse(proof if self.is_behind else self._proof())
+                heartbeat = self._heartbeat(proof if self.is_behind else self._proof())
                 self._rearm()
-                if pulse is not None:
-                    yield pulse
+                if heartbeat is not None:
+                    yield heartbeat
             # What comes while something is on its way is told in the next round.
             await self.wake.wait()
 
@@ -206,14 +214,14 @@ class Watch:
         self._place = told.end
         return told
 
-    def _pulse(self, proof: Proof | None) -> Pulse | None:
+    def _heartbeat(self, proof: Proof | None) -> Heartbeat | None:
         """Check the watcher's own token, and say how new what it was told is; None if nobody knows."""
         if proof is None or not self._from.view.is_fresh:
             return None
         if self._checked_under is not self._from.view.revision or self._is_unchecked_for(_JUST_NOW_SECONDS):
             self._check()
         revision = Revision(self._from.view.revision.epoch, self._place.number)
-        return Pulse(revision, proof.store_time, proof.read_at - self._arrived)
+        return Heartbeat(revision, proof.store_time, proof.read_at - self._arrived)
 
     def _proof(self) -> Proof | None:
         proof = proof_of(self._from.view, self._from.changes) if self.org is None else self._from.orgs.proof
@@ -227,7 +235,7 @@ class Watch:
 
     def _check_place(self) -> None:
         self._check_leaving()
-        self._from.changes.must_follow(self._place)
+        self._from.changes.require_logged(self._place)
 
     def _check_leaving(self) -> None:
         if self._from.is_leaving:
@@ -253,9 +261,9 @@ class Watch:
         self._timer = loop.call_at(self._due, self.wake.set)
 
 
-def choice_of(org: str | None) -> Choice:
+def choice_of(org: str | None) -> EntryFilter:
     """Return how to choose what a watcher of an org, or of all, is told."""
-    return everything if org is None else of_org(org)
+    return all_entries if org is None else of_org(org)
 
 
 def proof_of(view: RevocationView, changes: ChangeLog) -> Proof | None:

@@ -11,9 +11,9 @@ import time
 from typing import TYPE_CHECKING
 
 from almond_server.process import listen
-from almond_server.telemetry.status import HealthRow, Phase, Report
+from almond_server.telemetry.status import Phase, Report, StatusRow
 from almond_server.workers import messages
-from almond_server.workers.decisions import Member
+from almond_server.workers.decisions import WorkerState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -56,7 +56,7 @@ class WorkerProcess:
                 pass_fds=[other.fileno()],
                 start_new_session=True,  # Ctrl-C is for the parent, which then drains this
             )
-        self.row = HealthRow(number, self._process.pid)
+        self.row = StatusRow(number, self._process.pid)
         messages.send(self._side, messages.Order(number, settings))
         self._listening = asyncio.create_task(self._listen())
 
@@ -66,9 +66,9 @@ class WorkerProcess:
         return self._process.pid
 
     @property
-    def member(self) -> Member:
+    def state(self) -> WorkerState:
         """What there is to decide about it."""
-        return Member(self.pid, self.number, self.phase, self._since, self._report, self.is_outdated)
+        return WorkerState(self.pid, self.number, self.phase, self._since, self._report, self.is_outdated)
 
     def drain(self) -> None:
         """Ask it to finish what it does and end."""
@@ -101,7 +101,7 @@ class WorkerProcess:
     def _hear(self, answer: messages.Ready | messages.Refused | Report) -> None:
         if isinstance(answer, Report):
             self._report = answer
-            self.row.turn(answer.knowledge)
+            self.row.set(answer.knowledge)
         elif isinstance(answer, messages.Refused):
             self.refusal = answer.sentence
         elif self.phase == Phase.STARTING:
@@ -111,4 +111,4 @@ class WorkerProcess:
     def _enter(self, phase: Phase) -> None:
         self.phase, self._since = phase, time.monotonic()
         if phase == Phase.LEAVING:
-            self.row.turn(phase)
+            self.row.set(phase)

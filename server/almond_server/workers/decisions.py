@@ -32,7 +32,7 @@ _DEATHS_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class WorkerState:
     """A worker, as its parent knows it."""
 
     pid: int
@@ -46,7 +46,7 @@ class Member:
     """Whether it has to make room for a newer one."""
 
 
-class Deed(StrEnum):
+class ActionKind(StrEnum):
     """What can be done."""
 
     START = "start"
@@ -58,7 +58,7 @@ class Deed(StrEnum):
 class Action:
     """What to do now, with the worker of a number; `pid` is 0 for one that does not live yet."""
 
-    deed: Deed
+    kind: ActionKind
     number: int
     pid: int = 0
     why: str = ""
@@ -79,7 +79,7 @@ class Rules:
 
 
 def decide(
-    members: Sequence[Member],
+    members: Sequence[WorkerState],
     rules: Rules,
     now: float,
     *,
@@ -99,36 +99,36 @@ def decide(
     there = {each.number for each in members if each.phase != Phase.LEAVING and each.pid not in ended}
     waits = not_before or {}
     missing = [n for n in range(1, rules.workers + 1) if n not in there and waits.get(n, now) <= now]
-    actions += [Action(Deed.START, number) for number in missing]
+    actions += [Action(ActionKind.START, number) for number in missing]
     return actions or list(_next_of_a_roll(members))
 
 
-def _overdue(members: Sequence[Member], rules: Rules, now: float) -> Iterable[Action]:
+def _overdue(members: Sequence[WorkerState], rules: Rules, now: float) -> Iterable[Action]:
     for each in members:
         lasts = now - each.since
         if each.phase == Phase.LEAVING and lasts > rules.leave_seconds:
-            yield Action(Deed.KILL, each.number, each.pid, "did not drain in time")
+            yield Action(ActionKind.KILL, each.number, each.pid, "did not drain in time")
         if each.phase == Phase.STARTING and lasts > START_SECONDS:
-            yield Action(Deed.KILL, each.number, each.pid, "did not start in time")
+            yield Action(ActionKind.KILL, each.number, each.pid, "did not start in time")
 
 
-def _replacements(members: Sequence[Member], rules: Rules, now: float) -> Iterable[Action]:
+def _replacements(members: Sequence[WorkerState], rules: Rules, now: float) -> Iterable[Action]:
     serving = [each for each in members if each.phase == Phase.SERVING]
     if not any(_proves_the_store(each, now) for each in serving):
         return
     for each in serving:
         silence = now - (each.report.at if each.report else each.since)
         if silence > rules.max_silence:
-            yield Action(Deed.KILL, each.number, each.pid, SILENT)
+            yield Action(ActionKind.KILL, each.number, each.pid, SILENT)
         elif each.report is not None and each.report.knowledge == Knowledge.STALE:
             # At once, not after the newcomer is ready: all that it answers is that it cannot know, and the
             # callers on its connections are better off with a sibling.
-            yield Action(Deed.DRAIN, each.number, each.pid, STALE)
+            yield Action(ActionKind.DRAIN, each.number, each.pid, STALE)
 
 
-def _proves_the_store(member: Member, now: float) -> bool:
+def _proves_the_store(state: WorkerState, now: float) -> bool:
     # Fresh is not enough: when the store goes, workers get stale one after the other, up to a poll apart.
-    report = member.report
+    report = state.report
     return (
         report is not None
         and report.knowledge == Knowledge.FRESH
@@ -137,7 +137,7 @@ def _proves_the_store(member: Member, now: float) -> bool:
     )
 
 
-def _next_of_a_roll(members: Sequence[Member]) -> Iterable[Action]:
+def _next_of_a_roll(members: Sequence[WorkerState]) -> Iterable[Action]:
     if any(each.phase != Phase.SERVING for each in members):
         return
     outdated = min((each for each in members if each.is_outdated), key=lambda each: each.number, default=None)
@@ -145,12 +145,12 @@ def _next_of_a_roll(members: Sequence[Member]) -> Iterable[Action]:
         return
     successors = [each for each in members if each.number == outdated.number and not each.is_outdated]
     if not successors:
-        yield Action(Deed.START, outdated.number, why="rolling")
+        yield Action(ActionKind.START, outdated.number, why="rolling")
     elif any(each.report and each.report.knowledge == Knowledge.FRESH for each in successors):
-        yield Action(Deed.DRAIN, outdated.number, outdated.pid, "rolling")
+        yield Action(ActionKind.DRAIN, outdated.number, outdated.pid, "rolling")
 
 
-class Deaths:
+class RestartBudget:
     """How many workers died by themselves lately."""
 
     def __init__(self) -> None:

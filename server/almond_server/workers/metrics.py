@@ -9,7 +9,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
-class Toll:
+class WorkerMetrics:
     """Collects from the directory where workers keep their metrics, and adds what only their parent knows."""
 
     def __init__(self, directory: str) -> None:

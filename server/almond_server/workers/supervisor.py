@@ -23,8 +23,8 @@ from almond_server.process import http_port
 from almond_server.process.listen import held
 from almond_server.telemetry.status import Knowledge, Phase
 from almond_server.workers.child_process import WorkerProcess
-from almond_server.workers.decisions import SILENT, STALE, Action, Deaths, Deed, Rules, decide
-from almond_server.workers.metrics import Toll
+from almond_server.workers.decisions import SILENT, STALE, Action, ActionKind, RestartBudget, Rules, decide
+from almond_server.workers.metrics import WorkerMetrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,7 +59,7 @@ async def serve(settings: Settings, ready: Callable[[int], None]) -> None:
     """
     if sys.platform != "linux":
         raise StartError("--workers: more than 1 needs Linux, which shares a port's connections out.")
-    rescue_file.must_be_none(settings.data_dir)
+    rescue_file.require_none(settings.data_dir)
     with (
         held(settings.address) as port,
         tempfile.TemporaryDirectory(prefix="almond-metrics-") as metrics_dir,
@@ -83,8 +83,8 @@ class Supervisor:
         self._environment = {_METRICS_VARIABLE: metrics_dir}
         self._rules = Rules(settings.workers, settings.max_staleness, settings.grace + _OVER_GRACE_SECONDS)
         self._workers: list[WorkerProcess] = []
-        self._toll = Toll(metrics_dir)
-        self._deaths = Deaths()
+        self._metrics = WorkerMetrics(metrics_dir)
+        self._restarts = RestartBudget()
         self._not_before: dict[int, float] = {}
         self._is_ready = self._is_stopping = self._is_alarmed = False
         self._failure: str | None = None
@@ -96,7 +96,7 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop)
         loop.add_signal_handler(signal.SIGHUP, self._roll)
-        async with http_port.opened(self._settings.metrics_address, self._rows, self._toll.registry):
+        async with http_port.opened(self._settings.metrics_address, self._rows, self._metrics.registry):
             try:
                 await self._watch(ready)
             finally:
@@ -105,7 +105,7 @@ class Supervisor:
             raise StartError(self._failure)
 
     def _rows(self) -> list[dict[str, object]]:
-        return [each.row.told() for each in sorted(self._workers, key=lambda each: each.number)]
+        return [each.row.as_dict() for each in sorted(self._workers, key=lambda each: each.number)]
 
     async def _watch(self, ready: Callable[[], None]) -> None:
         looked_at = time.monotonic()
@@ -113,7 +113,7 @@ class Supervisor:
             now = time.monotonic()
             # Held up itself, it has not heard what its workers said meanwhile: first it listens.
             if now - looked_at < _HELD_UP_SECONDS:
-                self._look(now)
+                self._supervise(now)
             looked_at = now
             if not self._is_ready and self._all_serve():
                 self._is_ready = True
@@ -123,8 +123,8 @@ class Supervisor:
                 async with asyncio.timeout(_TURN_SECONDS):
                     await self._turned.wait()
 
-    def _look(self, now: float) -> None:
-        members = [each.member for each in self._workers]
+    def _supervise(self, now: float) -> None:
+        members = [each.state for each in self._workers]
         self._is_alarmed |= any(
             each.report is not None and each.report.knowledge == Knowledge.ALARMED for each in members
         )
@@ -135,7 +135,7 @@ class Supervisor:
             self._failure = _ALARM
 
     def _act(self, action: Action) -> None:
-        if action.deed == Deed.START:
+        if action.kind == ActionKind.START:
             started = WorkerProcess(self._settings, action.number, self._environment, self._hear)
             self._workers.append(started)
             log.info("worker.started", worker=action.number, pid=started.pid)
@@ -145,8 +145,8 @@ class Supervisor:
         tell = log.warning if is_trouble else log.info
         tell("worker.dismissed", worker=action.number, pid=action.pid, why=action.why)
         if is_trouble:
-            self._toll.replaced.inc()
-        if action.deed == Deed.DRAIN:
+            self._metrics.replaced.inc()
+        if action.kind == ActionKind.DRAIN:
             worker.drain()
         else:
             worker.kill()
@@ -159,14 +159,14 @@ class Supervisor:
         self._turned.set()
         if worker.exit_code is not None:
             self._workers.remove(worker)
-            self._toll.forget(worker.pid)
+            self._metrics.forget(worker.pid)
             told = log.bind(worker=worker.number, pid=worker.pid, exit_code=worker.exit_code)
             if worker.phase == Phase.LEAVING:
                 told.info("worker.left")
             elif not self._is_stopping:
-                self._mourn(worker, told)
+                self._on_exit(worker, told)
 
-    def _mourn(self, worker: WorkerProcess, told: FilteringBoundLogger) -> None:
+    def _on_exit(self, worker: WorkerProcess, told: FilteringBoundLogger) -> None:
         has_begun = worker.phase == Phase.SERVING
         if worker.refusal is not None and not has_begun:
             if not self._is_ready or not any(each.phase == Phase.SERVING for each in self._workers):
@@ -176,8 +176,8 @@ class Supervisor:
             self._not_before[worker.number] = time.monotonic() + _REFUSED_PAUSE_SECONDS
         else:
             told.error("worker.died", why=worker.refusal)
-            self._toll.died.inc()
-            if self._deaths.count(time.monotonic()):
+            self._metrics.died.inc()
+            if self._restarts.count(time.monotonic()):
                 self._failure = _TOO_MANY
         if not has_begun and any(each.is_outdated for each in self._workers):
             # What cannot start does not take the place of what serves.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from almond_server.adapters.redis.feed import RedisFeed, epochs
-from almond_server.domain.feed import FeedUnavailableError, Page, Snapshot
+from almond_server.domain.feed import FeedUnavailableError, RevocationPage, Snapshot
 from support.feeds import EPOCH, KEY, NONCE, beat, change, mark
 
 if TYPE_CHECKING:
@@ -87,27 +87,27 @@ async def _first(feed: RedisFeed) -> Any:
         return await anext(heard)
 
 
-async def _all(pages: AsyncIterator[Page]) -> list[Page]:
+async def _all(pages: AsyncIterator[RevocationPage]) -> list[RevocationPage]:
     return [page async for page in pages]
 
 
 async def _kept(feed: RedisFeed) -> None:
-    async def pages() -> AsyncIterator[Page]:
-        yield Page(change(1).revocations)
+    async def pages() -> AsyncIterator[RevocationPage]:
+        yield RevocationPage(change(1).revocations)
 
-    await feed.keep(Snapshot(1, mark(1), pages()))
+    await feed.publish_snapshot(Snapshot(1, mark(1), pages()))
 
 
 ASKING: dict[str, Callable[[RedisFeed], Awaitable[Any]]] = {
     "append": lambda feed: feed.append(change(1)),
     "tail": lambda feed: feed.tail(),
     "restart": lambda feed: feed.restart(),
-    "ask": lambda feed: feed.ask(NONCE),
-    "asked": lambda feed: feed.asked(),
-    "beat": lambda feed: feed.beat(beat(1)),
+    "ask": lambda feed: feed.challenge(NONCE),
+    "asked": lambda feed: feed.pending_challenges(),
+    "beat": lambda feed: feed.send_heartbeat(beat(1)),
     "follow": _first,
     "snapshot": lambda feed: feed.snapshot(),
-    "recall": lambda feed: _all(feed.recall()),
+    "recall": lambda feed: _all(feed.salvage()),
     "keep": _kept,
 }
 

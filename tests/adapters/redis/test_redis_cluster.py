@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from almond_server.adapters.redis.feed import RedisFeed, epochs
-from almond_server.domain.feed import FeedUnavailableError, Page, Snapshot
+from almond_server.domain.feed import FeedUnavailableError, RevocationPage, Snapshot
 from support.feeds import EPOCH, KEY, Listener, change, mark
 from support.redis_clusters import SLOT, Cluster, clustered, has_slot, is_well
 from support.redis_servers import RedisServer, free_port, until
@@ -53,11 +53,11 @@ def hand_over(cluster: Cluster, target: RedisServer) -> None:
 
 
 async def test_all_keys_are_at_the_one_node_that_has_their_slot(cluster: Cluster, feed: RedisFeed) -> None:
-    async def page() -> AsyncIterator[Page]:
-        yield Page([whole("a")])
+    async def page() -> AsyncIterator[RevocationPage]:
+        yield RevocationPage([whole("a")])
 
     await feed.append(change(1))
-    await feed.keep(Snapshot(1, mark(1), page()))
+    await feed.publish_snapshot(Snapshot(1, mark(1), page()))
     assert len(cluster.owner.do("KEYS", "{almond}:*")) == 3
     assert [each.do("DBSIZE") for each in cluster.others] == [0, 0]
 

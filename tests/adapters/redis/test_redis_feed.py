@@ -14,9 +14,9 @@ from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
 from almond_server.adapters.redis import feed as redis_feed
-from almond_server.adapters.redis.codec import Codec, Head, Part
+from almond_server.adapters.redis.codec import ChangePart, Codec, Head
 from almond_server.adapters.redis.feed import RedisFeed, epochs
-from almond_server.domain.feed import FeedGarbledError, FeedUnavailableError, Page, Snapshot, Tail
+from almond_server.domain.feed import FeedGarbledError, FeedUnavailableError, RevocationPage, Snapshot, Tail
 from almond_server.domain.revocations import Change
 from almond_server.errors import StartError
 from support.feeds import EPOCH, KEY, NONCE, Listener, beat, change, mark
@@ -50,14 +50,14 @@ async def redis(valkey: ValkeyChild) -> AsyncIterator[Any]:
 
 def fields(number: int, codec: Codec | None = None) -> dict[bytes, bytes]:
     made, writer = change(number), codec or Codec(KEY, EPOCH)
-    return writer.part(f"{number}-{LAST}", Part(made.mark, made.before, 1, made.revocations))
+    return writer.part(f"{number}-{LAST}", ChangePart(made.mark, made.before, 1, made.revocations))
 
 
 async def test_every_key_has_the_epoch_and_one_hash_tag(feed: RedisFeed, redis: Any) -> None:
     await feed.append(change(1))
-    await feed.ask(NONCE)
-    await feed.beat(beat(1))
-    await feed.keep(Snapshot(1, mark(1), _page([whole("a")])))
+    await feed.challenge(NONCE)
+    await feed.send_heartbeat(beat(1))
+    await feed.publish_snapshot(Snapshot(1, mark(1), _page([whole("a")])))
     keys = await redis.keys("*")
     assert len(keys) == 5
     assert all(key.startswith(f"{{almond}}:{EPOCH}:".encode()) for key in keys)
@@ -73,7 +73,7 @@ async def test_forged_moved_and_garbled_entries_are_told_of_and_never_taken(
         fields(2),  # genuine, in another place
         {**genuine, b"proof": bytes(32)},
         {**genuine, b"body": genuine[b"body"].replace(b"t1", b"t2")},
-        Codec(KEY, EPOCH).beat(beat(1)),
+        Codec(KEY, EPOCH).heartbeat(beat(1)),
         {b"body": genuine[b"body"]},
         {b"proof": genuine[b"proof"]},
         {b"x": b"\xff\x00"},
@@ -96,10 +96,10 @@ async def test_forged_moved_and_garbled_entries_are_told_of_and_never_taken(
 async def test_forged_heartbeats_and_heartbeats_of_another_epoch_are_not_taken(
     feed: RedisFeed, redis: Any
 ) -> None:
-    genuine = Codec(KEY, EPOCH).beat(beat(1, NONCE))
+    genuine = Codec(KEY, EPOCH).heartbeat(beat(1, NONCE))
     for each in (
-        Codec(bytes(32), EPOCH).beat(beat(1, NONCE)),
-        Codec(KEY, "ffffffff").beat(beat(1, NONCE)),
+        Codec(bytes(32), EPOCH).heartbeat(beat(1, NONCE)),
+        Codec(KEY, "ffffffff").heartbeat(beat(1, NONCE)),
         {**genuine, b"body": genuine[b"body"].replace(b"[1,", b"[2,")},
     ):
         await redis.delete(BEATS)
@@ -129,9 +129,9 @@ async def test_a_key_of_another_type_is_garbled_until_a_restart(
 
     async def work() -> None:
         await feed.append(change(1))
-        await feed.ask(NONCE)
-        await feed.asked()
-        await feed.beat(beat(1))
+        await feed.challenge(NONCE)
+        await feed.pending_challenges()
+        await feed.send_heartbeat(beat(1))
         await feed.tail()
         await feed.snapshot()
 
@@ -148,17 +148,17 @@ async def test_a_stream_whose_ids_are_used_up_is_garbled_until_a_restart(
     await redis.xadd(key, {"x": "y"}, id=f"{2**64 - 1}-{2**64 - 1}")
     await redis.xdel(key, f"{2**64 - 1}-{2**64 - 1}")  # the stream remembers it
     with pytest.raises(FeedGarbledError):
-        await (feed.append(change(1)) if key == CHANGES else feed.beat(beat(1)))
+        await (feed.append(change(1)) if key == CHANGES else feed.send_heartbeat(beat(1)))
     await feed.restart()
     assert await feed.append(change(1))
-    await feed.beat(beat(1))
+    await feed.send_heartbeat(beat(1))
 
 
 @pytest.mark.parametrize("key", ["head", "chunk", "changes"])
 async def test_what_is_genuine_is_recalled_beside_a_key_of_another_type(
     feed: RedisFeed, redis: Any, key: str
 ) -> None:
-    await feed.keep(Snapshot(1, mark(1), _pages([whole("a")], [whole("b")])))
+    await feed.publish_snapshot(Snapshot(1, mark(1), _pages([whole("a")], [whole("b")])))
     await feed.append(Change(2, mark(2), mark(1), (whole("c"),)))
     chunks = [each for each in await redis.keys(f"{HEAD}:*") if each.endswith(b":0")]
     spoilt, left = {
@@ -167,7 +167,7 @@ async def test_what_is_genuine_is_recalled_beside_a_key_of_another_type(
         "changes": (CHANGES, {"a", "b"}),
     }[key]
     await redis.set(spoilt, "mine now")
-    assert {each.token_id async for page in feed.recall() for each in page.revocations} == left
+    assert {each.token_id async for page in feed.salvage() for each in page.revocations} == left
 
 
 async def test_only_epochs_that_can_be_ours_are_found(
@@ -194,7 +194,7 @@ async def test_a_service_that_is_no_redis_is_unavailable(said: bytes) -> None:
     async with await asyncio.start_server(serve, "127.0.0.1") as server:
         port = server.sockets[0].getsockname()[1]
         feed = RedisFeed(f"redis://127.0.0.1:{port}", KEY, EPOCH)
-        for call in (feed.append(change(1)), feed.tail(), feed.ask(NONCE), feed.snapshot()):
+        for call in (feed.append(change(1)), feed.tail(), feed.challenge(NONCE), feed.snapshot()):
             with pytest.raises(FeedUnavailableError):
                 await call
         with pytest.raises(FeedUnavailableError):
@@ -206,7 +206,7 @@ async def test_parts_that_do_not_belong_together_make_no_change(feed: RedisFeed,
     codec = Codec(KEY, EPOCH)
 
     async def put(place: str, of: bytes, parts: int) -> None:
-        entry: Any = codec.part(place, Part(of, mark(0), parts, (whole(place),)))
+        entry: Any = codec.part(place, ChangePart(of, mark(0), parts, (whole(place),)))
         await redis.xadd(CHANGES, entry, id=place)
 
     for places in (
@@ -254,7 +254,7 @@ def test_a_genuine_entry_of_another_form_is_none(body: bytes) -> None:
     codec = Codec(KEY, EPOCH)
     for kind, read in (
         ("part", lambda entry: codec.read_part("", entry)),
-        ("beat", codec.read_beat),
+        ("beat", codec.read_heartbeat),
         ("head", codec.read_head),
     ):
         assert read({b"body": body, b"proof": codec._proof(kind, "", body)}) is None
@@ -277,7 +277,7 @@ async def test_the_stream_stays_short(feed: RedisFeed, redis: Any) -> None:
     assert await feed.append(change(15_000))
     assert await redis.xlen(CHANGES) <= 10_200
     for _ in range(50):
-        await feed.beat(beat(1))
+        await feed.send_heartbeat(beat(1))
     assert await redis.xlen(BEATS) <= 16
 
 
@@ -286,17 +286,17 @@ async def test_questions_nobody_takes_do_not_pile_up(feed: RedisFeed, redis: Any
         for _ in range(5000):
             _ = filling.rpush(ASKED, "x")
         await filling.execute()
-    await feed.ask(NONCE)
+    await feed.challenge(NONCE)
     assert await redis.llen(ASKED) == 1000
-    assert list(await feed.asked()) == [NONCE]  # what has not the form of a question is dropped
+    assert list(await feed.pending_challenges()) == [NONCE]  # what has not the form of a question is dropped
 
 
 @pytest.mark.parametrize("tampered", ["head", "chunk", "chunk of another", "missing"])
 async def test_a_tampered_snapshot_is_not_believed(feed: RedisFeed, redis: Any, tampered: str) -> None:
-    await feed.keep(Snapshot(7, mark(7), _page([whole("a")])))
+    await feed.publish_snapshot(Snapshot(7, mark(7), _page([whole("a")])))
     old = await redis.hgetall((await redis.keys(f"{HEAD}:*"))[0])
     await redis.flushall()
-    await feed.keep(Snapshot(8, mark(8), _page([whole("b")])))
+    await feed.publish_snapshot(Snapshot(8, mark(8), _page([whole("b")])))
     chunk = (await redis.keys(f"{HEAD}:*"))[0]
     if tampered == "head":
         forged: Any = Codec(bytes(32), EPOCH).head(Head("x", 9, mark(9), 0))
@@ -317,7 +317,7 @@ async def test_a_tampered_snapshot_is_not_believed(feed: RedisFeed, redis: Any, 
 
 async def test_chunks_of_earlier_snapshots_go(feed: RedisFeed, redis: Any) -> None:
     for number in range(3):
-        await feed.keep(Snapshot(number, mark(number), _page([whole("a")])))
+        await feed.publish_snapshot(Snapshot(number, mark(number), _page([whole("a")])))
     lives = sorted([await redis.ttl(key) for key in await redis.keys(f"{HEAD}:*")])
     assert lives[0] == -1
     assert all(0 < each <= 60 for each in lives[1:])
@@ -347,7 +347,7 @@ async def test_a_silent_server_is_noticed_within_two_and_a_half_seconds(
         began = time.monotonic()
         os.kill(valkey.pid, signal.SIGSTOP)
         try:
-            for call in (feed.append(change(2)), feed.ask(NONCE)):
+            for call in (feed.append(change(2)), feed.challenge(NONCE)):
                 with pytest.raises(FeedUnavailableError):
                     await call
             with pytest.raises(FeedUnavailableError):
@@ -394,10 +394,10 @@ def test_a_url_of_another_form_is_refused_without_its_password(url: str) -> None
     assert "hunter2" not in f"{refused.value!r}{refused.value.__cause__!r}"
 
 
-async def _page(entries: Sequence[Revocation]) -> AsyncIterator[Page]:
-    yield Page(entries)
+async def _page(entries: Sequence[Revocation]) -> AsyncIterator[RevocationPage]:
+    yield RevocationPage(entries)
 
 
-async def _pages(*pages: Sequence[Revocation]) -> AsyncIterator[Page]:
+async def _pages(*pages: Sequence[Revocation]) -> AsyncIterator[RevocationPage]:
     for each in pages:
-        yield Page(each)
+        yield RevocationPage(each)

@@ -206,7 +206,7 @@ async def test_what_was_revoked_before_is_not_registered(
 
 
 async def test_a_token_of_before_is_selected_used_and_revoked_like_any_other(upgraded: Store) -> None:
-    await upgraded.tokens.note_uses([Use("live", (branch(3),), NOW)])
+    await upgraded.tokens.record_last_used([Use("live", (branch(3),), NOW)])
     used = replace(LIVE, last_used_at=NOW)
     selection = Selection(OfSubject("ann"))
     assert await upgraded.tokens.select(selection, NOW) == [used]

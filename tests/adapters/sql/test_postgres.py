@@ -145,7 +145,7 @@ async def test_a_held_lock_is_waited_for_but_not_for_ever(
     held = asyncio.create_task(blocker.database.write(hold))
     await holding.wait()
     async with asyncio.timeout(1):  # whatever tokens are used meanwhile, that waits for nobody
-        await store.tokens.note_uses([Use(minted.id, (), NOW)])
+        await store.tokens.record_last_used([Use(minted.id, (), NOW)])
     used = await store.tokens.get(minted.id)
     assert used is not None
     assert used.last_used_at == NOW
@@ -219,10 +219,10 @@ async def test_a_standby_is_no_store_until_it_is_promoted(own_server: PostgresSe
 def test_a_session_that_does_not_keep_its_settings_is_refused(postgres_url: str, setting: str) -> None:
     engine = adapter.looking(postgres_url)
     with engine.connect() as connection:
-        adapter.must_keep_settings(connection, postgres_url)
+        adapter.require_session_settings(connection, postgres_url)
         connection.exec_driver_sql(f"SET {setting}")  # what a pooler's session has, which began otherwise
         with pytest.raises(StartError, match="PgBouncer"):
-            adapter.must_keep_settings(connection, postgres_url)
+            adapter.require_session_settings(connection, postgres_url)
     engine.dispose()
 
 

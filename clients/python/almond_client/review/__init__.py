@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from almond_client.review import probes
-from almond_client.review.probes import Thing
+from almond_client.review.probes import AccessTarget
 from almond_client.review.redundancy import CONDITIONS, CaveatGroup, condition_groups, number_list
 from almond_core import caveats
 from almond_core.caveats import Caveat
@@ -60,12 +60,12 @@ def review(given: Sequence[WireCaveat], now: int) -> Review:
             unknown.append(f"{number} has no meaning here, and so denies everything: {error}")
     about = {number: each for number, each in known.items() if not isinstance(each, CONDITIONS)}
     named = probes.named_by(about.values())
-    orgs, things = [*named.of("org"), named.one_more("org")], probes.things(named)
+    orgs, things = [*named.of("org"), named.fresh_id("org")], probes.things(named)
     asked = probes.accesses(orgs, things) if _is_little(orgs, things) else []
     groups = [CaveatGroup(about, [(access, Circumstances(now)) for *_, access in asked])] if asked else []
     groups += condition_groups(known, now)
     left = groups[0].left if asked else 0
-    permissions = _permissions(asked, left, named.one_more("org")) if asked else None
+    permissions = _permissions(asked, left, named.fresh_id("org")) if asked else None
     contradictions = [*unknown, *(line for group in groups for line in group.contradictions())]
     redundant = sorted(number for group in groups for number in group.redundant())
     return Review(
@@ -85,15 +85,15 @@ def _conditions(known: Sequence[Caveat]) -> list[str]:
     return [each.describe() for each in ([time] if starts or ends else []) + others]
 
 
-def _is_little(orgs: Sequence[str], things: Sequence[Thing]) -> bool:
+def _is_little(orgs: Sequence[str], things: Sequence[AccessTarget]) -> bool:
     return len(orgs) * len(things) * len(LETTERS) <= probes.MAX_QUESTIONS
 
 
 def _permissions(
-    asked: Sequence[tuple[str, Thing, str, Access]], left: int, any_org: str
+    asked: Sequence[tuple[str, AccessTarget, str, Access]], left: int, any_org: str
 ) -> tuple[Permission, ...]:
     masks: dict[tuple[str, str], Mask] = {}
-    of_thing: dict[tuple[str, str], Thing] = {}
+    of_thing: dict[tuple[str, str], AccessTarget] = {}
     for bit, (org, thing, letter, _) in enumerate(asked):
         place = (org, thing.words)
         of_thing[place] = thing

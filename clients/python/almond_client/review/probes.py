@@ -22,16 +22,16 @@ LITEFS: Final = "litefs-cloud"
 
 
 @dataclass(frozen=True, slots=True)
-class Thing:
+class AccessTarget:
     """Something in an org that an access can be about; `within` is the bigger thing it is part of."""
 
     words: str
     fields: dict[str, Any]
-    within: Thing | None = None
+    within: AccessTarget | None = None
 
 
 @dataclass(slots=True)
-class Named:
+class MentionedValues:
     """The values that caveats name, by the field of an access that they are about."""
 
     values: dict[str, dict[Any, None]] = field(default_factory=dict)
@@ -44,7 +44,7 @@ class Named:
         """Return the values of a field, in the order they were named."""
         return list(self.values.get(name, {}))
 
-    def one_more(self, name: str) -> str:
+    def fresh_id(self, name: str) -> str:
         """Return an id that is not among them."""
         fresh = "another"
         while fresh in self.values.get(name, {}):
@@ -52,9 +52,9 @@ class Named:
         return fresh
 
 
-def named_by(given: Iterable[Caveat]) -> Named:
+def named_by(given: Iterable[Caveat]) -> MentionedValues:
     """Collect the values that caveats name, those inside others included."""
-    named = Named()
+    named = MentionedValues()
     for caveat in _flat(given):
         match caveat:
             case caveats.Org() | caveats.Orgs():
@@ -84,9 +84,9 @@ def _flat(given: Iterable[Caveat]) -> Iterator[Caveat]:
                 yield from _flat(alternative)
 
 
-def things(named: Named) -> list[Thing]:
+def things(named: MentionedValues) -> list[AccessTarget]:
     """Return what can be asked about; bigger things before their parts."""
-    found = [Thing("the org itself", {})]
+    found = [AccessTarget("the org itself", {})]
     for app in _each(named, "app"):
         found.append(app)
         found += [part for name in ("volume", "app_feature") for part in _each(named, name, app)]
@@ -103,15 +103,15 @@ def things(named: Named) -> list[Thing]:
     return found + [part for thing in mutable for part in _mutations(named, thing)]
 
 
-def _each(named: Named, name: str, within: Thing | None = None) -> list[Thing]:
+def _each(named: MentionedValues, name: str, within: AccessTarget | None = None) -> list[AccessTarget]:
     noun, values = name.replace("_", " "), named.of(name)
     any_of = f"any other {noun}" if values else f"any {noun}"
-    words = {value: f"{noun} {value}" for value in values} | {named.one_more(name): any_of}
+    words = {value: f"{noun} {value}" for value in values} | {named.fresh_id(name): any_of}
     place, fields = ("", {}) if within is None else (f" of {within.words}", within.fields)
-    return [Thing(f"{said}{place}", fields | {name: value}, within) for value, said in words.items()]
+    return [AccessTarget(f"{said}{place}", fields | {name: value}, within) for value, said in words.items()]
 
 
-def _commands(named: Named, machine: Thing) -> list[Thing]:
+def _commands(named: MentionedValues, machine: AccessTarget) -> list[AccessTarget]:
     argvs = named.of("command")
     longer = [(*argv, "another") for argv in argvs]
     words = {argv: f"running `{' '.join(argv)}`" for argv in argvs}
@@ -120,35 +120,37 @@ def _commands(named: Named, machine: Thing) -> list[Thing]:
     }
     words[("another-command",)] = "running any other command" if argvs else "running any command"
     return [
-        Thing(f"{said} on {machine.words}", machine.fields | {"command": argv}, machine)
+        AccessTarget(f"{said} on {machine.words}", machine.fields | {"command": argv}, machine)
         for argv, said in words.items()
     ]
 
 
-def _stored(named: Named) -> list[Thing]:
+def _stored(named: MentionedValues) -> list[AccessTarget]:
     prefixes = named.of("storage_object")
     words = {prefix: f"storage object {prefix} and all below" for prefix in prefixes}
     below = {f"{prefix}/another": f"what is below {prefix}" for prefix in prefixes}
     any_of = "any other storage object" if prefixes else "any storage object"
-    found = [Thing(said, {"storage_object": path}) for path, said in words.items()]
+    found = [AccessTarget(said, {"storage_object": path}) for path, said in words.items()]
     parents = {thing.fields["storage_object"]: thing for thing in found}
     found += [
-        Thing(said, {"storage_object": path}, parents[path.removesuffix("/another")])
+        AccessTarget(said, {"storage_object": path}, parents[path.removesuffix("/another")])
         for path, said in below.items()
         if path not in words
     ]
-    return [*found, Thing(any_of, {"storage_object": "another-object"})]
+    return [*found, AccessTarget(any_of, {"storage_object": "another-object"})]
 
 
-def _mutations(named: Named, thing: Thing) -> list[Thing]:
+def _mutations(named: MentionedValues, thing: AccessTarget) -> list[AccessTarget]:
     values = named.of("mutation")
     words = {value: f"{value} on {thing.words}" for value in values}
     if values:
-        words[named.one_more("mutation")] = f"any other mutation on {thing.words}"
-    return [Thing(said, thing.fields | {"mutation": value}, thing) for value, said in words.items()]
+        words[named.fresh_id("mutation")] = f"any other mutation on {thing.words}"
+    return [AccessTarget(said, thing.fields | {"mutation": value}, thing) for value, said in words.items()]
 
 
-def accesses(orgs: Sequence[str], about: Sequence[Thing]) -> list[tuple[str, Thing, str, Access]]:
+def accesses(
+    orgs: Sequence[str], about: Sequence[AccessTarget]
+) -> list[tuple[str, AccessTarget, str, Access]]:
     """Return every (org, thing, action letter) with its access."""
     return [
         (org, thing, letter, Access(org=org, actions=parse_actions(letter), **thing.fields))

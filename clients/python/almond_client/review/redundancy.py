@@ -117,7 +117,7 @@ def _attributes(given: Sequence[Caveat], now: int) -> list[Question]:
 
 def _askers(given: Sequence[Caveat], now: int) -> list[Question]:
     services = {name for each in given if isinstance(each, caveats.Audience) for name in each.services} | {""}
-    return [(_PLAIN, Circumstances(now, asker=name)) for name in sorted(services)]
+    return [(_PLAIN, Circumstances(now, caller_subject=name)) for name in sorted(services)]
 
 
 def _addresses(given: Sequence[Caveat], now: int) -> list[Question]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from almond_server.adapters.redis.codec import Part
+from almond_server.adapters.redis.codec import ChangePart
 from almond_server.domain.revocations import Change
 
 if TYPE_CHECKING:
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 LAST: Final = 1_000_000_000
 _ENTRIES: Final = 1000
 
-Place = tuple[int, int]
+EntryId = tuple[int, int]
 
 
-def split(change: Change) -> Iterator[tuple[Place, Place, Part]]:
+def split(change: Change) -> Iterator[tuple[EntryId, EntryId, ChangePart]]:
     """Yield the parts of a change: the place a part comes right after, its own place, and the part."""
     most = max(len(change.revocations), len(change.cut_offs))
     count = max(1, -(-most // _ENTRIES))
-    before: Place = (change.number - 1, LAST)
+    before: EntryId = (change.number - 1, LAST)
     for index in range(1, count + 1):
         some = slice((index - 1) * _ENTRIES, index * _ENTRIES)
         place = (change.number, LAST if index == count else index)
-        part = Part(change.mark, change.before, count, change.revocations[some], change.cut_offs[some])
+        part = ChangePart(change.mark, change.before, count, change.revocations[some], change.cut_offs[some])
         yield before, place, part
         before = place
 
@@ -46,7 +46,7 @@ class Assembly:
         self._entries: list[Revocation] = []
         self._cut_offs: list[CutOff] = []
 
-    def add(self, place: Place, part: Part) -> Change | None:
+    def add(self, place: EntryId, part: ChangePart) -> Change | None:
         """Add the next part; answers the change once it is whole.
 
         A part that does not go with those before it begins anew: the change it is of will not become whole.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from almond_core import crypto
-from almond_server.domain.feed import Beat, Page
+from almond_server.domain.feed import Heartbeat, RevocationPage
 from almond_server.domain.packed_revocations import Packed
 from almond_server.domain.revocations import CutOff, Reading, Revocation, Scope
 
@@ -30,7 +30,7 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ChangePart:
     """A part of a change; `parts` is how many it has in all."""
 
     mark: bytes
@@ -58,24 +58,24 @@ class Codec:
         self._feed_key = feed_key
         self._epoch = epoch
 
-    def part(self, place: str, part: Part) -> Fields:
+    def part(self, place: str, part: ChangePart) -> Fields:
         """Write a part of a change; `place` is its id in the stream."""
         body = [part.mark.hex(), part.before.hex(), part.parts, _rows(part.revocations)]
         return self._write("part", place, [*body, _cut_off_rows(part.cut_offs)])
 
-    def read_part(self, place: str, fields: Mapping[bytes, bytes]) -> Part | None:
+    def read_part(self, place: str, fields: Mapping[bytes, bytes]) -> ChangePart | None:
         """Read what `part` wrote."""
         return self._read("part", place, fields, _part)
 
-    def beat(self, beat: Beat) -> Fields:
+    def heartbeat(self, heartbeat: Heartbeat) -> Fields:
         """Write a heartbeat."""
-        reading = beat.reading
-        asked = [nonce.hex() for nonce in beat.asked]
+        reading = heartbeat.reading
+        asked = [nonce.hex() for nonce in heartbeat.nonces]
         return self._write("beat", "", [reading.number, reading.mark.hex(), reading.store_time, asked])
 
-    def read_beat(self, fields: Mapping[bytes, bytes]) -> Beat | None:
+    def read_heartbeat(self, fields: Mapping[bytes, bytes]) -> Heartbeat | None:
         """Read what `beat` wrote."""
-        return self._read("beat", "", fields, self._beat)
+        return self._read("beat", "", fields, self._heartbeat)
 
     def head(self, head: Head) -> Fields:
         """Write the head of a snapshot."""
@@ -85,7 +85,7 @@ class Codec:
         """Read what `head` wrote."""
         return self._read("head", "", fields, _head)
 
-    def chunk(self, place: str, page: Page) -> Fields:
+    def chunk(self, place: str, page: RevocationPage) -> Fields:
         """Write a chunk of a snapshot, packed: ten million entries are read while a server starts.
 
         `place` says which of which.
@@ -95,7 +95,7 @@ class Codec:
             "chunk", place, _LENGTH.pack(len(cut_offs)) + cut_offs + Packed.of(page.revocations).encode()
         )
 
-    def read_chunk(self, place: str, fields: Mapping[bytes, bytes]) -> Page | None:
+    def read_chunk(self, place: str, fields: Mapping[bytes, bytes]) -> RevocationPage | None:
         """Read what `chunk` wrote."""
         return self._read_body("chunk", place, fields, _page)
 
@@ -125,24 +125,24 @@ class Codec:
         said = b"\x00".join([_LABEL, kind.encode(), self._epoch.encode(), place.encode(), body])
         return hmac.digest(self._feed_key, said, "sha256")
 
-    def _beat(self, value: Any) -> Beat:
+    def _heartbeat(self, value: Any) -> Heartbeat:
         number, mark, store_time, asked = value
         reading = Reading(self._epoch, _int(number), bytes.fromhex(mark), _int(store_time))
-        return Beat(reading, frozenset(map(bytes.fromhex, asked)))
+        return Heartbeat(reading, frozenset(map(bytes.fromhex, asked)))
 
 
-def _part(value: Any) -> Part:
+def _part(value: Any) -> ChangePart:
     mark, before, parts, rows, cut_offs = value
-    return Part(
+    return ChangePart(
         bytes.fromhex(mark), bytes.fromhex(before), _int(parts), _revocations(rows), _cut_offs(cut_offs)
     )
 
 
-def _page(body: bytes) -> Page:
+def _page(body: bytes) -> RevocationPage:
     if len(body) < _LENGTH.size:
         raise ValueError
     middle = _LENGTH.size + _LENGTH.unpack_from(body)[0]
-    return Page(Packed.decode(body[middle:]), _cut_offs(json.loads(body[_LENGTH.size : middle])))
+    return RevocationPage(Packed.decode(body[middle:]), _cut_offs(json.loads(body[_LENGTH.size : middle])))
 
 
 def _head(value: Any) -> Head:

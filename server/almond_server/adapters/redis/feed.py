@@ -18,20 +18,20 @@ from almond_server.adapters.redis.change_parts import LAST, Assembly, split
 from almond_server.adapters.redis.client import BLOCK_MS, answer, client
 from almond_server.adapters.redis.codec import Codec
 from almond_server.adapters.redis.discovery import HASH_TAG
-from almond_server.adapters.redis.health import RedisCondition
+from almond_server.adapters.redis.health import RedisHealth
 from almond_server.adapters.redis.snapshot import RedisSnapshot
-from almond_server.domain.feed import Beat, FeedGarbledError, FeedState, Page, Snapshot, Tail
+from almond_server.domain.feed import FeedGarbledError, FeedState, Heartbeat, RevocationPage, Snapshot, Tail
 from almond_server.domain.revocations import Change
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from almond_server.adapters.redis.change_parts import Place
+    from almond_server.adapters.redis.change_parts import EntryId
     from almond_server.adapters.redis.codec import Fields
 
 _MAX_ENTRIES: Final = 10_000
-_MAX_BEATS: Final = 16
-_MAX_ASKED: Final = 1000
+_MAX_HEARTBEATS: Final = 16
+_MAX_CHALLENGES: Final = 1000
 _NONCE_BYTES: Final = 8
 _AT_ONCE: Final = 100
 _AGAIN_SECONDS: Final = 1.0
@@ -74,17 +74,17 @@ class RedisFeed:
         )
         self._warned_at: float | None = None
         self._rejected = 0
-        self._condition = RedisCondition()
+        self._health = RedisHealth()
 
     @property
-    def objection(self) -> str | None:
+    def problem(self) -> str | None:
         """Say what is wrong with it now."""
-        return self._condition.objection
+        return self._health.problem
 
     @property
     def state(self) -> FeedState:
         """Return what is known of it now."""
-        return self._condition.state(self._rejected)
+        return self._health.state(self._rejected)
 
     async def append(self, change: Change) -> bool:
         """Append a change, in parts if it is large, after the one before it."""
@@ -115,35 +115,35 @@ class RedisFeed:
         await self._snapshot.drop()
         await answer(self._writing.delete(self._changes, self._beats, self._asked))
 
-    async def ask(self, nonce: bytes) -> None:
+    async def challenge(self, nonce: bytes) -> None:
         """Ask the relay to name a nonce in its next heartbeat."""
         async with self._writing.pipeline(transaction=False) as commands:
-            _ = commands.rpush(self._asked, nonce), commands.ltrim(self._asked, -_MAX_ASKED, -1)
-            with self._condition.writing():
+            _ = commands.rpush(self._asked, nonce), commands.ltrim(self._asked, -_MAX_CHALLENGES, -1)
+            with self._health.writing():
                 await answer(commands.execute())
 
-    async def asked(self) -> Sequence[bytes]:
+    async def pending_challenges(self) -> Sequence[bytes]:
         """Take the nonces of those who asked."""
-        taken: Any = self._writing.lpop(self._asked, _MAX_ASKED)
+        taken: Any = self._writing.lpop(self._asked, _MAX_CHALLENGES)
         nonces = await answer(taken, replies.strings)
-        return [nonce for nonce in nonces[:_MAX_ASKED] if len(nonce) == _NONCE_BYTES]
+        return [nonce for nonce in nonces[:_MAX_CHALLENGES] if len(nonce) == _NONCE_BYTES]
 
-    async def beat(self, beat: Beat) -> None:
+    async def send_heartbeat(self, heartbeat: Heartbeat) -> None:
         """Send a heartbeat."""
-        fields: Any = self._codec.beat(beat)
-        await answer(self._writing.xadd(self._beats, fields, maxlen=_MAX_BEATS, approximate=False))
+        fields: Any = self._codec.heartbeat(heartbeat)
+        await answer(self._writing.xadd(self._beats, fields, maxlen=_MAX_HEARTBEATS, approximate=False))
 
-    async def follow(self, seen: Callable[[], int]) -> AsyncIterator[Change | Beat | None]:
+    async def follow(self, seen: Callable[[], int]) -> AsyncIterator[Change | Heartbeat | None]:
         """Yield changes and heartbeats, and None for what is not genuine or not whole."""
         while True:
-            await self._condition.look(self._reading)
+            await self._health.check_policy(self._reading)
             # From the view's own revision, again and again: whatever was flushed, restarted or written to the
             # end of the stream, the next round is right. Never from `$`, which would skip entries.
             positions = {self._changes: _id((seen(), LAST)), self._beats: "0-0"}
             assembly, ends = Assembly(), time.monotonic() + _AGAIN_SECONDS
             while time.monotonic() < ends:
                 streams: Any = positions
-                with self._condition.reading():
+                with self._health.reading():
                     read = self._reading.xread(streams, count=_AT_ONCE, block=BLOCK_MS)
                     entries = await answer(read, replies.streams)
                 for stream, entry_id, fields in entries:
@@ -152,7 +152,7 @@ class RedisFeed:
                         continue
                     positions[stream] = entry_id
                     if stream == self._beats:
-                        yield self._genuine(entry_id, self._codec.read_beat(fields))
+                        yield self._genuine(entry_id, self._codec.read_heartbeat(fields))
                         continue
                     part = self._genuine(entry_id, self._codec.read_part(entry_id, fields))
                     place = replies.place(entry_id)
@@ -168,9 +168,9 @@ class RedisFeed:
         """Return the newest snapshot."""
         return await self._snapshot.find()
 
-    async def recall(self) -> AsyncIterator[Page]:
+    async def salvage(self) -> AsyncIterator[RevocationPage]:
         """Yield all entries that the feed has."""
-        async for page in self._snapshot.recall():
+        async for page in self._snapshot.salvage():
             yield page
         after = "-"
         while entries := await self._after(after):
@@ -178,11 +178,11 @@ class RedisFeed:
                 after = f"({entry_id}"
                 part = self._codec.read_part(entry_id, fields)
                 if part is not None:
-                    yield Page(part.revocations, part.cut_offs)
+                    yield RevocationPage(part.revocations, part.cut_offs)
 
-    async def keep(self, snapshot: Snapshot) -> None:
+    async def publish_snapshot(self, snapshot: Snapshot) -> None:
         """Put a snapshot in place of the one before it."""
-        await self._snapshot.keep(snapshot)
+        await self._snapshot.publish(snapshot)
 
     async def close(self) -> None:
         """Let go of connections; what still uses them ends with `FeedUnavailableError`."""
@@ -222,5 +222,5 @@ async def epochs(url: str) -> list[str]:
         await redis.aclose()
 
 
-def _id(place: Place) -> str:
+def _id(place: EntryId) -> str:
     return f"{place[0]}-{place[1]}"

@@ -23,7 +23,7 @@ _SLOWER: Final = "servers hear of each other's revocations at their next poll of
 log = structlog.get_logger()
 
 
-class RedisCondition:
+class RedisHealth:
     """Filled in by who reads the feed and by who writes to it."""
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class RedisCondition:
         return FeedState(self._is_read, self._is_written, self._policy != _SAFE_POLICY, rejected)
 
     @property
-    def objection(self) -> str | None:
+    def problem(self) -> str | None:
         """Say what is wrong, the worst first; None if nothing is. Names neither an address nor a key."""
         if not self._is_read:
             return f"Redis does not answer: {_SLOWER}"
@@ -69,7 +69,7 @@ class RedisCondition:
             raise
         self._is_written = True
 
-    async def look(self, redis: Redis) -> None:
+    async def check_policy(self, redis: Redis) -> None:
         """Look at the eviction policy; warn of one that may drop keys, once until it has changed.
 
         Raises nothing: INFO may be forbidden, and a server that is down shows at the next command.

@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from almond_server.adapters.redis.change_parts import Place
+    from almond_server.adapters.redis.change_parts import EntryId
     from almond_server.adapters.redis.codec import Fields
 
 
-def place(entry_id: bytes | str) -> Place:
+def place(entry_id: bytes | str) -> EntryId:
     """Read the id of an entry, `REVISION-PART`."""
     number, _, index = (entry_id if isinstance(entry_id, str) else entry_id.decode()).partition("-")
     return int(number), int(index)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from almond_server.adapters.redis.codec import Codec
-    from almond_server.domain.feed import Page
+    from almond_server.domain.feed import RevocationPage
 
 _WRITING_SECONDS: Final = 3600
 _READING_SECONDS: Final = 60
@@ -38,7 +38,7 @@ class RedisSnapshot:
         head = await self._read_head()
         return None if head is None else Snapshot(head.number, head.mark, self._pages(head), head.chunks)
 
-    async def keep(self, snapshot: Snapshot) -> None:
+    async def publish(self, snapshot: Snapshot) -> None:
         """Write a snapshot, and let the chunks of the one before it go."""
         before = await self._read_head()
         name, chunks = secrets.token_hex(8), 0
@@ -64,7 +64,7 @@ class RedisSnapshot:
         await answer(self._redis.delete(self.key))
         await self._let_go(head)
 
-    async def recall(self) -> AsyncIterator[Page]:
+    async def salvage(self) -> AsyncIterator[RevocationPage]:
         """Yield the entries of every chunk that is there and genuine."""
         head = await self._what_is_genuine(self._read_head())
         if head is None:
@@ -91,14 +91,14 @@ class RedisSnapshot:
         fields: Any = self._redis.hgetall(self.key)
         return self._codec.read_head(await answer(fields, replies.fields))
 
-    async def _pages(self, head: Head) -> AsyncIterator[Page]:
+    async def _pages(self, head: Head) -> AsyncIterator[RevocationPage]:
         for index in range(head.chunks):
             page = await self._read_chunk(head, index)
             if page is None:
                 raise FeedUnavailableError("a chunk of the snapshot is missing or not genuine")
             yield page
 
-    async def _read_chunk(self, head: Head, index: int) -> Page | None:
+    async def _read_chunk(self, head: Head, index: int) -> RevocationPage | None:
         fields: Any = self._redis.hgetall(self._chunk(head.name, index))
         place = _place(head.name, index, head.number)
         return self._codec.read_chunk(place, await answer(fields, replies.fields))

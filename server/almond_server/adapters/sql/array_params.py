@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 
-def among(connection: Connection, column: ColumnElement[Any], ids: Iterable[str]) -> ColumnElement[bool]:
+def in_list(connection: Connection, column: ColumnElement[Any], ids: Iterable[str]) -> ColumnElement[bool]:
     """Return the condition that a column is one of these."""
     if connection.dialect.name == "postgresql":
         # Of an array it knows how long it is, and looks each up by an index; of a subquery it does not.
@@ -21,7 +21,7 @@ def among(connection: Connection, column: ColumnElement[Any], ids: Iterable[str]
     return column.in_(select(func.json_each(json.dumps(list(ids))).table_valued("value").c.value))
 
 
-def table_of(connection: Connection, rows: Sequence[tuple[str, int | None]]) -> Subquery:
+def values_table(connection: Connection, rows: Sequence[tuple[str, int | None]]) -> Subquery:
     """Return a table with the columns `id` and `number` and these rows, to insert from."""
     if connection.dialect.name == "postgresql":
         ids = bindparam(None, [each for each, _ in rows], ARRAY(Text))

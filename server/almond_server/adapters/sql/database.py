@@ -35,7 +35,7 @@ class Database(Protocol):
         """Run `work` on one consistent state of the database."""
         ...
 
-    async def look(self, work: Callable[[Connection], T]) -> T:
+    async def read_now(self, work: Callable[[Connection], T]) -> T:
         """Run `work`, which is short, as `read` does, but behind no `read`.
 
         What proves the view waits for nobody's walk through a million records.

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
 
-MOST: Final = 256
+MAX_CALLS: Final = 256
 """How many calls one transaction takes, unless it is said."""
 
 
-class Batches(Generic[Asked, Answer]):
+class GroupCommit(Generic[Asked, Answer]):
     """Hands calls to `run`, one batch after the other: while one runs, the next gathers.
 
     `run` answers each call in its place, with a value or with the exception that is this call's own. If it
@@ -26,15 +26,17 @@ class Batches(Generic[Asked, Answer]):
     """
 
     def __init__(
-        self, run: Callable[[Sequence[Asked]], Awaitable[Sequence[Answer | Exception]]], most: int = MOST
+        self,
+        run: Callable[[Sequence[Asked]], Awaitable[Sequence[Answer | Exception]]],
+        max_calls: int = MAX_CALLS,
     ) -> None:
         """Take what runs a batch in one transaction, and how many calls one takes."""
         self._run = run
-        self._most = most
+        self._most = max_calls
         self._waiting: deque[tuple[Asked, asyncio.Future[Answer]]] = deque()
         self._working: asyncio.Task[None] | None = None
 
-    async def ask(self, asked: Asked) -> Answer:
+    async def submit(self, asked: Asked) -> Answer:
         """Join the next batch and return what it answers, or raise it.
 
         A call whose caller is cancelled runs all the same: it was asked for, and others are in its batch.

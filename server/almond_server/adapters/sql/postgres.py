@@ -89,7 +89,7 @@ class Postgres:
         """Run `work` on one consistent state of the database."""
         return await run(self._readers, partial(_transact, self._reading, work))
 
-    async def look(self, work: Callable[[Connection], T]) -> T:
+    async def read_now(self, work: Callable[[Connection], T]) -> T:
         """Run `work` as `read` does, behind no `read`."""
         return await run(self._looker, partial(_transact, self._reading, work))
 
@@ -123,7 +123,7 @@ def holding(url: str, idle_seconds: float) -> Engine:
     return engine
 
 
-def must_keep_settings(connection: Connection, url: str) -> None:
+def require_session_settings(connection: Connection, url: str) -> None:
     """Raise `StartError` if what sessions ask for when they begin does not hold in them.
 
     A pooler in transaction mode drops it; what was acknowledged would then be as durable as the database's
@@ -172,7 +172,7 @@ def _parse(url: str) -> URL:
 
 def _engine(url: str, session: Mapping[str, str], **pool: Any) -> Engine:
     parsed = _parse(url)
-    postgres_tls.must_be_whole(parsed)
+    postgres_tls.check_tls_options(parsed)
     options = " ".join(f"-c {key}={value.replace(' ', chr(92) + ' ')}" for key, value in session.items())
     return create_engine(parsed, hide_parameters=True, connect_args={**_NETWORK, "options": options}, **pool)
 

@@ -23,7 +23,7 @@ _REASONS: Final = {
 }
 
 
-def must_be_whole(url: URL) -> None:
+def check_tls_options(url: URL) -> None:
     """Raise `StartError` for a URL that names an authority which nothing would be compared with."""
     if "sslrootcert" in url.query and _setting(url, "sslmode") not in _VERIFYING:
         raise StartError(

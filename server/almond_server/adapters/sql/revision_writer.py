@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from almond_server.adapters.sql import audit, cut_offs, idempotency, revocation_rows
 from almond_server.adapters.sql.tables import REVISIONS, STORE
-from almond_server.adapters.sql.wanted import Wanted
+from almond_server.adapters.sql.wanted import RequestedRevocations
 from almond_server.domain import cut_off_text
 from almond_server.domain.revocations import RevokeReceipt, highest
 from almond_server.domain.stores import AuditRow
@@ -31,10 +31,10 @@ _MARK_BYTES: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class RevokeCall:
     """What one caller wants revoked; which entries that is can depend on what is in the store."""
 
-    wanted: Wanted | Callable[[Connection], Wanted]
+    wanted: RequestedRevocations | Callable[[Connection], RequestedRevocations]
     actor: Actor
     reason: str
     request: Idempotency | None
@@ -47,8 +47,8 @@ class Call:
 class _Order:
     """A call that was not refused, what it wants, and how many entries it made."""
 
-    call: Call
-    wanted: Wanted
+    call: RevokeCall
+    wanted: RequestedRevocations
     entries: int = 0
 
     @property
@@ -57,7 +57,7 @@ class _Order:
         return self.call.entries + self.entries
 
 
-class OneRevision:
+class RevisionWriter:
     """The one next revision of a transaction, which all of its calls share."""
 
     def __init__(self, connection: Connection, before: Reading) -> None:
@@ -67,7 +67,7 @@ class OneRevision:
         self._next = before.number + 1
         self._is_used = False
 
-    def outcomes(self, calls: Sequence[Call]) -> list[RevokeReceipt | Exception]:
+    def outcomes(self, calls: Sequence[RevokeCall]) -> list[RevokeReceipt | Exception]:
         """Do what each call wants, or return in its place why it was refused: that comes before any entry.
 
         What several want is the entry of one of them, and its alone in the audit log.
@@ -81,7 +81,7 @@ class OneRevision:
             self._connection.execute(insert(REVISIONS).values(number=self._next, mark=mark, at=at))
             self._connection.execute(update(STORE).values(revision=self._next, clock=at))
 
-    def _outcomes(self, calls: Sequence[Call]) -> list[RevokeReceipt | Exception]:
+    def _outcomes(self, calls: Sequence[RevokeCall]) -> list[RevokeReceipt | Exception]:
         found = [self._look_at(call) for call in calls]
         orders = [each for each in found if isinstance(each, _Order)]
         self._revoke(orders)
@@ -101,13 +101,15 @@ class OneRevision:
             for each in found
         ]
 
-    def _look_at(self, call: Call) -> _Order | RevokeReceipt | Exception:
+    def _look_at(self, call: RevokeCall) -> _Order | RevokeReceipt | Exception:
         try:
             earlier = answered(self._connection, call.request, call.now, self._before.epoch)
             if earlier is not None:
                 return earlier
             wanted = call.wanted
-            return _Order(call, wanted if isinstance(wanted, Wanted) else wanted(self._connection))
+            return _Order(
+                call, wanted if isinstance(wanted, RequestedRevocations) else wanted(self._connection)
+            )
         except DBAPIError:  # a full disk, a lost session: it has broken the whole transaction
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this call's own
@@ -149,12 +151,12 @@ def answered(
     return RevokeReceipt(entries, epoch, number)
 
 
-def _together(calls: Iterable[Call]) -> Iterator[list[Call]]:
+def _together(calls: Iterable[RevokeCall]) -> Iterator[list[RevokeCall]]:
     """Cut calls into rows that are done together.
 
     No request comes twice in one: the second is answered what the first was.
     """
-    some: list[Call] = []
+    some: list[RevokeCall] = []
     seen: set[bytes] = set()
     for call in calls:
         key = None if call.request is None else call.request.key

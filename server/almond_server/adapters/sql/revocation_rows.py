@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Connection, Update, insert, literal, select, update
 
-from almond_server.adapters.sql.array_params import among, table_of
+from almond_server.adapters.sql.array_params import in_list, values_table
 from almond_server.adapters.sql.record_rows import branches_of
 from almond_server.adapters.sql.tables import AUDIT, REVOCATIONS, TOKENS
 
@@ -46,7 +46,7 @@ def add(connection: Connection, revocations: Sequence[Revocation], stamp: Stamp)
 
 
 def _new(connection: Connection, some: Sequence[Revocation]) -> list[Revocation]:
-    named = among(connection, REVOCATIONS.c.token_id, {each.token_id for each in some})
+    named = in_list(connection, REVOCATIONS.c.token_id, {each.token_id for each in some})
     rows = connection.execute(select(REVOCATIONS.c.token_id, REVOCATIONS.c.branch_id).where(named))
     standing = {(row.token_id, bytes(row.branch_id)) for row in rows}
     new = []
@@ -59,14 +59,14 @@ def _new(connection: Connection, some: Sequence[Revocation]) -> list[Revocation]
 
 
 def _add_whole(connection: Connection, whole: Sequence[tuple[str, int | None]], stamp: Stamp) -> None:
-    each = table_of(connection, whole)
+    each = values_table(connection, whole)
     connection.execute(
         insert(REVOCATIONS).from_select(
             ["token_id", "branch_id", "revision", "ends_at"],
             select(each.c.id, literal(_WHOLE), literal(stamp.revision), each.c.number),
         )
     )
-    records = among(connection, TOKENS.c.token_id, (token_id for token_id, _ in whole))
+    records = in_list(connection, TOKENS.c.token_id, (token_id for token_id, _ in whole))
     connection.execute(_written_on(stamp).where(records))
     said = {name: literal(value) for name, value in _audited(stamp, "").items()} | {"target": each.c.id}
     connection.execute(insert(AUDIT).from_select(list(said), select(*said.values())))
@@ -78,7 +78,7 @@ def _add_branches(connection: Connection, branches: Sequence[tuple[Revocation, b
         for of, branch_id in branches
     ]
     connection.execute(insert(REVOCATIONS), rows)
-    derived = among(connection, TOKENS.c.id, _derived_from(connection, branches))
+    derived = in_list(connection, TOKENS.c.id, _derived_from(connection, branches))
     connection.execute(_written_on(stamp).where(derived))
     audited = [_audited(stamp, f"{of.token_id}/{branch_id.hex()}") for of, branch_id in branches]
     connection.execute(insert(AUDIT), audited)
@@ -106,7 +106,7 @@ def _derived_from(connection: Connection, branches: Sequence[tuple[Revocation, b
     for of, branch_id in branches:
         revoked.setdefault(of.token_id, set()).add(branch_id)
     derived = select(TOKENS.c.id, TOKENS.c.token_id, TOKENS.c.lineage).where(
-        among(connection, TOKENS.c.token_id, revoked), TOKENS.c.lineage.is_not(None)
+        in_list(connection, TOKENS.c.token_id, revoked), TOKENS.c.lineage.is_not(None)
     )
     return [
         row.id

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import Connection, select, update
 
 from almond_server.adapters.sql import audit, changes, cut_offs, locks, store_clock
-from almond_server.adapters.sql.group_commit import Batches
-from almond_server.adapters.sql.revision_writer import Call, OneRevision, answered
+from almond_server.adapters.sql.group_commit import GroupCommit
+from almond_server.adapters.sql.revision_writer import RevisionWriter, RevokeCall, answered
 from almond_server.adapters.sql.tables import REVISIONS, STORE
-from almond_server.adapters.sql.wanted import Wanted, selected
+from almond_server.adapters.sql.wanted import RequestedRevocations, selected
 from almond_server.domain.revocations import MOST_AT_ONCE, Reading, RevokeReceipt
 from almond_server.domain.stores import AuditRow
 from almond_server.errors import StoreUnavailableError
@@ -40,11 +40,11 @@ class SqlRevocations:
     def __init__(self, database: Database) -> None:
         """Take the database."""
         self._database = database
-        self.most = MOST_AT_ONCE
+        self.max_entries = MOST_AT_ONCE
         self._highest_time = 0
-        self._batches: Batches[Call, RevokeReceipt] = Batches(self._commit)
+        self._batches: GroupCommit[RevokeCall, RevokeReceipt] = GroupCommit(self._commit)
         # What may be thousands of entries is a transaction of its own, which nobody else's fails with.
-        self._wide: Batches[Call, RevokeReceipt] = Batches(self._commit, most=1)
+        self._wide: GroupCommit[RevokeCall, RevokeReceipt] = GroupCommit(self._commit, max_calls=1)
 
     async def revoke(
         self,
@@ -57,7 +57,9 @@ class SqlRevocations:
     ) -> RevokeReceipt:
         """Revoke under one new revision; what it may refuse and return is the port's."""
         self._told(now)
-        return await self._batches.ask(Call(Wanted(revocations, cut_offs), actor, reason, request, now))
+        return await self._batches.submit(
+            RevokeCall(RequestedRevocations(revocations, cut_offs), actor, reason, request, now)
+        )
 
     async def answered(self, request: Idempotency, now: int) -> RevokeReceipt | None:
         """Return what was answered to a request."""
@@ -78,18 +80,20 @@ class SqlRevocations:
     ) -> RevokeReceipt:
         """Revoke all that is selected; what it may refuse and return is the port's."""
         self._told(now)
-        wanted_in = partial(selected, selection=selection, within=within, now=now, most=self.most)
-        done = await self._wide.ask(Call(wanted_in, actor, reason, request, now))
+        wanted_in = partial(
+            selected, selection=selection, within=within, now=now, max_entries=self.max_entries
+        )
+        done = await self._wide.submit(RevokeCall(wanted_in, actor, reason, request, now))
         while not done.is_all:
-            done = await self._wide.ask(Call(wanted_in, actor, reason, request, now, done.entries))
+            done = await self._wide.submit(RevokeCall(wanted_in, actor, reason, request, now, done.entries))
         return done
 
-    async def _commit(self, calls: Sequence[Call]) -> Sequence[RevokeReceipt | Exception]:
+    async def _commit(self, calls: Sequence[RevokeCall]) -> Sequence[RevokeReceipt | Exception]:
         told = self._told(0)
 
         def work(connection: Connection) -> list[RevokeReceipt | Exception]:
             locks.exclude(connection, locks.REVOCATIONS)
-            revision = OneRevision(connection, _read(connection, told))
+            revision = RevisionWriter(connection, _read(connection, told))
             outcomes = revision.outcomes(calls)
             revision.finish()
             return outcomes
@@ -99,7 +103,7 @@ class SqlRevocations:
     async def reading(self, now: int) -> Reading:
         """Read epoch, newest revision and time of the store."""
         told = self._told(now)
-        reading, kept = await self._database.look(
+        reading, kept = await self._database.read_now(
             lambda connection: (_read(connection, told), connection.scalar(select(STORE.c.clock)) or 0)
         )
         if reading.store_time - kept >= _CLOCK_STEP_SECONDS:
@@ -112,11 +116,11 @@ class SqlRevocations:
 
     async def changes_after(self, number: int, limit: int) -> Sequence[Change]:
         """Return the changes after a revision, in order; raises `RevisionForgottenError`."""
-        return await self._database.look(lambda connection: changes.after(connection, number, limit))
+        return await self._database.read_now(lambda connection: changes.after(connection, number, limit))
 
     async def mark_of(self, number: int) -> bytes | None:
         """Return the mark of a revision."""
-        return await self._database.look(lambda connection: changes.mark_of(connection, number))
+        return await self._database.read_now(lambda connection: changes.mark_of(connection, number))
 
     async def page(self, number: int, after: Revocation | None, limit: int) -> Sequence[Revocation]:
         """Return a page of all entries up to a revision."""

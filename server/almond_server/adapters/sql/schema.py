@@ -37,16 +37,16 @@ def migrate(location: Location) -> tuple[str | None, str]:
     from alembic import command
 
     if isinstance(location, Path):
-        sqlite.must_be_local(location)
+        sqlite.require_local_file_system(location)
         sqlite.create_file(location)
-    _must_be_known(_version(location))
+    _require_known(_version(location))
     config = _config()
     engine = _migrating(location)
     try:
         with engine.begin() as connection:
             locks.exclude(connection, locks.MIGRATION)
             before = _version_in(connection)  # again: another migration may have come first
-            _must_be_known(before)
+            _require_known(before)
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     finally:
@@ -69,16 +69,16 @@ def check(location: Location) -> None:
     if isinstance(location, Path):
         if not location.exists():
             raise StartError(f"There is no store at {location}; run `almond init` first.")
-        sqlite.must_be_local(location)
+        sqlite.require_local_file_system(location)
     version = _version(location)
-    _must_be_known(version)
+    _require_known(version)
     if version != _VERSIONS[-1]:
         raise OldSchemaError(
             f"The store at {_name(location)} has an older schema ({version or 'none'}); run `almond migrate`."
         )
 
 
-def _must_be_known(version: str | None) -> None:
+def _require_known(version: str | None) -> None:
     if version is not None and version not in _VERSIONS:
         raise StartError(
             f"The store has schema {version}, which this version of Almond does not know: "
@@ -107,7 +107,7 @@ def _postgres_version(url: str) -> str | None:
     engine = postgres.looking(url)
     try:
         with engine.connect() as connection:
-            postgres.must_keep_settings(connection, url)
+            postgres.require_session_settings(connection, url)
             return _version_in(connection)
     except DBAPIError as error:
         raise StartError(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, or_, select
 
 from almond_server.adapters.sql import cut_off_filter
-from almond_server.adapters.sql.array_params import among
+from almond_server.adapters.sql.array_params import in_list
 from almond_server.adapters.sql.record_rows import branches_of
 from almond_server.adapters.sql.tables import TOKENS
 from almond_server.domain.revocations import Scope
@@ -69,11 +69,11 @@ def places_of(
     return frozenset(found)
 
 
-def newest_live(connection: Connection, selection: Selection, now: int, most: int) -> list[str]:
+def newest_live(connection: Connection, selection: Selection, now: int, limit: int) -> list[str]:
     """Return the ids of the newest `most` that `live` yields of a selection that is not recursive."""
     living = _minted(_belongs(selection), *_bounds(connection, selection), _is_live(now))
     newest_first = (TOKENS.c.created_at_ms.desc(), TOKENS.c.id.desc())
-    return [row.id for row in connection.execute(living.order_by(*newest_first).limit(most))]
+    return [row.id for row in connection.execute(living.order_by(*newest_first).limit(limit))]
 
 
 def newest_issue(connection: Connection, scope: Scope, name: str) -> int:
@@ -149,7 +149,7 @@ def _bounds(connection: Connection, selection: Selection) -> Iterator[ColumnElem
 
 def _minted_by(connection: Connection, ids: Sequence[str]) -> Iterator[Row[Any]]:
     for some in chunks(ids):
-        yield from _rows(connection, among(connection, TOKENS.c.minter_id, some))
+        yield from _rows(connection, in_list(connection, TOKENS.c.minter_id, some))
 
 
 def _rows(connection: Connection, *conditions: ColumnElement[bool]) -> Iterator[Row[Any]]:

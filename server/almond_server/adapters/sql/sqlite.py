@@ -69,7 +69,7 @@ class Sqlite:
         """Run `work` on one consistent state of the database."""
         return await run(self._reader, partial(_transact, self._reading, work, self._file))
 
-    async def look(self, work: Callable[[Connection], T]) -> T:
+    async def read_now(self, work: Callable[[Connection], T]) -> T:
         """Run `work` as `read` does, behind no `read`."""
         return await run(self._looker, partial(_transact, self._looking, work, self._file))
 
@@ -138,7 +138,7 @@ def migrating(path: Path) -> Engine:
     return _engine(path, _WRITE, ())
 
 
-def must_be_local(path: Path) -> None:
+def require_local_file_system(path: Path) -> None:
     """Raise `StartError` if the file is on a network file system, where locks and syncs are not kept."""
     mounts = [(each.mountpoint, each.fstype) for each in psutil.disk_partitions(all=True)]
     found = network_file_system(path.resolve(), mounts)
@@ -169,7 +169,7 @@ class _File:
         self._path = path
         self._opened = self._look()
 
-    def must_be_the_same(self) -> None:
+    def require_same_file(self) -> None:
         if self._look() != self._opened:
             raise StoreExchangedError(
                 "The store's file was deleted or exchanged while this server ran. If it is the very same "
@@ -189,7 +189,7 @@ def _transact(engine: Engine, work: Callable[[Connection], T], file: _File) -> T
     try:
         with engine.begin() as connection:
             result = work(connection)
-            file.must_be_the_same()  # before the commit: what cannot last is not acknowledged
+            file.require_same_file()  # before the commit: what cannot last is not acknowledged
             return result
     except DBAPIError as error:
         # The driver's own words name no value; SQLAlchemy's would hold the statement's parameters.

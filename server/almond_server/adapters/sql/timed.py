@@ -40,10 +40,10 @@ class Timed:
         with self._timing(work):
             return await self._database.read(work)
 
-    async def look(self, work: Callable[[Connection], T]) -> T:
+    async def read_now(self, work: Callable[[Connection], T]) -> T:
         """Run `work` as `read` does, behind no `read`."""
         with self._timing(work):
-            return await self._database.look(work)
+            return await self._database.read_now(work)
 
     async def close(self) -> None:
         """Finish what has begun and let go of the database."""

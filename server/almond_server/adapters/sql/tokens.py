@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Select, and_, insert, or_, select, update
 
 from almond_core.model import RESERVED_ORG
 from almond_server.adapters.sql import audit, cut_off_filter, cut_offs, idempotency, locks, selections
-from almond_server.adapters.sql.array_params import among
+from almond_server.adapters.sql.array_params import in_list
 from almond_server.adapters.sql.record_rows import record_of, values_of
 from almond_server.adapters.sql.tables import REVOCATIONS, TOKENS
 from almond_server.domain.records import MAX_DERIVED, Record, record_id
@@ -95,21 +95,21 @@ class SqlTokens:
         """Return one record."""
         return await self._database.read(lambda connection: _get(connection, record_id))
 
-    async def select(self, selection: Selection, now: int, most: int | None = None) -> Sequence[Record]:
+    async def select(self, selection: Selection, now: int, limit: int | None = None) -> Sequence[Record]:
         """Return the live records of a selection, newest first."""
 
         def work(connection: Connection) -> list[Record]:
-            if most is not None and not selection.is_recursive:
-                ids = selections.newest_live(connection, selection, now, most)
+            if limit is not None and not selection.is_recursive:
+                ids = selections.newest_live(connection, selection, now, limit)
             else:
                 ids = [row.id for row in selections.live(connection, selection, now)]
             rows = [row for some in selections.chunks(ids) for row in connection.execute(_of_ids(some))]
             found = sorted(map(record_of, rows), key=lambda each: (each.created_at_ms, each.id), reverse=True)
-            return found[:most]
+            return found[:limit]
 
         return await self._database.read(work)
 
-    async def places(self, selection: Selection, now: int) -> frozenset[tuple[str, str]]:
+    async def orgs_and_apps(self, selection: Selection, now: int) -> frozenset[tuple[str, str]]:
         """Return org and app of the live records of a selection."""
 
         def work(connection: Connection) -> frozenset[tuple[str, str]]:
@@ -118,7 +118,7 @@ class SqlTokens:
 
         return await self._database.read(work)
 
-    async def note_uses(self, uses: Sequence[Use]) -> None:
+    async def record_last_used(self, uses: Sequence[Use]) -> None:
         """Keep when tokens were last used, some at a time."""
         last: dict[str, int] = {}
         for use in uses:
@@ -159,7 +159,7 @@ class SqlTokens:
 def _used(connection: Connection, ids: Sequence[str], at: int) -> None:
     # Takes no lock that anybody waits for, and waits for nobody: a record that is being revoked is left out.
     older = or_(TOKENS.c.last_used_at.is_(None), TOKENS.c.last_used_at < at)
-    free = select(TOKENS.c.id).where(among(connection, TOKENS.c.id, ids), older)
+    free = select(TOKENS.c.id).where(in_list(connection, TOKENS.c.id, ids), older)
     locked = free.with_for_update(skip_locked=True)
     connection.execute(update(TOKENS).where(TOKENS.c.id.in_(locked)).values(last_used_at=at))
 
@@ -168,17 +168,17 @@ def _refuse_revoked(connection: Connection, actor: Actor) -> None:
     if not actor.token_id:
         return
     _refuse_lineage(connection, actor.token_id, actor.branch_ids)
-    places = [(Scope.KEY, actor.key_id), (Scope.SUBJECT, actor.subject)]
-    places += [(Scope.ORG, org) for org in actor.cut_off_orgs]
-    if cut_offs.covering(connection, places, actor.issued_at_ms):
+    orgs_and_apps = [(Scope.KEY, actor.key_id), (Scope.SUBJECT, actor.subject)]
+    orgs_and_apps += [(Scope.ORG, org) for org in actor.cut_off_orgs]
+    if cut_offs.covering(connection, orgs_and_apps, actor.issued_at_ms):
         raise _revoked()
 
 
 def _refuse_too_early(connection: Connection, record: Record, actor: Actor) -> None:
-    places = [(Scope.SUBJECT, record.subject)]
+    orgs_and_apps = [(Scope.SUBJECT, record.subject)]
     if record.org != RESERVED_ORG:
-        places += [(Scope.ORG, org) for org in {record.org, *actor.orgs}]
-    covering = cut_offs.covering(connection, places, record.created_at_ms)
+        orgs_and_apps += [(Scope.ORG, org) for org in {record.org, *actor.orgs}]
+    covering = cut_offs.covering(connection, orgs_and_apps, record.created_at_ms)
     if covering:
         raise IssuedTooEarlyError(max(each.until_ms or 0 for each in covering))
 

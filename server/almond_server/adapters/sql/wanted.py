@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class RequestedRevocations:
     """Entries to add, as far as they do not stand yet."""
 
     revocations: Sequence[Revocation]
@@ -33,19 +33,19 @@ def selected(
     selection: Selection,
     within: frozenset[tuple[str, str]] | None,
     now: int,
-    most: int,
-) -> Wanted:
+    max_entries: int,
+) -> RequestedRevocations:
     """Return the cut-off of a selection, if it has one, and revocations of what does not fall under it.
 
     Of these, as many as `most` allows.
     """
-    found = list(islice(selections.beyond_cut_off(connection, selection, now), most + 1))
-    rows = found[:most]
+    found = list(islice(selections.beyond_cut_off(connection, selection, now), max_entries + 1))
+    rows = found[:max_entries]
     if within is not None and not selections.places_of(connection, selection, now, rows) <= within:
         raise SelectionChangedError("Something was minted meanwhile; look at it and try again.", 0.1)
     cut_off = _cut_off(connection, selection, now)
     others = [Revocation(row.id, None, row.expires_at) for row in rows if not _falls_under(row, cut_off)]
-    return Wanted(others, [] if cut_off is None else [cut_off], len(found) <= most)
+    return RequestedRevocations(others, [] if cut_off is None else [cut_off], len(found) <= max_entries)
 
 
 def _cut_off(connection: Connection, selection: Selection, now: int) -> CutOff | None:

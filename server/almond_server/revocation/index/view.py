@@ -68,7 +68,7 @@ class RevocationView:
 
         That of an org counts for accesses on `org`. Raises `CannotKnowError` when stale.
         """
-        self.must_be_fresh()
+        self.require_fresh()
         found = self._revoked.standing(token)
         return self._cut_offs.standing(token, org) if found is LIVE and self._has_cut_offs else found
 
@@ -79,7 +79,7 @@ class RevocationView:
     @property
     def is_fresh(self) -> bool:
         """Whether a reading of the store has proven this view within the bound; never after an alarm."""
-        return self._objection() is None
+        return self._problem() is None
 
     @property
     def age(self) -> float:
@@ -96,13 +96,13 @@ class RevocationView:
         """Bytes of what is kept of the entries, in O(1); the process needs up to a sixth more."""
         return self._revoked.memory_bytes
 
-    def must_be_fresh(self) -> None:
+    def require_fresh(self) -> None:
         """Raise `CannotKnowError` unless fresh."""
-        objection = self._objection()
-        if objection is not None:
-            raise CannotKnowError(objection)
+        problem = self._problem()
+        if problem is not None:
+            raise CannotKnowError(problem)
 
-    def must_be_sound(self) -> None:
+    def require_sound(self) -> None:
         """Raise `CannotKnowError` after an alarm, or if this machine's clock left the store's."""
         if self._alarm is not None:
             raise CannotKnowError(self._alarm)
@@ -126,7 +126,7 @@ class RevocationView:
         """When the newest reading that has proven it was begun, in monotonic seconds; None if none has."""
         return self._proven_at
 
-    def _objection(self) -> str | None:
+    def _problem(self) -> str | None:
         if self._alarm is not None:
             return self._alarm
         if self._proven_at is None:
@@ -143,7 +143,7 @@ class RevocationView:
     def _is_clock_off(self, elapsed: float) -> bool:
         return abs(self._clock.now_ms() / 1000 - self.store_time - elapsed) > _MAX_CLOCK_OFF
 
-    def must_have(self, revision: Revision) -> None:
+    def require_revision(self, revision: Revision) -> None:
         """Raise `CannotKnowError` if `revision` is not seen yet, `WrongRevisionError` as `has_seen`."""
         if not self.has_seen(revision):
             raise CannotKnowError("This server has not seen that revision yet; try again in a moment.", 0.1)
