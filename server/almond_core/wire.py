@@ -6,14 +6,13 @@ spelling; the form is specified in protos/FORMAT.md, "Text form" and "Binary for
 
 from __future__ import annotations
 
-import base64
 import re
 import zlib
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, NoReturn
 
-from almond_core import canonical
+from almond_core import base64url, canonical
 from almond_core.errors import Reason, TokenError
 from almond_core.model import Identity
 
@@ -64,7 +63,7 @@ def decode(text: str, max_text: int = MAX_TEXT) -> Token:
 
 def encode(binary: bytes) -> str:
     """Write a token's bytes as text: `alm1_`, base64url without padding, `_`, checksum."""
-    body = PREFIX + _base64(binary)
+    body = PREFIX + base64url.encode(binary)
     return f"{body}_{_checksum(body)}"
 
 
@@ -91,10 +90,10 @@ def _decode_text(text: str, max_text: int) -> bytes:
     payload = body[len(PREFIX) :]
     if _ALPHABET.fullmatch(payload) is None or len(payload) % 4 == 1:
         _malformed("its text is not base64url")
-    binary = base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))
-    if _base64(binary) != payload:
+    try:
+        return base64url.decode(payload)
+    except ValueError:
         _malformed("its text has spare bits")
-    return binary
 
 
 def _decode_binary(data: bytes) -> Token:
@@ -193,13 +192,9 @@ def _end(data: bytes, at: int) -> int:
     return at + 1
 
 
-def _base64(binary: bytes) -> str:
-    return base64.urlsafe_b64encode(binary).decode().rstrip("=")
-
-
 def _checksum(body: str) -> str:
     # CRC-32 (IEEE), big-endian; surrogates cannot be encoded strictly and can never fit either.
-    return _base64(zlib.crc32(body.encode("utf-8", "surrogatepass")).to_bytes(4, "big"))
+    return base64url.encode(zlib.crc32(body.encode("utf-8", "surrogatepass")).to_bytes(4, "big"))
 
 
 def _malformed(what: str) -> NoReturn:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from almond_core import base64url
 from almond_core.caveats.verdict import NOWHERE, PERMITS, Verdict
 from almond_core.errors import CaveatError
 
@@ -34,7 +34,7 @@ class Label:
     @classmethod
     def new(cls, entropy: bytes, text: str) -> Self:
         """Build one from 16 fresh random bytes; raises `CaveatError` if the text is not printable."""
-        return cls.parse((base64.urlsafe_b64encode(entropy).decode().rstrip("="), text))
+        return cls.parse((base64url.encode(entropy), text))
 
     @classmethod
     def parse(cls, arguments: tuple[Json, ...]) -> Self:

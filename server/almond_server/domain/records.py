@@ -5,10 +5,10 @@ Immutable values; must not know who keeps them. Times are unix seconds unless th
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass
 from typing import Final
 
+from almond_core import base64url
 from almond_core.crypto import BRANCH_ID_BYTES
 from almond_core.errors import FieldError
 
@@ -57,7 +57,7 @@ def record_id(token_id: str, branch_id: bytes | None) -> str:
     """Write the id of a record: `TOKEN_ID`, or `TOKEN_ID/BRANCH_ID` in base64url."""
     if branch_id is None:
         return token_id
-    return f"{token_id}/{base64.urlsafe_b64encode(branch_id).decode().rstrip('=')}"
+    return f"{token_id}/{base64url.encode(branch_id)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +72,9 @@ class Use:
 def branch_id_of(field: str, text: str) -> bytes:
     """Read a branch id: 16 bytes in 22 characters of base64url; raises `FieldError` that names `field`."""
     try:
-        raw = base64.urlsafe_b64decode(text + "==")
+        raw = base64url.decode(text)
     except ValueError:
         raw = b""
-    if len(raw) != BRANCH_ID_BYTES or base64.urlsafe_b64encode(raw).decode().rstrip("=") != text:
+    if len(raw) != BRANCH_ID_BYTES:
         raise FieldError(field, "a branch id: 22 characters of base64url, as Verify and Inspect show them")
     return raw

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 from typing import TYPE_CHECKING, Final
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from almond.v1 import admin_service_pb2, decision_pb2, token_pb2, token_service_pb2
-from almond_core import crypto, minting
+from almond_core import base64url, crypto, minting
 from almond_core.caveats import PERMITS, NotNamed, Verdict
 from almond_core.decision import Decision, Denial, Judged
 
@@ -192,7 +191,7 @@ def _summary(caveats: Iterable[WireCaveat]) -> str:
 
 def branch(branch_id: bytes) -> str:
     """Write a branch id: 22 characters of base64url."""
-    return base64.urlsafe_b64encode(branch_id).decode().rstrip("=")
+    return base64url.encode(branch_id)
 
 
 def _text(raw: bytes) -> str:

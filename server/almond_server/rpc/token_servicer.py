@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from almond.v1 import decision_pb2, token_service_pb2_grpc
 from almond.v1 import token_service_pb2 as pb
-from almond_core import minting
+from almond_core import base64url, minting
 from almond_core.caveats import Label
 from almond_core.caveats.label import ID_BYTES
 from almond_core.errors import AlmondError, FieldError
@@ -141,8 +141,7 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
         """Narrow a token; no key is needed for it, and a right only to register the result."""
         for caveat in request.caveats:
             if caveat.WhichOneof("caveat") == "label" and not caveat.label.id:
-                fresh = base64.urlsafe_b64encode(secrets.token_bytes(ID_BYTES))
-                caveat.label.id = fresh.decode().rstrip("=")
+                caveat.label.id = base64url.encode(secrets.token_bytes(ID_BYTES))
         caveats = caveats_of(request.caveats, "caveats")
         if not caveats:
             raise FieldError("caveats", "at least one caveat")

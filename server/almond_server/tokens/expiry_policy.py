@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from almond_core import kinds
+from almond_core import durations, kinds
 from almond_core.errors import FieldError
 from almond_core.model import ANY, RESERVED_ORG, checked_id
 from almond_server.domain.stores import ExpiryRule
@@ -50,7 +50,9 @@ class Policy:
             return min([*defaults, *(maximum for maximum, _ in maxima)])
         for maximum, whose in sorted(maxima):
             if order.ttl_seconds > maximum:
-                raise FieldError("ttl", f"at most {print_span(maximum)} for {kind}: the maximum of {whose}")
+                raise FieldError(
+                    "ttl", f"at most {durations.spell(maximum)} for {kind}: the maximum of {whose}"
+                )
         return order.ttl_seconds
 
     async def put(self, call: Call, rule: ExpiryRule) -> None:
@@ -87,11 +89,3 @@ def _check_place(within: str, org: str, kind: str) -> None:
         raise FieldError(
             f"{within}kind", f"one of {', '.join(sorted(kinds.NAMES))}, or {EVERY_KIND} for every kind"
         )
-
-
-def print_span(seconds: int) -> str:
-    """Write a span of time as a Go duration without zero parts: `48h`, `1h30m`, `45s`."""
-    hours, rest = divmod(seconds, 3600)
-    minutes, left = divmod(rest, 60)
-    parts = ((hours, "h"), (minutes, "m"), (left, "s"))
-    return "".join(f"{number}{unit}" for number, unit in parts if number) or "0s"

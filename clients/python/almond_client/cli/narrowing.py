@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import secrets
 import time
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from almond.v1 import token_service_pb2 as pb
 from almond_client.cli.output import console, record_view
 from almond_client.messages import caveat_message
 from almond_client.review import review
-from almond_core import minting, wire
+from almond_core import base64url, minting, wire
 from almond_core.caveats import Label
 from almond_core.caveats.label import ID_BYTES
 
@@ -54,7 +53,7 @@ class Narrowing:
 
 def _print(text: str, told: pb.AttenuateResponse | None, as_json: bool) -> None:
     token = wire.decode(text)
-    branch_id = base64.urlsafe_b64encode(minting.own_branch_id(token)).decode().rstrip("=")
+    branch_id = base64url.encode(minting.own_branch_id(token))
     token_id = token.unverified_identity.token_id
     warnings = review(token.unverified_caveats, int(time.time())).contradictions
     if as_json:

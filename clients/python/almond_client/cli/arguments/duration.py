@@ -43,14 +43,6 @@ def seconds(text: str) -> int:
     return total // _SECOND
 
 
-def spell(whole_seconds: int) -> str:
-    """Write whole seconds as a Go duration without parts of zero: `48h`, `1h30m`, `45s`."""
-    hours, rest = divmod(whole_seconds, 3600)
-    minutes, left = divmod(rest, 60)
-    parts = ((hours, "h"), (minutes, "m"), (left, "s"))
-    return "".join(f"{number}{unit}" for number, unit in parts if number) or "0s"
-
-
 def _nanoseconds(text: str) -> int | None:
     total, at = 0, 0
     while at < len(text) <= _MAX_LENGTH:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import time
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +14,7 @@ from almond_client.cli.output import console, inspection_view, record_view
 from almond_client.cli.output.failures import Failure, explained
 from almond_client.errors import AlmondRpcError
 from almond_client.review import review
-from almond_core import caveats, minting, wire
+from almond_core import base64url, caveats, minting, wire
 from almond_core.caveats.verdict import IN_BOTH
 from almond_core.errors import CaveatError
 from almond_core.masks import spell
@@ -69,7 +68,7 @@ def _said(token: Token, characters: int) -> dict[str, Any]:
         "expires_at": None if end is None else console.moment(end),
         "expired": end is not None and end <= now,
         "characters": characters,
-        "branch_id": base64.urlsafe_b64encode(minting.own_branch_id(token)).decode().rstrip("="),
+        "branch_id": base64url.encode(minting.own_branch_id(token)),
         "may": None
         if permissions is None
         else [{"org": each.org, "thing": each.thing, "actions": spell(each.mask)} for each in permissions],

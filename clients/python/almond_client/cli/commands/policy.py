@@ -13,6 +13,7 @@ from almond_client.cli.arguments import duration, options
 from almond_client.cli.connection import connect
 from almond_client.cli.output import console
 from almond_client.cli.output.failures import Failure, explained
+from almond_core import durations
 
 if TYPE_CHECKING:
     from almond_client.client import AsyncClient
@@ -87,7 +88,7 @@ def list_policies(
         table = Table("ORG", "KIND", "DEFAULT", "MAXIMUM", box=None, pad_edge=False)
         for rule in rules:
             its = _json(rule)
-            spans = [duration.spell(its[key]) if its[key] else "-" for key in ("default_ttl", "max_ttl")]
+            spans = [durations.spell(its[key]) if its[key] else "-" for key in ("default_ttl", "max_ttl")]
             table.add_row(console.clean(rule.org), console.clean(rule.kind), *spans)
         console.out().print(table, soft_wrap=False)
     else:

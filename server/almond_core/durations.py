@@ -1,0 +1,11 @@
+"""Spans of time as Go writes them."""
+
+from __future__ import annotations
+
+
+def spell(whole_seconds: int) -> str:
+    """Write whole seconds as a Go duration without parts of zero: `48h`, `1h30m`, `45s`."""
+    hours, rest = divmod(whole_seconds, 3600)
+    minutes, left = divmod(rest, 60)
+    parts = ((hours, "h"), (minutes, "m"), (left, "s"))
+    return "".join(f"{number}{unit}" for number, unit in parts if number) or "0s"
