@@ -1,4 +1,4 @@
-"""The one way through: bytes, decode, verify the chain, clear the caveats, check revocations, decision.
+"""The one way through: texts, decode, verify the chain, clear the caveats, check revocations, decision.
 
 Each step takes what only the step before can make, so none can be skipped or swapped. Nothing here waits:
 keys, caveats and revocations are in memory.
@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
 
-from almond_core import chain, header, wire
+from almond_core import chain, wire
 from almond_core.caveats import PERMITS, Clearance, NotNamed, Permits, Verdict, clear
 from almond_core.errors import Reason, TokenError
 
 if TYPE_CHECKING:
     from almond_core.chain import Keys, VerifiedToken
+    from almond_core.header import Presented
     from almond_core.model import Access, Circumstances
 
 
@@ -123,18 +124,16 @@ class Decision:
 
 
 def decide(
-    text: str, access: Access, circumstances: Circumstances, keys: Keys, revocations: Revocations
+    presented: Presented, access: Access, circumstances: Circumstances, keys: Keys, revocations: Revocations
 ) -> Decision:
     """Answer whether one of a header's tokens permits the access now.
 
     Raises nothing for any text; only what `keys` and `revocations` raise when they cannot know.
     """
-    try:
-        texts = header.split(text)
-    except TokenError as error:
-        return Decision((reject(error),))
+    if presented.refusal is not None:
+        return Decision((reject(presented.refusal),))
     judgements: list[Judgement] = []
-    for index, each in enumerate(texts):
+    for index, each in enumerate(presented.texts):
         judgements.append(_judge_text(each, access, circumstances, keys, revocations, index))
         if isinstance(judgements[-1], Judged) and judgements[-1].permits:
             break

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Final
 
 from almond_core.errors import Reason, TokenError
@@ -12,17 +13,30 @@ MAX_CALLER_HEADER: Final = 8 * 1024
 _SCHEMES: Final = frozenset({"bearer", "macaroon"})
 
 
-def split(header: str) -> list[str]:
-    """Return the token texts of a header, in order; the scheme is optional and case-insensitive.
+@dataclass(frozen=True, slots=True)
+class Presented:
+    """The token texts of one header, in order; or, in their place, why the header holds none."""
 
-    Raises `TokenError` (missing, too large). An empty place between commas stays, and denies for itself.
+    texts: tuple[str, ...] = field(repr=False)
+    refusal: TokenError | None = field(default=None, compare=False)
+
+
+def present(header: str) -> Presented:
+    """Split a header into its token texts; the scheme is optional and case-insensitive.
+
+    Never raises: a header without a token, or with too many, is refused in `refusal`. Nothing between two
+    commas is a text of its own, which is denied by itself.
     """
     text = header.strip(" \t\r\n")
     scheme, space, rest = text.partition(" ")
     if space and scheme.lower() in _SCHEMES:
         text = rest
     if not text or text.lower() in _SCHEMES:
-        raise TokenError(Reason.MISSING, "There is no token; send one that begins with alm1_.")
+        return _refused(Reason.MISSING, "There is no token; send one that begins with alm1_.")
     if text.count(",") >= MAX_TOKENS:
-        raise TokenError(Reason.TOO_LARGE, f"There are more than {MAX_TOKENS} tokens.")
-    return [each.strip(" \t\r\n") for each in text.split(",")]
+        return _refused(Reason.TOO_LARGE, f"There are more than {MAX_TOKENS} tokens.")
+    return Presented(tuple(each.strip(" \t\r\n") for each in text.split(",")))
+
+
+def _refused(reason: Reason, sentence: str) -> Presented:
+    return Presented((), TokenError(reason, sentence))

@@ -33,6 +33,7 @@ from almond_server.telemetry.status import Knowledge, Report
 from almond_server.telemetry.traces import Spans
 from almond_server.tokens import permissions
 from almond_server.tokens.attenuate import Attenuator
+from almond_server.tokens.bulk_revoke import BulkRevoker
 from almond_server.tokens.callers import Callers
 from almond_server.tokens.expiry_policy import Policy
 from almond_server.tokens.key_ring import KeyRing
@@ -145,6 +146,7 @@ async def compose(settings: Settings) -> App:
         Minter(callers, keys, store.tokens, policy, view, clock),
         Attenuator(callers, keys, store.tokens, view, clock),
         Revoker(callers, keys, store.tokens, store.revocations, view, follower, limiter, clock),
+        BulkRevoker(callers, store.tokens, store.revocations, view, follower, clock),
         TokenLookup(callers, keys, store.tokens, view, clock),
         follower.waits,
         clock,

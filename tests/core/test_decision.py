@@ -10,6 +10,7 @@ from almond_core import caveats
 from almond_core.chain import VerifiedToken
 from almond_core.decision import LIVE, Decision, Judged, Revoked, decide, judge
 from almond_core.errors import Reason
+from almond_core.header import present
 from almond_core.masks import parse_actions
 from almond_core.model import Access, Circumstances
 from core.strategies import NOW, Keys, NothingRevoked, genuine, minted
@@ -49,9 +50,9 @@ def test_a_decision_without_any_judgement_is_a_no() -> None:
 
 
 def test_a_revoked_token_is_denied_whatever_its_caveats_permit() -> None:
-    assert decide(GOOD, ACCESS, WHEN, Keys(), NothingRevoked())
+    assert decide(present(GOOD), ACCESS, WHEN, Keys(), NothingRevoked())
     decision = decide(
-        GOOD,
+        present(GOOD),
         ACCESS,
         WHEN,
         Keys(),
@@ -62,20 +63,20 @@ def test_a_revoked_token_is_denied_whatever_its_caveats_permit() -> None:
 
 
 def test_a_revoked_token_is_told_its_other_refusals_too() -> None:
-    decision = decide(WRONG, ACCESS, WHEN, Keys(), Everything(Revoked("branch")))
+    decision = decide(present(WRONG), ACCESS, WHEN, Keys(), Everything(Revoked("branch")))
     assert [denial.reason for denial in decision.denials] == [Reason.REVOKED, Reason.WRONG_ORG]
 
 
 @pytest.mark.parametrize("answer", [None, False, True, "", "live", 0])
 def test_an_answer_that_is_not_live_never_allows(answer: Any) -> None:
-    assert not decide(GOOD, ACCESS, WHEN, Keys(), Everything(answer))
+    assert not decide(present(GOOD), ACCESS, WHEN, Keys(), Everything(answer))
 
 
 def test_who_cannot_know_gives_no_decision() -> None:
     with pytest.raises(NobodyKnowsError):
-        decide(GOOD, ACCESS, WHEN, Keys(), Ignorance())
+        decide(present(GOOD), ACCESS, WHEN, Keys(), Ignorance())
     with pytest.raises(NobodyKnowsError):
-        decide(GOOD, ACCESS, WHEN, Ignorance(), NothingRevoked())
+        decide(present(GOOD), ACCESS, WHEN, Ignorance(), NothingRevoked())
 
 
 def test_a_clearance_that_refuses_never_permits_as_a_live_token() -> None:
@@ -85,14 +86,14 @@ def test_a_clearance_that_refuses_never_permits_as_a_live_token() -> None:
 
 
 def test_the_first_that_permits_is_the_one_whose_facts_count() -> None:
-    decision = decide(f"{WRONG},{GOOD}", ACCESS, WHEN, Keys(), NothingRevoked())
+    decision = decide(present(f"{WRONG},{GOOD}"), ACCESS, WHEN, Keys(), NothingRevoked())
     assert decision
     assert (decision.permitting, decision.subject_index, decision.denials) == (1, 1, ())
     assert decision.token == genuine(GOOD)
 
 
 def test_denied_alternatives_name_their_index_and_the_first_genuine_one() -> None:
-    decision = decide(f"Bearer alm1_x, {WRONG}", ACCESS, WHEN, Keys(), NothingRevoked())
+    decision = decide(present(f"Bearer alm1_x, {WRONG}"), ACCESS, WHEN, Keys(), NothingRevoked())
     found = [(denial.token_index, denial.reason) for denial in decision.denials]
     assert found == [(0, Reason.TRUNCATED), (1, Reason.WRONG_ORG)]
     assert (decision.permitting, decision.subject_index) == (None, 1)
@@ -100,16 +101,16 @@ def test_denied_alternatives_name_their_index_and_the_first_genuine_one() -> Non
 
 @pytest.mark.parametrize("text", ["", " ", "Bearer", "bearer ", ",", "Bearer ,"])
 def test_no_token_at_all_is_missing(text: str) -> None:
-    decision = decide(text, ACCESS, WHEN, Keys(), NothingRevoked())
+    decision = decide(present(text), ACCESS, WHEN, Keys(), NothingRevoked())
     assert {denial.reason for denial in decision.denials} == {Reason.MISSING}
 
 
 @pytest.mark.parametrize("scheme", ["", "Bearer ", "bearer ", "MACAROON ", "Macaroon  "])
 def test_the_scheme_is_optional_and_of_any_case(scheme: str) -> None:
-    assert decide(scheme + GOOD, ACCESS, WHEN, Keys(), NothingRevoked())
+    assert decide(present(scheme + GOOD), ACCESS, WHEN, Keys(), NothingRevoked())
 
 
 def test_nine_tokens_are_too_many() -> None:
-    decision = decide(",".join([GOOD] * 9), ACCESS, WHEN, Keys(), NothingRevoked())
+    decision = decide(present(",".join([GOOD] * 9)), ACCESS, WHEN, Keys(), NothingRevoked())
     assert [denial.reason for denial in decision.denials] == [Reason.TOO_LARGE]
-    assert decide(",".join([WRONG] * 7 + [GOOD]), ACCESS, WHEN, Keys(), NothingRevoked())
+    assert decide(present(",".join([WRONG] * 7 + [GOOD])), ACCESS, WHEN, Keys(), NothingRevoked())

@@ -15,6 +15,7 @@ from almond_core import caveats, minting, wire
 from almond_core.caveats import Caveat, Pattern, Valid
 from almond_core.decision import decide
 from almond_core.errors import Reason, TokenError
+from almond_core.header import present
 from almond_core.kinds import (
     Custom,
     Deploy,
@@ -172,7 +173,11 @@ def test_a_third_party_caveat_verifies_and_denies() -> None:
     macaroon.add_third_party_caveat("https://elsewhere.example", b"k" * 32, "an id")
     text = wire.encode(BinarySerializer().serialize_raw(macaroon))
     decision = decide(
-        text, worlds_access(), Circumstances(strategies.NOW), strategies.Keys(), strategies.NothingRevoked()
+        present(text),
+        worlds_access(),
+        Circumstances(strategies.NOW),
+        strategies.Keys(),
+        strategies.NothingRevoked(),
     )
     assert [denial.reason for denial in decision.denials] == [Reason.THIRD_PARTY]
 
@@ -280,7 +285,7 @@ def test_alternatives_never_mix(
 ) -> None:
     tokens = [minted(org, *written), minted(caveats.parse(["org", "acme", "r"])), "alm1_broken"]
     header = ",".join(tokens)
-    decision = decide(header, access, when, strategies.Keys(), strategies.NothingRevoked())
+    decision = decide(present(header), access, when, strategies.Keys(), strategies.NothingRevoked())
     assert bool(decision) == any(permits(each, access, when) for each in tokens[:2])
     if not decision:
         assert {denial.token_index for denial in decision.denials} == {0, 1, 2}

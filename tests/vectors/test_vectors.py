@@ -12,6 +12,7 @@ from almond_core.caveats import PERMITS
 from almond_core.chain import VerifiedToken, verify
 from almond_core.decision import LIVE, Judged, Standing, decide
 from almond_core.errors import Reason, TokenError
+from almond_core.header import present
 from almond_core.model import Access, Circumstances, Source
 from almond_core.wire import decode
 from vectors import make_vectors
@@ -55,7 +56,7 @@ def test_a_case_ends_at_its_stage_with_its_result(case: dict[str, Any]) -> None:
     stage, result = _stage(case["token"], keys)
     access = _access(**case["access"])
     circumstances = Circumstances(case["now"], VECTORS["leeway"], case.get("asker", ""))
-    decision = decide(case["token"], access, circumstances, keys, NothingRevoked())
+    decision = decide(present(case["token"]), access, circumstances, keys, NothingRevoked())
     reasons = [denial.reason.value for denial in decision.denials]
     if case["stage"] in {"decode", "verify"}:
         assert (stage, result, reasons) == (case["stage"], case["result"], [case["result"]])

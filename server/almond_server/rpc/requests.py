@@ -12,9 +12,11 @@ from almond_core.errors import CaveatError, FieldError
 from almond_core.masks import parse_actions
 from almond_core.model import Access, Source, checked_id, token_id_bytes
 from almond_server.domain.records import branch_id_of
+from almond_server.domain.revision import Revision
 from almond_server.domain.selections import MintedBy, OfApp, OfOrg, OfSubject, Selection
 from almond_server.domain.stores import ExpiryRule
 from almond_server.rpc.caveats import caveats_of, pattern_of
+from almond_server.tokens.bulk_revoke import BulkRevokeOrder
 from almond_server.tokens.mint import MintOrder
 from almond_server.tokens.revoke import Branch, Possession, RevokeOrder, Target, WholeToken
 
@@ -113,12 +115,15 @@ _KINDS: Final[dict[str, Callable[[Any], kinds.Kind]]] = {
 }
 
 
-def revoke_order_of(message: token_service_pb2.RevokeRequest) -> RevokeOrder:
+def revoke_order_of(message: token_service_pb2.RevokeRequest) -> RevokeOrder | BulkRevokeOrder:
     """Read what to revoke."""
-    return RevokeOrder(_target_of(message), message.reason, message.validate_only)
+    target = _target_of(message)
+    if isinstance(target, Selection):
+        return BulkRevokeOrder(target, message.reason, message.validate_only)
+    return RevokeOrder(target, message.reason, message.validate_only)
 
 
-def _target_of(message: token_service_pb2.RevokeRequest) -> Target:
+def _target_of(message: token_service_pb2.RevokeRequest) -> Target | Selection:
     match message.WhichOneof("target"):
         case "token_id":
             return WholeToken(message.token_id)
@@ -183,3 +188,8 @@ def request_of(request_id: str, fingerprint: bytes) -> tuple[str, bytes] | None:
     if len(request_id) > MAX_REQUEST_ID or not request_id.isascii() or not request_id.isprintable():
         raise FieldError("request_id", f"at most {MAX_REQUEST_ID} printable ASCII characters")
     return request_id, fingerprint
+
+
+def min_revision_of(message: token_service_pb2.VerifyRequest) -> Revision | None:
+    """Read the revision that an answer must rest on at least; None if the request names none."""
+    return Revision.parse("min_revision", message.min_revision) if message.min_revision else None

@@ -1,6 +1,10 @@
-"""Who calls, and whether they may: the caller's token, from the `authorization` metadata.
+"""Finds out which token a call is made with, and whether that token permits the call.
 
-A text is decoded and verified once (cache below); it is cleared and checked for revocation on every call.
+Rules:
+
+* Several tokens in one `authorization` are alternatives: the first that alone permits the call counts.
+* Decoding and verification are remembered by the token's text; clearing and revocation never are.
+* A caller without a genuine live token learns nothing but why its tokens are not accepted.
 """
 
 from __future__ import annotations
@@ -12,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from almond_core import chain, header, wire
 from almond_core.caveats import clear
 from almond_core.caveats.audience import ALMOND
-from almond_core.decision import Denial, Judged, Revoked, judge
+from almond_core.decision import Denial, Judged, Revoked, Standing, judge
 from almond_core.errors import FieldError, Reason, TokenError
 from almond_core.masks import ALL
 from almond_core.model import RESERVED_ORG, Access, Circumstances
@@ -20,23 +24,24 @@ from almond_server.domain.stores import Actor
 from almond_server.errors import PermissionDeniedError, UnauthenticatedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from almond_core.chain import VerifiedToken
     from almond_core.decision import Revocations
+    from almond_core.header import Presented
     from almond_server.domain.clock import Clock
     from almond_server.tokens.key_ring import KeyRing
     from almond_server.tokens.last_used import LastUseRecorder
     from almond_server.tokens.permissions import RequiredPermission
 
-_OVER: Final = frozenset({Reason.REVOKED, Reason.EXPIRED, Reason.NOT_YET_VALID, Reason.NO_ORG})
+_ENDED: Final = frozenset({Reason.REVOKED, Reason.EXPIRED, Reason.NOT_YET_VALID, Reason.NO_ORG})
 _ANY_ACCESS: Final = Access(org=RESERVED_ORG, actions=ALL)
 _HOW_TO: Final = "Send one as `authorization: Bearer alm1_...` (the command line: --api-token-file)."
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """The caller's `authorization` metadata, and where the call came from.
+    """What comes with a call besides its message: the `authorization` metadata, and where it came from.
 
     `peer` names the other end of the connection, without its port; `ip` is its address, None if it has none
     (a unix socket).
@@ -45,11 +50,18 @@ class Call:
     authorization: str | None = field(default=None, repr=False)
     peer: str = ""
     ip: str | None = None
+    presented: Presented | None = field(init=False, repr=False, compare=False)
+    """The token texts of the authorization, split once for all that a call asks."""
+
+    def __post_init__(self) -> None:
+        """Split the authorization."""
+        presented = None if self.authorization is None else header.present(self.authorization)
+        object.__setattr__(self, "presented", presented)
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A caller who may make this very call, by this token."""
+    """A caller whose token permits this very call."""
 
     token: VerifiedToken
     orgs: tuple[str, ...] = ()
@@ -57,16 +69,16 @@ class Caller:
 
     @property
     def actor(self) -> Actor:
-        """What the store needs to know of them."""
+        """The caller as the store records it."""
         return actor_of(self.token, self.token.identity.token_id, self.orgs)
 
 
 class Callers:
-    """Finds the first token of a header that alone permits the call.
+    """Authenticates callers by their tokens and checks the permissions that a call requires.
 
-    Cache: text of a genuine caller's token -> `VerifiedToken`; at most `cache_size` of at most 4 KiB,
-    least recently used out first. Holds verification only, which a key ring that never loses a key cannot
-    invalidate; clearing and revocation are never cached.
+    Cache: text of a genuine token -> `VerifiedToken`, at most `cache_size` texts of at most 4 KiB each; the
+    least recently used is dropped first. It holds verification only, which stays true while the key ring
+    loses no key; clearing and revocation are never cached.
     """
 
     def __init__(
@@ -78,7 +90,7 @@ class Callers:
         leeway: int,
         cache_size: int = 4096,
     ) -> None:
-        """Take what verification, clearing and revocation need, and where uses are noted."""
+        """Use `leeway` seconds for tokens whose start lies ahead of this machine's clock."""
         self._keys = keys
         self._revocations = revocations
         self._last_used = last_used
@@ -87,88 +99,86 @@ class Callers:
         self._cache_size = cache_size
         self._cache: OrderedDict[str, VerifiedToken] = OrderedDict()
         self.hits = 0
-        """How many texts were found in the cache, since the start."""
+        """Texts found in the cache since the start."""
         self.misses = 0
-        """How many were verified, genuine or not."""
+        """Texts that had to be verified, genuine or not."""
 
-    def permit(self, call: Call, *needs: RequiredPermission) -> Caller:
-        """Return the caller, who meets all `needs`.
+    def permit(self, call: Call, *required: RequiredPermission) -> Caller:
+        """Return the caller by the first of its tokens that alone has all `required` permissions.
 
-        Raises `UnauthenticatedError` without a genuine live token, `PermissionDeniedError` with one that
-        may not, `CannotKnowError`.
+        Raises `UnauthenticatedError` without a genuine live token, `PermissionDeniedError` if no live one
+        has them, `CannotKnowError` if the revocation data is too old.
         """
-        return self.permit_each(call, lambda _: needs)
+        return self.permit_each(call, lambda _: required)
 
     def authenticate(self, call: Call) -> Sequence[Caller]:
-        """Return the caller, by each token that is genuine and live, whatever it permits; at least one.
+        """Return the caller by each of its tokens that is genuine and live, whatever it permits.
 
         Raises `UnauthenticatedError` if there is none.
         """
         denials: list[Denial] = []
-        found: list[Caller] = []
-        for text in _texts(call.authorization):
-            try:
-                token = self._verified(text)
-            except TokenError as error:
-                denials.append(Denial(error.reason, error.sentence))
-                continue
-            over = self._over(token)
-            if not over:
-                found.append(Caller(token))
-            denials.extend(over)
-        if not found:
+        live = [Caller(token) for token in self._live(call, denials)]
+        if not live:
             raise _unauthenticated(denials)
-        return found
+        return live
 
     def permit_each(
-        self, call: Call, needs_of: Callable[[VerifiedToken], Sequence[RequiredPermission]]
+        self, call: Call, required_of: Callable[[VerifiedToken], Sequence[RequiredPermission]]
     ) -> Caller:
-        """Like `permit`, where the needs (at least one) depend on which token of the header is tried."""
+        """Return the caller by the first token that has all permissions that `required_of` names for it.
+
+        They are at least one, and may depend on the token. Raises as `permit`, and the `FieldError` of
+        `required_of` if the request has a meaning with no token.
+        """
         denials: list[Denial] = []
-        refused: list[RequiredPermission] = []
-        there: list[str] = []
+        refusals: list[_Refusal] = []
         meaningless: FieldError | None = None
-        for text in _texts(call.authorization):
+        for token in self._live(call, denials):
+            try:
+                required = required_of(token)
+            except FieldError as error:
+                meaningless = meaningless or error
+                continue
+            lacking = next((each for each in required if not self._has(token, each, call)), None)
+            if lacking is None:
+                self._last_used.record(token, self._now())
+                return Caller(token, tuple(dict.fromkeys(each.org for each in required)))
+            refusals.append(_Refusal(lacking, self._revocations.standing(token, lacking.org)))
+        if meaningless is not None:
+            raise meaningless
+        raise _denied(refusals) if refusals else _unauthenticated(denials)
+
+    def _live(self, call: Call, denials: list[Denial]) -> Iterator[VerifiedToken]:
+        """Yield the tokens of a call that are genuine and live; the reasons of the others go to `denials`."""
+        for text in _texts(call):
             try:
                 token = self._verified(text)
             except TokenError as error:
                 denials.append(Denial(error.reason, error.sentence))
                 continue
-            over = self._over(token)
-            if over:
-                denials.extend(over)
-                continue
-            try:
-                needed = needs_of(token)
-            except FieldError as error:  # with this token the request has no meaning; perhaps with the next
-                meaningless = meaningless or error
-                continue
-            unmet = next((need for need in needed if not self._meets(token, need, call)), None)
-            if unmet is None:
-                self._last_used.record(token, self._clock.now_ms() // 1000)
-                return Caller(token, tuple(dict.fromkeys(need.org for need in needed)))
-            refused.append(unmet)
-            cut_off = self._revocations.standing(token, unmet.org)
-            if isinstance(cut_off, Revoked):
-                there.append(cut_off.what)
-        if meaningless is not None:
-            raise meaningless
-        raise _denied(refused, there) if refused else _unauthenticated(denials)
+            ended = self._ended(token)
+            if ended:
+                denials.extend(ended)
+            else:
+                yield token
 
-    def _over(self, token: VerifiedToken) -> list[Denial]:
-        """Return why the token is not, or no longer, good for anything: revoked, or out of its time.
+    def _ended(self, token: VerifiedToken) -> list[Denial]:
+        """Return why a token is good for nothing, here and now: it is revoked, or outside its time.
 
-        What is revoked of its home org is; a token of several may still be good on another one.
+        A cut-off of its home org revokes it; a token of several orgs may still be good on another one.
         """
         judged = self._judge(token, _ANY_ACCESS, token.identity.home_org or None)
-        return [denial for denial in judged.denials if denial.reason in _OVER]
+        return [denial for denial in judged.denials if denial.reason in _ENDED]
 
-    def _meets(self, token: VerifiedToken, need: RequiredPermission, call: Call) -> bool:
-        return any(self._judge(token, access, need.org).permits for access in need.accesses(call.ip))
+    def _has(self, token: VerifiedToken, required: RequiredPermission, call: Call) -> bool:
+        return any(self._judge(token, access, required.org).permits for access in required.accesses(call.ip))
 
     def _judge(self, token: VerifiedToken, access: Access, org: str | None) -> Judged:
-        circumstances = Circumstances(self._clock.now_ms() // 1000, self._leeway, ALMOND)
+        circumstances = Circumstances(self._now(), self._leeway, ALMOND)
         return judge(clear(token, access, circumstances), self._revocations.standing(token, org))
+
+    def _now(self) -> int:
+        return self._clock.now_ms() // 1000
 
     def _verified(self, text: str) -> VerifiedToken:
         cached = self._cache.get(text)
@@ -184,19 +194,26 @@ class Callers:
         return verified
 
 
-def _texts(authorization: str | None) -> list[str]:
-    if authorization is None:
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """A permission that a live token lacks, and whether the token is revoked on the org of it."""
+
+    lacking: RequiredPermission
+    standing: Standing | Revoked
+
+
+def _texts(call: Call) -> Sequence[str]:
+    if call.authorization is None or call.presented is None:
         raise UnauthenticatedError(f"This call needs a caller's token. {_HOW_TO}")
-    if len(authorization) > header.MAX_CALLER_HEADER:
+    if len(call.authorization) > header.MAX_CALLER_HEADER:
         raise UnauthenticatedError(f"The authorization is longer than {header.MAX_CALLER_HEADER} characters.")
-    try:
-        return header.split(authorization)
-    except TokenError as error:
-        raise UnauthenticatedError(f"{error.sentence} {_HOW_TO}") from None
+    if call.presented.refusal is not None:
+        raise UnauthenticatedError(f"{call.presented.refusal.sentence} {_HOW_TO}")
+    return call.presented.texts
 
 
 def actor_of(token: VerifiedToken, name: str, orgs: Sequence[str] = ()) -> Actor:
-    """Return what the store needs to know of who holds a token and acts on `orgs`."""
+    """Return the holder of a token as the store records it: audited as `name`, acting on `orgs`."""
     identity = token.identity
     return Actor(
         name,
@@ -210,17 +227,18 @@ def actor_of(token: VerifiedToken, name: str, orgs: Sequence[str] = ()) -> Actor
     )
 
 
-def _denied(refused: list[RequiredPermission], there: list[str]) -> PermissionDeniedError:
-    wanted = " or ".join(dict.fromkeys(map(str, refused)))
-    if there:
+def _denied(refusals: Sequence[_Refusal]) -> PermissionDeniedError:
+    required = " or ".join(dict.fromkeys(str(each.lacking) for each in refusals))
+    revoked = next((each.standing.what for each in refusals if isinstance(each.standing, Revoked)), None)
+    if revoked is not None:
         return PermissionDeniedError(
-            f"Your own token has been revoked there ({there[0]}): it needs {wanted}. Ask for a new one."
+            f"Your own token has been revoked there ({revoked}): it needs {required}. Ask for a new one."
         )
     return PermissionDeniedError(
-        f"Your own token does not permit this call: it needs {wanted}. Use a token that has it."
+        f"Your own token does not permit this call: it needs {required}. Use a token that has it."
     )
 
 
-def _unauthenticated(denials: list[Denial]) -> UnauthenticatedError:
-    first = next((each for each in denials if each.reason in _OVER), denials[0])
+def _unauthenticated(denials: Sequence[Denial]) -> UnauthenticatedError:
+    first = next((each for each in denials if each.reason in _ENDED), denials[0])
     return UnauthenticatedError(f"Your own token is not accepted: {first.sentence}")

@@ -114,3 +114,17 @@ class TokenLookup:
             return Inspection(token, told=True)
         revoked = self._view.standing(verified, verified.identity.home_org or None) is not LIVE
         return Inspection(token, told=True, genuine=verified, revoked=revoked, record=record)
+
+
+async def minted_record(tokens: Tokens, token_id: str) -> Record:
+    """Return the record of a minted token; raises `FieldError` for no token id, `RecordNotFoundError`.
+
+    Ids are no secret, but only an authenticated caller may learn which exist: authenticate first.
+    """
+    token_id_bytes(token_id)
+    record = await tokens.get(token_id)
+    if record is None:
+        raise RecordNotFoundError(
+            "No token with this id was minted here; `almond tokens list` shows the ids."
+        )
+    return record

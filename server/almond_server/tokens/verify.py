@@ -1,4 +1,4 @@
-"""Verify: may this token do that? No await on this path: all it needs is in memory."""
+"""Verify: may this token do that? Nothing here awaits: all that an answer needs is in memory."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from almond_core import header
 from almond_core.decision import Decision, decide
-from almond_core.errors import FieldError, TokenError
+from almond_core.errors import FieldError
 from almond_core.model import RESERVED_ORG, Access, Circumstances
-from almond_server.domain.revision import Revision
 from almond_server.tokens import permissions
 
 if TYPE_CHECKING:
+    from almond_core.header import Presented
     from almond_server.domain.clock import Clock
+    from almond_server.domain.revision import Revision
     from almond_server.revocation.index.view import RevocationView
     from almond_server.tokens.callers import Call, Callers
     from almond_server.tokens.key_ring import KeyRing
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A decision with the revision it rests on and the store time (unix seconds) it is known to."""
+    """A decision, the revision it rests on, and the store's time at that revision in unix seconds."""
 
     decision: Decision
     revision: Revision
@@ -30,7 +31,7 @@ class Answer:
 
 
 class Verifier:
-    """Answers questions of services, and of tokens about themselves."""
+    """Answers questions of services about tokens, and of holders about their own token."""
 
     def __init__(
         self,
@@ -41,7 +42,7 @@ class Verifier:
         clock: Clock,
         leeway: int,
     ) -> None:
-        """Take what a decision needs, and where uses are noted."""
+        """Use `leeway` seconds for tokens whose start lies ahead of this machine's clock."""
         self._callers = callers
         self._keys = keys
         self._view = view
@@ -50,37 +51,34 @@ class Verifier:
         self._leeway = leeway
 
     def authenticate(self, call: Call) -> None:
-        """Make sure that the caller has a genuine live token; raises `UnauthenticatedError`."""
+        """Raise `UnauthenticatedError` unless the caller has a genuine live token."""
         self._callers.authenticate(call)
 
-    def verify(self, call: Call, text: str, access: Access, min_revision: str) -> Answer:
+    def verify(self, call: Call, text: str, access: Access, min_revision: Revision | None) -> Answer:
         """Answer whether one of the tokens in `text` permits `access` now.
 
         Raises `FieldError` for a question without meaning, the caller's errors, `WrongRevisionError`, and
-        `CannotKnowError` when the answer could be stale.
+        `CannotKnowError` if the view has not reached `min_revision` or is too old to answer.
         """
         if access.org == RESERVED_ORG:
             raise FieldError("access.org", f"{RESERVED_ORG} is the service's own org; ask about one of yours")
-        if min_revision:
-            self._view.require_revision(Revision.parse("min_revision", min_revision))
-        caller_subject = ""  # nobody vouches for a holder who asks about the very token in hand
-        if not _asks_about_itself(call.authorization, text):
+        if min_revision is not None:
+            self._view.require_revision(min_revision)
+        presented = header.present(text)
+        # Nobody vouches for a holder that asks about its own token: the subject of such a caller is empty.
+        caller_subject = ""
+        if not _asks_about_itself(call, presented):
             caller = self._callers.permit(call, permissions.to_verify(access.org, access.app))
             caller_subject = caller.token.identity.subject
         now = self._clock.now_ms() // 1000
         self._view.require_fresh()
-        decision = decide(
-            text, access, Circumstances(now, self._leeway, caller_subject), self._keys, self._view
-        )
+        circumstances = Circumstances(now, self._leeway, caller_subject)
+        decision = decide(presented, access, circumstances, self._keys, self._view)
         if decision and decision.token is not None:
             self._last_used.record(decision.token, now)
         return Answer(decision, self._view.revision, self._view.store_time)
 
 
-def _asks_about_itself(authorization: str | None, text: str) -> bool:
-    """Tell whether the only token in play is the one under question: its holder learns nothing new."""
-    try:
-        asked = header.split(text)
-        return len(asked) == 1 and (authorization is None or header.split(authorization) == asked)
-    except TokenError:
-        return False
+def _asks_about_itself(call: Call, presented: Presented) -> bool:
+    """Tell whether the one token in question is also the call's only token: its holder learns nothing new."""
+    return len(presented.texts) == 1 and (call.presented is None or call.presented == presented)
