@@ -64,7 +64,8 @@ def test_the_rpc_waits_for_nothing_but_a_revision_that_was_asked_for(name: str) 
     bounded = [
         node
         for condition in ast.walk(found)
-        if isinstance(condition, ast.If) and ast.unparse(condition.test).startswith("min_revision is not None")
+        if isinstance(condition, ast.If)
+        and ast.unparse(condition.test).startswith("min_revision is not None")
         for node in ast.walk(condition)
     ]
     waits = [node for node in ast.walk(found) if isinstance(node, WAITING[1:])]

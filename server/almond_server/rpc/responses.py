@@ -169,7 +169,7 @@ def inspection(
         summary=_summary(token.unverified_caveats),
         inspect_time=_time(now_ms // 1000),
     )
-    if inspection.told:
+    if inspection.is_authorized:
         genuine, not_genuine = (
             token_service_pb2.GENUINENESS_GENUINE,
             token_service_pb2.GENUINENESS_NOT_GENUINE,

@@ -1,1 +1,1 @@
-"""The use cases: mint, verify, revoke, look up. Knows ports and the core; must not know gRPC or adapters."""
+"""The use cases, one file an RPC or a rule. Knows the domain and the core; no gRPC, no adapters."""

@@ -1,4 +1,4 @@
-"""Attenuate with a record: a narrowed token that is listed under its parent and can be revoked alone."""
+"""Attenuate with a record: registers a narrowed token, so that it is listed and can be revoked by itself."""
 
 from __future__ import annotations
 
@@ -28,19 +28,18 @@ DEFAULT_NAME = "Derived token"
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """A narrowed token with its record."""
+    """A narrowed token and its record."""
 
     token: NewToken
     record: Record
 
 
 class Attenuator:
-    """Narrows tokens and records them. To narrow one without a record needs nobody: `minting.attenuate`."""
+    """Narrows tokens and records the result. Narrowing alone needs no key: `minting.attenuate`."""
 
     def __init__(
         self, callers: Callers, keys: KeyRing, tokens: Tokens, view: RevocationView, clock: Clock
     ) -> None:
-        """Take what recording needs."""
         self._callers = callers
         self._keys = keys
         self._tokens = tokens
@@ -48,7 +47,7 @@ class Attenuator:
         self._clock = clock
 
     async def register(self, call: Call, text: str, added: Sequence[Caveat], label: Label) -> Registered:
-        """Narrow the token `text` by `added` and `label`, and record the result.
+        """Narrow the token `text` by `added` and `label`, and record the result under its parent.
 
         Raises `FieldError` or `TokenError` for a token that is not genuine or no longer live, the caller's
         errors, `RecordNotFoundError`, `TooManyDerivedError`, `MinterRevokedError`, `CannotKnowError`.
@@ -79,5 +78,5 @@ class Attenuator:
             caveats=first_party,
             lineage=child.branch_ids,
         )
-        standing = await self._tokens.add_derived(record, caller.actor, self._clock.now_ms() // 1000)
-        return Registered(narrowed, standing)
+        recorded = await self._tokens.add_derived(record, caller.actor, self._clock.now_ms() // 1000)
+        return Registered(narrowed, recorded)

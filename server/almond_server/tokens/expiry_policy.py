@@ -1,4 +1,4 @@
-"""How long tokens may live: what the kinds say by themselves, and what operators set for an org."""
+"""The expiry policy: how long tokens may live, by their kind and by what operators set for an org."""
 
 from __future__ import annotations
 
@@ -14,51 +14,51 @@ from almond_server.tokens import permissions
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from almond_core.kinds import Kind
     from almond_server.domain.clock import Clock
     from almond_server.domain.stores import Policies
     from almond_server.tokens.callers import Call, Callers
-    from almond_server.tokens.mint import MintOrder
 
 EVERY_KIND = "*"
 
 
 class Policy:
-    """Sets, lists and applies expiry rules."""
+    """Sets, lists and applies the expiry rules of orgs."""
 
     def __init__(self, callers: Callers, policies: Policies, clock: Clock) -> None:
-        """Take who may change them, and where they are kept."""
         self._callers = callers
         self._policies = policies
         self._clock = clock
 
-    async def ttl_of(self, order: MintOrder, orgs: Sequence[str]) -> int:
-        """Return how long, in seconds, the ordered token for `orgs` (`["*"]` for any) is to live.
+    async def ttl_of(self, kind: Kind, ttl_seconds: int | None, orgs: Sequence[str]) -> int:
+        """Return how many seconds a new token of a kind for `orgs` (`["*"]` for any) lives.
 
-        Raises `FieldError` that names the maximum if more was asked for.
+        `ttl_seconds` is what the caller asks for; None is the shortest default that applies. Raises
+        `FieldError` that names the maximum if the caller asks for more.
         """
-        held_to = sorted({RESERVED_ORG if org == ANY else org for org in orgs})
-        kind = order.kind.NAME
-        rules = [rule for rule in await self._policies.rules(held_to) if rule.kind in {kind, EVERY_KIND}]
+        ruled_by = sorted({RESERVED_ORG if org == ANY else org for org in orgs})
+        kinds_of_rules = {kind.NAME, EVERY_KIND}
+        rules = [rule for rule in await self._policies.rules(ruled_by) if rule.kind in kinds_of_rules]
         defaults = [rule.default_ttl for rule in rules if rule.default_ttl is not None]
         maxima = [(rule.max_ttl, f"org {rule.org}") for rule in rules if rule.max_ttl is not None]
-        if isinstance(order.kind, kinds.Personal):
+        if isinstance(kind, kinds.Personal):
             defaults.append(kinds.SESSION_TTL_SECONDS)
             maxima.append((kinds.MAX_SESSION_SECONDS, "its kind"))
         else:
             defaults.append(kinds.DEFAULT_TTL_SECONDS)
-        if order.ttl_seconds is None:
+        if ttl_seconds is None:
             return min([*defaults, *(maximum for maximum, _ in maxima)])
         for maximum, whose in sorted(maxima):
-            if order.ttl_seconds > maximum:
+            if ttl_seconds > maximum:
                 raise FieldError(
-                    "ttl", f"at most {durations.spell(maximum)} for {kind}: the maximum of {whose}"
+                    "ttl", f"at most {durations.spell(maximum)} for {kind.NAME}: the maximum of {whose}"
                 )
-        return order.ttl_seconds
+        return ttl_seconds
 
     async def put(self, call: Call, rule: ExpiryRule) -> None:
-        """Set a rule; raises `FieldError` and the caller's errors."""
+        """Set a rule. Raises `FieldError` and the caller's errors."""
         caller = self._callers.permit(call, permissions.to_set_policy())
-        _check_place("policy.", rule.org, rule.kind)
+        _check_org_and_kind("policy.", rule.org, rule.kind)
         for name, ttl in (("default_ttl", rule.default_ttl), ("max_ttl", rule.max_ttl)):
             if ttl is not None and ttl <= 0:
                 raise FieldError(f"policy.{name}", "more than 0 s")
@@ -69,21 +69,21 @@ class Policy:
         await self._policies.put(rule, caller.actor, self._clock.now_ms() // 1000)
 
     async def delete(self, call: Call, org: str, kind: str) -> None:
-        """Take back a rule; raises `FieldError`, the caller's errors, `PolicyNotFoundError`."""
+        """Delete a rule. Raises `FieldError`, the caller's errors, `PolicyNotFoundError`."""
         caller = self._callers.permit(call, permissions.to_set_policy())
-        _check_place("", org, kind)
+        _check_org_and_kind("", org, kind)
         if not await self._policies.delete(org, kind, caller.actor, self._clock.now_ms() // 1000):
             raise PolicyNotFoundError(
                 "No policy is set for that org and kind; `almond policy list` shows them."
             )
 
     async def rules(self, call: Call, org: str) -> Sequence[ExpiryRule]:
-        """Return the rules of an org, or all if it is empty; raises `FieldError` and the caller's errors."""
+        """Return the rules of an org, or all if `org` is empty. Raises `FieldError`, the caller's errors."""
         self._callers.permit(call, permissions.to_read_policy())
         return await self._policies.rules([checked_id("org", org)] if org else [])
 
 
-def _check_place(within: str, org: str, kind: str) -> None:
+def _check_org_and_kind(within: str, org: str, kind: str) -> None:
     checked_id(f"{within}org", org)
     if kind not in kinds.NAMES | {EVERY_KIND}:
         raise FieldError(

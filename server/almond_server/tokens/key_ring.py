@@ -1,4 +1,4 @@
-"""The key ring in memory: extracted keys by id. Implements `core.Keys`."""
+"""The key ring in memory: extracted keys by their id."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 class KeyRing:
-    """The keys that tokens are verified with, and the newest, which they are minted with."""
+    """The keys that verify tokens, and the id of the newest, which mints them. Implements `core.Keys`."""
 
     def __init__(self, prks: Mapping[str, bytes], minting_key_id: str, view: RevocationView) -> None:
-        """Take extracted keys by id. The view tells whether this process is up to date."""
+        """Hold extracted keys by their id; `view` tells whether this process is up to date."""
         self._prks = dict(prks)
         self._view = view
         self.minting_key_id = minting_key_id
@@ -30,5 +30,5 @@ class KeyRing:
         return prk
 
     def __repr__(self) -> str:
-        """Name the ids only."""
+        """Show the ids alone: keys are secrets."""
         return f"KeyRing({sorted(self._prks)})"

@@ -1,4 +1,4 @@
-"""Look-ups: one record, a list of them, and what a token says of itself."""
+"""Looks tokens up: one record, a list of records, or what a token itself contains."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from almond_core import chain, wire
 from almond_core.decision import LIVE
 from almond_core.errors import FieldError, TokenError
-from almond_core.model import RESERVED_ORG, checked_id, token_id_bytes
+from almond_core.model import checked_id, token_id_bytes
 from almond_server.domain.records import branch_id_of, record_id
 from almond_server.domain.selections import Listing
 from almond_server.errors import PermissionDeniedError, RecordNotFoundError
@@ -32,22 +32,23 @@ DEFAULT_PAGE = 100
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What a token says of itself; the rest only for callers who may know it."""
+    """What a token contains; the other fields are filled in only for a caller that may read its record."""
 
     token: Token
-    told: bool = False
+    is_authorized: bool = False
+    """Whether the caller may read the record, and so learn whether the token is genuine."""
+
     genuine: VerifiedToken | None = None
     revoked: bool | None = None
     record: Record | None = None
 
 
 class TokenLookup:
-    """Answers look-ups."""
+    """Answers GetToken, ListTokens and InspectToken."""
 
     def __init__(
         self, callers: Callers, keys: KeyRing, tokens: Tokens, view: RevocationView, clock: Clock
     ) -> None:
-        """Take what look-ups need."""
         self._callers = callers
         self._keys = keys
         self._tokens = tokens
@@ -55,7 +56,7 @@ class TokenLookup:
         self._clock = clock
 
     async def get(self, call: Call, token_id: str) -> Record:
-        """Return one record; raises `FieldError`, the caller's errors, `RecordNotFoundError`."""
+        """Return one record. Raises `FieldError`, the caller's errors, `RecordNotFoundError`."""
         self._callers.authenticate(call)
         minted_id, slash, branch_text = token_id.partition("/")
         token_id_bytes(minted_id)
@@ -91,29 +92,24 @@ class TokenLookup:
         return await self._tokens.page(listing, after, limit or DEFAULT_PAGE)
 
     async def inspect(self, call: Call, text: str) -> Inspection:
-        """Say what a token is; raises `TokenError` for a text that is none, and `CannotKnowError`.
+        """Return what a token is. Raises `TokenError` for a text that is none, and `CannotKnowError`.
 
-        Whoever may not know more than the token itself says gets just that, without an error.
+        A caller that may not read the token's record gets what the text contains, without an error.
         """
         token = wire.decode(text)
         if call.authorization is None:
             return Inspection(token)
         record = await self._tokens.get(token.unverified_identity.token_id)
         try:
-            need = (
-                permissions.to_read(record)
-                if record
-                else permissions.RequiredPermission("tokens", "r", RESERVED_ORG)
-            )
-            self._callers.permit(call, need)
+            self._callers.permit(call, permissions.to_read(record))
         except PermissionDeniedError:
             return Inspection(token)
         try:
             verified = chain.verify(token, self._keys)
         except TokenError:
-            return Inspection(token, told=True)
+            return Inspection(token, is_authorized=True)
         revoked = self._view.standing(verified, verified.identity.home_org or None) is not LIVE
-        return Inspection(token, told=True, genuine=verified, revoked=revoked, record=record)
+        return Inspection(token, is_authorized=True, genuine=verified, revoked=revoked, record=record)
 
 
 async def minted_record(tokens: Tokens, token_id: str) -> Record:

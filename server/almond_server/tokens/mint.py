@@ -1,4 +1,12 @@
-"""Mint: a new token with at most what the caller's token may do, recorded before anybody sees it."""
+"""Mint: makes a new token that may do at most what its caller's token may, and records it first.
+
+Rules:
+
+* A new token inherits the caveats of the caller's token, so it can never do more than that.
+* The record is in the store before the secret text leaves this process. The transaction that writes it
+  refuses a minter that has been revoked, whatever this server's view says.
+* A retry with the same request id returns the token of the first try.
+"""
 
 from __future__ import annotations
 
@@ -25,19 +33,20 @@ if TYPE_CHECKING:
     from almond_server.tokens.callers import Call, Caller, Callers
     from almond_server.tokens.expiry_policy import Policy
     from almond_server.tokens.key_ring import KeyRing
+    from almond_server.tokens.permissions import RequiredPermission
 
 MAX_NAME = 128
 _MAX_TTL_SECONDS = 100 * 366 * 86_400
-_MOST_TRIES = 3
-"""With one cut-off after the other at just these moments; the error of the last says to try again."""
+_MAX_TRIES = 3
+"""More are needed only if cut-offs follow each other at just these moments; the caller then tries again."""
 
 
 @dataclass(frozen=True, slots=True)
 class MintOrder:
     """What to mint.
 
-    `org` is empty for a custom or personal kind, whose caveats say it; without `ttl_seconds` the policy's or
-    the kind's default counts.
+    `org` is empty for a custom or personal kind, whose caveats name the orgs. Without `ttl_seconds` the
+    default of the expiry policy or of the kind counts.
     """
 
     kind: Kind
@@ -46,7 +55,7 @@ class MintOrder:
     ttl_seconds: int | None
 
     def __post_init__(self) -> None:
-        """Raise `FieldError` for what no caller could mint."""
+        """Raise `FieldError` for an order that no caller could mint."""
         if self.ttl_seconds is not None and not 0 < self.ttl_seconds <= _MAX_TTL_SECONDS:
             raise FieldError("ttl", "more than 0 s and at most 100 years")
         if len(self.name) > MAX_NAME or not self.name.isprintable():
@@ -62,7 +71,7 @@ class MintOrder:
 
 @dataclass(frozen=True, slots=True)
 class Minted:
-    """The record of a token and, this once, its secret text."""
+    """The record of a new token, and its secret text, which is shown this once."""
 
     text: str = field(repr=False)
     branch_id: bytes
@@ -70,7 +79,7 @@ class Minted:
 
 
 class Minter:
-    """Mints tokens."""
+    """Mints tokens and records them."""
 
     def __init__(
         self,
@@ -81,7 +90,6 @@ class Minter:
         view: RevocationView,
         clock: Clock,
     ) -> None:
-        """Take what minting needs."""
         self._callers = callers
         self._keys = keys
         self._tokens = tokens
@@ -90,19 +98,19 @@ class Minter:
         self._clock = clock
 
     async def mint(self, call: Call, order: MintOrder, request: tuple[str, bytes] | None) -> Minted:
-        """Mint what is ordered; `request` is the request id and the content's fingerprint.
+        """Mint a token as ordered; `request` is the request id and the content's fingerprint.
 
         Raises `FieldError` or `TokenError` for an order that makes no usable token, the caller's errors,
         `RequestReusedError`, `MinterRevokedError`, `IssuedTooEarlyError`, `CannotKnowError`.
         """
         self._view.require_fresh()
         own = order.kind.caveats(order.org)
-        caller = self._callers.permit_each(call, lambda token: _needs(order, token, own))
+        caller = self._callers.permit_each(call, lambda token: _required(order, token, own))
         idempotency = None if request is None else idempotency_of("mint", caller, *request)
         ttl = await self._ttl(caller, order, own, idempotency)
-        standing = await self._record(caller, order, own, ttl, idempotency)
-        token = self._derive(standing)
-        return Minted(token.text, token.branch_id, standing)
+        record = await self._record(caller, order, own, ttl, idempotency)
+        token = self._derive(record)
+        return Minted(token.text, token.branch_id, record)
 
     async def _record(
         self, caller: Caller, order: MintOrder, own: list[Caveat], ttl: int, request: Idempotency | None
@@ -112,10 +120,9 @@ class Minter:
             record = self._draw_up(caller, order, own, ttl, issued_ms)
             try:
                 return await self._tokens.add(record, caller.actor, request, self._now())
-            except (
-                IssuedTooEarlyError
-            ) as error:  # another server's clock is ahead, or it was cut off just now
-                if tries == _MOST_TRIES:
+            # Another server's clock is ahead of this one's, or the org or subject was cut off just now.
+            except IssuedTooEarlyError as error:
+                if tries == _MAX_TRIES:
                     raise
                 issued_ms, tries = max(self._clock.now_ms(), error.until_ms + 1), tries + 1
 
@@ -123,9 +130,10 @@ class Minter:
         self, caller: Caller, order: MintOrder, own: list[Caveat], request: Idempotency | None
     ) -> int:
         try:
-            return await self._policy.ttl_of(order, minting.orgs_left(minting.inherit(caller.token, own)))
+            orgs = minting.orgs_left(minting.inherit(caller.token, own))
+            return await self._policy.ttl_of(order.kind, order.ttl_seconds, orgs)
         except FieldError:
-            # What was minted before the maximum was lowered is what a retry gets: `add` will return it.
+            # A retry gets the token that was minted before the maximum was lowered: `add` returns it.
             earlier = None if request is None else await self._tokens.answered(request, self._now())
             if earlier is None or order.ttl_seconds is None:
                 raise
@@ -154,7 +162,8 @@ class Minter:
             expires_at=minting.expires_at(caveats),
             caveats=caveats,
         )
-        self._derive(record)  # refuses, before anything is written, what would be too large
+        # Refuses a token that would be too large before anything is written.
+        self._derive(record)
         return record
 
     def _derive(self, record: Record) -> minting.NewToken:
@@ -165,21 +174,19 @@ class Minter:
 
 
 def identity_of(record: Record) -> Identity:
-    """Return what the identifier of a record's token says."""
+    """Return the identity that a record's token carries in its identifier."""
     return Identity(record.key_id, record.token_id, record.kind, record.org, record.subject)
 
 
 def idempotency_of(method: str, caller: Caller, request_id: str, fingerprint: bytes) -> Idempotency:
-    """Scope a request id to its method and to exactly this caller's token."""
+    """Return the idempotency key of a request id, scoped to its method and to exactly this caller's token."""
     parts = (method.encode(), caller.token.branch_ids[-1], request_id.encode())
     return Idempotency(b"\x00".join(parts), fingerprint)
 
 
-def _needs(
-    order: MintOrder, caller: VerifiedToken, own: list[Caveat]
-) -> list[permissions.RequiredPermission]:
+def _required(order: MintOrder, caller: VerifiedToken, own: list[Caveat]) -> list[RequiredPermission]:
     orgs = [order.org] if order.org else minting.orgs_left(minting.inherit(caller, own))
-    needed = [permissions.to_mint(org, kinds.app_of(order.kind)) for org in orgs]
+    required = [permissions.to_mint(org, kinds.app_of(order.kind)) for org in orgs]
     if kinds.subject_of(order.kind):
-        needed.append(permissions.to_name_a_subject())
-    return needed
+        required.append(permissions.to_name_a_subject())
+    return required

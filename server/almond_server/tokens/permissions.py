@@ -1,7 +1,7 @@
-"""What each RPC needs of its caller's token: the whole policy, in one table.
+"""The permission that each RPC requires of its caller's token: the whole authorization policy, in one table.
 
-A call is one more access: it is permitted when the caller's token clears the feature on the org, or, if the
-call is about one app, the app's feature of the same name.
+A call is itself an access: it is permitted if the caller's token clears the feature on the org or, for a call
+about one app, the app's feature of the same name.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RequiredPermission:
-    """One right: `action` on `feature`, of an org or of one app in it."""
+    """One permission: `action` on `feature` of an org, or of one app in it."""
 
     feature: str
     action: str
@@ -31,74 +31,74 @@ class RequiredPermission:
         return _accesses(self, ip)
 
     def __str__(self) -> str:
-        """Write it for people."""
-        place = f"org {self.org}" if self.app is None else f"app {self.app} of org {self.org}"
-        return f'"{self.action}" on {self.feature} of {place}'
+        """Write the permission for people."""
+        scope = f"org {self.org}" if self.app is None else f"app {self.app} of org {self.org}"
+        return f'"{self.action}" on {self.feature} of {scope}'
 
 
 @lru_cache(maxsize=4096)
-def _accesses(need: RequiredPermission, ip: str | None) -> tuple[Access, ...]:
-    actions = parse_actions(need.action)
+def _accesses(required: RequiredPermission, ip: str | None) -> tuple[Access, ...]:
+    actions = parse_actions(required.action)
     attributes = {} if ip is None else {"ip": ip}
-    of_org = Access(org=need.org, feature=need.feature, actions=actions, attributes=attributes)
-    if need.app is None:
+    org, app, feature = required.org, required.app, required.feature
+    of_org = Access(org=org, feature=feature, actions=actions, attributes=attributes)
+    if app is None:
         return (of_org,)
-    of_app = Access(
-        org=need.org, app=need.app, app_feature=need.feature, actions=actions, attributes=attributes
-    )
-    return (of_org, of_app)
+    return (of_org, Access(org=org, app=app, app_feature=feature, actions=actions, attributes=attributes))
 
 
 def to_verify(org: str, app: str | None) -> RequiredPermission:
-    """Return what Verify and each item of BatchVerify need: of the access."""
+    """Return what Verify, and each item of BatchVerify, requires for the org and app of its access."""
     return RequiredPermission("decisions", "r", org, app)
 
 
 def to_watch(org: str | None) -> RequiredPermission:
-    """Return what WatchRevocations needs: of the org, or for the changes of all orgs of the reserved one."""
+    """Return what WatchRevocations requires: on the org, or on the reserved org to watch all of them."""
     return RequiredPermission("decisions", "r", org or RESERVED_ORG)
 
 
 def to_mint(org: str, app: str | None) -> RequiredPermission:
-    """Return what Mint needs: of the new token. A token for any org is the reserved org's business."""
+    """Return what Mint requires for a new token; one for any org requires it on the reserved org."""
     return RequiredPermission("tokens", "c", RESERVED_ORG if org == ANY else org, app)
 
 
 def to_name_a_subject() -> RequiredPermission:
-    """Return what Mint needs besides, for a token that speaks for somebody."""
+    """Return what Mint requires in addition for a token with a subject."""
     return RequiredPermission("identities", "c", RESERVED_ORG)
 
 
-def to_read(record: Record) -> RequiredPermission:
-    """Return what Get and Inspect need: of the target's record."""
+def to_read(record: Record | None) -> RequiredPermission:
+    """Return what GetToken and InspectToken require for a record, or for a token that has none."""
+    if record is None:
+        return RequiredPermission("tokens", "r", RESERVED_ORG)
     return RequiredPermission("tokens", "r", record.org or RESERVED_ORG, record.app or None)
 
 
 def to_list(org: str, app: str | None) -> RequiredPermission:
-    """Return what List needs: of its filter."""
+    """Return what ListTokens requires for its filter."""
     return RequiredPermission("tokens", "r", org, app)
 
 
 def to_revoke(org: str, app: str | None) -> RequiredPermission:
-    """Return what Revoke needs: of the target's record, or of the app or org whose tokens go."""
+    """Return what Revoke requires for the org and app of a record, or those whose tokens it revokes."""
     return RequiredPermission("tokens", "d", org or RESERVED_ORG, app or None)
 
 
 def to_register(record: Record) -> RequiredPermission:
-    """Return what Attenuate needs to register a derived token: of the record of what it derives from."""
+    """Return what Attenuate requires to register a derived token, for the record that it derives from."""
     return RequiredPermission("tokens", "c", record.org or RESERVED_ORG, record.app or None)
 
 
 def to_read_policy() -> RequiredPermission:
-    """Return what reading the policy needs."""
+    """Return what reading the expiry policy requires."""
     return RequiredPermission("policy", "r", RESERVED_ORG)
 
 
 def to_set_policy() -> RequiredPermission:
-    """Return what changing the policy needs."""
+    """Return what changing the expiry policy requires."""
     return RequiredPermission("policy", "C", RESERVED_ORG)
 
 
 def to_reflect(home_org: str) -> RequiredPermission:
-    """Return what server reflection needs: whoever may ask for decisions may read the schema."""
+    """Return what server reflection requires: a caller that may ask for decisions may read the schema."""
     return RequiredPermission("decisions", "r", home_org or RESERVED_ORG)

@@ -1,4 +1,4 @@
-"""A limit on what may be done without a caller's token: so many times a minute for each key."""
+"""Limits how often a minute each key may do what needs no caller's token."""
 
 from __future__ import annotations
 
@@ -15,16 +15,19 @@ _MAX_KEYS = 10_000
 
 
 class Limiter:
-    """Counts in fixed windows of a minute. Remembers at most 10,000 keys, the oldest out first."""
+    """Counters in fixed windows of one minute, for at most 10,000 keys; the oldest is dropped first."""
 
     def __init__(self, per_minute: int, clock: Clock) -> None:
-        """Allow `per_minute` times for each key."""
+        """Allow each key `per_minute` times."""
         self._per_minute = per_minute
         self._clock = clock
         self._windows: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
     def spend(self, *keys: str) -> None:
-        """Count one for every key; raises `RateLimitedError`, counting nothing, if one has none left."""
+        """Count one use of every key.
+
+        Raises `RateLimitedError`, and counts nothing, if one of the keys has none left in this minute.
+        """
         now = self._clock.monotonic()
         counts = {key: self._window(key, now) for key in keys}
         for began, count in counts.values():
