@@ -130,7 +130,7 @@ async def compose(settings: Settings) -> App:
         view,
         clock,
         settings.poll_interval,
-        Signals(_health_follows(health), alarm, health.set_feed, changes.take),
+        Signals(_health_follows(health), alarm, health.set_feed, changes.append),
     )
     elected = election(settings.database, settings.data_dir, settings.poll_interval)
     relay = Relay(elected, store.revocations, feed, follower, clock, settings.poll_interval)

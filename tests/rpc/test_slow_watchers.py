@@ -60,7 +60,7 @@ async def test_who_does_not_read_costs_one_message_and_is_dropped_with_a_reason(
             before = process.memory_info().rss
             heard = []
             for change in changes:
-                log.take(change)
+                log.append(change)
                 heard += await reader.until(f"{reader.started.revision.partition('.')[0]}.{change.number}")
             # Whoever reads has had all of it meanwhile; queued for the others it would be 140 MB.
             assert numbers(heard) == list(range(1, _CHANGES + 1))

@@ -69,7 +69,7 @@ class Server:
         keys = KeyRing({"k1": prk}, "k1", self.view)
         callers = Callers(keys, self.view, LastUseRecorder(self.tokens), clock, 5)
         self.log = ChangeLog(self.view)
-        signals = Signals(lambda _: None, lambda: None, lambda _: None, self.log.take)
+        signals = Signals(lambda _: None, lambda: None, lambda _: None, self.log.append)
         self.follower = Follower(self.revocations, MemoryFeed(), self.view, clock, 60.0, signals)
         self.watches = WatchHub(
             callers, self.log, self.follower, self.revocations, self.tokens, self.view, clock, MAX_STALENESS
@@ -210,15 +210,15 @@ async def test_a_watcher_of_an_org_is_told_of_its_own_cut_off_and_of_all_subject
         CutOff(Scope.KEY, "k", None),
     ]
     async with server.watching(org="acme") as events:
-        server.log.take(Change(1, b"", b"", (), tuple(cut_offs)))
+        server.log.append(Change(1, b"", b"", (), tuple(cut_offs)))
         [part] = (await of(Batch, events)).parts
         assert list(part.cut_offs) == cut_offs[1:]
 
 
 async def test_those_who_catch_up_share_what_was_read(server: Server) -> None:
-    kept = server.watches._sources.shared(Change(7, b"", b"", ()))
-    assert server.watches._sources.shared(Change(7, b"", b"", ())) is kept
-    assert server.watches._sources.shared(Change(8, b"", b"", ())) is not kept
+    kept = server.watches._context.shared(Change(7, b"", b"", ()))
+    assert server.watches._context.shared(Change(7, b"", b"", ())) is kept
+    assert server.watches._context.shared(Change(8, b"", b"", ())) is not kept
 
 
 async def test_while_nobody_knows_home_orgs_only_watchers_of_orgs_hear_nothing_newer(server: Server) -> None:
@@ -269,7 +269,7 @@ async def test_who_is_behind_what_the_log_keeps_is_too_slow_and_can_go_on_from_t
             await server.revoke(f"t{number}")
         with pytest.raises(WatcherTooSlowError):
             await of(Batch, events)
-    assert len(server.log._kept) == 10
+    assert len(server.log._logged) == 10
     async with server.watching(Revision(server.store.epoch, 1)) as events:
         heard: dict[int | None, list[str]] = {}
         while 21 not in heard:
@@ -280,12 +280,12 @@ async def test_who_is_behind_what_the_log_keeps_is_too_slow_and_can_go_on_from_t
 async def test_the_log_keeps_few_entries_but_always_the_newest_change(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(change_log, "_MAX_KEPT", 10)
+    monkeypatch.setattr(change_log, "_MAX_LOGGED", 10)
     for number in range(4):
         await server.revoke(*(f"t{number}.{each}" for each in range(4)))
-    assert [*server.log._kept] == [3, 4]
+    assert [*server.log._logged] == [3, 4]
     await server.revoke(*(f"t5.{each}" for each in range(50)))
-    assert [*server.log._kept] == [5]
+    assert [*server.log._logged] == [5]
 
 
 async def test_who_is_at_one_place_is_told_by_one_value(server: Server) -> None:

@@ -1,1 +1,1 @@
-"""WatchRevocations: what each watching client is told, and when. Knows nothing of gRPC."""
+"""WatchRevocations: what each watcher is sent, and when. Knows nothing of gRPC."""

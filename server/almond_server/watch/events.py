@@ -1,4 +1,4 @@
-"""What a watch begins with, and what it tells. Changes are in `change_log.Batch`."""
+"""The events of a watch, and where it can begin. Changes come as `change_log.Batch`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Begin(Enum):
-    """Where to begin, if not after a revision."""
+    """Where a watch begins, unless it begins after a revision."""
 
     NOW = "now"
     SNAPSHOT = "snapshot"
@@ -24,7 +24,7 @@ class Begin(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """What follows comes after `revision`; times in seconds, `store_time` in unix seconds."""
+    """The first event: what follows comes after `revision`. Times in seconds, `store_time` unix."""
 
     revision: Revision
     store_time: int
@@ -34,7 +34,7 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotChunk:
-    """A piece of the snapshot; `revision` stands in the last one."""
+    """A part of the snapshot; only the last one has a `revision`."""
 
     revocations: Sequence[Revocation]
     cut_offs: Sequence[CutOff] = ()
@@ -43,7 +43,7 @@ class SnapshotChunk:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """The store, read `read_after` seconds after the call had arrived, has nothing newer than `revision`."""
+    """The store, read `read_after` seconds after the call arrived, held nothing newer than `revision`."""
 
     revision: Revision
     store_time: int

@@ -1,7 +1,7 @@
-"""What watchers of one org are told: which tokens may concern it, which only the store knows.
+"""Filters changes for the watchers of one org, by the home orgs of the revoked tokens.
 
-Home orgs are asked for once a change, in the background, and only while somebody watches an org. Until the
-store has answered, nothing newer is told to those who do.
+Only the store knows home orgs. They are loaded once for each change, in the background, and only while an org
+is watched; until they are loaded, watchers of orgs are sent nothing newer.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from almond_server.domain.stores import Tokens
     from almond_server.watch.change_log import ChangeLog
 
-_ASKED_AT_ONCE: Final = 1000
+_MAX_LOOKED_UP: Final = 1000
 _RETRY_SECONDS: Final = 0.2
 
 log = structlog.get_logger()
@@ -32,7 +32,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """That the store was read at `read_at` (monotonic seconds), with nothing newer than `number` in it."""
+    """Proof that the store, read at `read_at` (monotonic seconds), held nothing newer than `number`."""
 
     number: int
     read_at: float
@@ -40,92 +40,98 @@ class Proof:
 
 
 class OrgFilter:
-    """Knows the home orgs of the tokens of every change up to revision `limit`."""
+    """The home orgs of the tokens of every change up to revision `limit`."""
 
     def __init__(self, changes: ChangeLog, tokens: Tokens, prove: Callable[[], Proof | None]) -> None:
-        """Take the log, who knows home orgs, and how new the log is."""
+        """Load home orgs from `tokens`; `prove` returns how fresh the log is, None if that is not known."""
         self._changes = changes
         self._tokens = tokens
         self._prove = prove
         self._proof: Proof | None = None
-        self._wanted = asyncio.Event()
-        self._told: str | None = None
+        self._requested = asyncio.Event()
+        self._reported: str | None = None
         self.limit = changes.head
 
-    def want(self) -> None:
-        """See to it that home orgs are known up to the newest change, soon."""
-        self._wanted.set()
+    def request(self) -> None:
+        """Have home orgs loaded up to the newest change, soon."""
+        self._requested.set()
 
     @property
     def proof(self) -> Proof | None:
-        """How new that is what it knows; None if nobody can say."""
+        """How fresh the filtered changes are; None if that is not known."""
         return self._prove() if self.limit == self._changes.head else self._proof
 
     @property
     def is_behind(self) -> bool:
-        """Whether there are changes of which it knows no home orgs."""
+        """Whether there are changes whose home orgs are not loaded."""
         return self.limit < self._changes.head
 
     async def run(self) -> None:
-        """Ask, whenever somebody wants it."""
+        """Load home orgs on request, until cancelled."""
         while True:
-            await self._wanted.wait()
-            self._wanted.clear()
+            await self._requested.wait()
+            self._requested.clear()
             try:
-                await self._ask()
+                await self._load()
             except CannotKnowError as error:
-                self._tell(error.sentence)
+                self._report(error.sentence)
                 await asyncio.sleep(_RETRY_SECONDS)
-                self.want()
+                self.request()
             else:
-                self._tell(None)
+                self._report(None)
 
-    async def _ask(self) -> None:
+    async def _load(self) -> None:
         head, proof = self._changes.head, self._prove()
         if head == self.limit:
             return
-        await self.tell_homes(list(self._changes.after(self.limit, head)))
+        await self.load_homes(list(self._changes.after(self.limit, head)))
         self.limit, self._proof = head, proof
-        self._changes.moved.set()  # for those who waited for this
+        # Watchers of orgs may now be sent more.
+        self._changes.moved.set()
 
-    async def tell_homes(self, several: Sequence[LoggedChange]) -> None:
-        """See to it that the home orgs of changes are known; raises as `homes_of`."""
-        news = [kept for kept in several if kept.homes is None]
-        homes = await self.homes_of([each.token_id for kept in news for each in kept.change.revocations])
-        for kept in news:
-            kept.homes = homes
+    async def load_homes(self, changes: Sequence[LoggedChange]) -> None:
+        """Load the home orgs of changes that have none yet; raises as `homes_of`."""
+        missing = [each for each in changes if each.homes is None]
+        homes = await self.homes_of([entry.token_id for each in missing for entry in each.change.revocations])
+        for each in missing:
+            each.homes = homes
 
     async def homes_of(self, token_ids: Sequence[str]) -> dict[str, str]:
-        """Ask for the home orgs of tokens; raises `CannotKnowError` if the store does not answer."""
+        """Return the home orgs of tokens; raises `CannotKnowError` if the store does not answer."""
         homes: dict[str, str] = {}
-        for start in range(0, len(token_ids), _ASKED_AT_ONCE):
-            homes |= await self._tokens.home_orgs(token_ids[start : start + _ASKED_AT_ONCE])
+        for start in range(0, len(token_ids), _MAX_LOOKED_UP):
+            homes |= await self._tokens.home_orgs(token_ids[start : start + _MAX_LOOKED_UP])
         return homes
 
-    def _tell(self, why: str | None) -> None:
-        if why is not None and why != self._told:
+    def _report(self, why: str | None) -> None:
+        if why is not None and why != self._reported:
             log.warning("watches.orgs_unread", why=why)
-        self._told = why
+        self._reported = why
 
 
-def of_org(org: str) -> EntryFilter:
-    """Return how to choose what may concern an org."""
+def entries_for(org: str) -> EntryFilter:
+    """Return the filter of the entries that may concern an org."""
 
-    def choose(kept: LoggedChange, revocations: Sequence[Revocation], cut_offs: Sequence[CutOff]) -> Entries:
-        return concerning(org, revocations, kept.homes or {}), cut_offs_of(org, cut_offs)
+    def chosen(
+        logged: LoggedChange, revocations: Sequence[Revocation], cut_offs: Sequence[CutOff]
+    ) -> Entries:
+        return revocations_for(org, revocations, logged.homes or {}), cut_offs_for(org, cut_offs)
 
-    return choose
+    return chosen
 
 
-def cut_offs_of(org: str, cut_offs: Sequence[CutOff]) -> Sequence[CutOff]:
+def cut_offs_for(org: str, cut_offs: Sequence[CutOff]) -> Sequence[CutOff]:
     """Return the cut-offs that may concern an org: its own, and those of subjects and keys."""
     return [each for each in cut_offs if each.scope is not Scope.ORG or each.name == org]
 
 
-def concerning(org: str, revocations: Sequence[Revocation], homes: Mapping[str, str]) -> Sequence[Revocation]:
-    """Return the revocations of tokens that may be for an org: its own, those of several or any, and unknown.
+def revocations_for(
+    org: str, revocations: Sequence[Revocation], homes: Mapping[str, str]
+) -> Sequence[Revocation]:
+    """Return the revocations of tokens that may be valid for an org.
 
-    `homes` has the home orgs of those that have a record.
+    These are its own tokens, those of several or any org, those of the reserved org, and those without a
+    record. `homes` holds the home orgs of the tokens that have a record.
     """
     theirs = {org, "", RESERVED_ORG}
     return [each for each in revocations if homes.get(each.token_id, org) in theirs]
