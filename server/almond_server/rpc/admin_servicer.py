@@ -1,4 +1,4 @@
-"""`AdminService`: what operators set."""
+"""Serves `almond.v1.AdminService`: the settings of orgs that operators change."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
     """`almond.v1.AdminService`."""
 
     def __init__(self, policy: Policy) -> None:
-        """Take the use case."""
         self._policy = policy
 
     async def SetOrgPolicy(  # noqa: N802
@@ -34,7 +33,7 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
     async def DeleteOrgPolicy(  # noqa: N802
         self, request: pb.DeleteOrgPolicyRequest, context: Context
     ) -> pb.DeleteOrgPolicyResponse:
-        """Take back an expiry rule."""
+        """Delete an expiry rule."""
         await self._policy.delete(call_of(context), request.org, request.kind)
         return pb.DeleteOrgPolicyResponse()
 

@@ -1,4 +1,4 @@
-"""What gRPC knows of a call, as the service wants it."""
+"""Reads the metadata and the peer of a gRPC call."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def call_of(context: Context) -> Call:
-    """Read authorization and peer; raises `FieldError` for several `authorization` entries."""
+    """Return a call's authorization and peer; raises `FieldError` for several `authorization` entries."""
     values = [value for key, value in context.invocation_metadata() or () if key == "authorization"]
     if len(values) > 1:
         raise FieldError("authorization", "send exactly one entry; several tokens go into it, with commas")
@@ -27,7 +27,7 @@ def call_of(context: Context) -> Call:
 def ip_of(peer: str) -> str | None:
     """Return the address in gRPC's name of a peer, such as `ipv4:10.0.0.1:443` or `ipv6:%5B::1%5D:443`.
 
-    Without a zone (RFC 4007): that is this machine's own affair. None if it has no address.
+    It has no zone (RFC 4007), which means something on this machine alone. None if the peer has no address.
     """
     family, _, rest = unquote(peer).partition(":")
     host = rest.rpartition(":")[0].strip("[]").partition("%")[0]

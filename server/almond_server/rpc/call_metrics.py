@@ -1,4 +1,4 @@
-"""What is counted of calls and answers. On the path of Verify: what a call adds to was looked up before."""
+"""Counts calls and decisions. On the path of Verify: every counter is looked up once, before the calls."""
 
 from __future__ import annotations
 
@@ -15,53 +15,54 @@ if TYPE_CHECKING:
     from almond_core.decision import Decision
 
 _UNKNOWN: Final = ("unary", "unknown", "unknown")
-"""The labels of all methods that do not exist: callers choose those names, and would choose their number."""
+"""The labels of every method that does not exist: callers choose such names, and could choose any number."""
 
 _ALLOWED: Final = tally(metrics.DECISIONS.labels("allowed", ""))
 _DENIED: Final = {reason: tally(metrics.DECISIONS.labels("denied", reason.value)) for reason in Reason}
 
 
 def count_decision(decision: Decision, *, allowed: bool) -> None:
-    """Count an answer as it was written; a denial under its first reason."""
+    """Count a decision as it was answered; a denial counts under its first reason."""
     (_ALLOWED if allowed else _DENIED[decision.denials[0].reason]).count += 1
 
 
 def count_batch_error(code: grpc.StatusCode) -> None:
-    """Count a question of a batch that has a status of its own."""
+    """Count a question of a batch that was answered by an error of its own."""
     metrics.BATCH_ERRORS.labels(_name(code)).inc()
 
 
 def count_end_of_watch(reason: str) -> None:
-    """Count a watch that the server ended, by the reason of its status."""
+    """Count a watch stream that the server ended, by the reason of its status."""
     metrics.WATCHERS_DROPPED.labels(reason).inc()
 
 
 def count_unknown_method() -> None:
-    """Count a call of a method that is not there, whatever its name."""
+    """Count a call of a method that does not exist, whatever its name."""
     metrics.CALLS_STARTED.labels(*_UNKNOWN).inc()
     metrics.CALLS_HANDLED.labels(*_UNKNOWN, _name(grpc.StatusCode.UNIMPLEMENTED)).inc()
 
 
 class Meter:
-    """Counts and times the calls of one method, which exists."""
+    """The counters and the histogram of one method that exists."""
 
     def __init__(self, method: str, kind: str) -> None:
-        """Take the full name, `/package.Service/Method`, and what go-grpc-prometheus calls its sort."""
+        """Label by the full name, `/package.Service/Method`, and its type as go-grpc-prometheus names it."""
         service, _, name = method.removeprefix("/").rpartition("/")
         self._labels = (kind, service, name)
         self._started = tally(metrics.CALLS_STARTED.labels(*self._labels))
         self._seconds = timings(metrics.CALL_SECONDS.labels(*self._labels))
         self._handled: dict[grpc.StatusCode, BufferedCounter] = {}
-        for code in (grpc.StatusCode.OK, grpc.StatusCode.INTERNAL):  # from 0 on, so that the first one shows
+        # These start at 0, so that the first increase is seen.
+        for code in (grpc.StatusCode.OK, grpc.StatusCode.INTERNAL):
             self._of(code)
 
     def begin(self) -> float:
-        """Count a call that begins; returns when, for `end`."""
+        """Count a call that begins; returns its start, in seconds, for `end`."""
         self._started.count += 1
         return perf_counter()
 
     def end(self, began: float, code: grpc.StatusCode) -> None:
-        """Count a call that ended, and how long it took."""
+        """Count a call that ended with a code, and its duration."""
         self._seconds.add(perf_counter() - began)
         (self._handled.get(code) or self._of(code)).count += 1
 

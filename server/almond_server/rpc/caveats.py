@@ -1,4 +1,4 @@
-"""Caveats from messages. Raises `FieldError` that names which caveat is wrong."""
+"""Reads caveats from messages. Raises `FieldError` that names the caveat that is wrong."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def caveats_of(messages: Sequence[caveat_pb2.Caveat], field: str) -> list[Caveat]:
-    """Read caveats to write; a caveat without meaning is refused here, naming which."""
+    """Read caveats that are to be added to a token; raises `FieldError` for one that has no meaning."""
     if len(messages) > MAX_CAVEATS:
         raise FieldError(field, f"at most {MAX_CAVEATS} caveats")
     read: list[Caveat] = []
@@ -62,7 +62,7 @@ def _commands(message: caveat_pb2.CommandsCaveat) -> list[Json]:
 
 
 def pattern_of(message: caveat_pb2.CommandPattern) -> tuple[tuple[str, ...], bool]:
-    """Read one command: its elements, and whether they are a prefix; raises `CaveatError` without a mode."""
+    """Read a command: its elements, and whether they are a prefix. Raises `CaveatError` without a mode."""
     if message.mode not in {message.MODE_EXACT, message.MODE_PREFIX}:
         raise CaveatError("commands", "set the mode: exact or prefix")
     return tuple(message.argv), message.mode == message.MODE_PREFIX

@@ -97,7 +97,10 @@ class Fault:
 
 
 def fault_of(error: BaseException, request_id: str) -> Fault:
-    """Look an error up. What is not in the table is INTERNAL with a fixed text: its own text stays inside."""
+    """Return the status of an error.
+
+    An error that is not in the table is INTERNAL with a fixed text: its own text may hold a secret.
+    """
     for kind, code in _CODES:
         if isinstance(error, kind):
             return Fault(code, _reason(error), str(error), _field(error), getattr(error, "retry_after", None))

@@ -1,11 +1,13 @@
-"""grpc.health.v1: what load balancers and supervisors ask.
+"""Serves grpc.health.v1, which load balancers and supervisors ask.
 
-`""` and the service follow what the server knows; `live` is the process; `feed` is what carries news between
-servers, without which they are slower and no less right. What is wrong with it, Check tells in words, in the
-trailing metadata `almond-health-detail`; it changes nothing of the others.
+Names: `""` and the service are SERVING while the server can answer Verify; `live` while the process runs;
+`feed` while the revocation feed is healthy. Without the feed, servers learn of revocations later and answer
+no less right, so it changes nothing of the other names. Check says what is wrong with it in words, in the
+trailing metadata `almond-health-detail`.
 
-Our own, because in the package's servicer a watcher that leaves takes the others' notifications along, one
-that does not read holds up whoever sets the status, and every name ever asked for stays in memory.
+The servicer of `grpcio-health-checking` is not used, for three defects: a watcher that leaves removes the
+others' notifications, one that does not read blocks the task that sets the status, and every name that was
+ever asked for stays in memory.
 """
 
 from __future__ import annotations
@@ -33,32 +35,31 @@ _Response = health_pb2.HealthCheckResponse
 
 
 class Health(health_pb2_grpc.HealthServicer):
-    """Starts not serving, follows `set`, and is not serving for good after `leave`."""
+    """The health of this server: NOT_SERVING at the start, then as `set` says, and for good after `leave`."""
 
     def __init__(self) -> None:
-        """Say that the process lives and cannot answer yet."""
-        self._serving = False
-        self._left = False
-        self._problem: str | None = "The feed was not looked at yet"
-        self._turned = asyncio.Event()
+        self._is_serving = False
+        self._is_leaving = False
+        self._problem: str | None = "The feed was not checked yet"
+        self._changed = asyncio.Event()
 
     def set(self, *, serving: bool) -> None:
-        """Say whether the service can answer."""
-        self._serving = serving
-        self._tell()
+        """Set whether the service can answer."""
+        self._is_serving = serving
+        self._notify()
 
     def set_feed(self, problem: str | None) -> None:
-        """Say what is wrong with the feed, in ASCII; None if nothing is."""
+        """Set the problem of the feed, in ASCII; None if it has none."""
         self._problem = problem
-        self._tell()
+        self._notify()
 
     def leave(self) -> None:
-        """Say NOT_SERVING for good; the process lives on while it drains."""
-        self._left = True
-        self._tell()
+        """Become NOT_SERVING for good; the process stays alive while it drains."""
+        self._is_leaving = True
+        self._notify()
 
     async def Check(self, request: _Request, context: grpc.aio.ServicerContext[Any, Any]) -> _Response:  # noqa: N802
-        """Answer once; raises `UnknownServiceError` for other names."""
+        """Answer once. Raises `UnknownServiceError` for other names."""
         status = self._status(request.service)
         if status == _Response.SERVICE_UNKNOWN:
             raise UnknownServiceError(f'Health is known of "", "{SERVICE}", "{LIVE}" and "{FEED}".')
@@ -69,27 +70,29 @@ class Health(health_pb2_grpc.HealthServicer):
     async def Watch(  # noqa: N802
         self, request: _Request, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[_Response]:
-        """Answer at once and after every turn, until `leave`; a slow reader gets the last of several."""
+        """Send the status at once and at every change, until `leave`; a slow reader gets the newest."""
         del context
-        told: int | None = None
+        sent: int | None = None
         while True:
-            turned = self._turned  # before the look: a turn in between is then not missed
+            # Taken before the status is read, so that a change in between is not missed.
+            changed = self._changed
             status = self._status(request.service)
-            if status != told:
-                told = status
+            if status != sent:
+                sent = status
                 yield _Response(status=status)
-            if self._left:
-                return  # nothing more will come, and an open stream would use up the grace of the others
-            await turned.wait()
+            # No other status will follow, and an open stream would use up the time that others have to end.
+            if self._is_leaving:
+                return
+            await changed.wait()
 
     def _status(self, name: str) -> Any:
         if name not in {"", SERVICE, LIVE, FEED}:
             return _Response.SERVICE_UNKNOWN
-        good = self._serving and not self._left
+        is_good = self._is_serving and not self._is_leaving
         if name in {LIVE, FEED}:
-            good = name == LIVE or self._problem is None
-        return _Response.SERVING if good else _Response.NOT_SERVING
+            is_good = name == LIVE or self._problem is None
+        return _Response.SERVING if is_good else _Response.NOT_SERVING
 
-    def _tell(self) -> None:
-        self._turned.set()
-        self._turned = asyncio.Event()
+    def _notify(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()

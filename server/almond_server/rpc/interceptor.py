@@ -1,7 +1,7 @@
-"""The one interceptor: bounds what is parsed, turns errors into statuses, counts, and logs what went wrong.
+"""The one interceptor of the server: limits, parses, maps errors to statuses, counts, and logs failures.
 
-Around every call: raw bytes in, limit, parse, handler, serialise. Reflection needs a caller who may read the
-schema.
+Around every call: raw bytes, size limit, parse, handler, serialise. Reflection requires a caller that may
+read the schema.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ log = structlog.get_logger()
 
 
 class Edge(grpc.aio.ServerInterceptor):
-    """Wraps each method's handler once, and remembers it."""
+    """The interceptor: wraps the handler of each method once, and keeps the wrapped one."""
 
     def __init__(self, may_reflect: Callable[[Call], None], spans: Spans | None = None) -> None:
-        """Take the check that raises unless an authorization may use reflection; and traces, if wanted."""
+        """Call `may_reflect`, which raises unless the caller may use reflection; trace calls by `spans`."""
         self._may_reflect = may_reflect
         self._spans = spans
         self._wrapped: dict[str, Handler] = {}
@@ -67,13 +67,14 @@ class Edge(grpc.aio.ServerInterceptor):
         elif method.startswith(REFLECTION_PREFIX):
             wrapped = _guarded(handler, _Method(method, "bidi_stream", self._spans), self._may_reflect)
         else:
-            return None  # there is no other sort of method, and none gets in unbounded
+            # No method of another type exists, and none is served without a limit.
+            return None
         self._wrapped[method] = wrapped
         return wrapped
 
 
 class _Method:
-    """What the calls of one method have in common: where they are counted and traced."""
+    """The counters and traces of one method."""
 
     def __init__(self, name: str, kind: str, spans: Spans | None) -> None:
         self.name = name
@@ -85,7 +86,7 @@ class _Method:
 
 
 class _Around:
-    """Around one call: however it ends, it is counted; what it raises becomes its status."""
+    """The context of one call: counts it however it ends, and turns what it raises into its status."""
 
     __slots__ = ("_began", "_context", "_method", "_span")
 
@@ -106,7 +107,7 @@ class _Around:
         elif isinstance(error, grpc.aio.AbortError):
             self._end(_code_of(self._context))
         elif isinstance(error, Exception):
-            # The edge of the program: everything becomes a status.
+            # This is the edge of the program: every error becomes a status.
             await self._abort(error)
         else:
             self._end(_why_cancelled(self._context))
@@ -116,8 +117,8 @@ class _Around:
         request_id = secrets.token_hex(8)
         fault = fault_of(error, request_id)
         if fault.code is grpc.StatusCode.INTERNAL:
-            # The type and the place only: an unforeseen error's text may hold anything.
-            log.error("call.failed", method=self._method.name, request_id=request_id, **_place(error))
+            # Only its type and where it was raised: the text of an unforeseen error may hold a secret.
+            log.error("call.failed", method=self._method.name, request_id=request_id, **_raised_at(error))
             self._end(fault.code, request_id)
         else:
             self._end(fault.code)
@@ -146,13 +147,13 @@ def _watched(handler: Handler, method: _Method) -> Handler:
     parse, serialize = handler.request_deserializer, handler.response_serializer
 
     async def call(raw: bytes, context: Context) -> None:
-        # The stream is closed after its errors are told: who is too slow stays in the count until then.
+        # The stream is closed after its error is sent: a watcher that is too slow is counted until then.
         async with contextlib.AsyncExitStack() as stack, method.around(context):
             given = handler.unary_stream(_parsed(parse, raw, MAX_REQUEST_BYTES), context)
             await stack.enter_async_context(contextlib.aclosing(given))
-            async with StreamWriter(context) as reader:
+            async with StreamWriter(context) as writer:
                 async for answer in given:
-                    await reader.send(answer if isinstance(answer, bytes) else bytes(serialize(answer)))
+                    await writer.send(answer if isinstance(answer, bytes) else bytes(serialize(answer)))
 
     return grpc.unary_stream_rpc_method_handler(call)
 
@@ -186,18 +187,19 @@ def _parsed(parse: Callable[[bytes], Any], raw: bytes, limit: int) -> Any:
 
 def _code_of(context: Context) -> grpc.StatusCode:
     """Return the status that a handler aborted with."""
-    told = context.code()
-    return next((code for code in grpc.StatusCode if told in {code, code.value[0]}), grpc.StatusCode.UNKNOWN)
+    given = context.code()
+    return next((code for code in grpc.StatusCode if given in {code, code.value[0]}), grpc.StatusCode.UNKNOWN)
 
 
 def _why_cancelled(context: Context) -> grpc.StatusCode:
-    left: Any = context.time_remaining()  # None without a deadline, whatever grpc's types say
+    # None without a deadline, although grpc's types do not say so.
+    left: Any = context.time_remaining()
     return grpc.StatusCode.DEADLINE_EXCEEDED if left == 0 else grpc.StatusCode.CANCELLED
 
 
-def _place(error: Exception) -> dict[str, str]:
+def _raised_at(error: Exception) -> dict[str, str]:
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    place = "" if trace is None else f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
-    return {"error": type(error).__name__, "at": place}
+    at = "" if trace is None else f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
+    return {"error": type(error).__name__, "at": at}

@@ -1,4 +1,4 @@
-"""From messages to what the service understands. Raises `FieldError` that names the field, as sent."""
+"""Reads request messages into values of the service. Raises `FieldError` that names the field as sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From what the service answers to messages."""
+"""Writes the answers of the service as response messages."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MAX_SHOWN: Final = 100
 
 
 def answer(answer: Answer, *, explain: bool) -> token_service_pb2.VerifyResponse:
-    """Write an answer. The one place where ALLOWED is written."""
+    """Write the answer to a question. No other function writes ALLOWED."""
     decision = answer.decision
     response = token_service_pb2.VerifyResponse(
         outcome=decision_pb2.OUTCOME_ALLOWED if decision else decision_pb2.OUTCOME_DENIED,
@@ -87,7 +87,7 @@ def _denial(denial: Denial) -> decision_pb2.Denial:
 
 
 def facts(identity: Identity, branch_ids: Iterable[bytes], expires_at: int | None) -> decision_pb2.TokenFacts:
-    """Write what an identifier says, with branch ids in base64url."""
+    """Write the facts of an identity, with branch ids in base64url."""
     issued = Timestamp()
     issued.FromMilliseconds(identity.issued_at_ms)
     message = decision_pb2.TokenFacts(
@@ -135,7 +135,7 @@ def record(record: Record) -> token_pb2.TokenRecord:
 
 
 def revoked(revoked: RevokeResult) -> token_service_pb2.RevokeResponse:
-    """Write what was, or would be, revoked."""
+    """Write the result of Revoke."""
     return token_service_pb2.RevokeResponse(
         entries=revoked.entries,
         revision="" if revoked.revision is None else str(revoked.revision),
@@ -157,7 +157,7 @@ def policy(rule: ExpiryRule) -> admin_service_pb2.OrgPolicy:
 def inspection(
     inspection: Inspection, text_length: int, now_ms: int
 ) -> token_service_pb2.InspectTokenResponse:
-    """Write what a token says of itself, and what else the caller may know."""
+    """Write what a token contains, and what else the caller may know about it."""
     token = inspection.token
     first_party = [caveat.raw for caveat in token.unverified_caveats if caveat.body is not None]
     own = [crypto.branch_id(token.signature)]
@@ -183,7 +183,7 @@ def inspection(
 
 
 def _summary(caveats: Iterable[WireCaveat]) -> str:
-    # A third party's caveat is bytes of anybody's making: they may look like a grant.
+    # A third-party caveat is made of any bytes, which may look like a permission.
     given = list(caveats)
     said = minting.summarize(each.raw for each in given if each.body is not None)
     return said if all(each.body is not None for each in given) else f"{said}; a third-party restriction"

@@ -1,4 +1,4 @@
-"""`RevocationService`: what is revoked, as it happens."""
+"""Serves `almond.v1.RevocationService`: streams of revocations."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ class RevocationServicer(revocation_service_pb2_grpc.RevocationServiceServicer):
     """`almond.v1.RevocationService`."""
 
     def __init__(self, watches: WatchHub, epoch: str) -> None:
-        """Take the use case, and the epoch of the store, for as long as this server lives."""
+        """Serve streams of `watches`; `epoch` is the store's, which stays as long as this server runs."""
         self._watches = watches
         self._epoch = epoch
 
     async def WatchRevocations(  # type: ignore[override] # noqa: N802 - bytes that several calls share
         self, request: pb.WatchRevocationsRequest, context: Context
     ) -> AsyncIterator[bytes]:
-        """Tell what is revoked, until the caller leaves."""
+        """Send revocations until the call ends."""
         events = self._watches.watch(call_of(context), _start(request), request.org or None)
-        async with contextlib.aclosing(events) as told:
-            async for event in told:
+        async with contextlib.aclosing(events):
+            async for event in events:
                 yield encoded(event, self._epoch)
 
 

@@ -1,4 +1,4 @@
-"""The gRPC server: options, services, health, reflection. Loopback or not is the caller's business."""
+"""Builds the gRPC server: options, services, health, reflection. Its address is chosen elsewhere."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ REFLECTION_V1: Final = "grpc.reflection.v1.ServerReflection"
 _OPTIONS: Final = (
     ("grpc.max_receive_message_length", MAX_BATCH_BYTES),
     ("grpc.max_metadata_size", 16 * 1024),
-    # Identity alone: gRPC inflates before it looks at the limit, so a kilobyte could ask for a gigabyte.
+    # No compression: gRPC inflates before it checks the limit, so a kilobyte could become a gigabyte.
     ("grpc.compression_enabled_algorithms_bitset", 1),
-    # A peer that has stopped, or is cut off, acknowledges no ping: its streams are over within half a minute.
+    # A peer that stopped, or is cut off, acknowledges no ping: its streams end within half a minute.
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
-    # Else gRPC sends but two while no data flows, as to a watcher that does not read.
+    # By default gRPC sends only two pings while no data flows, as to a watcher that does not read.
     ("grpc.http2.max_pings_without_data", 0),
 )
 
@@ -57,8 +57,8 @@ def build(  # noqa: PLR0913 - one parameter a service, passed once by the compos
     *,
     shares_port: bool = False,
 ) -> grpc.aio.Server:
-    """Put the server together, not started and on no port; `shares_port` with others, if they do so too."""
-    # Off for one alone: with gRPC's default a second server would silently get half of the connections.
+    """Build the server, not started and without a port, which it may share if `shares_port`."""
+    # Off for a lone server: by gRPC's default a second one would silently get half of the connections.
     options = (*_OPTIONS, ("grpc.so_reuseport", int(shares_port)))
     server = grpc.aio.server(interceptors=[Edge(may_reflect, spans)], options=options)
     token_service_pb2_grpc.add_TokenServiceServicer_to_server(servicer, server)

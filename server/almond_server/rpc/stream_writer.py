@@ -1,4 +1,4 @@
-"""Who reads a stream: told one message after the other, and given up on where one waits for too long."""
+"""Writes a server stream one message at a time; ends the call if the client does not read for ten seconds."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
 
 PATIENCE_SECONDS: Final = 10.0
-"""How long one message of a stream may wait for its reader: two heartbeats, where they are slowest."""
+"""How long one message may wait to be read: two intervals of the slowest heartbeats."""
 
 _TOO_SLOW: Final = "This watcher did not read what it was sent; watch again from the last revision you got."
 
 
 class StreamWriter:
-    """To be entered around all that is told; leaving raises `WatcherTooSlowError` if that is why it ends.
+    """The writer of one stream, a context manager around all messages that are sent.
 
-    It has one timer a stream: one a message would take a third of the time that gRPC takes to send it.
+    Leaving it raises `WatcherTooSlowError` if a message waited too long. It has one timer for the stream: one
+    for each message would cost a third of the time in which gRPC sends it.
     """
 
     def __init__(self, context: Context) -> None:
-        """Take the call."""
         self._context = context
         self._loop = asyncio.get_running_loop()
         self._limit = asyncio.timeout(None)
-        self._told_at: float | None = None
-        self._timer = self._loop.call_later(PATIENCE_SECONDS, self._look)
+        self._sent_at: float | None = None
+        self._timer = self._loop.call_later(PATIENCE_SECONDS, self._check_client)
 
     async def send(self, message: bytes) -> None:
-        """Send a message, and wait until its reader has room for it.
+        """Send a message, and wait until the client has room for it.
 
-        gRPC keeps one on its way, and the status waits behind that; keepalive ends the call if the peer is
-        dead.
+        gRPC holds one message in flight, and the status waits behind it; keepalive ends the call if the peer
+        is dead.
         """
-        self._told_at = self._loop.time()
+        self._sent_at = self._loop.time()
         await self._context.write(message)
-        self._told_at = None
+        self._sent_at = None
 
     async def __aenter__(self) -> Self:
         await self._limit.__aenter__()
@@ -57,10 +57,10 @@ class StreamWriter:
         except TimeoutError:
             raise WatcherTooSlowError(_TOO_SLOW) from None
 
-    def _look(self) -> None:
+    def _check_client(self) -> None:
         now = self._loop.time()
-        waits_since = now if self._told_at is None else self._told_at
+        waits_since = now if self._sent_at is None else self._sent_at
         if now - waits_since >= PATIENCE_SECONDS:
             self._limit.reschedule(now)
         else:
-            self._timer = self._loop.call_at(waits_since + PATIENCE_SECONDS, self._look)
+            self._timer = self._loop.call_at(waits_since + PATIENCE_SECONDS, self._check_client)

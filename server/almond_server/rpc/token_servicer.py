@@ -1,4 +1,7 @@
-"""The RPCs: read the message, ask the service, write the answer. No policy, and no error handling, here."""
+"""Serves `almond.v1.TokenService`: reads the message, calls the use case, writes the answer.
+
+No policy and no error handling: the use cases raise, the interceptor maps errors to statuses.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +64,6 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
         waits: CatchUp,
         clock: Clock,
     ) -> None:
-        """Take the use cases."""
         self._verifier = verifier
         self._minter = minter
         self._attenuator = attenuator
@@ -137,7 +139,7 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
     async def Attenuate(  # noqa: N802
         self, request: pb.AttenuateRequest, context: Context
     ) -> pb.AttenuateResponse:
-        """Narrow a token; no key is needed for it, and a right only to register the result."""
+        """Narrow a token. This needs no key, and a permission only to register the result."""
         caveats, label = _narrowing(request)
         if not request.register:
             narrowed = minting.attenuate(request.token, caveats, label)
@@ -164,7 +166,7 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
     async def InspectToken(  # noqa: N802
         self, request: pb.InspectTokenRequest, context: Context
     ) -> pb.InspectTokenResponse:
-        """Say what a token is."""
+        """Return what a token is."""
         inspection = await self._lookup.inspect(call_of(context), request.token)
         return responses.inspection(inspection, len(request.token), self._clock.now_ms())
 

@@ -1,4 +1,4 @@
-"""From what a watch tells to messages."""
+"""Writes the events of a watch as response messages."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SCOPES: Final = {
 
 
 def encoded(event: Event, epoch: str) -> bytes:
-    """Write one message of the stream; what several watchers are told, once for all of them."""
+    """Write one message of the stream; a batch that several watchers are sent is serialised once."""
     if not isinstance(event, Batch):
         return _message(event).SerializeToString()
     if not event.encoded:
@@ -95,7 +95,7 @@ def _cut_off(cut_off: CutOff) -> pb.CutOff:
 
 
 def _duration(seconds: float) -> Duration:
-    # Rounded down: a heartbeat must never say that the store was read later than it was.
+    # Rounded down: a heartbeat must never claim that the store was read later than it was.
     duration = Duration()
     duration.FromMicroseconds(int(seconds * 1_000_000))
     return duration
