@@ -143,7 +143,7 @@ async def test_a_deadline_that_passes_is_told_from_a_caller_who_leaves(
         await asyncio.sleep(60)
 
     token, before = (await shared.mint(deploy())).token, here()
-    monkeypatch.setattr(type(shared.app.follower.waits), "reach", sleeps)
+    monkeypatch.setattr(type(shared.app.follower.waits), "until_revision", sleeps)
     revision = (await shared.verify(token, on("acme"))).revision
     request = pb.VerifyRequest(token=token, access=on("acme"), min_revision=revision)
     with pytest.raises(grpc.aio.AioRpcError):

@@ -142,7 +142,7 @@ class Revoker:
         if order.validate_only:
             shown = record if branch_id is None else await self._tokens.get(record_id(token_id, branch_id))
             await self._follower.catch_up()
-            is_over = self._view.has(token_id, branch_id or b"")
+            is_over = self._view.is_revoked(token_id, branch_id or b"")
             return RevokeResult(int(not is_over), None, [] if shown is None else [shown], includes_caller)
         revocation = Revocation(record.token_id, branch_id, record.expires_at)
         idempotency = None if request is None else idempotency_of("revoke", caller, *request)
