@@ -9,6 +9,8 @@ Rules:
 * A message of the feed that does not fit causes a poll. Polls for that reason are at least 20 ms apart, so
   that a flood of forgeries cannot overload the store.
 * Reading the feed never waits for the store: while the store is down, the feed may be the only source.
+* A store of another epoch, of a lower revision, or with another mark than the view's raises the alarm: it has
+  lost changes, and only an operator can put them back.
 * While this server's clock is wrong, it sends the store no time: an SQLite store takes its time from servers.
 * Every fault either heals, or makes the view stale: then Verify answers UNAVAILABLE instead of ALLOWED.
 
@@ -77,7 +79,7 @@ class Signals:
     """Called with the feed's problem, None if there is none: at first, and whenever it changes."""
 
     on_change: Callable[[Change | None], None] = lambda _: None
-    """Called with each change that the view has applied, in order; with None after a load of the whole."""
+    """Called with each change that the view has applied, in order; None: the whole view was loaded."""
 
 
 class Follower:
@@ -100,6 +102,7 @@ class Follower:
         self._signals = signals
         self._reading = asyncio.Lock()
         self.waits = CatchUp(view, self.catch_up, 2 * poll_seconds)
+        """Where calls wait until the view is recent enough for them."""
         self._is_exchange_reported = False
         self._poll_now = asyncio.Event()
         self._unpublished: asyncio.Queue[Change] = asyncio.Queue(_MAX_UNPUBLISHED)

@@ -75,7 +75,7 @@ class RevokedTokens:
         return any(each[:ID_BYTES] == branch_id for each in self._branches.all(uuid))
 
     def add(self, revocations: Iterable[Revocation]) -> None:
-        """Add revocations, in any order. Of two that differ in the end alone, the later end stays."""
+        """Add revocations, in any order, whether they are there already or not."""
         packed = revocations if isinstance(revocations, Packed) else Packed.of([*revocations])
         for record in self._tokens.add_all(records(packed.whole, WHOLE_BYTES)):
             self._branches.remove(record[:ID_BYTES])
