@@ -76,7 +76,7 @@ async def grow(view: RevocationView, size: int, ends_at: int) -> None:
                 await asyncio.sleep(0)  # making them up must not count
         if not entries:
             return
-        await loader.take_in(view, entries)
+        await loader.add_in_slices(view, entries)
         assert view.apply(Change(number, MARK, MARK if number > 1 else b"", ()))
         del entries
         await asyncio.sleep(0)

@@ -36,33 +36,33 @@ PROCESS = "almond-checker-process"
 
 
 def _take_out_relay() -> None:
-    async def turn(self: Relay) -> None:
+    async def run_once(self: Relay) -> None:
         """Do nothing."""
 
-    _replace(Relay, "turn", turn)
+    _replace(Relay, "run_once", run_once)
 
 
 def _take_out_gap_check() -> None:
     def apply(self: RevocationView, change: Change) -> bool:
         if change.number <= self.revision.number:
             return False
-        self.take(change.revocations, change.cut_offs)
-        self.stand_at(change.number, change.mark)
+        self.add(change.revocations, change.cut_offs)
+        self.set_revision(change.number, change.mark)
         return True
 
     _replace(RevocationView, "apply", apply)
 
 
 def _take_out_age_check() -> None:
-    _replace(RevocationView, "_objection", lambda self: self._alarm)
+    _replace(RevocationView, "_problem", lambda self: self._alarm)
 
 
 def _take_out_min_revision_check() -> None:
     async def until_revision(self: CatchUp, *_: object) -> None:
         """Be content with what the view has."""
 
-    _replace(CatchUp, "reach", until_revision)
-    _replace(RevocationView, "must_have", lambda *_: None)
+    _replace(CatchUp, "until_revision", until_revision)
+    _replace(RevocationView, "require_revision", lambda *_: None)
 
 
 def _take_out_minter_check() -> None:

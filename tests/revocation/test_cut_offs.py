@@ -1,4 +1,4 @@
-"""What cut-offs deny: by issue time, on their org alone, and never less for having heard of more."""
+"""What cut-offs deny: by issue time, an org's on that org alone, and never less when more are added."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ tokens = st.builds(
     st.sampled_from([*ORGS, ""]),
     st.sampled_from([*SUBJECTS, ""]),
 )
-places = st.sampled_from([*ORGS, None])
+access_orgs = st.sampled_from([*ORGS, None])
 
 
 def is_cut_off(known: list[CutOff], each: VerifiedToken, org: str | None) -> bool:
-    """Tell what the rule says, one cut-off after the other."""
+    """Return what the rule of ADR 17 says, checked cut-off by cut-off."""
     its = each.identity
     return any(
         (it.scope is Scope.KEY and it.name == its.key_id)
@@ -60,13 +60,15 @@ def is_cut_off(known: list[CutOff], each: VerifiedToken, org: str | None) -> boo
     )
 
 
-@given(cut_offs, tokens, places)
-def test_it_denies_what_the_rule_says(known: list[CutOff], each: VerifiedToken, org: str | None) -> None:
+@given(cut_offs, tokens, access_orgs)
+def test_it_denies_exactly_what_the_rule_says(
+    known: list[CutOff], each: VerifiedToken, org: str | None
+) -> None:
     assert (CutOffs(known).standing(each, org) is not LIVE) == is_cut_off(known, each, org)
 
 
-@given(cut_offs, st.randoms(use_true_random=False), tokens, places)
-def test_the_order_in_which_it_hears_of_them_does_not_matter(
+@given(cut_offs, st.randoms(use_true_random=False), tokens, access_orgs)
+def test_the_order_in_which_cut_offs_are_added_does_not_matter(
     known: list[CutOff], chance: random.Random, each: VerifiedToken, org: str | None
 ) -> None:
     shuffled = [*known, *known[:2]]
@@ -75,15 +77,15 @@ def test_the_order_in_which_it_hears_of_them_does_not_matter(
     assert set(CutOffs(known)) == set(CutOffs(shuffled))
 
 
-@given(cut_offs, cut_offs, tokens, places)
-def test_one_more_only_ever_denies_more(
+@given(cut_offs, cut_offs, tokens, access_orgs)
+def test_a_further_cut_off_never_denies_less(
     known: list[CutOff], more: list[CutOff], each: VerifiedToken, org: str | None
 ) -> None:
     if CutOffs(known).standing(each, org) is not LIVE:
         assert CutOffs([*known, *more]).standing(each, org) is not LIVE
 
 
-@given(cut_offs, TIMES, places)
+@given(cut_offs, TIMES, access_orgs)
 def test_a_token_of_any_org_is_under_no_orgs_cut_off(known: list[CutOff], at: int, org: str | None) -> None:
     of_orgs = CutOffs(each for each in known if each.scope is Scope.ORG)
     assert of_orgs.standing(token(at=at, home="almond"), org) is LIVE
@@ -91,12 +93,12 @@ def test_a_token_of_any_org_is_under_no_orgs_cut_off(known: list[CutOff], at: in
 
 def test_a_denial_says_of_what_and_until_when() -> None:
     known = CutOffs([CutOff(Scope.ORG, "acme", T + 7), CutOff(Scope.KEY, "k2", None)])
-    said = Revoked("everything of org acme issued until 2027-01-15T08:00:00.007Z")
-    assert known.standing(token(), "acme") == said
+    denial = Revoked("everything of org acme issued until 2027-01-15T08:00:00.007Z")
+    assert known.standing(token(), "acme") == denial
     assert known.standing(token(key="k2", at=2**47), None) == Revoked("everything made with key k2")
 
 
-def test_the_view_knows_them_once_the_revision_is_reached(clock: SetClock) -> None:
+def test_the_view_denies_by_a_cut_off_once_its_revision_is_reached(clock: SetClock) -> None:
     view = RevocationView("0a1b2c3d", 5.0, clock)
     view.prove(Reading("0a1b2c3d", 0, b"0", T // 1000), clock.monotonic())
     change = Change(1, b"1", b"0", (), (CutOff(Scope.ORG, "acme", T),))
@@ -113,7 +115,7 @@ def test_the_view_knows_them_once_the_revision_is_reached(clock: SetClock) -> No
 
 
 @given(timed, st.text(st.characters(codec="utf-8"), max_size=9))
-def test_what_the_audit_log_says_is_read_back(cut_off: CutOff, reason: str) -> None:
+def test_the_text_in_the_audit_log_is_read_back(cut_off: CutOff, reason: str) -> None:
     detail = cut_off_text.detail(cut_off, reason)
     assert cut_off_text.read(cut_off_text.action(cut_off), cut_off.name, detail) == cut_off
 
@@ -121,7 +123,7 @@ def test_what_the_audit_log_says_is_read_back(cut_off: CutOff, reason: str) -> N
 @pytest.mark.parametrize(
     "detail", ["", "until", "until 2027-13-15T08:00:00.007Z", "until 2027-01-15T08:00:00Z"]
 )
-def test_a_row_that_no_server_wrote_is_refused(detail: str) -> None:
+def test_a_text_that_no_server_wrote_is_refused(detail: str) -> None:
     with pytest.raises(ValueError, match=r"time|month"):
         cut_off_text.read("org.cut_off", "acme", detail)
     assert cut_off_text.read("token.revoked", "acme", detail) is None
@@ -138,6 +140,6 @@ def test_a_row_that_no_server_wrote_is_refused(detail: str) -> None:
         (Scope.KEY, "k1", -1),
     ],
 )
-def test_what_no_store_holds_is_no_cut_off(scope: Scope, name: str, until_ms: int | None) -> None:
+def test_a_cut_off_that_no_store_can_hold_is_refused(scope: Scope, name: str, until_ms: int | None) -> None:
     with pytest.raises(ValueError, match="a cut-off has"):
         CutOff(scope, name, until_ms)

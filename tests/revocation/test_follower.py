@@ -161,7 +161,7 @@ async def test_a_gap_in_the_feed_heals_from_the_store(
 async def test_a_large_change_gives_others_their_turn_and_counts_when_all_of_it_is_in(
     store: MemoryStore, feed: MemoryFeed, clock: SetClock, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
-    monkeypatch.setattr(loader, "_TURN_SECONDS", 0.0)  # as if every slice took long
+    monkeypatch.setattr(loader, "_YIELD_SECONDS", 0.0)  # as if every slice took long
     server, seen = Server(store, feed, clock), set[tuple[int, int]]()
     entries = [Revocation(f"t{number}", None, None) for number in range(2000)]
     async with server.running():
@@ -186,7 +186,7 @@ async def test_a_large_change_gives_others_their_turn_and_counts_when_all_of_it_
 async def test_a_large_change_taken_in_twice_at_once_counts_once(
     store: MemoryStore, feed: MemoryFeed, clock: SetClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loader, "_TURN_SECONDS", 0.0)
+    monkeypatch.setattr(loader, "_YIELD_SECONDS", 0.0)
     server = Server(store, feed, clock)
     entries = [Revocation(f"t{number}", None, None) for number in range(2000)]
     async with server.running():

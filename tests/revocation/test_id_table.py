@@ -148,8 +148,8 @@ def test_most_ids_that_are_not_there_are_not_looked_for() -> None:
     table = full(20_000)
     marked = 0
     for number in range(20_000, 30_000):
-        place = table._place(hash(key(number)))
-        marked += not table._filter[place] & id_table._MARKS[key(number)[15]]
+        slot = table._slot(hash(key(number)))
+        marked += not table._filter[slot] & id_table._ID_BITS[key(number)[15]]
     assert marked < 1000  # a tenth
 
 
@@ -184,10 +184,10 @@ def test_no_step_touches_more_than_a_few_buckets() -> None:
 
 def test_room_is_made_a_piece_at_a_time_for_as_many_as_are_said() -> None:
     table, calls = IdTable(WHOLE_BYTES), 1
-    count = 5 * 15 * id_table._ROOM - 40
+    count = 5 * 15 * id_table._BUCKETS_AT_ONCE - 40
     while not table.make_room(count):
         calls += 1
-        assert len(table._buckets) <= 1 + calls * id_table._ROOM
+        assert len(table._buckets) <= 1 + calls * id_table._BUCKETS_AT_ONCE
     assert calls == 5
     assert len(table._buckets) == -(-count // 15)
     assert len(table._filter) == 16 * len(table._buckets)

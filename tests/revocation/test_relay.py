@@ -134,7 +134,7 @@ async def test_who_does_not_see_the_store_stays_fresh_by_heartbeats(
         await soon(lambda: there.view.revision.number == 1)
         await pass_time(clock, 12)
         there.view.require_fresh()
-        assert there.follower.beat_age < 5
+        assert there.follower.heartbeat_age < 5
         assert (here.relay.is_elected, here.relay.lag) == (True, 0)
 
 
@@ -214,7 +214,7 @@ async def test_a_heartbeat_ahead_of_the_view_proves_nothing(
         await soon(lambda: here.view.revision.number == 2)
         await soon(lambda: there.view.revision.number == 2)
         # Now a change is lost on its way to this one reader.
-        there.view.stand_at(1, store.marks[1])
+        there.view.set_revision(1, store.marks[1])
         await pass_time(clock, 6)
         assert not there.view.is_fresh
 
@@ -252,10 +252,10 @@ async def test_a_server_that_hears_no_heartbeat_counts_from_its_start(
     nodes: tuple[Node, Node], clock: SetClock
 ) -> None:
     here, _ = nodes
-    assert here.follower.beat_age == 0
+    assert here.follower.heartbeat_age == 0
     async with here.running(relay=False):
         await pass_time(clock, 2)
-        assert here.follower.beat_age == 2
+        assert here.follower.heartbeat_age == 2
 
 
 async def test_a_flushed_feed_gets_the_newest_changes_again(

@@ -1,4 +1,4 @@
-"""What is known to be revoked, and when nothing is known."""
+"""The view: what it answers, when it is fresh and when it is not, and which changes it applies."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from almond_core.model import Identity, token_id_at
 from almond_server.domain.revision import Revision
 from almond_server.domain.revocations import KEPT_SECONDS, Change, Reading, Revocation
 from almond_server.errors import CannotKnowError, WrongRevisionError
-from almond_server.revocation.index.view import AnotherPastError, RevocationView
+from almond_server.revocation.index.view import DivergedHistoryError, RevocationView
 from almond_server.tokens.key_ring import KeyRing
 from support.clock import SetClock
 
@@ -60,7 +60,7 @@ def change(number: int, *branch_ids: bytes | None, token_id: str = TOKEN_ID) -> 
     return Change(number, mark(number), mark(number - 1), revocations)
 
 
-def test_a_new_view_knows_nothing(view: RevocationView, token: VerifiedToken) -> None:
+def test_a_new_view_is_stale_and_answers_nothing(view: RevocationView, token: VerifiedToken) -> None:
     assert not view.is_fresh
     with pytest.raises(CannotKnowError):
         view.standing(token, None)
@@ -68,7 +68,7 @@ def test_a_new_view_knows_nothing(view: RevocationView, token: VerifiedToken) ->
         view.require_fresh()
 
 
-def test_a_reading_makes_it_fresh_for_as_long_as_may_be(
+def test_a_reading_makes_it_fresh_until_max_staleness(
     fresh: RevocationView, clock: SetClock, token: VerifiedToken
 ) -> None:
     clock.advance(5.0)
@@ -85,7 +85,7 @@ def test_age_counts_from_when_the_reading_began(view: RevocationView, clock: Set
     assert not view.is_fresh
 
 
-def test_a_late_reading_does_not_make_it_older(fresh: RevocationView, clock: SetClock) -> None:
+def test_a_reading_that_arrives_late_does_not_make_it_older(fresh: RevocationView, clock: SetClock) -> None:
     began = clock.monotonic()
     clock.advance(4.0)
     fresh.prove(Reading(EPOCH, 0, mark(0), NOW + 4), clock.monotonic())
@@ -96,7 +96,7 @@ def test_a_late_reading_does_not_make_it_older(fresh: RevocationView, clock: Set
 
 
 @pytest.mark.parametrize("step", [-3600, -31, 31, 3600])
-def test_a_wall_clock_that_steps_away_from_the_stores_proves_nothing_until_it_is_back(
+def test_it_is_stale_while_the_wall_clock_differs_from_the_stores_time(
     fresh: RevocationView, clock: SetClock, step: int
 ) -> None:
     fresh.require_sound()
@@ -110,12 +110,14 @@ def test_a_wall_clock_that_steps_away_from_the_stores_proves_nothing_until_it_is
 
 
 @pytest.mark.parametrize("step", [-29, 29])
-def test_a_small_step_of_the_clock_is_borne(fresh: RevocationView, clock: SetClock, step: int) -> None:
+def test_a_small_step_of_the_clock_does_not_matter(fresh: RevocationView, clock: SetClock, step: int) -> None:
     clock.wall_ms += step * 1000
     fresh.require_fresh()
 
 
-def test_a_store_ahead_of_this_machines_clock_makes_it_wait(view: RevocationView, clock: SetClock) -> None:
+def test_it_is_stale_while_the_store_is_ahead_of_this_machines_clock(
+    view: RevocationView, clock: SetClock
+) -> None:
     assert view.prove(Reading(EPOCH, 0, mark(0), NOW + 31), clock.monotonic())
     assert not view.is_fresh
     clock.wall_ms += 31_000
@@ -138,7 +140,7 @@ def test_a_reading_of_another_store_or_beyond_the_view_proves_nothing(
     assert view.store_time == 0
 
 
-def test_only_the_next_change_is_taken(fresh: RevocationView) -> None:
+def test_only_the_next_change_is_applied(fresh: RevocationView) -> None:
     assert not fresh.apply(change(2, None))
     assert len(fresh) == 0
     assert fresh.apply(change(1, None))
@@ -147,33 +149,33 @@ def test_only_the_next_change_is_taken(fresh: RevocationView) -> None:
     assert len(fresh) == 1
 
 
-def test_a_change_of_another_past_is_refused(fresh: RevocationView) -> None:
-    """The store was restored, and gave out the same number to something else."""
+def test_a_change_of_a_diverged_history_is_refused(fresh: RevocationView) -> None:
+    """The store was restored, and has given the same number to another change."""
     fresh.apply(change(1, None))
-    with pytest.raises(AnotherPastError):
+    with pytest.raises(DivergedHistoryError):
         fresh.apply(replace(change(2, None), before=mark(9)))
     assert fresh.revision == Revision(EPOCH, 1)
 
 
-def test_a_reading_of_another_past_is_refused(fresh: RevocationView, clock: SetClock) -> None:
+def test_a_reading_of_a_diverged_history_is_refused(fresh: RevocationView, clock: SetClock) -> None:
     fresh.apply(change(1, None))
     clock.advance(6.0)
-    with pytest.raises(AnotherPastError):
+    with pytest.raises(DivergedHistoryError):
         fresh.prove(Reading(EPOCH, 1, mark(9), NOW), clock.monotonic())
     assert not fresh.is_fresh
     assert fresh.prove(Reading(EPOCH, 1, mark(1), NOW + 6), clock.monotonic())
     assert fresh.is_fresh
 
 
-def test_a_view_that_was_filled_goes_on_from_there(view: RevocationView) -> None:
-    view.take(change(1, None).revocations)
-    view.stand_at(7, mark(7))
+def test_a_loaded_view_applies_the_change_after_its_revision(view: RevocationView) -> None:
+    view.add(change(1, None).revocations)
+    view.set_revision(7, mark(7))
     assert not view.apply(change(7, None, token_id="known"))
     assert view.apply(change(8, None, token_id="new"))
     assert (len(view), view.revision.number) == (2, 8)
 
 
-def test_a_token_revoked_whole_is_revoked_whatever_was_before_or_comes_after(
+def test_a_token_revoked_whole_stays_so_whichever_branches_are_revoked_before_or_after(
     fresh: RevocationView, token: VerifiedToken
 ) -> None:
     other = bytes(16)
@@ -214,13 +216,13 @@ def ending(number: int, ends_at: int | None, branch_id: bytes | None, token_id: 
 
 
 def at(view: RevocationView, clock: SetClock, store_time: int) -> RevocationView:
-    """Return the view once its store's time is `store_time`."""
+    """Return the view, proven by a reading at `store_time` and with the clock set to it."""
     clock.wall_ms = store_time * 1000
     assert view.prove(Reading(EPOCH, view.revision.number, view.mark, store_time), clock.monotonic())
     return view
 
 
-def test_an_entry_is_forgotten_a_day_after_its_tokens_end_and_not_before(
+def test_an_entry_is_pruned_a_day_after_its_tokens_end_and_not_before(
     view: RevocationView, clock: SetClock, token: VerifiedToken
 ) -> None:
     view.apply(ending(1, NOW, None))
@@ -235,7 +237,7 @@ def test_an_entry_is_forgotten_a_day_after_its_tokens_end_and_not_before(
     assert len(view) == 1
 
 
-def test_a_branch_is_forgotten_alone(view: RevocationView, clock: SetClock, token: VerifiedToken) -> None:
+def test_a_branch_is_pruned_alone(view: RevocationView, clock: SetClock, token: VerifiedToken) -> None:
     view.apply(ending(1, NOW - 9, token.branch_ids[3]))
     view.apply(ending(2, NOW + 9, token.branch_ids[1]))
     assert at(view, clock, NOW + KEPT_SECONDS).prune() == 1
@@ -244,7 +246,7 @@ def test_a_branch_is_forgotten_alone(view: RevocationView, clock: SetClock, toke
     assert len(view) == 0
 
 
-def test_the_end_of_a_branch_does_not_bring_back_the_token(
+def test_a_pruned_branch_does_not_make_the_token_live_again(
     view: RevocationView, clock: SetClock, token: VerifiedToken
 ) -> None:
     view.apply(ending(1, NOW - 9, token.branch_ids[3]))
@@ -254,7 +256,7 @@ def test_the_end_of_a_branch_does_not_bring_back_the_token(
     assert view.standing(token, None) == Revoked("the token as minted, and all derived from it")
 
 
-def test_many_are_forgotten_in_slices(view: RevocationView, clock: SetClock) -> None:
+def test_many_entries_are_pruned_in_slices(view: RevocationView, clock: SetClock) -> None:
     for number in range(1, 10_001):
         view.apply(ending(number, NOW, None, token_id=token_id(number)))
     at(view, clock, NOW + 2 * KEPT_SECONDS)
@@ -264,19 +266,19 @@ def test_many_are_forgotten_in_slices(view: RevocationView, clock: SetClock) -> 
     assert len(view) == 0
 
 
-def test_a_turn_of_forgetting_ends_when_its_time_is_over() -> None:
+def test_a_call_of_prune_ends_when_its_time_is_up() -> None:
     class Slow(SetClock):
         def monotonic(self) -> float:
             self.advance(0.0006)
             return self.seconds
 
     view = RevocationView(EPOCH, 5.0, Slow())
-    view.take([Revocation(token_id(number), None, NOW) for number in range(2000)])
+    view.add([Revocation(token_id(number), None, NOW) for number in range(2000)])
     view.store_time = NOW + 2 * KEPT_SECONDS
     assert 200 <= view.prune() <= 600
 
 
-def test_a_revision_is_seen_not_seen_yet_or_never_to_be_seen(fresh: RevocationView) -> None:
+def test_a_revision_is_reached_not_reached_yet_or_of_another_epoch(fresh: RevocationView) -> None:
     fresh.apply(change(1, None))
     for number in (0, 1):
         fresh.require_revision(Revision(EPOCH, number))
@@ -286,7 +288,7 @@ def test_a_revision_is_seen_not_seen_yet_or_never_to_be_seen(fresh: RevocationVi
         fresh.require_revision(Revision("ffffffff", 0))
 
 
-def test_an_unknown_key_is_unknown_only_while_the_view_is_fresh(
+def test_a_key_is_reported_as_unknown_only_while_the_view_is_fresh(
     fresh: RevocationView, clock: SetClock
 ) -> None:
     ring = KeyRing({"k1": bytes(32)}, "k1", fresh)
@@ -297,14 +299,14 @@ def test_an_unknown_key_is_unknown_only_while_the_view_is_fresh(
         ring.prk("k2")
 
 
-def test_its_age_is_that_of_the_reading_that_proves_it(view: RevocationView, clock: SetClock) -> None:
+def test_its_age_is_that_of_the_reading_that_proved_it(view: RevocationView, clock: SetClock) -> None:
     assert view.age == math.inf
     assert view.prove(Reading(EPOCH, 0, mark(0), NOW), clock.monotonic())
     clock.advance(1.5)
     assert view.age == 1.5
 
 
-def test_both_tables_are_in_its_memory(fresh: RevocationView) -> None:
+def test_its_memory_counts_whole_tokens_and_branches(fresh: RevocationView) -> None:
     sizes = [fresh.memory_bytes]
     for each in (change(1, None), change(2, b"b" * 16, token_id=token_id(2))):
         assert fresh.apply(each)

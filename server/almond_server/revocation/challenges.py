@@ -1,7 +1,8 @@
-"""Questions to whoever reads the store: an answer proves what it says as of the time of its question.
+"""Freshness by challenge and response.
 
-How long it was on its way does not matter, and nobody can answer what was not asked. Must not know how they
-travel (ADR 15).
+This server publishes a random nonce; the relay echoes it in its next heartbeat. What the heartbeat says was
+therefore read after the nonce was published, however late the heartbeat arrives. Knows nothing of the
+transport (ADR 15).
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ _NONCE_BYTES: Final = 8
 
 
 class Challenges:
-    """What this server has asked and was not answered yet."""
+    """The challenges of this server that no heartbeat has answered yet."""
 
     def __init__(self, view: RevocationView, clock: Clock) -> None:
-        """Take the view that answers prove."""
+        """Start without challenges; heartbeats that answer one prove `view`."""
         self._view = view
         self._clock = clock
         self._pending: dict[bytes, tuple[float, int]] = {}
@@ -30,11 +31,11 @@ class Challenges:
 
     @property
     def age(self) -> float:
-        """Seconds since the newest question that was answered, or the start."""
+        """Age in seconds of the newest challenge that was answered; until then, seconds since the start."""
         return self._clock.monotonic() - self._answered_at
 
     def challenge(self) -> bytes:
-        """Make up a question, to be answered by name; of very many the oldest are given up."""
+        """Return a new nonce to publish. At most 100 stay pending: then the oldest are dropped."""
         nonce = secrets.token_bytes(_NONCE_BYTES)
         self._pending[nonce] = (self._clock.monotonic(), self._view.revision.number)
         while len(self._pending) > _MAX_PENDING:
@@ -42,13 +43,14 @@ class Challenges:
         return nonce
 
     def accept(self, heartbeat: Heartbeat) -> bool:
-        """Prove the view, if the heartbeat answers a question; False if it says what cannot be.
+        """Prove the view if the heartbeat answers a challenge; return False if it does not fit the view.
 
-        One that answers none proves nothing here: nobody can tell how old it is. Raises `AnotherPastError`.
+        A heartbeat that answers none proves nothing here, as its age is unknown: True, and no effect. Raises
+        `DivergedHistoryError`.
         """
-        mine = [asked for nonce in heartbeat.nonces if (asked := self._pending.pop(nonce, None))]
-        if not mine:
+        answered = [sent for nonce in heartbeat.nonces if (sent := self._pending.pop(nonce, None))]
+        if not answered:
             return True
-        asked_at, number = max(mine)
-        self._answered_at = max(asked_at, self._answered_at)
-        return heartbeat.reading.number >= number and self._view.prove(heartbeat.reading, asked_at)
+        sent_at, number = max(answered)
+        self._answered_at = max(sent_at, self._answered_at)
+        return heartbeat.reading.number >= number and self._view.prove(heartbeat.reading, sent_at)

@@ -1,8 +1,20 @@
-"""The follower: keeps the view up to date from the store and the feed, in the background.
+"""The follower: the background task that keeps the view up to date from the store and the feed.
 
-The store is the truth: it is polled, and only what somebody has read there since this server asked proves
-the view fresh: this server itself, or the relay, whose heartbeats come by the feed. Every fault ends in one
-of two ways: it heals, or the view goes stale and nobody says yes.
+Rules:
+* The store is the truth. Only a reading of the store proves the view: this server's own, or the relay's if
+  its heartbeat echoes a nonce of this server. Nothing else says when the store was read (ADR 15).
+* A reading counts from before it began, so that a slow answer never makes the view look fresher than it is.
+* Changes are applied in order, without gaps, and only if their marks continue the view's history: the feed
+  may lose, repeat or forge, and may hold changes that a restore of the database has undone.
+* A message of the feed that does not fit causes a poll. Polls for that reason are at least 20 ms apart, so
+  that a flood of forgeries cannot overload the store.
+* Reading the feed never waits for the store: while the store is down, the feed may be the only source.
+* A store of another epoch, of a lower revision, or with another mark than the view's raises the alarm: it has
+  lost changes, and only an operator can put them back.
+* While this server's clock is wrong, it sends the store no time: an SQLite store takes its time from servers.
+* Every fault either heals, or makes the view stale: then Verify answers UNAVAILABLE instead of ALLOWED.
+
+Must not know Redis, SQL or gRPC, nor what its callbacks do.
 """
 
 from __future__ import annotations
@@ -21,7 +33,7 @@ from almond_server.errors import CannotKnowError, StoreExchangedError
 from almond_server.revocation import loader
 from almond_server.revocation.catch_up import CatchUp
 from almond_server.revocation.challenges import Challenges
-from almond_server.revocation.index.view import AnotherPastError
+from almond_server.revocation.index.view import DivergedHistoryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,19 +45,21 @@ if TYPE_CHECKING:
     from almond_server.revocation.index.view import RevocationView
 
 _BATCH: Final = 1000
-_AT_ONCE: Final = 500
-"""How many entries of a change are taken in without a pause."""
+_MAX_UNSLICED: Final = 500
+"""Entries of a change that are added without a pause; those of a larger one are added in slices."""
 
 _MAX_UNPUBLISHED: Final = 10_000
 _FEED_RETRY_SECONDS: Final = 0.5
-_TELL_SECONDS: Final = 1.0
-"""How late health may turn, however seldom the store is polled."""
-_DOUBT_SECONDS: Final = 0.02
-"""Between two readings of the store at least, whoever fills the feed with what is to be doubted."""
+_REPORT_SECONDS: Final = 1.0
+"""Maximum delay of a health report, however long the poll interval is."""
+
+_MIN_POLL_GAP_SECONDS: Final = 0.02
+"""Minimum time between two polls, however many messages of the feed do not fit."""
 
 _WENT_BACKWARDS: Final = (
-    "The store is not the one this server started with, or went backwards: revocations may be missing in it. "
-    "An operator must put them back (`almond store restored`, `almond store heal`) and restart the servers."
+    "The store went backwards, or is not the one this server started with: revocations may be missing in it. "
+    "An operator must put them back and restart the servers: ops/RESTORE.md (`almond store restored`, "
+    "`almond store heal`)."
 )
 
 log = structlog.get_logger()
@@ -53,23 +67,23 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Signals:
-    """Whom the follower tells."""
+    """The callbacks of the follower."""
 
-    freshness: Callable[[bool], None]
-    """Hears, at every turn, whether the view is fresh."""
+    on_freshness: Callable[[bool], None]
+    """Called with whether the view is fresh: at first, and whenever that changes."""
 
-    alarm: Callable[[], None]
-    """Hears once that the store went backwards, or is another one: time to write down what is known."""
+    on_alarm: Callable[[], None]
+    """Called when the store went backwards, and when it was exchanged, once each: write the rescue file."""
 
-    feed: Callable[[str | None], None]
-    """Hears, at every turn, what an operator should know of the feed; None if nothing."""
+    on_feed_problem: Callable[[str | None], None]
+    """Called with the feed's problem, None if there is none: at first, and whenever it changes."""
 
-    changed: Callable[[Change | None], None] = lambda _: None
-    """Hears each change that the view has just taken in, in order; None: it took all there is, as a whole."""
+    on_change: Callable[[Change | None], None] = lambda _: None
+    """Called with each change that the view has applied, in order; None: the whole view was loaded."""
 
 
 class Follower:
-    """Applies changes to the view, in order and without gaps, and passes on what it saw first."""
+    """Keeps the view up to date, and publishes in the feed the changes that it read from the store."""
 
     def __init__(
         self,
@@ -80,7 +94,6 @@ class Follower:
         poll_seconds: float,
         signals: Signals,
     ) -> None:
-        """Take the store's side, the feed, the view to keep, and whom to tell."""
         self._revocations = revocations
         self._feed = feed
         self._view = view
@@ -89,43 +102,44 @@ class Follower:
         self._signals = signals
         self._reading = asyncio.Lock()
         self.waits = CatchUp(view, self.catch_up, 2 * poll_seconds)
-        self._is_written_down = False
-        self._doubted = asyncio.Event()
+        """Where calls wait until the view is recent enough for them."""
+        self._is_exchange_reported = False
+        self._poll_now = asyncio.Event()
         self._unpublished: asyncio.Queue[Change] = asyncio.Queue(_MAX_UNPUBLISHED)
         self._challenges = Challenges(view, clock)
         self.gaps = 0
-        """How often the feed brought what does not continue the view's past, since the start."""
+        """How many messages of the feed did not fit the view, since the start."""
         self.resyncs = 0
-        """How often the view was read anew, page by page."""
+        """How often the whole view was loaded again, page by page, since the start."""
 
     @property
-    def beat_age(self) -> float:
-        """Seconds since the question that the last heartbeat for this server answered, or the start."""
+    def heartbeat_age(self) -> float:
+        """Seconds since the newest challenge of this server that a heartbeat answered, or since the start."""
         return self._challenges.age
 
     def require_sound(self) -> None:
-        """Raise `CannotKnowError` if what was read last cannot be true, its time included."""
+        """Raise `CannotKnowError` after an alarm, or while this machine's clock differs from the store's."""
         self._view.require_sound()
 
     async def run(self) -> None:
-        """Follow until cancelled."""
+        """Follow the store and the feed until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            for work in (self._poll, self._read_feed, self._publish, self._ask_feed, self._tell):
+            for work in (self._poll, self._read_feed, self._publish, self._send_challenges, self._report):
                 tasks.create_task(work())
 
     async def start(self) -> None:
-        """Fill an empty view, quickly, and prove it. Raises as `catch_up`."""
+        """Load an empty view, from the snapshot if there is one, and prove it. Raises as `catch_up`."""
         with contextlib.suppress(FeedUnavailableError):
-            await self.compare(await self._feed.tail())
+            await self.store_confirms(await self._feed.tail())
         await loader.from_snapshot(self._view, self._revocations, self._feed)
-        self._signals.changed(None)
+        self._signals.on_change(None)
         await self.catch_up()
 
-    async def compare(self, tail: Tail | None) -> bool:
-        """Tell whether the newest change of the feed is one that the store has, or there is none.
+    async def store_confirms(self, tail: Tail | None) -> bool:
+        """Return whether the store has the feed's newest change, or the feed has none.
 
-        It is not one if the store has forgotten it. Raises `CannotKnowError`, after an alarm, if the store
-        has never had it: only what was committed is ever appended.
+        False if the store has pruned it. If the store never had it, raises the alarm and `CannotKnowError`:
+        only committed changes are ever appended to the feed, so the store has lost it.
         """
         if tail is None:
             return True
@@ -134,135 +148,135 @@ class Follower:
             return True
         reading = await self._revocations.reading(0)
         if mark is not None or tail.number > reading.number:
-            self._went_backwards(reading, f"feed {reading.epoch}.{tail.number}")
+            self._fail_backwards(reading, f"feed {reading.epoch}.{tail.number}")
         return False
 
     async def catch_up(self) -> Reading:
-        """Bring the view to the store's newest revision and prove it; returns the reading that did.
+        """Bring the view to the store's newest revision and prove it; return the reading that proves it.
 
-        Raises `CannotKnowError` if the store does not answer, or has gone backwards or been exchanged.
+        Raises `CannotKnowError` if the store does not answer, went backwards or was exchanged.
         """
         async with self._reading:
-            self._view.require_sound()  # before the store is told a time that is not
+            self._view.require_sound()  # before a wrong time is sent to the store
             began, before = self._clock.monotonic(), self._view.revision
             try:
                 reading = await self._revocations.reading(self._clock.now_ms() // 1000)
             except StoreExchangedError:
-                if not self._is_written_down:
-                    self._is_written_down = True
-                    self._signals.alarm()
+                if not self._is_exchange_reported:
+                    self._is_exchange_reported = True
+                    self._signals.on_alarm()
                 raise
             try:
                 if reading.epoch != before.epoch or reading.number < before.number:
-                    self._went_backwards(reading, f"view {self._view.revision}")
+                    self._fail_backwards(reading, f"view {self._view.revision}")
                 while not self._view.prove(reading, began):
-                    await self._step(reading)
-            except AnotherPastError:
-                self._went_backwards(reading, f"view {self._view.revision}")
+                    await self._advance(reading)
+            except DivergedHistoryError:
+                self._fail_backwards(reading, f"view {self._view.revision}")
             return reading
 
-    async def _step(self, reading: Reading) -> None:
+    async def _advance(self, reading: Reading) -> None:
         try:
             changes = await self._revocations.changes_after(self._view.revision.number, _BATCH)
         except RevisionForgottenError:
             self.resyncs += 1
             await loader.from_store(self._view, self._revocations, reading)
-            self._signals.changed(None)
+            self._signals.on_change(None)
             return
         number = self._view.revision.number
         for change in changes:
-            await self._take(change)
+            await self._apply(change)
         if self._view.revision.number == number < reading.number:
-            raise CannotKnowError("The store's revisions have a gap; an operator must look at it.")
+            raise CannotKnowError("The store's revisions have a gap; an operator must check the store.")
 
-    def _went_backwards(self, reading: Reading, known: str) -> NoReturn:
+    def _fail_backwards(self, reading: Reading, known: str) -> NoReturn:
         log.error("store.went_backwards", known=known, store=f"{reading.epoch}.{reading.number}")
         if self._view.raise_alarm(_WENT_BACKWARDS):
-            self._signals.alarm()
+            self._signals.on_alarm()
         raise CannotKnowError(_WENT_BACKWARDS) from None
 
-    async def _take(self, change: Change, *, publish: bool = True) -> None:
+    async def _apply(self, change: Change, *, publish: bool = True) -> None:
         whole = change
-        if len(change.revocations) > _AT_ONCE and self._view.is_next(change):
-            # Its revision is reached when all of it is in; until then, more is denied than has to be. Another
-            # task may take in the same meanwhile: who comes last finds it applied.
-            await loader.take_in(self._view, change.revocations)
+        if len(change.revocations) > _MAX_UNSLICED and self._view.is_next(change):
+            # The view reaches the revision when all entries are in; until then it denies more than it has to.
+            # Another task may add the same entries meanwhile: the later one finds the change applied.
+            await loader.add_in_slices(self._view, change.revocations)
             change = replace(change, revocations=())
         if not self._view.apply(change):
             return
-        self._signals.changed(whole)
-        self.waits.view_moved()
+        self._signals.on_change(whole)
+        self.waits.view_changed()
         if publish and not self._unpublished.full():
             self._unpublished.put_nowait(whole)
 
     async def _poll(self) -> None:
-        unread = ""
+        problem = ""
         while True:
-            self._doubted.clear()
+            self._poll_now.clear()
             try:
                 await self.catch_up()
             except CannotKnowError as error:
-                if error.sentence != unread:
+                if error.sentence != problem:
                     log.warning("store.unread", why=error.sentence)
-                unread = error.sentence
-                await asyncio.sleep(self._poll_seconds)  # however much there is to doubt
+                problem = error.sentence
+                await asyncio.sleep(self._poll_seconds)  # whatever the feed sends meanwhile
                 continue
-            if unread:
+            if problem:
                 log.info("store.read_again")
-            unread = ""
+            problem = ""
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._poll_seconds):
-                    await asyncio.sleep(_DOUBT_SECONDS)
-                    await self._doubted.wait()
+                    await asyncio.sleep(_MIN_POLL_GAP_SECONDS)
+                    await self._poll_now.wait()
 
-    async def _tell(self) -> None:
+    async def _report(self) -> None:
         was_fresh: bool | None = None
         problem: str | None = ""
         while True:
             self._view.prune()
             if self._view.is_fresh != was_fresh:
                 was_fresh = self._view.is_fresh
-                self._signals.freshness(was_fresh)
+                self._signals.on_freshness(was_fresh)
             if self._feed.problem != problem:
                 problem = self._feed.problem
-                self._signals.feed(problem)
-            await asyncio.sleep(min(self._poll_seconds, _TELL_SECONDS))
+                self._signals.on_feed_problem(problem)
+            await asyncio.sleep(min(self._poll_seconds, _REPORT_SECONDS))
 
     async def _read_feed(self) -> None:
-        unread = ""
+        problem = ""
         while True:
             try:
-                async for heard in self._feed.follow(lambda: self._view.revision.number):
-                    if unread:
+                async for message in self._feed.follow(lambda: self._view.revision.number):
+                    if problem:
                         log.info("feed.read_again")
-                    unread = ""
-                    await self._hear(heard)
+                    problem = ""
+                    await self._receive(message)
             except FeedUnavailableError as error:
-                if str(error) != unread:
+                if str(error) != problem:
                     log.warning("feed.unread", why=str(error))
-                unread = str(error)
+                problem = str(error)
             await asyncio.sleep(_FEED_RETRY_SECONDS)
 
-    async def _hear(self, heard: Change | Heartbeat | None) -> None:
-        # Never waits for the store: while that is silent, the feed may be all that this server has.
+    async def _receive(self, message: Change | Heartbeat | None) -> None:
+        # Never waits for the store: while that does not answer, the feed may be all that this server has.
         try:
-            if isinstance(heard, Change):
-                await self._take(heard, publish=False)
-                is_sound = heard.number <= self._view.revision.number
-            elif heard is not None:
-                is_sound = self._challenges.accept(heard)
+            if isinstance(message, Change):
+                await self._apply(message, publish=False)
+                fits = message.number <= self._view.revision.number
+            elif message is not None:
+                fits = self._challenges.accept(message)
                 self.waits.view_proven()
             else:
-                is_sound = False
-        except AnotherPastError:
-            is_sound = False
-        if not is_sound:
+                fits = False
+        except DivergedHistoryError:
+            fits = False
+        if not fits:
             self.gaps += 1
-            self._doubted.set()
+            self._poll_now.set()
 
-    async def _ask_feed(self) -> None:
+    async def _send_challenges(self) -> None:
         while True:
-            with contextlib.suppress(FeedUnavailableError):  # told by who reads the feed
+            with contextlib.suppress(FeedUnavailableError):  # logged by the task that reads the feed
                 await self._feed.challenge(self._challenges.challenge())
             await asyncio.sleep(self._poll_seconds)
 
@@ -270,6 +284,6 @@ class Follower:
         while True:
             change = await self._unpublished.get()
             try:
-                await self._feed.append(change)  # where others are missing, the relay brings them
+                await self._feed.append(change)  # if earlier ones are missing, the relay appends all
             except FeedUnavailableError as error:
                 log.warning("feed.unwritten", number=change.number, why=str(error))

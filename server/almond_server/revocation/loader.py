@@ -1,6 +1,7 @@
-"""Filling a view as a whole: from the feed's snapshot, or page by page from the store.
+"""Loads a whole view: from the feed's snapshot, or page by page from the store.
 
-Calls that are being answered wait for a few milliseconds at most, however much there is to take in.
+It yields to the event loop after each millisecond of work, so that calls wait for a few milliseconds at most,
+however much there is to load. Must not know when a view has to be loaded.
 """
 
 from __future__ import annotations
@@ -22,30 +23,30 @@ if TYPE_CHECKING:
 
 _PAGE: Final = 2000
 _SLICE: Final = 100
-_TURN_SECONDS: Final = 0.001
+_YIELD_SECONDS: Final = 0.001
 _PROGRESS_SECONDS: Final = 2.0
 
 log = structlog.get_logger()
 
 
 class Progress:
-    """Says in the log, now and then, how far a view is filled."""
+    """Logs, at most every two seconds, how far a view is loaded."""
 
     def __init__(self, view: RevocationView, source: str) -> None:
-        """Begin now; `source` is what it is filled from."""
+        """Begin now; `source` names in the log where the view is loaded from."""
         self._view = view
         self._source = source
-        self._began = self._told = asyncio.get_running_loop().time()
+        self._began = self._logged_at = asyncio.get_running_loop().time()
 
-    def tell(self) -> None:
-        """Say how far it is, if that was not said just now."""
+    def report(self) -> None:
+        """Log the progress, unless that was done within the last two seconds."""
         now = asyncio.get_running_loop().time()
-        if now - self._told >= _PROGRESS_SECONDS:
-            self._told = now
+        if now - self._logged_at >= _PROGRESS_SECONDS:
+            self._logged_at = now
             log.info("view.loading", **self._facts(now))
 
-    def end(self) -> None:
-        """Say that it is done."""
+    def finish(self) -> None:
+        """Log that the view is loaded."""
         now = asyncio.get_running_loop().time()
         log.info("view.loaded", revision=str(self._view.revision), **self._facts(now))
 
@@ -53,27 +54,27 @@ class Progress:
         return {"source": self._source, "tokens": len(self._view), "seconds": round(now - self._began, 1)}
 
 
-async def take_in(view: RevocationView, revocations: Sequence[Revocation]) -> None:
-    """Take in entries of whatever revision, and let others have their turn every few milliseconds."""
+async def add_in_slices(view: RevocationView, revocations: Sequence[Revocation]) -> None:
+    """Add entries of any revision to a view, and yield to the event loop after each millisecond of work."""
     loop = asyncio.get_running_loop()
     began = loop.time()
     for start in range(0, len(revocations), _SLICE):
-        view.take(revocations[start : start + _SLICE])
-        if loop.time() - began >= _TURN_SECONDS:
+        view.add(revocations[start : start + _SLICE])
+        if loop.time() - began >= _YIELD_SECONDS:
             await asyncio.sleep(0)
             began = loop.time()
 
 
 async def make_room(view: RevocationView, count: int) -> None:
-    """Let an empty view have room for so many entries, and let others have their turn meanwhile."""
+    """Give an empty view room for `count` entries, and yield to the event loop between the steps."""
     while not view.make_room(count):  # noqa: ASYNC110 - it is this loop's own work
         await asyncio.sleep(0)
 
 
 async def from_snapshot(view: RevocationView, revocations: Revocations, feed: Feed) -> None:
-    """Fill an empty view from the snapshot, if there is one of a revision that the store bears out.
+    """Load an empty view from the snapshot, if the store confirms its mark; otherwise from the store.
 
-    Otherwise from the store. Raises `CannotKnowError` if the store does not answer.
+    Raises `CannotKnowError` if the store does not answer.
     """
     try:
         snapshot = await feed.snapshot()
@@ -81,27 +82,27 @@ async def from_snapshot(view: RevocationView, revocations: Revocations, feed: Fe
             progress = Progress(view, "snapshot")
             async for page in snapshot.pages:
                 await make_room(view, snapshot.page_count * len(page.revocations))
-                view.take((), page.cut_offs)
-                await take_in(view, page.revocations)
-                progress.tell()
-            view.stand_at(snapshot.number, snapshot.mark)
-            progress.end()
+                view.add((), page.cut_offs)
+                await add_in_slices(view, page.revocations)
+                progress.report()
+            view.set_revision(snapshot.number, snapshot.mark)
+            progress.finish()
             return
     except FeedUnavailableError as error:
         log.warning("feed.no_snapshot", why=str(error))
-    # What was taken of a snapshot that broke off stays: it was genuine.
+    # The entries of a snapshot that broke off stay in the view: they are genuine.
     await from_store(view, revocations, await revocations.reading(0))
 
 
 async def from_store(view: RevocationView, revocations: Revocations, reading: Reading) -> None:
-    """Take every entry up to a reading's revision. Raises `CannotKnowError` if the store does not answer."""
+    """Add every entry up to a reading's revision. Raises `CannotKnowError` if the store does not answer."""
     last: Revocation | None = None
     progress = Progress(view, "store")
-    view.take((), await revocations.cut_offs(reading.number))
+    view.add((), await revocations.cut_offs(reading.number))
     while entries := await revocations.page(reading.number, last, _PAGE):
-        await take_in(view, entries)
-        progress.tell()
+        await add_in_slices(view, entries)
+        progress.report()
         last = entries[-1]
     if reading.number >= view.revision.number:
-        view.stand_at(reading.number, reading.mark)
-    progress.end()
+        view.set_revision(reading.number, reading.mark)
+    progress.finish()

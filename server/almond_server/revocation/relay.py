@@ -1,7 +1,20 @@
-"""The relay: the one server that does for all what the feed needs beside the changes themselves.
+"""The relay: the one elected server that maintains the feed for all of them.
 
-Heartbeats for those who do not see the store, changes that a crash left behind, the snapshot, and pruning.
-Every server stands for election; two relays at once would be twice the work and no harm.
+It answers challenges with heartbeats, appends changes that a crashed server left unpublished, writes the
+snapshot, and prunes the store. Every server stands for election.
+
+Rules:
+* It takes the pending challenges before it reads the store: only then was what the heartbeat says read after
+  the nonces that it echoes were published (ADR 15).
+* It appends what the feed lacks before it sends the heartbeat: it proves no view that lacks a change.
+* It resigns when it cannot reach the store or the feed, so that another server can take over.
+* Two relays at once do twice the work and no harm: the feed refuses what is out of order, heartbeats add up.
+* It begins the feed anew if the newest change there is not genuine, or the store has pruned it. If the store
+  never had that change, it keeps the feed and raises the alarm: the store has lost it.
+* It prunes nothing while the clocks differ, nor in the server's first hour: by a wrong time it would delete
+  revocations of live tokens.
+
+Must not know Redis or SQL, nor how the election works.
 """
 
 from __future__ import annotations
@@ -31,8 +44,8 @@ if TYPE_CHECKING:
     from almond_server.revocation.follower import Follower
 
 _BATCH: Final = 1000
-_KEPT_CHANGES: Final = 1000
-"""How many changes a feed that was lost gets again: for readers that are behind, and do not see the store."""
+_REFILLED_CHANGES: Final = 1000
+"""How many changes an empty feed gets again: for servers that are behind and cannot read the store."""
 
 _PAGE: Final = 2000
 """Entries of a chunk of the snapshot: as many as are written in a few milliseconds."""
@@ -41,7 +54,7 @@ _SNAPSHOT_CHANGES: Final = 1000
 _SNAPSHOT_SECONDS: Final = 60.0
 _PRUNE_SECONDS: Final = 60.0
 _FIRST_PRUNE_SECONDS: Final = 3600.0
-"""An SQLite store knows the time from its servers; a clock that was wrong at the start is right by then."""
+"""An SQLite store takes its time from servers; a clock that was wrong at the start is right by then."""
 
 log = structlog.get_logger()
 
@@ -56,41 +69,41 @@ class Relay:
         feed: Feed,
         follower: Follower,
         clock: Clock,
-        beat_seconds: float,
+        heartbeat_seconds: float,
     ) -> None:
-        """Take the election, the store's side, the feed, and who reads the store for this server."""
+        """Stand for election, and work every `heartbeat_seconds`; `follower` reads the store."""
         self._election = election
         self._revocations = revocations
         self._feed = feed
         self._follower = follower
         self._clock = clock
-        self._beat_seconds = beat_seconds
+        self._heartbeat_seconds = heartbeat_seconds
         self._was_won = False
-        self._trouble = ""
-        """Why it resigned; told once, not at every turn for as long as that lasts."""
+        self._problem = ""
+        """Why it resigned; logged once, not at every iteration while that lasts."""
         self.is_elected = False
-        """Whether this server is the relay, as of its last turn."""
+        """Whether this server is the relay, as of its last iteration."""
         self.lag = 0
-        """Revisions of the store that the feed lacked after its last turn; 0 if it is not elected."""
-        self._keeping: asyncio.Task[None] | None = None
-        self._kept_at = clock.monotonic()
-        self._prunes_at = self._kept_at + _FIRST_PRUNE_SECONDS
+        """Revisions of the store that the feed lacked after the last iteration; 0 if it is not elected."""
+        self._snapshot_task: asyncio.Task[None] | None = None
+        self._snapshot_at = clock.monotonic()
+        self._prune_at = self._snapshot_at + _FIRST_PRUNE_SECONDS
 
     async def run(self) -> None:
-        """Work until cancelled."""
+        """Stand for election and work until cancelled."""
         try:
             while True:
                 await self.run_once()
-                await asyncio.sleep(self._beat_seconds)
+                await asyncio.sleep(self._heartbeat_seconds)
         finally:
-            if self._keeping is not None:
-                self._keeping.cancel()
+            if self._snapshot_task is not None:
+                self._snapshot_task.cancel()
             await self._election.resign()
 
     async def run_once(self) -> None:
-        """Do one round, if elected. A relay that cannot reach store or feed lets another one try."""
+        """Do the work once, if elected; resign if the store or the feed cannot be reached."""
         won = await self._election.is_won()
-        if won and not self._was_won and not self._trouble:
+        if won and not self._was_won and not self._problem:
             log.info("relay.elected")
         self._was_won = self.is_elected = won
         if not won:
@@ -98,44 +111,43 @@ class Relay:
             return
         try:
             await self._work()
-            if self._trouble:
+            if self._problem:
                 log.info("relay.elected")
-            self._trouble = ""
+            self._problem = ""
         except FeedGarbledError as error:
             log.warning("feed.garbled", why=str(error))
-            await self._restart()
+            await self._restart_feed()
         except (FeedUnavailableError, CannotKnowError) as error:
-            if str(error) != self._trouble:
+            if str(error) != self._problem:
                 log.warning("relay.resigns", why=str(error))
-            self._trouble = str(error)
+            self._problem = str(error)
             await self._resign()
 
     async def _work(self) -> None:
-        # Whoever asked before this reading of the store can take it for theirs.
-        asked = await self._feed.pending_challenges()
+        nonces = await self._feed.pending_challenges()  # before the reading, which answers them
         reading = await self._follower.catch_up()
-        await self._mend(reading)
-        await self._feed.send_heartbeat(Heartbeat(reading, frozenset(asked)))
-        await self._keep(reading)
-        await self._prune()
+        await self._append_missing(reading)
+        await self._feed.send_heartbeat(Heartbeat(reading, frozenset(nonces)))
+        await self._snapshot_if_due(reading)
+        await self._prune_if_due()
 
-    async def _mend(self, reading: Reading) -> None:
+    async def _append_missing(self, reading: Reading) -> None:
         tail = await self._feed.tail()
-        if not await self._follower.compare(tail):
-            raise FeedGarbledError("the newest change is one that the store has forgotten")
-        number = max(0, reading.number - _KEPT_CHANGES) if tail is None else tail.number
+        if not await self._follower.store_confirms(tail):
+            raise FeedGarbledError("the newest change is one that the store has pruned")
+        number = max(0, reading.number - _REFILLED_CHANGES) if tail is None else tail.number
         self.lag = max(0, reading.number - number)
         try:
             while number < reading.number:
                 for change in await self._revocations.changes_after(number, _BATCH):
                     if not await self._feed.append(change):
-                        return  # another server appends too; the next round looks again
+                        return  # another server appends too; the next iteration checks again
                     number = change.number
                     self.lag = max(0, reading.number - number)
         except RevisionForgottenError:
             return  # older than any reader can use
 
-    async def _restart(self) -> None:
+    async def _restart_feed(self) -> None:
         try:
             await self._feed.restart()
         except FeedUnavailableError:
@@ -145,16 +157,16 @@ class Relay:
         self.is_elected, self.lag = False, 0
         await self._election.resign()
 
-    async def _keep(self, reading: Reading) -> None:
-        if self._keeping is not None and not self._keeping.done():
+    async def _snapshot_if_due(self, reading: Reading) -> None:
+        if self._snapshot_task is not None and not self._snapshot_task.done():
             return
-        kept, now = await self._feed.snapshot(), self._clock.monotonic()
-        news = _SNAPSHOT_CHANGES if kept is None else reading.number - kept.number
-        if news >= _SNAPSHOT_CHANGES or (news > 0 and now - self._kept_at >= _SNAPSHOT_SECONDS):
-            # Beside the heartbeats: a large one takes its time.
-            self._kept_at, self._keeping = now, asyncio.create_task(self._keep_now(reading))
+        snapshot, now = await self._feed.snapshot(), self._clock.monotonic()
+        changes = _SNAPSHOT_CHANGES if snapshot is None else reading.number - snapshot.number
+        if changes >= _SNAPSHOT_CHANGES or (changes > 0 and now - self._snapshot_at >= _SNAPSHOT_SECONDS):
+            # A task of its own: a large snapshot takes longer than the time between two heartbeats.
+            self._snapshot_at, self._snapshot_task = now, asyncio.create_task(self._write_snapshot(reading))
 
-    async def _keep_now(self, reading: Reading) -> None:
+    async def _write_snapshot(self, reading: Reading) -> None:
         try:
             await self._feed.publish_snapshot(Snapshot(reading.number, reading.mark, self._pages(reading)))
         except (FeedUnavailableError, CannotKnowError) as error:
@@ -169,8 +181,8 @@ class Relay:
             yield RevocationPage(entries)
             last = entries[-1]
 
-    async def _prune(self) -> None:
-        self._follower.require_sound()  # by a time that is not, live tokens would be forgotten
+    async def _prune_if_due(self) -> None:
+        self._follower.require_sound()  # by a wrong time, revocations of live tokens would be deleted
         now = self._clock.monotonic()
-        if now >= self._prunes_at and not await self._revocations.prune(_BATCH):
-            self._prunes_at = now + _PRUNE_SECONDS
+        if now >= self._prune_at and not await self._revocations.prune(_BATCH):
+            self._prune_at = now + _PRUNE_SECONDS

@@ -69,7 +69,7 @@ class Observer:
         metrics.VIEW_ALARM.set(view.has_alarm)
         metrics.VIEW_ENTRIES.set(len(view))
         metrics.VIEW_BYTES.set(view.memory_bytes)
-        metrics.BEAT_AGE.set(follower.beat_age)
+        metrics.BEAT_AGE.set(follower.heartbeat_age)
         metrics.RELAY_ELECTED.set(relay.is_elected)
         metrics.RELAY_LAG.set(relay.lag)
         metrics.WATCHERS.set(len(self._observed.watches))

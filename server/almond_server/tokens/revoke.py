@@ -142,7 +142,7 @@ class Revoker:
         if order.validate_only:
             target = record if branch_id is None else await self._tokens.get(record_id(token_id, branch_id))
             await self._follower.catch_up()
-            is_revoked = self._view.has(token_id, branch_id or b"")
+            is_revoked = self._view.is_revoked(token_id, branch_id or b"")
             return RevokeResult(
                 int(not is_revoked), None, [] if target is None else [target], includes_caller
             )

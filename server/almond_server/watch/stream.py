@@ -137,7 +137,7 @@ class WatchStream:
                 if self.org is not None:
                     await self._context.orgs.load_homes(missed)
             if not missed:
-                raise CannotKnowError("The store's revisions have a gap; an operator must look at it.")
+                raise CannotKnowError("The store's revisions have a gap; an operator must check the store.")
             while position.number < missed[-1].change.number:
                 self._require_permitted()
                 rest = [each for each in missed if each.change.number > position.number]

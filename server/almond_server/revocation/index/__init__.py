@@ -1,1 +1,1 @@
-"""The revocations in memory, looked up on every Verify: no await, no I/O, no clock of its own."""
+"""The in-memory index of revocations, which every Verify reads. No await, no I/O, no clock of its own."""

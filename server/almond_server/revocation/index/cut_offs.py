@@ -1,6 +1,7 @@
-"""What is revoked by cut-offs: everything of an org, a subject or a key up to a time.
+"""The index of cut-offs, each of which revokes many tokens by one entry (ADR 17).
 
-They are few, and in plain dictionaries. Must not know how fresh any of it is, nor the time.
+A cut-off is for what an org or a subject was issued until a time, or for all that was made with a key. They
+are few, and in plain dictionaries. Must not know how fresh they are, nor the time.
 """
 
 from __future__ import annotations
@@ -22,36 +23,35 @@ class CutOffs:
     """The highest cut-off of each scope and name."""
 
     def __init__(self, cut_offs: Iterable[CutOff] = ()) -> None:
-        """Start with these."""
         self._keys: dict[str, CutOff] = {}
         self._subjects: dict[str, CutOff] = {}
         self._orgs: dict[str, CutOff] = {}
-        self._places = {Scope.KEY: self._keys, Scope.SUBJECT: self._subjects, Scope.ORG: self._orgs}
+        self._by_scope = {Scope.KEY: self._keys, Scope.SUBJECT: self._subjects, Scope.ORG: self._orgs}
         self.add(cut_offs)
 
     def add(self, cut_offs: Iterable[CutOff]) -> None:
-        """Add cut-offs, in any order, known ones or not: they only ever deny more."""
+        """Add cut-offs, in any order; of each scope and name the highest stays, so nothing is un-revoked."""
         for each in cut_offs:
-            place = self._places[each.scope]
-            if each.is_above(place.get(each.name)):
-                place[each.name] = each
+            highest = self._by_scope[each.scope]
+            if each.is_above(highest.get(each.name)):
+                highest[each.name] = each
 
     def standing(self, token: VerifiedToken, org: str | None) -> Literal[Standing.LIVE] | Revoked:
-        """Tell whether a token falls under a cut-off: of its key, its subject, or the org it is used on."""
+        """Return whether a cut-off covers the token: of its key, its subject, or the org it is used on."""
         identity = token.identity
-        places = [self._keys.get(identity.key_id), self._subjects.get(identity.subject)]
+        cut_offs = [self._keys.get(identity.key_id), self._subjects.get(identity.subject)]
         if org is not None and identity.home_org != RESERVED_ORG:
-            places.append(self._orgs.get(org))
-        for found in places:
-            if found is not None and found.covers(identity.issued_at_ms):
-                return Revoked(subject_matter(found))
+            cut_offs.append(self._orgs.get(org))
+        for each in cut_offs:
+            if each is not None and each.covers(identity.issued_at_ms):
+                return Revoked(subject_matter(each))
         return LIVE
 
     def __iter__(self) -> Iterator[CutOff]:
-        """Yield all cut-offs. None may be added meanwhile."""
-        for place in self._places.values():
-            yield from place.values()
+        """Yield all cut-offs. None may be added during the iteration."""
+        for highest in self._by_scope.values():
+            yield from highest.values()
 
     def __len__(self) -> int:
-        """Return how many there are."""
-        return sum(map(len, self._places.values()))
+        """Return the number of cut-offs."""
+        return sum(map(len, self._by_scope.values()))

@@ -1,9 +1,11 @@
-"""A table of short records found by the id they begin with: few bytes each, and no step that takes long.
+"""A hash table of short records, found by the id that they begin with: few bytes each, and no slow step.
 
-The records of ids that hash alike lie in one `bytes`, a bucket. The table grows and shrinks a bucket at a
-time (linear hashing), so that no insertion costs more than splitting one. Before the buckets lies a filter of
-16 bytes each, in one of which every id has cleared two bits: who finds one of them set knows that the id is
-not there, and almost no id that is looked up is. Ids are compared whole: there are no false hits.
+How it works:
+* The records whose ids hash alike lie in one `bytes`, a bucket. The table grows and shrinks one bucket at a
+  time (linear hashing), so that no insertion costs more than splitting one.
+* Before the buckets is a filter: 16 slots of one byte for each bucket. Every id has cleared two bits in one
+  slot. If one of them is still set, the id is not there; this sorts out almost all ids that are looked up.
+* Ids are compared whole, so there are no false hits.
 
 Knows bytes only. Must not know what a record means, nor the time. ADR 16 has the reasons and the figures.
 """
@@ -19,116 +21,117 @@ from almond_server.domain.packed_revocations import END_BYTES, ID_BYTES, records
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-_PLACES: Final = 16
-"""Bytes of the filter that each bucket has: a power of two."""
+_SLOTS: Final = 16
+"""Slots of the filter for each bucket: a power of two."""
 
-_SHIFT: Final = _PLACES.bit_length() - 1
+_SHIFT: Final = _SLOTS.bit_length() - 1
 _FULL: Final = 12
-"""Records a bucket, on average, above which one is split."""
+"""Records per bucket, on average, above which a bucket is split."""
 
 _SPARSE: Final = 5
-"""Records a bucket, on average, below which two become one."""
+"""Records per bucket, on average, below which two buckets are merged."""
 
 _EXPECTED: Final = 15
-"""Records a bucket for which room is made. With room for all none would be split; but where each bucket has
-grown from one record to twelve, memory is in pieces: 33 bytes a record in the place of 29."""
+"""Records per bucket for which `make_room` makes buckets. With room for all, none would be split; but where
+each bucket has grown from one record to twelve, memory is fragmented: 33 bytes per record instead of 29."""
 
-_ROOM: Final = 20_000
-"""Buckets that are made at once: less than a millisecond's work."""
+_BUCKETS_AT_ONCE: Final = 20_000
+"""Buckets that one call of `make_room` makes: less than a millisecond's work."""
 
 _TWO_BITS: Final = [1 << one | 1 << other for one, other in combinations(range(8), 2)]
-_MARKS: Final = tuple(_TWO_BITS[byte % len(_TWO_BITS)] for byte in range(256))
-"""The bits that an id clears in its byte of the filter, by its last byte, which is random."""
+_ID_BITS: Final = tuple(_TWO_BITS[byte % len(_TWO_BITS)] for byte in range(256))
+"""The bits that an id clears in its slot, by the id's last byte, which is random."""
 
-_REST: Final = tuple(0xFF ^ marks for marks in _MARKS)
+_OTHER_BITS: Final = tuple(0xFF ^ bits for bits in _ID_BITS)
 _LAST: Final = ID_BYTES - 1
-_BARE: Final = b"\xff" * _PLACES
+_EMPTY: Final = b"\xff" * _SLOTS
+"""The slots of a bucket without records."""
 
 _BUCKET_BYTES: Final = 41
 """Memory of a bucket besides its records: the head of a `bytes`, and half of the 16 that it is rounded to."""
 
 
 class IdTable:
-    """Records of `width` bytes: 16 of an id, perhaps others, and 4 of an end.
+    """Records of `width` bytes: an id of 16, other bytes or none, and an end of 4.
 
-    Several may have one id. Only one has the same bytes before the end: the greatest end stands.
+    Several records may have one id. Of those that differ in the end alone, the one with the greatest stays.
     """
 
     def __init__(self, width: int) -> None:
-        """Start empty."""
         self._width = width
         self._buckets: list[bytes] = [b""]
-        self._filter = bytearray(_BARE)
-        # A place is a byte of the filter. In this round of splits, there were `_narrow + 1` at its beginning.
-        self._narrow = _PLACES - 1
-        self._wide = 2 * _PLACES - 1
-        self._places = _PLACES
+        self._filter = bytearray(_EMPTY)
+        # A hash gives a slot by the high mask; by the low mask, if there is no such slot yet. The table had
+        # `_low_mask + 1` slots before the current round of splits, and doubles them in it.
+        self._low_mask = _SLOTS - 1
+        self._high_mask = 2 * _SLOTS - 1
+        self._slots = _SLOTS
         self._count = 0
-        self._next = 0
+        self._sweep_at = 0
 
     def __len__(self) -> int:
-        """Return how many records there are."""
+        """Return the number of records."""
         return self._count
 
     @property
     def memory_bytes(self) -> int:
-        """Bytes of its objects, in O(1). What the process needs for them was up to a sixth more."""
+        """Bytes of its objects, in O(1). The process was measured to need up to a sixth more."""
         outside = getsizeof(self._buckets) + getsizeof(self._filter)
         return outside + len(self._buckets) * _BUCKET_BYTES + self._count * self._width
 
     def make_room(self, count: int) -> bool:
-        """Give an empty table buckets for most of so many records, some a call; answers whether it has all.
+        """Give an empty table buckets for most of `count` records, some a call; return whether it has all.
 
-        Otherwise each is split off another when it is needed: half of the work of filling a table.
+        Without them, each is split off another when it is needed: half of the work of filling a table.
         """
         lacking = -(-count // _EXPECTED) - len(self._buckets)
         if self._count or lacking <= 0:
             return True
-        made = min(lacking, _ROOM)
+        made = min(lacking, _BUCKETS_AT_ONCE)
         self._buckets += [b""] * made
-        self._filter += _BARE * made
-        self._places += _PLACES * made
-        while self._places > self._wide:
-            self._widen()
+        self._filter += _EMPTY * made
+        self._slots += _SLOTS * made
+        while self._slots > self._high_mask:
+            self._start_round()
         return made == lacking
 
     def find(self, key: bytes) -> int | None:
-        """Return the byte that follows the id in a record of it; None if there is no record."""
-        place = hash(key) & self._wide
-        if place >= self._places:
-            place &= self._narrow
-        if self._filter[place] & _MARKS[key[_LAST]]:
+        """Return the byte after the id in a record with that id; None if there is no such record."""
+        slot = hash(key) & self._high_mask
+        if slot >= self._slots:
+            slot &= self._low_mask
+        if self._filter[slot] & _ID_BITS[key[_LAST]]:
             return None
-        bucket = self._buckets[place >> _SHIFT]
+        bucket = self._buckets[slot >> _SHIFT]
         at = bucket.rfind(key)  # a little faster than `find`
         if at >= 0 and at % self._width:
             at = self._position(bucket, key)
         return None if at < 0 else bucket[at + ID_BYTES]
 
     def all(self, key: bytes) -> list[bytes]:
-        """Return what follows the id in every record of it."""
-        bucket = self._buckets[self._place(hash(key)) >> _SHIFT]
+        """Return the bytes after the id of every record with that id."""
+        bucket = self._buckets[self._slot(hash(key)) >> _SHIFT]
         return [each[ID_BYTES:] for each in records(bucket, self._width) if each.startswith(key)]
 
     def add(self, record: bytes) -> bool:
-        """Add a record, or give the one that differs in the end alone the greater end.
+        """Add a record; if one is there that differs in the end alone, only raise its end to the greater.
 
-        Answers whether it was added.
+        Returns whether the record was added.
         """
         return not self.add_all((record,))
 
-    def add_all(self, many: Iterable[bytes]) -> list[bytes]:
-        """Add records as `add` does, ten million in a loop; returns those that were not added."""
-        width, buckets, marked = self._width, self._buckets, self._filter
-        wide, narrow, places, most = self._wide, self._narrow, self._places, _FULL * len(buckets)
+    def add_all(self, added: Iterable[bytes]) -> list[bytes]:
+        """Add records as `add` does, ten million in a loop; return those that were not added."""
+        width, buckets, slots = self._width, self._buckets, self._filter
+        high, low, count, limit = self._high_mask, self._low_mask, self._slots, _FULL * len(buckets)
         known: list[bytes] = []
-        for record in many:
-            place = hash(record[:ID_BYTES]) & wide
-            if place >= places:
-                place &= narrow
-            last, index = record[_LAST], place >> _SHIFT
+        for record in added:
+            slot = hash(record[:ID_BYTES]) & high
+            if slot >= count:
+                slot &= low
+            last, index = record[_LAST], slot >> _SHIFT
             bucket = buckets[index]
-            if not marked[place] & _MARKS[last]:
+            if not slots[slot] & _ID_BITS[last]:
                 at = self._position(bucket, record[:-END_BYTES])
                 if at >= 0:
                     if record > bucket[at : at + width]:
@@ -136,53 +139,53 @@ class IdTable:
                     known.append(record)
                     continue
             else:
-                marked[place] &= _REST[last]
+                slots[slot] &= _OTHER_BITS[last]
             buckets[index] = bucket + record
             self._count += 1
-            if self._count > most:
+            if self._count > limit:
                 self._split()
-                wide, narrow, places, most = self._wide, self._narrow, self._places, _FULL * len(buckets)
+                high, low, count, limit = self._high_mask, self._low_mask, self._slots, _FULL * len(buckets)
         return known
 
     def remove(self, key: bytes) -> None:
-        """Drop every record of an id."""
+        """Drop every record with an id."""
         if self.find(key) is None:
             return
-        index = self._place(hash(key)) >> _SHIFT
+        index = self._slot(hash(key)) >> _SHIFT
         kept = [each for each in records(self._buckets[index], self._width) if not each.startswith(key)]
-        self._drop(index, kept)
+        self._replace(index, kept)
 
-    def sweep(self, is_over: Callable[[bytes], bool], most: int) -> int:
-        """Go on through the table, and drop the records that are over; returns how many those were.
+    def sweep(self, has_ended: Callable[[bytes], bool], limit: int) -> int:
+        """Check the next records of the table, and drop those that have ended; return how many were dropped.
 
-        Looks at no more than `most` records and the rest of a bucket, nor at any twice.
+        Checks `limit` records and the rest of a bucket at most, and none twice.
         """
-        before, looked, start = self._count, 0, self._next
+        before, checked, start = self._count, 0, self._sweep_at
         for index in range(start, start + len(self._buckets)):
-            if looked >= most:
+            if checked >= limit:
                 break
-            self._next = (index + 1) % len(self._buckets)
-            here = list(records(self._buckets[index % len(self._buckets)], self._width))
-            looked += max(1, len(here))
-            kept = [each for each in here if not is_over(each)]
-            if len(kept) < len(here):
-                self._drop(index % len(self._buckets), kept)
+            self._sweep_at = (index + 1) % len(self._buckets)
+            found = list(records(self._buckets[index % len(self._buckets)], self._width))
+            checked += max(1, len(found))
+            kept = [each for each in found if not has_ended(each)]
+            if len(kept) < len(found):
+                self._replace(index % len(self._buckets), kept)
         dropped = before - self._count
-        # So many keep up with what was dropped, and take no longer than that.
-        for _ in range(most // _SPARSE + 1):
+        # So many merges keep up with what was dropped, and take no longer than dropping it did.
+        for _ in range(limit // _SPARSE + 1):
             if len(self._buckets) == 1 or self._count >= _SPARSE * len(self._buckets):
                 break
             self._merge()
         return dropped
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yield all records. The table must not change meanwhile."""
+        """Yield all records. The table must not change during the iteration."""
         for bucket in self._buckets:
             yield from records(bucket, self._width)
 
-    def _place(self, hashed: int) -> int:
-        place = hashed & self._wide
-        return place if place < self._places else place & self._narrow
+    def _slot(self, hashed: int) -> int:
+        slot = hashed & self._high_mask
+        return slot if slot < self._slots else slot & self._low_mask
 
     def _position(self, bucket: bytes, start: bytes) -> int:
         at = bucket.find(start)
@@ -190,47 +193,47 @@ class IdTable:
             at = bucket.find(start, at + 1)
         return at
 
-    def _drop(self, index: int, kept: list[bytes]) -> None:
+    def _replace(self, index: int, kept: list[bytes]) -> None:
         self._count -= len(self._buckets[index]) // self._width - len(kept)
         self._buckets[index] = b"".join(kept)
-        self._filter[index << _SHIFT : (index + 1) << _SHIFT] = self._marked(kept)
+        self._filter[index << _SHIFT : (index + 1) << _SHIFT] = self._slots_of(kept)
 
     @staticmethod
-    def _marked(kept: list[bytes]) -> bytearray:
-        marked = bytearray(_BARE)
+    def _slots_of(kept: list[bytes]) -> bytearray:
+        slots = bytearray(_EMPTY)
         for record in kept:
-            marked[hash(record[:ID_BYTES]) & (_PLACES - 1)] &= _REST[record[_LAST]]
-        return marked
+            slots[hash(record[:ID_BYTES]) & (_SLOTS - 1)] &= _OTHER_BITS[record[_LAST]]
+        return slots
 
     def _split(self) -> None:
-        bit = self._narrow + 1
-        index = (self._places - bit) >> _SHIFT
-        stay: list[bytes] = []
-        go: list[bytes] = []
-        stayed, gone = bytearray(_BARE), bytearray(_BARE)
+        bit = self._low_mask + 1
+        index = (self._slots - bit) >> _SHIFT
+        staying: list[bytes] = []
+        moving: list[bytes] = []
+        staying_slots, moving_slots = bytearray(_EMPTY), bytearray(_EMPTY)
         for record in records(self._buckets[index], self._width):
             hashed = hash(record[:ID_BYTES])
-            bucket, marked = (go, gone) if hashed & bit else (stay, stayed)
+            bucket, slots = (moving, moving_slots) if hashed & bit else (staying, staying_slots)
             bucket.append(record)
-            marked[hashed & (_PLACES - 1)] &= _REST[record[_LAST]]
-        self._buckets[index] = b"".join(stay)
-        self._filter[index << _SHIFT : (index + 1) << _SHIFT] = stayed
-        self._buckets.append(b"".join(go))
-        self._filter += gone
-        self._places += _PLACES
-        if self._places > self._wide:
-            self._widen()
+            slots[hashed & (_SLOTS - 1)] &= _OTHER_BITS[record[_LAST]]
+        self._buckets[index] = b"".join(staying)
+        self._filter[index << _SHIFT : (index + 1) << _SHIFT] = staying_slots
+        self._buckets.append(b"".join(moving))
+        self._filter += moving_slots
+        self._slots += _SLOTS
+        if self._slots > self._high_mask:
+            self._start_round()
 
-    def _widen(self) -> None:
-        self._narrow, self._wide = self._wide, 2 * self._wide + 1
+    def _start_round(self) -> None:
+        self._low_mask, self._high_mask = self._high_mask, 2 * self._high_mask + 1
 
     def _merge(self) -> None:
-        if self._places == self._narrow + 1:
-            self._narrow, self._wide = self._narrow >> 1, self._narrow
-        self._places -= _PLACES
-        index = (self._places - self._narrow - 1) >> _SHIFT
-        last = self._filter[self._places :]
-        del self._filter[self._places :]
+        if self._slots == self._low_mask + 1:
+            self._low_mask, self._high_mask = self._low_mask >> 1, self._low_mask
+        self._slots -= _SLOTS
+        index = (self._slots - self._low_mask - 1) >> _SHIFT
+        last = self._filter[self._slots :]
+        del self._filter[self._slots :]
         self._buckets[index] += self._buckets.pop()
-        for place, marked in enumerate(last, start=index << _SHIFT):
-            self._filter[place] &= marked
+        for slot, bits in enumerate(last, start=index << _SHIFT):
+            self._filter[slot] &= bits

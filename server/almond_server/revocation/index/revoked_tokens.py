@@ -1,7 +1,8 @@
-"""What is revoked: whole tokens, and branches of tokens.
+"""The index of revoked tokens: of tokens revoked whole, and of revoked branches of tokens.
 
-One look-up a token, whatever its lineage: a token of which only branches are revoked is in the table of
-tokens too, without an end. Must not know how fresh any of it is, nor the time.
+A live token costs one look-up, whatever its lineage: a token of which only branches are revoked has a
+placeholder in the table of tokens, a record without an end. Must not know how fresh the index is, nor the
+time.
 """
 
 from __future__ import annotations
@@ -32,27 +33,26 @@ if TYPE_CHECKING:
 
 _WHOLE: Final = Revoked("the token as minted, and all derived from it")
 _OTHER_BYTES: Final = 500
-"""An entry of a dictionary, its key of two, and a `Revocation`."""
+"""Memory of a dictionary entry, its key (a pair), and a `Revocation`."""
 
 
 class RevokedTokens:
-    """Token id to revoked whole, or to the branch ids revoked under it; and until when it matters."""
+    """Token ids that are revoked whole, or whose branches are, and until when each entry is needed."""
 
     def __init__(self) -> None:
-        """Start with nothing."""
         self._tokens = IdTable(WHOLE_BYTES)
         self._branches = IdTable(BRANCH_BYTES)
-        # Ids of another form are of no genuine token and deny nobody; a server that writes down what it knew
-        # tells of them all the same.
+        # Ids of another form belong to no genuine token and deny nothing. They are held for the rescue file,
+        # which must have every revocation.
         self._others: dict[tuple[str, bytes | None], Revocation] = {}
 
     def make_room(self, count: int) -> bool:
-        """Make some room for so many tokens, if there is none yet; answers whether that is all."""
+        """Make some of the room that `count` tokens need, in an empty index; return whether all is made."""
         return self._tokens.make_room(count)
 
     def standing(self, token: VerifiedToken) -> Literal[Standing.LIVE] | Revoked:
-        """Tell whether anything of the token's lineage is revoked."""
-        end = self._tokens.find(token.identity.token_uuid)  # its first byte, which is 0 of `NO_END` alone
+        """Return whether anything of the token's lineage is revoked."""
+        end = self._tokens.find(token.identity.token_uuid)  # its first byte, which is 0 in a placeholder only
         if end is None:
             return LIVE
         if end:
@@ -63,8 +63,8 @@ class RevokedTokens:
                 return Revoked(f"what it was after step {generation}, and all derived from that")
         return LIVE
 
-    def has(self, token_id: str, branch_id: bytes) -> bool:
-        """Tell whether a branch, or its whole token, is revoked."""
+    def is_revoked(self, token_id: str, branch_id: bytes) -> bool:
+        """Return whether a branch, or its whole token, is revoked."""
         try:
             uuid = token_id_bytes(token_id)
         except FieldError:
@@ -75,44 +75,44 @@ class RevokedTokens:
         return any(each[:ID_BYTES] == branch_id for each in self._branches.all(uuid))
 
     def add(self, revocations: Iterable[Revocation]) -> None:
-        """Add revocations, in any order, known ones or not."""
-        given = revocations if isinstance(revocations, Packed) else Packed.of([*revocations])
-        for record in self._tokens.add_all(records(given.whole, WHOLE_BYTES)):
+        """Add revocations, in any order, whether they are there already or not."""
+        packed = revocations if isinstance(revocations, Packed) else Packed.of([*revocations])
+        for record in self._tokens.add_all(records(packed.whole, WHOLE_BYTES)):
             self._branches.remove(record[:ID_BYTES])
-        for record in records(given.branches, BRANCH_BYTES):
+        for record in records(packed.branches, BRANCH_BYTES):
             self._add_branch(record)
-        for each in given.others:
+        for each in packed.others:
             self._others[each.token_id, each.branch_id] = each
 
-    def sweep(self, before: int, most: int) -> int:
-        """Look at the next `most` tokens and branches, or a few more, and forget what ended before a time.
+    def sweep(self, before: int, limit: int) -> int:
+        """Check the next `limit` tokens and branches, or a few more; drop what ended before a time.
 
-        Returns how many revocations were forgotten.
+        That is in unix seconds. Returns how many revocations were dropped.
         """
-        limit, unmarked = packed_end(before), 0
+        earliest, placeholders = packed_end(before), 0
 
-        def is_over(record: bytes) -> bool:
-            return NO_END < record[-END_BYTES:] < limit
+        def has_ended(record: bytes) -> bool:
+            return NO_END < record[-END_BYTES:] < earliest
 
-        def is_token_over(record: bytes) -> bool:
-            nonlocal unmarked
+        def is_token_done(record: bytes) -> bool:
+            nonlocal placeholders
             if record[-END_BYTES:] != NO_END:
-                return is_over(record)
-            is_bare = self._branches.find(record[:ID_BYTES]) is None
-            unmarked += is_bare
-            return is_bare
+                return has_ended(record)
+            has_no_branch = self._branches.find(record[:ID_BYTES]) is None
+            placeholders += has_no_branch
+            return has_no_branch
 
-        branches = self._branches.sweep(is_over, most)
-        tokens = self._tokens.sweep(is_token_over, most) - unmarked
-        gone = [
+        branches = self._branches.sweep(has_ended, limit)
+        tokens = self._tokens.sweep(is_token_done, limit) - placeholders
+        ended = [
             key for key, each in self._others.items() if each.ends_at is not None and each.ends_at < before
         ]
-        for key in gone:
+        for key in ended:
             del self._others[key]
-        return branches + tokens + len(gone)
+        return branches + tokens + len(ended)
 
     def __iter__(self) -> Iterator[Revocation]:
-        """Yield all revocations. None may be added meanwhile."""
+        """Yield all revocations. None may be added during the iteration."""
         for record in self._tokens:
             if record[-END_BYTES:] != NO_END:
                 yield unpacked(record)
@@ -120,12 +120,12 @@ class RevokedTokens:
         yield from self._others.values()
 
     def __len__(self) -> int:
-        """Return how many tokens there is something about."""
+        """Return the number of tokens that have an entry."""
         return len(self._tokens) + len({token_id for token_id, _ in self._others})
 
     @property
     def memory_bytes(self) -> int:
-        """Bytes of its objects, in O(1). What the process needs for them was up to a sixth more."""
+        """Bytes of its objects, in O(1). The process was measured to need up to a sixth more."""
         return self._tokens.memory_bytes + self._branches.memory_bytes + _OTHER_BYTES * len(self._others)
 
     def _add_branch(self, record: bytes) -> None:
