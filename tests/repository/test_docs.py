@@ -54,6 +54,11 @@ def test_every_relative_link_leads_somewhere() -> None:
             assert "://" in link or (document.parent / link).exists(), f"{document.name}: {link}"
 
 
+def test_the_glossary_is_short_enough_to_read() -> None:
+    terms = re.findall(r"^\* \*\*(.+?)\*\*: ", (ROOT / "docs/GLOSSARY.md").read_text(), re.MULTILINE)
+    assert 20 <= len(terms) == len(set(terms)) <= 25
+
+
 def test_decision_records_fit_on_a_page() -> None:
     records = sorted((ROOT / "server/adr").glob("*.md"))
     assert [int(record.name[:4]) for record in records] == list(range(1, len(records) + 1))
