@@ -54,6 +54,10 @@ def test_every_relative_link_leads_somewhere() -> None:
             assert "://" in link or (document.parent / link).exists(), f"{document.name}: {link}"
 
 
+def test_the_architecture_is_a_map_of_a_few_screens() -> None:
+    assert len((ROOT / "server/ARCHITECTURE.md").read_text().splitlines()) <= 120
+
+
 def test_the_glossary_is_short_enough_to_read() -> None:
     terms = re.findall(r"^\* \*\*(.+?)\*\*: ", (ROOT / "docs/GLOSSARY.md").read_text(), re.MULTILINE)
     assert 20 <= len(terms) == len(set(terms)) <= 25
