@@ -96,7 +96,7 @@ def test_every_path_that_a_page_names_exists(document: Path) -> None:
     assert [path for path in _named_paths(document.read_text()) if path not in tree] == []
 
 
-def test_paths_are_told_from_other_words() -> None:
+def test_paths_are_distinguished_from_other_words() -> None:
     text = "`rpc/errors.py`, `a/b -> c/d` and `/health`, `decide()`, `x.y`, `i/j/`; plain e/f; ```\ng/h\n```"
     assert _named_paths(text) == ["rpc/errors.py", "a/b", "c/d", "i/j"]
     assert not {"rpc/errors.py", "rpc/errors", "almond_server/rpc"} - _tree()
