@@ -1,4 +1,4 @@
-"""Metrics, their table, the alerts and the board speak of the same things."""
+"""The metrics, their table in ops/METRICS.md, the alerts and the board name the same series."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NAME = re.compile(r"\b((?:almond|grpc_server)_[a-z_]+)\b(?!\()")
 _LABELS = re.compile(r"([a-z_]+)\s*(?:=~|!~|!=|=)\s*\"")
 _SERIES = {"counter": ("",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
 _NOT_OURS = re.compile(r"\b(?:up|process_start_time_seconds)\{")
-"""Prometheus's own, and what its client adds to one process."""
+"""Series of Prometheus itself, and those that its client adds for a single process."""
 
 _OF_THE_PARENT = re.findall(r"`(almond_workers?_[a-z]+_total)`", (OPS / "METRICS.md").read_text())
 _ADDED_BY_PROMETHEUS = {"job", "instance", "le"}
@@ -78,12 +78,12 @@ _RULES = {
 
 
 def name_of(metric: Any) -> str:
-    """Return the name as it is written down: a counter's with `_total`."""
+    """Return the name of a metric as Prometheus shows it: a counter's ends in `_total`."""
     return f"{metric._name}_total" if isinstance(metric, Counter) else str(metric._name)
 
 
 def series() -> dict[str, set[str]]:
-    """Return all names of series, with their labels."""
+    """Return the names of all series, each with its labels."""
     return {
         f"{name_of(each)}{suffix}": {*each._labelnames} for each in METRICS for suffix in _SERIES[each._type]
     }
@@ -140,7 +140,7 @@ def test_a_metric_is_named_as_prometheus_asks_and_shared_without_process_ids(met
 
 
 @pytest.mark.parametrize("expression", list(expressions()))
-def test_an_expression_names_what_there_is(expression: str) -> None:
+def test_an_expression_names_only_series_and_labels_that_exist(expression: str) -> None:
     known = series() | {name: set[str]() for name in _OF_THE_PARENT}
     used = set(_NAME.findall(expression))
     assert used or _NOT_OURS.search(expression)
@@ -180,17 +180,17 @@ def test_the_board_can_be_imported_for_any_prometheus() -> None:
     assert job["name"] == "job"
     ids = [each["id"] for each in read["panels"]]
     assert len(ids) == len(set(ids))
-    taken: set[tuple[int, int]] = set()
+    occupied: set[tuple[int, int]] = set()
     for panel in read["panels"]:
-        place = panel["gridPos"]
-        assert place["x"] + place["w"] <= 24
+        position = panel["gridPos"]
+        assert position["x"] + position["w"] <= 24
         cells = {
             (x, y)
-            for x in range(place["x"], place["x"] + place["w"])
-            for y in range(place["y"], place["y"] + place["h"])
+            for x in range(position["x"], position["x"] + position["w"])
+            for y in range(position["y"], position["y"] + position["h"])
         }
-        assert not cells & taken, panel["title"]
-        taken |= cells
+        assert not cells & occupied, panel["title"]
+        occupied |= cells
     for panel in panels():
         for each in (panel, *panel["targets"]):
             assert each["datasource"] == {"type": "prometheus", "uid": "${datasource}"}

@@ -20,11 +20,15 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Access(_message.Message):
-    """What a request asks for: one action set on one object. At most one of {app, feature, storage_object};
-    at most one of {machine, volume, app_feature}, each with an app; at most one of {command,
-    machine_feature}, each with a machine; a cluster needs the feature `litefs-cloud`; a mutation stands
-    with an app or a feature, and with nothing in them. An id is `[A-Za-z0-9][A-Za-z0-9._:-]{0,127}`. A field
-    that is present but not valid makes the whole request INVALID_ARGUMENT, naming the field.
+    """An access: what a request wants to do, as one set of actions on one object. An id is
+    `[A-Za-z0-9][A-Za-z0-9._:-]{0,127}`. Rules for the object:
+      * at most one of app, feature and storage_object;
+      * at most one of machine, volume and app_feature, each with an app;
+      * at most one of command and machine_feature, each with a machine;
+      * a cluster needs the feature `litefs-cloud`;
+      * a mutation stands with an app or a feature, and with nothing inside them.
+    A field that is present but not valid makes the whole request INVALID_ARGUMENT, and the error names the
+    field.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -64,10 +68,10 @@ class Access(_message.Message):
     SOURCE_FIELD_NUMBER: _builtins.int
     ATTRIBUTES_FIELD_NUMBER: _builtins.int
     org: _builtins.str
-    """The organisation. Always required. `almond` is reserved for the service itself and never accepted."""
+    """The organisation. Required. `almond` is reserved for the service itself and is refused."""
     actions: _builtins.str
-    """The actions asked for, as letters out of `rwcdC` (read, write, create, delete, control), or `*` for
-    all five. At least one; an unknown letter is an error.
+    """The requested actions, as letters of `rwcdC` (read, write, create, delete, control), or `*` for all five.
+    At least one; an unknown letter is an error.
     """
     app: _builtins.str
     """The app."""
@@ -82,9 +86,9 @@ class Access(_message.Message):
     machine_feature: _builtins.str
     """The feature of the machine, such as `metadata`."""
     cluster: _builtins.str
-    """The LiteFS cluster; needs `feature = "litefs-cloud"`."""
+    """The LiteFS cluster. It needs `feature = "litefs-cloud"`."""
     mutation: _builtins.str
-    """The mutation by name, such as `issue_certificate`."""
+    """The name of the mutation, such as `issue_certificate`."""
     storage_object: _builtins.str
     """The path of the storage object, `/`-separated."""
     @_builtins.property
@@ -93,11 +97,11 @@ class Access(_message.Message):
 
     @_builtins.property
     def source(self) -> Global___Source:
-        """Where the call comes from."""
+        """The origin of the call."""
 
     @_builtins.property
     def attributes(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Further facts from the caller, such as `method` or `ip`. At most 32, of at most 4 KiB each."""
+        """Further facts from the caller, such as `method` or `ip`. At most 32 entries of at most 4 KiB each."""
 
     def __init__(
         self,
@@ -170,14 +174,14 @@ Global___Access: _TypeAlias = Access  # noqa: Y015
 
 @_typing.final
 class Command(_message.Message):
-    """A command as it will be executed, element by element: no shell is involved."""
+    """A command as it will be executed, word by word, without a shell."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ARGV_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def argv(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """1 to 64 elements of at most 4 KiB each."""
+        """The words of the command: 1 to 64, of at most 4 KiB each."""
 
     def __init__(
         self,
@@ -194,7 +198,7 @@ Global___Command: _TypeAlias = Command  # noqa: Y015
 
 @_typing.final
 class Source(_message.Message):
-    """Where a call comes from, as the asking service has established it."""
+    """The origin of a call, as established by the service that asks."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -202,11 +206,11 @@ class Source(_message.Message):
     APP_FIELD_NUMBER: _builtins.int
     MACHINE_FIELD_NUMBER: _builtins.int
     org: _builtins.str
-    """The organisation the call comes from."""
+    """The organisation that the call comes from."""
     app: _builtins.str
-    """The app the call comes from."""
+    """The app that the call comes from."""
     machine: _builtins.str
-    """The machine the call comes from."""
+    """The machine that the call comes from."""
     def __init__(
         self,
         *,

@@ -21,8 +21,8 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class OrgPolicy(_message.Message):
-    """How long tokens of one org may live. Where several rules hold (that of the kind and that of every kind, or
-    those of several orgs), the shortest time of each sort counts.
+    """A rule on how long tokens of one org may live. If several rules apply to a token (that of its kind and that
+    of every kind, or those of several orgs), the shortest default_ttl and the shortest max_ttl win.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -37,11 +37,11 @@ class OrgPolicy(_message.Message):
     """The kind, such as `deploy`; `*` for every kind."""
     @_builtins.property
     def default_ttl(self) -> _duration_pb2.Duration:
-        """How long a token lives if Mint is not told, in whole seconds; not set here if absent."""
+        """How long a token lives if Mint names no ttl, in whole seconds. Absent: this rule sets no default."""
 
     @_builtins.property
     def max_ttl(self) -> _duration_pb2.Duration:
-        """How long a token may live at most, in whole seconds; not set here if absent."""
+        """How long a token may live at most, in whole seconds. Absent: this rule sets no maximum."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class SetOrgPolicyRequest(_message.Message):
     POLICY_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def policy(self) -> Global___OrgPolicy:
-        """The rule, with at least one of its times."""
+        """The rule, with at least one of its two times."""
 
     def __init__(
         self,
@@ -158,7 +158,7 @@ class ListOrgPoliciesRequest(_message.Message):
 
     ORG_FIELD_NUMBER: _builtins.int
     org: _builtins.str
-    """Only of this org; of all if empty."""
+    """List only rules of this org; of all orgs if empty."""
     def __init__(
         self,
         *,
@@ -181,7 +181,7 @@ class ListOrgPoliciesResponse(_message.Message):
     POLICIES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def policies(self) -> _containers.RepeatedCompositeFieldContainer[Global___OrgPolicy]:
-        """The rules, by org and kind."""
+        """The rules, sorted by org and kind."""
 
     def __init__(
         self,

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class AdminServiceStub(object):
-    """What operators set. Errors are like those of TokenService.
+    """Settings that operators change while the service runs. Errors are like those of TokenService.
     """
 
     def __init__(self, channel):
@@ -53,26 +53,26 @@ class AdminServiceStub(object):
 
 
 class AdminServiceServicer(object):
-    """What operators set. Errors are like those of TokenService.
+    """Settings that operators change while the service runs. Errors are like those of TokenService.
     """
 
     def SetOrgPolicy(self, request, context):
-        """Sets how long an org's tokens may live, in place of what was set for that org and kind. Needs `policy` C
-        on the reserved org. Holds for tokens minted from then on.
+        """Sets how long tokens of an org may live, and replaces the rule of that org and kind. It applies to tokens
+        minted from then on. Requires `policy` C on the reserved org.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteOrgPolicy(self, request, context):
-        """Takes back what was set for one org and kind. Needs `policy` C on the reserved org.
+        """Deletes the rule of one org and kind. Requires `policy` C on the reserved org.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListOrgPolicies(self, request, context):
-        """Lists what is set. Needs `policy` r on the reserved org.
+        """Lists the rules. Requires `policy` r on the reserved org.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -105,7 +105,7 @@ def add_AdminServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AdminService(object):
-    """What operators set. Errors are like those of TokenService.
+    """Settings that operators change while the service runs. Errors are like those of TokenService.
     """
 
     @staticmethod

@@ -27,37 +27,37 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AdminServiceStub:
-    """What operators set. Errors are like those of TokenService."""
+    """Settings that operators change while the service runs. Errors are like those of TokenService."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AdminServiceAsyncStub: ...
     SetOrgPolicy: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.SetOrgPolicyRequest, _admin_service_pb2.SetOrgPolicyResponse]
-    """Sets how long an org's tokens may live, in place of what was set for that org and kind. Needs `policy` C
-    on the reserved org. Holds for tokens minted from then on.
+    """Sets how long tokens of an org may live, and replaces the rule of that org and kind. It applies to tokens
+    minted from then on. Requires `policy` C on the reserved org.
     """
     DeleteOrgPolicy: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.DeleteOrgPolicyRequest, _admin_service_pb2.DeleteOrgPolicyResponse]
-    """Takes back what was set for one org and kind. Needs `policy` C on the reserved org."""
+    """Deletes the rule of one org and kind. Requires `policy` C on the reserved org."""
     ListOrgPolicies: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListOrgPoliciesRequest, _admin_service_pb2.ListOrgPoliciesResponse]
-    """Lists what is set. Needs `policy` r on the reserved org."""
+    """Lists the rules. Requires `policy` r on the reserved org."""
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
-    """What operators set. Errors are like those of TokenService."""
+    """Settings that operators change while the service runs. Errors are like those of TokenService."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     SetOrgPolicy: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.SetOrgPolicyRequest, _admin_service_pb2.SetOrgPolicyResponse]  # type: ignore[assignment]
-    """Sets how long an org's tokens may live, in place of what was set for that org and kind. Needs `policy` C
-    on the reserved org. Holds for tokens minted from then on.
+    """Sets how long tokens of an org may live, and replaces the rule of that org and kind. It applies to tokens
+    minted from then on. Requires `policy` C on the reserved org.
     """
     DeleteOrgPolicy: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.DeleteOrgPolicyRequest, _admin_service_pb2.DeleteOrgPolicyResponse]  # type: ignore[assignment]
-    """Takes back what was set for one org and kind. Needs `policy` C on the reserved org."""
+    """Deletes the rule of one org and kind. Requires `policy` C on the reserved org."""
     ListOrgPolicies: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListOrgPoliciesRequest, _admin_service_pb2.ListOrgPoliciesResponse]  # type: ignore[assignment]
-    """Lists what is set. Needs `policy` r on the reserved org."""
+    """Lists the rules. Requires `policy` r on the reserved org."""
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
-    """What operators set. Errors are like those of TokenService."""
+    """Settings that operators change while the service runs. Errors are like those of TokenService."""
 
     @_abc_1.abstractmethod
     def SetOrgPolicy(
@@ -65,8 +65,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.SetOrgPolicyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.SetOrgPolicyResponse, _abc.Awaitable[_admin_service_pb2.SetOrgPolicyResponse]]:
-        """Sets how long an org's tokens may live, in place of what was set for that org and kind. Needs `policy` C
-        on the reserved org. Holds for tokens minted from then on.
+        """Sets how long tokens of an org may live, and replaces the rule of that org and kind. It applies to tokens
+        minted from then on. Requires `policy` C on the reserved org.
         """
 
     @_abc_1.abstractmethod
@@ -75,7 +75,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.DeleteOrgPolicyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.DeleteOrgPolicyResponse, _abc.Awaitable[_admin_service_pb2.DeleteOrgPolicyResponse]]:
-        """Takes back what was set for one org and kind. Needs `policy` C on the reserved org."""
+        """Deletes the rule of one org and kind. Requires `policy` C on the reserved org."""
 
     @_abc_1.abstractmethod
     def ListOrgPolicies(
@@ -83,6 +83,6 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.ListOrgPoliciesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.ListOrgPoliciesResponse, _abc.Awaitable[_admin_service_pb2.ListOrgPoliciesResponse]]:
-        """Lists what is set. Needs `policy` r on the reserved org."""
+        """Lists the rules. Requires `policy` r on the reserved org."""
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -23,9 +23,9 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Caveat(_message.Message):
-    """One restriction on a token: adding one never widens what the token permits. Meaning and wire form of
-    each are in protos/FORMAT.md. A mask is letters of `rwcdC` in that order, `*` for all five, or empty
-    for none.
+    """A caveat: one restriction of a token. Adding one never widens what the token permits. protos/FORMAT.md has
+    the meaning and the wire form of each. A mask is letters of `rwcdC` in that order, `*` for all five, or
+    empty for none.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -54,87 +54,87 @@ class Caveat(_message.Message):
     IP_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def org(self) -> Global___OrgCaveat:
-        """One org."""
+        """Only one org."""
 
     @_builtins.property
     def orgs(self) -> Global___IdSetCaveat:
-        """Several orgs, each with its mask."""
+        """Only these orgs, each with its mask."""
 
     @_builtins.property
     def apps(self) -> Global___IdSetCaveat:
-        """The named apps only."""
+        """Only the named apps."""
 
     @_builtins.property
     def features(self) -> Global___IdSetCaveat:
-        """The named org features only."""
+        """Only the named org features."""
 
     @_builtins.property
     def app_features(self) -> Global___IdSetCaveat:
-        """The named app features only."""
+        """Only the named app features."""
 
     @_builtins.property
     def storage_objects(self) -> Global___IdSetCaveat:
-        """The storage objects under these path prefixes only."""
+        """Only storage objects under these path prefixes."""
 
     @_builtins.property
     def action(self) -> Global___ActionCaveat:
-        """These actions only."""
+        """Only these actions."""
 
     @_builtins.property
     def valid(self) -> Global___ValidCaveat:
-        """This span of time only."""
+        """Only within this span of time."""
 
     @_builtins.property
     def if_present(self) -> Global___IfPresentCaveat:
-        """If what the inner caveats are about is named, they decide; otherwise the mask does."""
+        """The inner caveats decide if the request names what they are about; otherwise the mask decides."""
 
     @_builtins.property
     def label(self) -> Global___LabelCaveat:
-        """Always permits; tells otherwise equal descendants apart and names them."""
+        """Always permits. It names a descendant, and makes it different from an otherwise equal one."""
 
     @_builtins.property
     def machines(self) -> Global___IdSetCaveat:
-        """The named machines only."""
+        """Only the named machines."""
 
     @_builtins.property
     def volumes(self) -> Global___IdSetCaveat:
-        """The named volumes only."""
+        """Only the named volumes."""
 
     @_builtins.property
     def machine_features(self) -> Global___IdSetCaveat:
-        """The named machine features only."""
+        """Only the named machine features."""
 
     @_builtins.property
     def clusters(self) -> Global___IdSetCaveat:
-        """The named LiteFS clusters only."""
+        """Only the named LiteFS clusters."""
 
     @_builtins.property
     def mutations(self) -> Global___MutationsCaveat:
-        """The named mutations only."""
+        """Only the named mutations."""
 
     @_builtins.property
     def commands(self) -> Global___CommandsCaveat:
-        """These commands only."""
+        """Only these commands."""
 
     @_builtins.property
     def any_of(self) -> Global___AnyOfCaveat:
-        """One of several alternatives."""
+        """Only what one of several alternatives permits."""
 
     @_builtins.property
     def source(self) -> _access_pb2.Source:
-        """Only calls from there."""
+        """Only calls from this origin."""
 
     @_builtins.property
     def roles(self) -> Global___RolesCaveat:
-        """Only what one of these roles includes."""
+        """Only what one of these roles may do."""
 
     @_builtins.property
     def attribute(self) -> Global___AttributeCaveat:
-        """Only some values of one attribute of the request."""
+        """Only requests whose attribute has one of these values."""
 
     @_builtins.property
     def audience(self) -> Global___AudienceCaveat:
-        """Only when shown to one of these services."""
+        """Only if presented to one of these services."""
 
     @_builtins.property
     def ip(self) -> Global___IpCaveat:
@@ -204,7 +204,7 @@ Global___OrgCaveat: _TypeAlias = OrgCaveat  # noqa: Y015
 
 @_typing.final
 class IdSetCaveat(_message.Message):
-    """Permits requests that name one of the ids, with the actions of its mask."""
+    """Permits requests that name one of the ids, for the actions of its mask."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -231,8 +231,8 @@ class IdSetCaveat(_message.Message):
     MASKS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def masks(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Id (or `*`, which must then be the only key; for storage objects a path prefix) to mask.
-        Empty denies every id.
+        """The mask of each id. For storage objects, a key is a path prefix. `*` stands for every id, and must be
+        the only key. An empty map denies every id.
         """
 
     def __init__(
@@ -280,11 +280,11 @@ class ValidCaveat(_message.Message):
     NOT_AFTER_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def not_before(self) -> _timestamp_pb2.Timestamp:
-        """The first moment it permits, in whole seconds; open if absent."""
+        """The first moment that is permitted, in whole seconds. Absent: no beginning."""
 
     @_builtins.property
     def not_after(self) -> _timestamp_pb2.Timestamp:
-        """The first moment it no longer permits, in whole seconds; open if absent."""
+        """The first moment that is no longer permitted, in whole seconds. Absent: no end."""
 
     def __init__(
         self,
@@ -309,9 +309,9 @@ Global___ValidCaveat: _TypeAlias = ValidCaveat  # noqa: Y015
 
 @_typing.final
 class IfPresentCaveat(_message.Message):
-    """If some inner caveat is about something the request names, all the named ones decide; otherwise the
-    mask does. Inside may stand apps, machines, volumes, features, app_features, machine_features, clusters,
-    storage_objects, mutations and commands.
+    """Permits by its inner caveats, or by its mask. If the request names what some inner caveats are about, all
+    of those must permit. Otherwise the mask decides. Allowed inside: apps, machines, volumes, features,
+    app_features, machine_features, clusters, storage_objects, mutations and commands.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -322,7 +322,7 @@ class IfPresentCaveat(_message.Message):
     """The mask of actions permitted when the request names nothing that the inner caveats are about."""
     @_builtins.property
     def caveats(self) -> _containers.RepeatedCompositeFieldContainer[Global___Caveat]:
-        """The inner caveats; at least one."""
+        """The inner caveats. At least one."""
 
     def __init__(
         self,
@@ -340,16 +340,16 @@ Global___IfPresentCaveat: _TypeAlias = IfPresentCaveat  # noqa: Y015
 
 @_typing.final
 class LabelCaveat(_message.Message):
-    """Always permits. Two descendants with different labels are different tokens and can be revoked apart."""
+    """Always permits. Two descendants with different labels are different tokens, and can be revoked separately."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ID_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """16 random bytes in unpadded base64url. Made by the server when empty."""
+    """The label's id: 16 random bytes in unpadded base64url. If empty, the server makes one."""
     text: _builtins.str
-    """Up to 128 printable characters for people."""
+    """A text for people, up to 128 printable characters."""
     def __init__(
         self,
         *,
@@ -373,7 +373,7 @@ class MutationsCaveat(_message.Message):
     NAMES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Their names, ids. Empty denies every mutation."""
+        """The names of the mutations, which are ids. An empty list denies every mutation."""
 
     def __init__(
         self,
@@ -397,7 +397,7 @@ class CommandsCaveat(_message.Message):
     COMMANDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def commands(self) -> _containers.RepeatedCompositeFieldContainer[Global___CommandPattern]:
-        """The commands. Empty denies every command."""
+        """The permitted commands. An empty list denies every command."""
 
     def __init__(
         self,
@@ -414,7 +414,7 @@ Global___CommandsCaveat: _TypeAlias = CommandsCaveat  # noqa: Y015
 
 @_typing.final
 class CommandPattern(_message.Message):
-    """Commands compared element by element; no shell is involved."""
+    """A pattern for commands, compared word by word, without a shell."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -427,27 +427,27 @@ class CommandPattern(_message.Message):
         MODE_UNSPECIFIED: CommandPattern._Mode.ValueType  # 0
         """Never valid."""
         MODE_EXACT: CommandPattern._Mode.ValueType  # 1
-        """All of it."""
+        """The whole command."""
         MODE_PREFIX: CommandPattern._Mode.ValueType  # 2
-        """Its beginning; without any element, that is any command."""
+        """The beginning of the command. A pattern without words matches every command."""
 
     class Mode(_Mode, metaclass=_ModeEnumTypeWrapper):
-        """What of a command has to be the same."""
+        """Which part of a command must equal the pattern."""
 
     MODE_UNSPECIFIED: CommandPattern.Mode.ValueType  # 0
     """Never valid."""
     MODE_EXACT: CommandPattern.Mode.ValueType  # 1
-    """All of it."""
+    """The whole command."""
     MODE_PREFIX: CommandPattern.Mode.ValueType  # 2
-    """Its beginning; without any element, that is any command."""
+    """The beginning of the command. A pattern without words matches every command."""
 
     MODE_FIELD_NUMBER: _builtins.int
     ARGV_FIELD_NUMBER: _builtins.int
     mode: Global___CommandPattern.Mode.ValueType
-    """What has to be the same. Required."""
+    """Which part must be equal. Required."""
     @_builtins.property
     def argv(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The elements; at least one if exact."""
+        """The words of the pattern; at least one if the mode is exact."""
 
     def __init__(
         self,
@@ -465,14 +465,14 @@ Global___CommandPattern: _TypeAlias = CommandPattern  # noqa: Y015
 
 @_typing.final
 class AnyOfCaveat(_message.Message):
-    """Permits what one of the alternatives permits alone."""
+    """Permits what at least one alternative permits by itself."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ALTERNATIVES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def alternatives(self) -> _containers.RepeatedCompositeFieldContainer[Global___CaveatList]:
-        """The alternatives. Empty denies everything."""
+        """The alternatives. An empty list denies everything."""
 
     def __init__(
         self,
@@ -489,14 +489,14 @@ Global___AnyOfCaveat: _TypeAlias = AnyOfCaveat  # noqa: Y015
 
 @_typing.final
 class CaveatList(_message.Message):
-    """Caveats that all have to permit, where not named denies too."""
+    """Caveats that must all permit. A caveat about something that the request does not name denies."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     CAVEATS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def caveats(self) -> _containers.RepeatedCompositeFieldContainer[Global___Caveat]:
-        """At least one. What may stand inside if_present, and action."""
+        """The caveats. At least one. Allowed are those that may stand inside if_present, and action."""
 
     def __init__(
         self,
@@ -513,14 +513,14 @@ Global___CaveatList: _TypeAlias = CaveatList  # noqa: Y015
 
 @_typing.final
 class RolesCaveat(_message.Message):
-    """Permits what is open to one of the roles."""
+    """Permits what at least one of the roles may do."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ROLES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def roles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """`member`, `billing_manager` or `admin`. Empty denies everything."""
+        """The roles: `member`, `billing_manager` or `admin`. An empty list denies everything."""
 
     def __init__(
         self,
@@ -537,17 +537,17 @@ Global___RolesCaveat: _TypeAlias = RolesCaveat  # noqa: Y015
 
 @_typing.final
 class AttributeCaveat(_message.Message):
-    """Permits requests whose attribute has one of the values; a request without it is denied."""
+    """Permits requests whose attribute has one of the values. A request without the attribute is denied."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     KEY_FIELD_NUMBER: _builtins.int
     VALUES_FIELD_NUMBER: _builtins.int
     key: _builtins.str
-    """The attribute's key, an id."""
+    """The key of the attribute, which is an id."""
     @_builtins.property
     def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The values. Empty denies everything."""
+        """The permitted values. An empty list denies everything."""
 
     def __init__(
         self,
@@ -565,14 +565,14 @@ Global___AttributeCaveat: _TypeAlias = AttributeCaveat  # noqa: Y015
 
 @_typing.final
 class AudienceCaveat(_message.Message):
-    """Permits questions whose asking caller has, verified, one of these subjects."""
+    """Permits questions from callers whose own verified token has one of these subjects."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SERVICES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def services(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """`service:NAME`, or `almond` for this service's own RPCs. Empty denies everything."""
+        """The subjects: `service:NAME`, or `almond` for this service's own RPCs. An empty list denies everything."""
 
     def __init__(
         self,
@@ -589,14 +589,14 @@ Global___AudienceCaveat: _TypeAlias = AudienceCaveat  # noqa: Y015
 
 @_typing.final
 class IpCaveat(_message.Message):
-    """Permits requests whose attribute `ip` lies in one of the blocks; a request without it is denied."""
+    """Permits requests whose attribute `ip` is in one of the blocks. A request without the attribute is denied."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     CIDRS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def cidrs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Such as `10.0.0.0/8` or `2001:db8::/32`. Empty denies everything."""
+        """The address blocks, such as `10.0.0.0/8` or `2001:db8::/32`. An empty list denies everything."""
 
     def __init__(
         self,

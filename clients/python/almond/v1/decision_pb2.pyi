@@ -55,109 +55,109 @@ class _DenialReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DenialRe
     DENIAL_REASON_MISSING: _DenialReason.ValueType  # 1
     """There is no token in the text."""
     DENIAL_REASON_FOREIGN: _DenialReason.ValueType  # 2
-    """The text does not look like a token of this service: another prefix or none."""
+    """The text does not look like a token of this service: it has another prefix, or none."""
     DENIAL_REASON_TRUNCATED: _DenialReason.ValueType  # 3
-    """The checksum does not fit: cut off or mistyped on the way."""
+    """The checksum does not match: the text was cut off or mistyped on the way."""
     DENIAL_REASON_TOO_LARGE: _DenialReason.ValueType  # 4
-    """Longer than a token may be, or with more caveats or more tokens than allowed."""
+    """The text is longer than a token may be, or has more caveats or more tokens than allowed."""
     DENIAL_REASON_MALFORMED: _DenialReason.ValueType  # 5
-    """The checksum fits but the bytes are not a canonical token."""
+    """The checksum matches, but the bytes are not a canonical token."""
     DENIAL_REASON_UNKNOWN_KEY: _DenialReason.ValueType  # 6
     """The key that the token names is not in the key ring."""
     DENIAL_REASON_BROKEN_CHAIN: _DenialReason.ValueType  # 7
-    """The signature does not fit: forged, or a caveat was removed or changed."""
+    """The signature does not match: the token is forged, or a caveat was removed or changed."""
     DENIAL_REASON_NO_ORG: _DenialReason.ValueType  # 8
-    """A genuine token that does not begin with an org caveat."""
+    """The token is genuine, but does not begin with an org caveat."""
     DENIAL_REASON_UNKNOWN_CAVEAT: _DenialReason.ValueType  # 9
-    """A caveat that this version does not know; what cannot be understood denies."""
+    """A caveat is unknown to this version. What cannot be understood denies."""
     DENIAL_REASON_BROKEN_CAVEAT: _DenialReason.ValueType  # 10
-    """A caveat with a known name and a body that has no meaning."""
+    """A caveat has a known name, but a body without meaning."""
     DENIAL_REASON_THIRD_PARTY: _DenialReason.ValueType  # 11
-    """A third-party caveat, which this version cannot discharge."""
+    """The token has a third-party caveat, which this version cannot discharge."""
     DENIAL_REASON_WRONG_ORG: _DenialReason.ValueType  # 12
     """The token is for another org."""
     DENIAL_REASON_WRONG_OBJECT: _DenialReason.ValueType  # 13
-    """The token is for other apps, features, objects... than the one asked about."""
+    """The token is for other apps, features or objects than the one asked about."""
     DENIAL_REASON_NOT_NAMED: _DenialReason.ValueType  # 14
-    """The token is restricted to named objects, and the request names none of that kind."""
+    """The token is restricted to named objects, and the request names no object of that kind."""
     DENIAL_REASON_ACTION: _DenialReason.ValueType  # 15
-    """The token does not permit these actions there."""
+    """The token does not permit these actions on this object."""
     DENIAL_REASON_EXPIRED: _DenialReason.ValueType  # 16
     """The token has expired."""
     DENIAL_REASON_NOT_YET_VALID: _DenialReason.ValueType  # 17
     """The token is not valid yet."""
     DENIAL_REASON_REVOKED: _DenialReason.ValueType  # 18
-    """The token, or an ancestor that it was derived from, has been revoked, or everything of its subject, its
-    key or the access's org that was issued until a time.
+    """The token has been revoked, or an ancestor that it was derived from; or everything of its subject, its
+    key or the access's org that was issued until a time (a cut-off).
     """
     DENIAL_REASON_NO_ALTERNATIVE: _DenialReason.ValueType  # 19
-    """The token is for exactly some things, and this is none of them."""
+    """The token permits a list of alternatives, and the access is none of them."""
     DENIAL_REASON_WRONG_SOURCE: _DenialReason.ValueType  # 20
-    """The token is good only for calls from another place."""
+    """The token is valid only for calls from another origin."""
     DENIAL_REASON_ROLE: _DenialReason.ValueType  # 21
-    """The token's role does not include it."""
+    """The token's role does not permit the access."""
     DENIAL_REASON_ATTRIBUTE: _DenialReason.ValueType  # 22
     """An attribute of the request is missing or has another value."""
     DENIAL_REASON_AUDIENCE: _DenialReason.ValueType  # 23
-    """The token may not be shown to the service that asks."""
+    """The token may not be presented to the service that asks."""
     DENIAL_REASON_IP: _DenialReason.ValueType  # 24
-    """The token is good only for calls from other addresses."""
+    """The token is valid only for calls from other addresses."""
 
 class DenialReason(_DenialReason, metaclass=_DenialReasonEnumTypeWrapper):
-    """Why a token was denied. Machines switch on this; people read Denial.sentence."""
+    """The reason of a denial, for programs. People read Denial.sentence."""
 
 DENIAL_REASON_UNSPECIFIED: DenialReason.ValueType  # 0
 """Never sent."""
 DENIAL_REASON_MISSING: DenialReason.ValueType  # 1
 """There is no token in the text."""
 DENIAL_REASON_FOREIGN: DenialReason.ValueType  # 2
-"""The text does not look like a token of this service: another prefix or none."""
+"""The text does not look like a token of this service: it has another prefix, or none."""
 DENIAL_REASON_TRUNCATED: DenialReason.ValueType  # 3
-"""The checksum does not fit: cut off or mistyped on the way."""
+"""The checksum does not match: the text was cut off or mistyped on the way."""
 DENIAL_REASON_TOO_LARGE: DenialReason.ValueType  # 4
-"""Longer than a token may be, or with more caveats or more tokens than allowed."""
+"""The text is longer than a token may be, or has more caveats or more tokens than allowed."""
 DENIAL_REASON_MALFORMED: DenialReason.ValueType  # 5
-"""The checksum fits but the bytes are not a canonical token."""
+"""The checksum matches, but the bytes are not a canonical token."""
 DENIAL_REASON_UNKNOWN_KEY: DenialReason.ValueType  # 6
 """The key that the token names is not in the key ring."""
 DENIAL_REASON_BROKEN_CHAIN: DenialReason.ValueType  # 7
-"""The signature does not fit: forged, or a caveat was removed or changed."""
+"""The signature does not match: the token is forged, or a caveat was removed or changed."""
 DENIAL_REASON_NO_ORG: DenialReason.ValueType  # 8
-"""A genuine token that does not begin with an org caveat."""
+"""The token is genuine, but does not begin with an org caveat."""
 DENIAL_REASON_UNKNOWN_CAVEAT: DenialReason.ValueType  # 9
-"""A caveat that this version does not know; what cannot be understood denies."""
+"""A caveat is unknown to this version. What cannot be understood denies."""
 DENIAL_REASON_BROKEN_CAVEAT: DenialReason.ValueType  # 10
-"""A caveat with a known name and a body that has no meaning."""
+"""A caveat has a known name, but a body without meaning."""
 DENIAL_REASON_THIRD_PARTY: DenialReason.ValueType  # 11
-"""A third-party caveat, which this version cannot discharge."""
+"""The token has a third-party caveat, which this version cannot discharge."""
 DENIAL_REASON_WRONG_ORG: DenialReason.ValueType  # 12
 """The token is for another org."""
 DENIAL_REASON_WRONG_OBJECT: DenialReason.ValueType  # 13
-"""The token is for other apps, features, objects... than the one asked about."""
+"""The token is for other apps, features or objects than the one asked about."""
 DENIAL_REASON_NOT_NAMED: DenialReason.ValueType  # 14
-"""The token is restricted to named objects, and the request names none of that kind."""
+"""The token is restricted to named objects, and the request names no object of that kind."""
 DENIAL_REASON_ACTION: DenialReason.ValueType  # 15
-"""The token does not permit these actions there."""
+"""The token does not permit these actions on this object."""
 DENIAL_REASON_EXPIRED: DenialReason.ValueType  # 16
 """The token has expired."""
 DENIAL_REASON_NOT_YET_VALID: DenialReason.ValueType  # 17
 """The token is not valid yet."""
 DENIAL_REASON_REVOKED: DenialReason.ValueType  # 18
-"""The token, or an ancestor that it was derived from, has been revoked, or everything of its subject, its
-key or the access's org that was issued until a time.
+"""The token has been revoked, or an ancestor that it was derived from; or everything of its subject, its
+key or the access's org that was issued until a time (a cut-off).
 """
 DENIAL_REASON_NO_ALTERNATIVE: DenialReason.ValueType  # 19
-"""The token is for exactly some things, and this is none of them."""
+"""The token permits a list of alternatives, and the access is none of them."""
 DENIAL_REASON_WRONG_SOURCE: DenialReason.ValueType  # 20
-"""The token is good only for calls from another place."""
+"""The token is valid only for calls from another origin."""
 DENIAL_REASON_ROLE: DenialReason.ValueType  # 21
-"""The token's role does not include it."""
+"""The token's role does not permit the access."""
 DENIAL_REASON_ATTRIBUTE: DenialReason.ValueType  # 22
 """An attribute of the request is missing or has another value."""
 DENIAL_REASON_AUDIENCE: DenialReason.ValueType  # 23
-"""The token may not be shown to the service that asks."""
+"""The token may not be presented to the service that asks."""
 DENIAL_REASON_IP: DenialReason.ValueType  # 24
-"""The token is good only for calls from other addresses."""
+"""The token is valid only for calls from other addresses."""
 Global___DenialReason: _TypeAlias = DenialReason  # noqa: Y015
 
 class _Verdict:
@@ -169,23 +169,23 @@ class _VerdictEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Verdict.Value
     VERDICT_UNSPECIFIED: _Verdict.ValueType  # 0
     """Never sent."""
     VERDICT_PERMITS: _Verdict.ValueType  # 1
-    """It permits the request."""
+    """The caveat permits the request."""
     VERDICT_DENIES: _Verdict.ValueType  # 2
-    """It denies the request."""
+    """The caveat denies the request."""
     VERDICT_NOT_NAMED: _Verdict.ValueType  # 3
-    """The request does not name the kind of thing it is about, which denies at top level."""
+    """The request does not name the kind of thing that the caveat is about. At top level this denies."""
 
 class Verdict(_Verdict, metaclass=_VerdictEnumTypeWrapper):
-    """What one caveat said about the request."""
+    """The verdict of one caveat on the request."""
 
 VERDICT_UNSPECIFIED: Verdict.ValueType  # 0
 """Never sent."""
 VERDICT_PERMITS: Verdict.ValueType  # 1
-"""It permits the request."""
+"""The caveat permits the request."""
 VERDICT_DENIES: Verdict.ValueType  # 2
-"""It denies the request."""
+"""The caveat denies the request."""
 VERDICT_NOT_NAMED: Verdict.ValueType  # 3
-"""The request does not name the kind of thing it is about, which denies at top level."""
+"""The request does not name the kind of thing that the caveat is about. At top level this denies."""
 Global___Verdict: _TypeAlias = Verdict  # noqa: Y015
 
 @_typing.final
@@ -202,19 +202,19 @@ class Denial(_message.Message):
     ALLOWED_FIELD_NUMBER: _builtins.int
     SENTENCE_FIELD_NUMBER: _builtins.int
     reason: Global___DenialReason.ValueType
-    """Which case it is."""
+    """The reason, for programs."""
     token_index: _builtins.int
-    """Which token of the header it is about, from 0."""
+    """The index of the token in the header, from 0."""
     caveat_index: _builtins.int
-    """Which caveat of that token it is about, from 0; absent if it is about the token as a whole."""
+    """The index of the caveat in that token, from 0. Absent if the denial is about the token as a whole."""
     caveat: _builtins.str
-    """The caveat as it stands in the token; empty if it is about the token as a whole."""
+    """The caveat as the token contains it. Empty if the denial is about the token as a whole."""
     wanted: _builtins.str
-    """What the request wanted, in a few words."""
+    """What the request asks for, in a few words."""
     allowed: _builtins.str
-    """What the token allows there, in a few words."""
+    """What the token permits instead, in a few words."""
     sentence: _builtins.str
-    """One sentence for a person: what is wrong and what to do next."""
+    """A sentence for a person: what is wrong, and what to do next."""
     def __init__(
         self,
         *,
@@ -238,7 +238,7 @@ Global___Denial: _TypeAlias = Denial  # noqa: Y015
 
 @_typing.final
 class CaveatExplanation(_message.Message):
-    """One caveat of the token with its verdict."""
+    """One caveat of a token, with its verdict."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -248,15 +248,15 @@ class CaveatExplanation(_message.Message):
     VERDICT_FIELD_NUMBER: _builtins.int
     SENTENCE_FIELD_NUMBER: _builtins.int
     token_index: _builtins.int
-    """Which token of the header, from 0."""
+    """The index of the token in the header, from 0."""
     caveat_index: _builtins.int
-    """Which caveat, from 0."""
+    """The index of the caveat in that token, from 0."""
     caveat: _builtins.str
-    """The caveat as it stands in the token."""
+    """The caveat as the token contains it."""
     verdict: Global___Verdict.ValueType
-    """What it said."""
+    """Its verdict."""
     sentence: _builtins.str
-    """Why, in one sentence; empty when it permits."""
+    """The reason, in one sentence. Empty if it permits."""
     def __init__(
         self,
         *,
@@ -276,7 +276,7 @@ Global___CaveatExplanation: _TypeAlias = CaveatExplanation  # noqa: Y015
 
 @_typing.final
 class TokenFacts(_message.Message):
-    """What is known about a genuine token from its own authenticated bytes."""
+    """Facts about a genuine token, read from its own authenticated bytes."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -297,18 +297,18 @@ class TokenFacts(_message.Message):
     home_org: _builtins.str
     """The home org: empty for several orgs, `almond` for any."""
     subject: _builtins.str
-    """Who the token speaks for: `user:U`, `service:S` or empty."""
+    """The subject for which the token speaks: `user:U`, `service:S` or empty."""
     @_builtins.property
     def branch_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The branch ids of all generations, the bare identifier's first, the token's own last."""
+        """The branch ids of all generations: that of the bare identifier first, the token's own last."""
 
     @_builtins.property
     def issue_time(self) -> _timestamp_pb2.Timestamp:
-        """When it was minted."""
+        """The time when it was minted."""
 
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
-        """When it ends; absent if never."""
+        """The time when it expires. Absent if never."""
 
     def __init__(
         self,

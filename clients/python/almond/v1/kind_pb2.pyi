@@ -21,7 +21,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Kind(_message.Message):
-    """What a new token is for. Each kind writes its own caveats after those inherited from the caller."""
+    """The kind of a new token. Each kind adds its own caveats after those inherited from the caller's token."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -37,11 +37,11 @@ class Kind(_message.Message):
     PERSONAL_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def deploy(self) -> Global___DeployKind:
-        """Manages one app and what is in it; can neither mint nor revoke."""
+        """Manages one app and everything in it; cannot mint or revoke."""
 
     @_builtins.property
     def org(self) -> Global___OrgKind:
-        """Everything in one org."""
+        """Does everything in one org."""
 
     @_builtins.property
     def readonly(self) -> Global___ReadonlyKind:
@@ -49,15 +49,15 @@ class Kind(_message.Message):
 
     @_builtins.property
     def service(self) -> Global___ServiceKind:
-        """A backend service's own token."""
+        """Belongs to a backend service."""
 
     @_builtins.property
     def custom(self) -> Global___CustomKind:
-        """The caveats given, on top of everything the caller's token has."""
+        """Has the caveats given, after those of the caller's token."""
 
     @_builtins.property
     def ssh(self) -> Global___SshKind:
-        """An SSH certificate for one app and a WireGuard peer, and nothing else."""
+        """Gets an SSH certificate for one app and a WireGuard peer, and nothing else."""
 
     @_builtins.property
     def machine_exec(self) -> Global___MachineExecKind:
@@ -65,15 +65,15 @@ class Kind(_message.Message):
 
     @_builtins.property
     def litefs_cloud(self) -> Global___LitefsCloudKind:
-        """One LiteFS cluster."""
+        """Uses one LiteFS cluster."""
 
     @_builtins.property
     def wireguard(self) -> Global___WireguardKind:
-        """WireGuard of one org."""
+        """Uses WireGuard of one org."""
 
     @_builtins.property
     def personal(self) -> Global___PersonalKind:
-        """Everything that a user may do in some orgs, for one session."""
+        """Does everything that a user may do in some orgs, for one session."""
 
     def __init__(
         self,
@@ -101,7 +101,7 @@ Global___Kind: _TypeAlias = Kind  # noqa: Y015
 
 @_typing.final
 class DeployKind(_message.Message):
-    """A deploy token: one app, the org's WireGuard and builders, and reading the bare org."""
+    """A deploy token: it manages one app, uses the org's WireGuard and builders, and reads the org itself."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -123,7 +123,7 @@ Global___DeployKind: _TypeAlias = DeployKind  # noqa: Y015
 
 @_typing.final
 class OrgKind(_message.Message):
-    """An org token: everything in MintRequest.org."""
+    """An org token: it may do everything in MintRequest.org."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -140,7 +140,7 @@ Global___OrgKind: _TypeAlias = OrgKind  # noqa: Y015
 
 @_typing.final
 class ReadonlyKind(_message.Message):
-    """A read-only token: reads everything in MintRequest.org."""
+    """A read-only token: it reads everything in MintRequest.org."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -157,7 +157,7 @@ Global___ReadonlyKind: _TypeAlias = ReadonlyKind  # noqa: Y015
 
 @_typing.final
 class ServiceKind(_message.Message):
-    """A token for a backend service, whose verified subject is `service:NAME`."""
+    """A token for a backend service. Its verified subject is `service:NAME`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -166,18 +166,18 @@ class ServiceKind(_message.Message):
     MINT_FIELD_NUMBER: _builtins.int
     REVOKE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """The service's name, an id."""
+    """The name of the service, which is an id."""
     @_builtins.property
     def verify(self) -> Global___VerifyRole:
-        """It asks for decisions and follows revocations. MintRequest.org may be `*`."""
+        """Asks for decisions and follows revocations. MintRequest.org may be `*`."""
 
     @_builtins.property
     def mint(self) -> Global___MintRole:
-        """It mints tokens."""
+        """Mints tokens."""
 
     @_builtins.property
     def revoke(self) -> Global___RevokeRole:
-        """It reads records and revokes tokens of MintRequest.org."""
+        """Reads records and revokes tokens of MintRequest.org."""
 
     def __init__(
         self,
@@ -199,7 +199,7 @@ Global___ServiceKind: _TypeAlias = ServiceKind  # noqa: Y015
 
 @_typing.final
 class VerifyRole(_message.Message):
-    """Verify, BatchVerify and watching revocations, and nothing else."""
+    """The role that may call Verify, BatchVerify and WatchRevocations, and nothing else."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -216,7 +216,7 @@ Global___VerifyRole: _TypeAlias = VerifyRole  # noqa: Y015
 
 @_typing.final
 class MintRole(_message.Message):
-    """Minting: for one app at most what a deploy token may, or for the whole org."""
+    """The role that may mint: for one app at most what a deploy token may do, or for the whole org."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -240,7 +240,7 @@ Global___MintRole: _TypeAlias = MintRole  # noqa: Y015
 
 @_typing.final
 class RevokeRole(_message.Message):
-    """Get, List and Revoke in one org."""
+    """The role that may call GetToken, ListTokens and Revoke in one org."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -264,7 +264,7 @@ class CustomKind(_message.Message):
     CAVEATS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def caveats(self) -> _containers.RepeatedCompositeFieldContainer[_caveat_pb2.Caveat]:
-        """The caveats, in order; at least one."""
+        """The caveats, in order. At least one."""
 
     def __init__(
         self,
@@ -281,8 +281,8 @@ Global___CustomKind: _TypeAlias = CustomKind  # noqa: Y015
 
 @_typing.final
 class SshKind(_message.Message):
-    """An SSH token: creating an SSH certificate for the app (mutation `issue_certificate`) and a WireGuard peer
-    (mutation `add_wireguard_peer`), both asked with action `c`. Nothing else, reading included.
+    """An SSH token: it creates an SSH certificate for the app (mutation `issue_certificate`) and a WireGuard peer
+    (mutation `add_wireguard_peer`), both requested with action `c`. It may do nothing else, not even read.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -305,7 +305,9 @@ Global___SshKind: _TypeAlias = SshKind  # noqa: Y015
 
 @_typing.final
 class MachineExecKind(_message.Message):
-    """Runs exactly these commands on the app's machines, and reads what a deploy token may."""
+    """A machine-exec token: it runs exactly these commands on the app's machines, and reads what a deploy token
+    may.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -315,7 +317,7 @@ class MachineExecKind(_message.Message):
     """The app's id."""
     @_builtins.property
     def commands(self) -> _containers.RepeatedCompositeFieldContainer[_caveat_pb2.CommandPattern]:
-        """The commands; any command if there are none."""
+        """The commands. An empty list permits every command."""
 
     def __init__(
         self,
@@ -333,7 +335,7 @@ Global___MachineExecKind: _TypeAlias = MachineExecKind  # noqa: Y015
 
 @_typing.final
 class LitefsCloudKind(_message.Message):
-    """Everything in one LiteFS cluster of MintRequest.org."""
+    """A LiteFS Cloud token: it may do everything in one LiteFS cluster of MintRequest.org."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -355,7 +357,7 @@ Global___LitefsCloudKind: _TypeAlias = LitefsCloudKind  # noqa: Y015
 
 @_typing.final
 class WireguardKind(_message.Message):
-    """Everything about WireGuard in MintRequest.org."""
+    """A WireGuard token: it may do everything with WireGuard in MintRequest.org."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -372,8 +374,8 @@ Global___WireguardKind: _TypeAlias = WireguardKind  # noqa: Y015
 
 @_typing.final
 class PersonalKind(_message.Message):
-    """A user's own token, whose verified subject is `user:USER`. It can do all that the user can, so its ttl is
-    1 hour by default and 24 hours at most; what it mints may live longer.
+    """A user's own token. Its verified subject is `user:USER`. It can do all that the user can, so its ttl is 1
+    hour by default and 24 hours at most; tokens that it mints may live longer.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -382,12 +384,12 @@ class PersonalKind(_message.Message):
     ORGS_FIELD_NUMBER: _builtins.int
     ROLE_FIELD_NUMBER: _builtins.int
     user: _builtins.str
-    """The user, an id."""
+    """The user, which is an id."""
     role: _builtins.str
     """The role in all of them: `member`, `billing_manager` or `admin`."""
     @_builtins.property
     def orgs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The orgs; at least one. MintRequest.org stays empty."""
+        """The orgs. At least one. MintRequest.org must be empty."""
 
     def __init__(
         self,

@@ -28,21 +28,25 @@ class _CutOffScope:
 class _CutOffScopeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CutOffScope.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     CUT_OFF_SCOPE_UNSPECIFIED: _CutOffScope.ValueType  # 0
-    """Never sent. A client that meets a scope it does not know cannot tell what is cut off: it stops saying yes."""
+    """Never sent. A client that receives a scope unknown to it cannot tell what is cut off: it must not answer
+    yes from then on.
+    """
     CUT_OFF_SCOPE_ORG: _CutOffScope.ValueType  # 1
-    """Accesses on one org, by any token but those whose home org is the reserved one."""
+    """Accesses on one org, by all tokens except those whose home org is the reserved org."""
     CUT_OFF_SCOPE_SUBJECT: _CutOffScope.ValueType  # 2
     """Tokens that speak for one subject."""
     CUT_OFF_SCOPE_KEY: _CutOffScope.ValueType  # 3
     """Tokens made with one key of the ring."""
 
 class CutOffScope(_CutOffScope, metaclass=_CutOffScopeEnumTypeWrapper):
-    """What a cut-off is about."""
+    """The scope of a cut-off."""
 
 CUT_OFF_SCOPE_UNSPECIFIED: CutOffScope.ValueType  # 0
-"""Never sent. A client that meets a scope it does not know cannot tell what is cut off: it stops saying yes."""
+"""Never sent. A client that receives a scope unknown to it cannot tell what is cut off: it must not answer
+yes from then on.
+"""
 CUT_OFF_SCOPE_ORG: CutOffScope.ValueType  # 1
-"""Accesses on one org, by any token but those whose home org is the reserved one."""
+"""Accesses on one org, by all tokens except those whose home org is the reserved org."""
 CUT_OFF_SCOPE_SUBJECT: CutOffScope.ValueType  # 2
 """Tokens that speak for one subject."""
 CUT_OFF_SCOPE_KEY: CutOffScope.ValueType  # 3
@@ -60,24 +64,27 @@ class WatchRevocationsRequest(_message.Message):
     SNAPSHOT_FIELD_NUMBER: _builtins.int
     ORG_FIELD_NUMBER: _builtins.int
     after_revision: _builtins.str
-    """After this revision, which Revoke, Verify or a watch has named: what follows it comes, and nothing twice."""
+    """After this revision, as returned by Revoke, Verify or a watch: the stream has what follows, and nothing
+    twice.
+    """
     org: _builtins.str
-    """Only what may concern this org; all if absent or empty. What that is:
-      * revocations of tokens whose home org it is, of tokens of several orgs or of any, and of tokens that the
-        service has no record of;
+    """The org to watch; all orgs if absent or empty. The stream then has only what may concern this org:
+      * revocations of tokens whose home org it is, of tokens valid for several orgs or for any, and of
+        tokens without a record;
       * cut-offs of this org, and all cut-offs of subjects and keys.
-    Every change comes all the same, perhaps empty, so that its revision can be counted. How much others
-    revoke is not hidden either: parts of a change and chunks are cut at 1,000 entries of all orgs, and those
-    left empty come as well, since a stream on which nothing comes is taken for dead. So who watches one org
-    can count what all have revoked, to the thousand.
+
+    Every change is sent, perhaps empty, so that the client can count its revision. How much others revoke is
+    not hidden: changes and chunks are cut at 1,000 entries of all orgs, and empty parts are sent too,
+    because a client takes a silent stream for dead. So a watcher of one org can count what all orgs have
+    revoked, to the thousand.
     """
     @_builtins.property
     def from_now(self) -> Global___FromNow:
-        """With what is revoked from now on."""
+        """With revocations from now on."""
 
     @_builtins.property
     def snapshot(self) -> Global___FromSnapshot:
-        """With all that is revoked, in chunks, and then the changes since."""
+        """With a snapshot: all revocations, in chunks, and then the changes since."""
 
     def __init__(
         self,
@@ -104,7 +111,7 @@ Global___WatchRevocationsRequest: _TypeAlias = WatchRevocationsRequest  # noqa: 
 
 @_typing.final
 class FromNow(_message.Message):
-    """To begin now."""
+    """The start of a stream from now."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -121,7 +128,7 @@ Global___FromNow: _TypeAlias = FromNow  # noqa: Y015
 
 @_typing.final
 class FromSnapshot(_message.Message):
-    """To begin with a snapshot."""
+    """The start of a stream with a snapshot."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -138,7 +145,9 @@ Global___FromSnapshot: _TypeAlias = FromSnapshot  # noqa: Y015
 
 @_typing.final
 class WatchRevocationsResponse(_message.Message):
-    """One message of the stream. First comes `started`, then perhaps `chunk`s, then `changes` and `heartbeat`s."""
+    """One message of the stream. The first is `started`, then `chunk`s of a snapshot if asked for, then `changes`
+    and `heartbeat`s.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -152,7 +161,7 @@ class WatchRevocationsResponse(_message.Message):
 
     @_builtins.property
     def chunk(self) -> Global___SnapshotChunk:
-        """A piece of the snapshot."""
+        """A chunk of the snapshot."""
 
     @_builtins.property
     def changes(self) -> Global___RevocationChanges:
@@ -160,7 +169,7 @@ class WatchRevocationsResponse(_message.Message):
 
     @_builtins.property
     def heartbeat(self) -> Global___Heartbeat:
-        """How new it is, and that it lives."""
+        """How new the data is; and a sign of life."""
 
     def __init__(
         self,
@@ -182,7 +191,7 @@ Global___WatchRevocationsResponse: _TypeAlias = WatchRevocationsResponse  # noqa
 
 @_typing.final
 class WatchStarted(_message.Message):
-    """The beginning of a stream. The server has read the store since the call arrived."""
+    """The beginning of a stream. The server has read the store after the call arrived."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -191,18 +200,18 @@ class WatchStarted(_message.Message):
     HEARTBEAT_INTERVAL_FIELD_NUMBER: _builtins.int
     MAX_STALENESS_FIELD_NUMBER: _builtins.int
     revision: _builtins.str
-    """The stream has every change after this revision. Of a snapshot: the one that it will hold."""
+    """The revision after which the stream has every change. With a snapshot: the revision of the snapshot."""
     @_builtins.property
     def store_time(self) -> _timestamp_pb2.Timestamp:
-        """The store's time at that reading."""
+        """The store's time at that read."""
 
     @_builtins.property
     def heartbeat_interval(self) -> _duration_pb2.Duration:
-        """How often a heartbeat comes while the server knows that it is up to date."""
+        """The interval between heartbeats while the server is up to date."""
 
     @_builtins.property
     def max_staleness(self) -> _duration_pb2.Duration:
-        """The age above which the service says nothing by what it knows; clients do as well."""
+        """The age above which the service answers nothing from its data. Clients must do the same."""
 
     def __init__(
         self,
@@ -222,7 +231,7 @@ Global___WatchStarted: _TypeAlias = WatchStarted  # noqa: Y015
 
 @_typing.final
 class SnapshotChunk(_message.Message):
-    """A piece of the snapshot; at most 1,000 entries."""
+    """A chunk of the snapshot, with at most 1,000 entries."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -230,7 +239,7 @@ class SnapshotChunk(_message.Message):
     CUT_OFFS_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     revision: _builtins.str
-    """Of the last chunk alone: all that is revoked up to this revision has been told."""
+    """The revision of the snapshot, which is complete with this chunk. Set in the last chunk only."""
     @_builtins.property
     def withdrawals(self) -> _containers.RepeatedCompositeFieldContainer[Global___TokenWithdrawal]:
         """Revocations."""
@@ -256,14 +265,14 @@ Global___SnapshotChunk: _TypeAlias = SnapshotChunk  # noqa: Y015
 
 @_typing.final
 class RevocationChanges(_message.Message):
-    """Changes, in order; at most 1,000 entries."""
+    """Changes, in order, with at most 1,000 entries together."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     CHANGES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___RevocationChange]:
-        """Changes, or parts of one."""
+        """The changes, or parts of one."""
 
     def __init__(
         self,
@@ -280,7 +289,7 @@ Global___RevocationChanges: _TypeAlias = RevocationChanges  # noqa: Y015
 
 @_typing.final
 class RevocationChange(_message.Message):
-    """What one transaction revoked. A large one comes in several parts, one after the other."""
+    """The revocations of one transaction. A large change comes in several parts, one after the other."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -288,7 +297,7 @@ class RevocationChange(_message.Message):
     CUT_OFFS_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     revision: _builtins.str
-    """Of the last part alone: the revision, which is reached with it."""
+    """The revision that is reached with this change. Set in its last part only."""
     @_builtins.property
     def withdrawals(self) -> _containers.RepeatedCompositeFieldContainer[Global___TokenWithdrawal]:
         """Revocations."""
@@ -314,7 +323,7 @@ Global___RevocationChange: _TypeAlias = RevocationChange  # noqa: Y015
 
 @_typing.final
 class Heartbeat(_message.Message):
-    """A heartbeat."""
+    """A proof of how new the client's data is. The comment on WatchRevocations says what to conclude from it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -322,14 +331,16 @@ class Heartbeat(_message.Message):
     STORE_TIME_FIELD_NUMBER: _builtins.int
     READ_AFTER_FIELD_NUMBER: _builtins.int
     revision: _builtins.str
-    """The revision that the client has reached, as the server sees it."""
+    """The revision that the client has reached, as the server counts it."""
     @_builtins.property
     def store_time(self) -> _timestamp_pb2.Timestamp:
-        """The store's time up to which the client knows all of it."""
+        """The store's time up to which the client has every revocation."""
 
     @_builtins.property
     def read_after(self) -> _duration_pb2.Duration:
-        """How long after this call arrived at the server the store was read, with nothing newer than `revision` in it."""
+        """The time from the arrival of this call at the server to the store read that this heartbeat stands for.
+        The store then had nothing newer than `revision`.
+        """
 
     def __init__(
         self,
@@ -348,7 +359,9 @@ Global___Heartbeat: _TypeAlias = Heartbeat  # noqa: Y015
 
 @_typing.final
 class TokenWithdrawal(_message.Message):
-    """A revoked token, or one branch of its lineage, with all that was derived from it."""
+    """A revocation: a token, or one branch of its lineage, with everything derived from it. (The name keeps an
+    older word for revocation.)
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -358,10 +371,12 @@ class TokenWithdrawal(_message.Message):
     token_id: _builtins.str
     """The token's id."""
     branch_id: _builtins.str
-    """The branch id, in 22 characters of base64url; absent if the token is revoked whole."""
+    """The branch id, in 22 characters of base64url. Absent if the whole token is revoked."""
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
-        """When the token is over anyway; absent if never. A day later this may be forgotten."""
+        """The time when the token expires anyway. Absent if never. A day after it, clients may forget this
+        revocation.
+        """
 
     def __init__(
         self,
@@ -387,7 +402,7 @@ Global___TokenWithdrawal: _TypeAlias = TokenWithdrawal  # noqa: Y015
 
 @_typing.final
 class CutOff(_message.Message):
-    """Many tokens revoked at once: those issued at a time or before."""
+    """A cut-off: one entry that revokes all tokens of its scope that were issued at a time or before."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -396,18 +411,18 @@ class CutOff(_message.Message):
     KEY_ID_FIELD_NUMBER: _builtins.int
     UNTIL_TIME_FIELD_NUMBER: _builtins.int
     scope: Global___CutOffScope.ValueType
-    """What it is about."""
+    """The scope."""
     name_hash: _builtins.bytes
-    """Of an org or a subject: the first 16 bytes of SHA-256 of `almond/v1/cut-off/org/ORG` or
-    `almond/v1/cut-off/subject/SUBJECT` in UTF-8, so that names are told only to those who know or guess them.
+    """The name of the org or subject as a hash, which only those who know or guess the name can compare: the
+    first 16 bytes of SHA-256 of `almond/v1/cut-off/org/ORG` or `almond/v1/cut-off/subject/SUBJECT` in UTF-8.
     The org acme: 70175992a5c4520d4aeed67ae5022e00. The subject user:ada: b15a5a4dd93ffb2704c094b821cbbb66.
     """
     key_id: _builtins.str
-    """Of a key: its id."""
+    """The id of the key, if the scope is a key."""
     @_builtins.property
     def until_time(self) -> _timestamp_pb2.Timestamp:
-        """The newest issue time that is cut off, to the millisecond: it compares `<=` with the time in a token's id
-        (FORMAT.md). Absent (of a key, which no RPC makes yet): every token.
+        """The newest issue time that is cut off, in milliseconds: a token is cut off if the time in its id
+        (FORMAT.md) is `<=` this. Absent for a key (no RPC makes such a cut-off yet): every token.
         """
 
     def __init__(

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class RevocationServiceStub(object):
-    """Tells what is revoked, as it happens. Errors are like those of TokenService.
+    """Streams revocations as they happen. Errors are like those of TokenService.
     """
 
     def __init__(self, channel):
@@ -43,25 +43,30 @@ class RevocationServiceStub(object):
 
 
 class RevocationServiceServicer(object):
-    """Tells what is revoked, as it happens. Errors are like those of TokenService.
+    """Streams revocations as they happen. Errors are like those of TokenService.
     """
 
     def WatchRevocations(self, request, context):
-        """Sends every change after a revision, in order and without gaps, until somebody ends it. Needs `decisions` r
-        on the org, or on the reserved one for the changes of all orgs; that is checked again at every heartbeat,
-        and a stream whose token may no more ends with the status that a new call would get.
+        """Sends every change after a revision, in order and without gaps, until one side ends the stream. Requires
+        `decisions` r on the org, or on the reserved org for the changes of all orgs. The server checks that
+        again at every heartbeat, and ends the stream of a token that lost the right with the status that a new
+        call would get.
 
-        A stream that ends with UNAVAILABLE (the server goes, or has lost touch with its store) or
-        RESOURCE_EXHAUSTED (reason WATCHER_TOO_SLOW: the client read too slowly; TOO_MANY_WATCHERS) or
-        CANCELLED (it met a server that ends), or just ends, is resumed with `after_revision`, on any server.
-        FAILED_PRECONDITION means to begin anew: with reason REVISION_UNKNOWN the store is another one, or was
-        restored, and what was heard of it is void; with REVISION_FORGOTTEN the changes since then are no more
-        told apart, and a snapshot has them all.
+        Resuming. A stream that ends with one of these, or without a status, is resumed with `after_revision`, on
+        any server:
+        * UNAVAILABLE: the server stops, or has lost its store;
+        * RESOURCE_EXHAUSTED: reason WATCHER_TOO_SLOW (the client read too slowly) or TOO_MANY_WATCHERS;
+        * CANCELLED: the call reached a server that stops.
 
-        How old is what a client knows, whatever was delayed, queued or repeated on the way? It notes its own
-        monotonic clock before the call, t0. After a heartbeat, once all that came before it is taken in, it knows
-        all that the store had revoked at t0 + read_after or later: its age is at most now - t0 - read_after. No
-        two clocks are compared. While that is above `max_staleness`, nobody may be told yes by it.
+        FAILED_PRECONDITION means: start again. With reason REVISION_UNKNOWN the store is another one, or was
+        restored, and what was received from it is void. With REVISION_FORGOTTEN the changes since that revision
+        are no longer kept; a snapshot contains all of them.
+
+        Freshness. Before the call the client reads its monotonic clock: t0. A heartbeat means: the client has
+        received every revocation that the store contained at t0 + read_after. So its data is at most now - t0 -
+        read_after old, however long messages were delayed. Clocks of different machines are never compared.
+        While that age exceeds `max_staleness`, the client must not answer yes. (A heartbeat counts once the
+        client has applied all messages before it.)
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -84,7 +89,7 @@ def add_RevocationServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RevocationService(object):
-    """Tells what is revoked, as it happens. Errors are like those of TokenService.
+    """Streams revocations as they happen. Errors are like those of TokenService.
     """
 
     @staticmethod

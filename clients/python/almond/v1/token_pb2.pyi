@@ -21,8 +21,8 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class TokenRecord(_message.Message):
-    """The record of a minted token, or of one that was derived from it and registered. It never holds the
-    token's secret text.
+    """The stored record of a minted token, or of a registered token derived from one. It never holds the secret
+    text of the token.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -46,52 +46,52 @@ class TokenRecord(_message.Message):
     PARENT_ID_FIELD_NUMBER: _builtins.int
     LAST_USE_TIME_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """The token's id; of a derived token `TOKEN_ID/BRANCH_ID`."""
+    """The id of the token. A derived token has `TOKEN_ID/BRANCH_ID`."""
     name: _builtins.str
-    """The name its maker gave it."""
+    """The name that was given at its creation."""
     kind: _builtins.str
     """The kind, such as `deploy`."""
     org: _builtins.str
     """The home org: empty for several orgs, `almond` for any."""
     app: _builtins.str
-    """The app it is for; empty if none."""
+    """The app that it is for. Empty if none."""
     subject: _builtins.str
-    """Who the token speaks for: `user:U`, `service:S` or empty."""
+    """The subject for which the token speaks: `user:U`, `service:S` or empty."""
     minter_token_id: _builtins.str
-    """The token id of the token that minted it; empty for the first admin token."""
+    """The token id of its minter. Empty for the first admin token."""
     revoked_by: _builtins.str
-    """Who revoked it, by token id."""
+    """The token id of the token that revoked it."""
     revoke_reason: _builtins.str
-    """Why it was revoked, as its revoker said."""
+    """The reason given when it was revoked."""
     summary: _builtins.str
-    """What it may do, in one readable line."""
+    """A summary of what it may do, in one line for people."""
     branch_id: _builtins.str
-    """The branch id of a derived token; empty for a minted one."""
+    """The branch id of a derived token. Empty for a minted one."""
     parent_id: _builtins.str
-    """Of a derived token, the id of the nearest ancestor that has a record; empty for a minted one."""
+    """The id of the nearest ancestor that has a record, of a derived token. Empty for a minted one."""
     @_builtins.property
     def minter_branch_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The branch ids of the minter at that time."""
+        """The branch ids that its minter had then."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
-        """When it was minted."""
+        """The time when it was minted."""
 
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
-        """When it ends; absent if never."""
+        """The time when it expires. Absent if never."""
 
     @_builtins.property
     def revoke_time(self) -> _timestamp_pb2.Timestamp:
-        """When it was revoked as a whole; absent if it was not."""
+        """The time when it was revoked as a whole. Absent if it was not."""
 
     @_builtins.property
     def caveats(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The caveats it was minted with, in order."""
+        """The caveats that it was minted with, in order."""
 
     @_builtins.property
     def last_use_time(self) -> _timestamp_pb2.Timestamp:
-        """When it was last used, to the minute, as far as reported; absent if never."""
+        """The time when it was last used, to the minute, as far as servers have reported it. Absent if never."""
 
     def __init__(
         self,

@@ -33,21 +33,21 @@ class _Genuineness:
 class _GenuinenessEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Genuineness.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     GENUINENESS_UNSPECIFIED: _Genuineness.ValueType  # 0
-    """Not told: the caller may not know."""
+    """Not returned: the caller has no right to know."""
     GENUINENESS_GENUINE: _Genuineness.ValueType  # 1
-    """Made by this service, and nothing was removed."""
+    """The token was made by this service, and nothing was removed."""
     GENUINENESS_NOT_GENUINE: _Genuineness.ValueType  # 2
-    """Not made by this service, or changed since."""
+    """The token was not made by this service, or was changed since."""
 
 class Genuineness(_Genuineness, metaclass=_GenuinenessEnumTypeWrapper):
     """Whether a token is genuine."""
 
 GENUINENESS_UNSPECIFIED: Genuineness.ValueType  # 0
-"""Not told: the caller may not know."""
+"""Not returned: the caller has no right to know."""
 GENUINENESS_GENUINE: Genuineness.ValueType  # 1
-"""Made by this service, and nothing was removed."""
+"""The token was made by this service, and nothing was removed."""
 GENUINENESS_NOT_GENUINE: Genuineness.ValueType  # 2
-"""Not made by this service, or changed since."""
+"""The token was not made by this service, or was changed since."""
 Global___Genuineness: _TypeAlias = Genuineness  # noqa: Y015
 
 @_typing.final
@@ -62,23 +62,25 @@ class MintRequest(_message.Message):
     TTL_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     org: _builtins.str
-    """The org. Required for every kind but `custom` (whose caveats say it) and `personal` (which has its own);
-    `*` only for a verifying service.
+    """The org. Required for every kind but `custom` (its caveats name the org) and `personal` (it has orgs of
+    its own). `*` is allowed only for a verifying service.
     """
     name: _builtins.str
-    """A name for people, up to 128 printable characters; a default of the kind if empty."""
+    """A name for people, up to 128 printable characters. If empty, the kind's default."""
     request_id: _builtins.str
-    """Makes a retry safe: the same caller sending the same request again within 24 h gets the same token.
-    Up to 64 characters, best a random UUID. Reuse with another content is INVALID_ARGUMENT.
+    """An idempotency key, which makes retries safe: the same caller that sends the same request again within 24
+    h gets the same token. Up to 64 characters, best a random UUID. Reuse with another content is
+    INVALID_ARGUMENT.
     """
     @_builtins.property
     def kind(self) -> _kind_pb2.Kind:
-        """What the token is for. Required."""
+        """The kind of the token. Required."""
 
     @_builtins.property
     def ttl(self) -> _duration_pb2.Duration:
-        """How long it is valid from now, in whole seconds. If absent, 20 years (`personal`: 1 hour), or what the
-        org's policy says. Over the policy's maximum is INVALID_ARGUMENT. Never outlives the caller's token.
+        """How long the token is valid from now, in whole seconds. If absent, the default of the org's policy, or
+        else 20 years (`personal`: 1 hour). A ttl above the policy's maximum is INVALID_ARGUMENT. The token never
+        outlives the caller's token.
         """
 
     def __init__(
@@ -110,7 +112,7 @@ class MintResponse(_message.Message):
     RECORD_FIELD_NUMBER: _builtins.int
     BRANCH_ID_FIELD_NUMBER: _builtins.int
     token: _builtins.str
-    """The token's text. SECRET: shown once, stored nowhere."""
+    """The text of the token. SECRET: returned once, stored nowhere."""
     branch_id: _builtins.str
     """Its own branch id."""
     @_builtins.property
@@ -143,18 +145,18 @@ class AttenuateRequest(_message.Message):
     LABEL_FIELD_NUMBER: _builtins.int
     REGISTER_FIELD_NUMBER: _builtins.int
     token: _builtins.str
-    """Exactly one token's text. SECRET."""
+    """The text of exactly one token. SECRET."""
     label: _builtins.str
     """A name for the narrowed token, up to 128 printable characters. It goes into a `label` caveat with a
-    random id, which is added in any case unless `caveats` has one.
+    random id. That caveat is always added, unless `caveats` has a label.
     """
     register: _builtins.bool
-    """Whether to keep a record of the narrowed token, named by its label: it is then listed under its parent
-    and can be revoked alone. At most 1,000 for each minted token.
+    """Whether to store a record of the narrowed token, named by its label. It is then listed under its parent
+    and can be revoked alone. At most 1,000 records for each minted token.
     """
     @_builtins.property
     def caveats(self) -> _containers.RepeatedCompositeFieldContainer[_caveat_pb2.Caveat]:
-        """The caveats to add, in order; at least one."""
+        """The caveats to add, in order. At least one."""
 
     def __init__(
         self,
@@ -182,9 +184,9 @@ class AttenuateResponse(_message.Message):
     BRANCH_ID_FIELD_NUMBER: _builtins.int
     RECORD_FIELD_NUMBER: _builtins.int
     token: _builtins.str
-    """The narrowed token's text. SECRET."""
+    """The text of the narrowed token. SECRET."""
     branch_id: _builtins.str
-    """The narrowed token's own branch id."""
+    """The branch id of the narrowed token."""
     @_builtins.property
     def record(self) -> _token_pb2.TokenRecord:
         """Its record, if it was registered."""
@@ -217,19 +219,20 @@ class VerifyRequest(_message.Message):
     MIN_REVISION_FIELD_NUMBER: _builtins.int
     EXPLAIN_FIELD_NUMBER: _builtins.int
     token: _builtins.str
-    """The token or tokens under question: header text as a service received it, with or without the
-    scheme; up to 8 tokens separated by commas, which are alternatives. SECRET.
+    """The token or tokens under question: header text as a service received it, with or without the scheme. Up
+    to 8 tokens, separated by commas, are alternatives. SECRET.
     """
     min_revision: _builtins.str
-    """The answer must rest on at least this revision, as returned by Revoke. A server that has not seen it
-    waits shortly and asks the store; if that does not answer, it says UNAVAILABLE, never a stale yes.
-    FAILED_PRECONDITION for one of another store, of before a restore, or above the store's own.
+    """The oldest revision that the answer may rest on, as returned by Revoke. A server that has not seen it
+    waits briefly and then asks the store; if the store does not answer, the call ends with UNAVAILABLE,
+    never with a stale yes. A revision of another store, from before a restore, or above the store's own is
+    FAILED_PRECONDITION.
     """
     explain: _builtins.bool
-    """Whether to explain every caveat."""
+    """Whether to return the verdict of every caveat."""
     @_builtins.property
     def access(self) -> _access_pb2.Access:
-        """What is asked for. Required."""
+        """The access to decide on. Required."""
 
     def __init__(
         self,
@@ -263,32 +266,32 @@ class VerifyResponse(_message.Message):
     REVISION_FIELD_NUMBER: _builtins.int
     KNOWN_TIME_FIELD_NUMBER: _builtins.int
     outcome: _decision_pb2.Outcome.ValueType
-    """ALLOWED or DENIED."""
+    """The answer: ALLOWED or DENIED."""
     authentic: _builtins.bool
-    """Whether a token of the header is genuine, however its caveats and revocation stand."""
+    """Whether a token of the header is genuine, whatever its caveats say and whether or not it is revoked."""
     token_index: _builtins.int
-    """Which token the facts are about: the first that permits, else the first genuine one."""
+    """The index of the token that the facts are about: the first that permits, else the first genuine one."""
     revision: _builtins.str
-    """The revision of the revocations that the answer rests on."""
+    """The revision that the answer rests on."""
     @_builtins.property
     def denials(self) -> _containers.RepeatedCompositeFieldContainer[_decision_pb2.Denial]:
-        """All reasons, of all tokens, in order. Empty when allowed."""
+        """All reasons of all tokens, in order. Empty if allowed."""
 
     @_builtins.property
     def facts(self) -> _decision_pb2.TokenFacts:
-        """About the token at token_index; absent unless authentic."""
+        """Facts about the token at token_index. Absent unless authentic."""
 
     @_builtins.property
     def caveats(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The caveats of the token at token_index, in order; empty unless authentic."""
+        """The caveats of the token at token_index, in order. Empty unless authentic."""
 
     @_builtins.property
     def explanation(self) -> _containers.RepeatedCompositeFieldContainer[_decision_pb2.CaveatExplanation]:
-        """Every caveat of every genuine token with its verdict, if asked for."""
+        """Every caveat of every genuine token with its verdict, if `explain` was set."""
 
     @_builtins.property
     def known_time(self) -> _timestamp_pb2.Timestamp:
-        """The store's time up to which revocations are known."""
+        """The store's time up to which the server has all revocations."""
 
     def __init__(
         self,
@@ -327,7 +330,7 @@ class BatchVerifyRequest(_message.Message):
     REQUESTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___VerifyRequest]:
-        """The questions, 1 to 500."""
+        """The questions: 1 to 500."""
 
     def __init__(
         self,
@@ -351,7 +354,7 @@ class BatchVerifyResponse(_message.Message):
     RESULTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchVerifyResult]:
-        """One result a question, in the same order."""
+        """One result for each question, in the same order."""
 
     def __init__(
         self,
@@ -368,7 +371,7 @@ Global___BatchVerifyResponse: _TypeAlias = BatchVerifyResponse  # noqa: Y015
 
 @_typing.final
 class BatchVerifyResult(_message.Message):
-    """One result of a batch."""
+    """The result of one question of a batch."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -380,7 +383,7 @@ class BatchVerifyResult(_message.Message):
 
     @_builtins.property
     def error(self) -> Global___BatchVerifyError:
-        """Why this question has no answer. Never means allowed."""
+        """The error that prevented an answer. Never means allowed."""
 
     def __init__(
         self,
@@ -400,7 +403,7 @@ Global___BatchVerifyResult: _TypeAlias = BatchVerifyResult  # noqa: Y015
 
 @_typing.final
 class BatchVerifyError(_message.Message):
-    """Why one question of a batch has no answer."""
+    """The error of one question of a batch."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -412,7 +415,7 @@ class BatchVerifyError(_message.Message):
     reason: _builtins.str
     """The machine-readable reason, as in google.rpc.ErrorInfo."""
     message: _builtins.str
-    """One sentence for a person."""
+    """A sentence for a person."""
     def __init__(
         self,
         *,
@@ -445,28 +448,28 @@ class RevokeRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     token_id: _builtins.str
-    """A token with everything derived from it."""
+    """The id of a token: it is revoked with everything derived from it."""
     token: _builtins.str
-    """By possession: the presented token and its descendants, nothing above it. SECRET."""
+    """The text of a token, by possession: it and its descendants are revoked, nothing above it. SECRET."""
     reason: _builtins.str
-    """Why, for the record and the audit log; up to 256 printable characters."""
+    """The reason, for the record and the audit log. Up to 256 printable characters."""
     request_id: _builtins.str
-    """Makes a retry safe: the same caller sending the same request again within 24 h gets the same answer.
-    Up to 64 characters.
+    """An idempotency key, which makes retries safe: the same caller that sends the same request again within 24
+    h gets the same answer. Up to 64 characters.
     """
     validate_only: _builtins.bool
-    """Only say what would be revoked."""
+    """Whether only to return what would be revoked, and to revoke nothing."""
     @_builtins.property
     def branch(self) -> Global___BranchTarget:
-        """One branch of a token's lineage with everything derived from it."""
+        """One branch of a token's lineage, with everything derived from it."""
 
     @_builtins.property
     def minted_by(self) -> Global___MintedByTarget:
-        """What a token minted, and what that minted, and so on; not the token itself."""
+        """The tokens that a token minted, that those minted, and so on; not the token itself."""
 
     @_builtins.property
     def subject(self) -> Global___SubjectTarget:
-        """The tokens of one subject, and what they minted, and so on."""
+        """The tokens of one subject, and the tokens that they minted, and so on."""
 
     @_builtins.property
     def app(self) -> Global___AppTarget:
@@ -474,7 +477,7 @@ class RevokeRequest(_message.Message):
 
     @_builtins.property
     def org(self) -> Global___OrgTarget:
-        """Everything of one org."""
+        """All tokens of one org."""
 
     def __init__(
         self,
@@ -502,7 +505,7 @@ Global___RevokeRequest: _TypeAlias = RevokeRequest  # noqa: Y015
 
 @_typing.final
 class MintedByTarget(_message.Message):
-    """What one token minted, recursively. Needs `tokens` d wherever it lies."""
+    """The tokens that one token minted, recursively. Requires `tokens` d on the org or app of each."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -510,12 +513,14 @@ class MintedByTarget(_message.Message):
     BRANCH_ID_FIELD_NUMBER: _builtins.int
     ISSUED_BEFORE_FIELD_NUMBER: _builtins.int
     token_id: _builtins.str
-    """The minter's token id."""
+    """The token id of the minter."""
     branch_id: _builtins.str
-    """Only what this branch of it minted, or a branch derived from that; all if empty."""
+    """Only tokens that this branch of it minted, or a branch derived from that. All if empty."""
     @_builtins.property
     def issued_before(self) -> _timestamp_pb2.Timestamp:
-        """Only what it minted before this time (whole seconds); what that minted is revoked whenever."""
+        """Only tokens that it minted before this time (whole seconds). What those minted in turn is revoked
+        whatever its time.
+        """
 
     def __init__(
         self,
@@ -536,8 +541,8 @@ Global___MintedByTarget: _TypeAlias = MintedByTarget  # noqa: Y015
 
 @_typing.final
 class SubjectTarget(_message.Message):
-    """The tokens that speak for one subject, by one entry, and what they minted, recursively, by one each. Needs
-    `tokens` d wherever they lie.
+    """The tokens that speak for one subject, with a single entry, and the tokens that they minted, recursively,
+    with one entry each. Requires `tokens` d on the org or app of each.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -545,7 +550,7 @@ class SubjectTarget(_message.Message):
     SUBJECT_FIELD_NUMBER: _builtins.int
     ISSUED_BEFORE_FIELD_NUMBER: _builtins.int
     subject: _builtins.str
-    """`user:U` or `service:S`."""
+    """The subject: `user:U` or `service:S`."""
     @_builtins.property
     def issued_before(self) -> _timestamp_pb2.Timestamp:
         """Only tokens issued before this time (whole seconds); INVALID_ARGUMENT if it is over 5 s ahead."""
@@ -568,7 +573,7 @@ Global___SubjectTarget: _TypeAlias = SubjectTarget  # noqa: Y015
 
 @_typing.final
 class AppTarget(_message.Message):
-    """The tokens whose record names one app. Needs `tokens` d on it."""
+    """The tokens whose record names one app. Requires `tokens` d on it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -576,7 +581,7 @@ class AppTarget(_message.Message):
     APP_FIELD_NUMBER: _builtins.int
     ISSUED_BEFORE_FIELD_NUMBER: _builtins.int
     org: _builtins.str
-    """Its org."""
+    """The org of the app."""
     app: _builtins.str
     """The app."""
     @_builtins.property
@@ -602,10 +607,10 @@ Global___AppTarget: _TypeAlias = AppTarget  # noqa: Y015
 
 @_typing.final
 class OrgTarget(_message.Message):
-    """Everything of one org, of its apps too, by one entry however many tokens that is: it denies accesses on
-    this org by every token issued until now. A token of several orgs lives on the others; tokens of any org
-    are not among them. Of the org `almond`, it is the tokens whose home org it is, one by one. Needs `tokens`
-    d on the org.
+    """All tokens of one org and its apps, with a single entry however many they are: it denies accesses on this
+    org by every token issued until now. A token valid for several orgs is still valid for the others. Tokens
+    valid for any org are not affected. For the org `almond`, the tokens whose home org it is are revoked one
+    by one. Requires `tokens` d on the org.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -645,7 +650,7 @@ class BranchTarget(_message.Message):
     token_id: _builtins.str
     """The token's id."""
     branch_id: _builtins.str
-    """The branch id: 22 characters of base64url."""
+    """The branch id, in 22 characters of base64url."""
     def __init__(
         self,
         *,
@@ -671,19 +676,19 @@ class RevokeResponse(_message.Message):
     RECORDS_FIELD_NUMBER: _builtins.int
     INCLUDES_CALLER_FIELD_NUMBER: _builtins.int
     entries: _builtins.int
-    """How many entries were added; 0 if all of it was revoked before. With validate_only: how many records
-    it is about; of an org, which is one entry, at most 10,000 are counted.
+    """The number of entries that were added; 0 if everything was revoked already. With validate_only: the
+    number of records that would be revoked; for an org, which is one entry, counting stops at 10,000.
     """
     revision: _builtins.str
-    """Give this to Verify.min_revision to be sure to see the revocation on any server. Empty if nothing was
-    done, because of validate_only.
+    """The revision of the revocation. As VerifyRequest.min_revision it makes sure that any server has seen the
+    revocation. Empty with validate_only.
     """
     includes_caller: _builtins.bool
-    """Whether the token that you call with is among what is revoked; if it is of several orgs, on that one."""
+    """Whether the caller's own token is among those revoked; if it is valid for several orgs, for that org."""
     @_builtins.property
     def records(self) -> _containers.RepeatedCompositeFieldContainer[_token_pb2.TokenRecord]:
-        """With validate_only: the records it would revoke, at most 100 of `entries`, newest first. Empty for a
-        presented token.
+        """With validate_only: the records that would be revoked, at most 100 of `entries`, newest first. Empty for
+        a presented token.
         """
 
     def __init__(
@@ -710,7 +715,7 @@ class InspectTokenRequest(_message.Message):
 
     TOKEN_FIELD_NUMBER: _builtins.int
     token: _builtins.str
-    """Exactly one token's text. SECRET."""
+    """The text of exactly one token. SECRET."""
     def __init__(
         self,
         *,
@@ -726,7 +731,7 @@ Global___InspectTokenRequest: _TypeAlias = InspectTokenRequest  # noqa: Y015
 
 @_typing.final
 class InspectTokenResponse(_message.Message):
-    """The response of InspectToken. The first fields are what the token says of itself, unverified."""
+    """The response of InspectToken. Fields 1 to 4 are what the token says about itself, unverified."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -739,30 +744,30 @@ class InspectTokenResponse(_message.Message):
     RECORD_FIELD_NUMBER: _builtins.int
     INSPECT_TIME_FIELD_NUMBER: _builtins.int
     text_length: _builtins.int
-    """The length of its text in characters."""
+    """The length of the text in characters."""
     summary: _builtins.str
-    """What it may do, in one readable line."""
+    """A summary of what it may do, in one line for people."""
     genuineness: Global___Genuineness.ValueType
-    """Whether it is genuine."""
+    """Whether the token is genuine."""
     revoked: _builtins.bool
-    """Whether it, or an ancestor, has been revoked; absent if not told."""
+    """Whether the token or an ancestor has been revoked. Absent if the caller may not know."""
     @_builtins.property
     def facts(self) -> _decision_pb2.TokenFacts:
-        """What its identifier says: id, key, kind, home org, subject, times. Its branch_ids hold all
-        generations if genuineness is told, else only the token's own.
+        """Facts from its identifier: id, key, kind, home org, subject, times. branch_ids has all generations if
+        genuineness is returned, else only the token's own.
         """
 
     @_builtins.property
     def caveats(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Its caveats, in order."""
+        """The caveats, in order."""
 
     @_builtins.property
     def record(self) -> _token_pb2.TokenRecord:
-        """Its record; absent if not told or not there."""
+        """The record. Absent if the caller may not know, or if there is none."""
 
     @_builtins.property
     def inspect_time(self) -> _timestamp_pb2.Timestamp:
-        """The server's time."""
+        """The server's time at the answer."""
 
     def __init__(
         self,
@@ -799,7 +804,7 @@ class GetTokenRequest(_message.Message):
 
     TOKEN_ID_FIELD_NUMBER: _builtins.int
     token_id: _builtins.str
-    """The token's id, or `TOKEN_ID/BRANCH_ID` of a registered derived one."""
+    """The id of the token, or `TOKEN_ID/BRANCH_ID` of a registered derived one."""
     def __init__(
         self,
         *,
@@ -849,15 +854,15 @@ class ListTokensRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     org: _builtins.str
-    """The org. Required; `almond` for tokens of several orgs or of any."""
+    """The org. Required. `almond` lists tokens valid for several orgs or for any."""
     app: _builtins.str
     """Only tokens of this app."""
     show_all: _builtins.bool
-    """Whether revoked and expired ones are listed too."""
+    """Whether to list revoked and expired tokens too."""
     page_size: _builtins.int
-    """At most this many records, up to 1000; 100 if 0."""
+    """The maximum number of records, up to 1000. 0 means 100."""
     page_token: _builtins.str
-    """The next_page_token of the page before; empty for the first."""
+    """The next_page_token of the previous page. Empty for the first page."""
     def __init__(
         self,
         *,
@@ -886,7 +891,7 @@ class ListTokensResponse(_message.Message):
     RECORDS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """The page_token of the next page; empty on the last."""
+    """The page_token of the next page. Empty on the last page."""
     @_builtins.property
     def records(self) -> _containers.RepeatedCompositeFieldContainer[_token_pb2.TokenRecord]:
         """The records, newest first."""

@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class TokenServiceStub(object):
-    """Mints, narrows, verifies and revokes tokens. Callers present a token of their own in the
-    `authorization` metadata (`Bearer alm1_...`). Errors carry google.rpc.ErrorInfo with domain `almond`.
+    """Mints, attenuates, verifies and revokes tokens. Callers present a token of their own in the `authorization`
+    metadata (`Bearer alm1_...`). Errors carry google.rpc.ErrorInfo with domain `almond`.
     """
 
     def __init__(self, channel):
@@ -79,29 +79,29 @@ class TokenServiceStub(object):
 
 
 class TokenServiceServicer(object):
-    """Mints, narrows, verifies and revokes tokens. Callers present a token of their own in the
-    `authorization` metadata (`Bearer alm1_...`). Errors carry google.rpc.ErrorInfo with domain `almond`.
+    """Mints, attenuates, verifies and revokes tokens. Callers present a token of their own in the `authorization`
+    metadata (`Bearer alm1_...`). Errors carry google.rpc.ErrorInfo with domain `almond`.
     """
 
     def Mint(self, request, context):
-        """Makes a new token with at most what the caller's token may do. Needs `tokens` c on the new token's
-        org or app; a subject also needs `identities` c on the reserved org.
+        """Mints a new token that may do at most what the caller's token may do. Requires `tokens` c on the new
+        token's org or app; a subject also requires `identities` c on the reserved org.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Attenuate(self, request, context):
-        """Narrows a token by adding caveats. Needs no caller's token: any holder can do it, offline too. To
-        register the narrowed token needs `tokens` c on its org or app.
+        """Narrows a token by adding caveats. Requires no caller's token: any holder can do it, offline too.
+        Registering the narrowed token requires `tokens` c on its org or app.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Verify(self, request, context):
-        """Answers whether a token permits an access now. Needs `decisions` r on the access's org (or app);
-        nothing if a token asks about itself. A denied token is an answer: the status is OK.
+        """Answers whether a token permits an access now. Requires `decisions` r on the access's org (or app), and
+        nothing if a token asks about itself. A denial is an answer: the status is OK.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -115,32 +115,32 @@ class TokenServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Revoke(self, request, context):
-        """Revokes tokens for good. When it returns, the revocation is durable. Needs `tokens` d on the
-        target's org or app; nothing if the token itself is presented (possession). What a minter, a subject or an
-        app has is revoked in parts of 10,000, about a second each: give it time. A call that ends early has
-        revoked some of it; call again, with the same `request_id`, for the rest.
+        """Revokes tokens for good. When it returns, the revocation is durable. Requires `tokens` d on the target's
+        org or app, and nothing if the token itself is presented (possession). Tokens of a minter, a subject or
+        an app are revoked in parts of 10,000, which take about a second each: set a long deadline. A call that
+        ends early has revoked some of them; repeat it with the same `request_id` for the rest.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def InspectToken(self, request, context):
-        """Says in words what a token is. What its own text says needs no caller's token; whether it is genuine
-        or revoked, and its record, need `tokens` r on its org or app.
+        """Describes a token in words. What its own text says requires no caller's token. Whether it is genuine or
+        revoked, and its record, require `tokens` r on its org or app.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetToken(self, request, context):
-        """Returns one record. Needs `tokens` r on its org or app.
+        """Returns one record. Requires `tokens` r on its org or app.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListTokens(self, request, context):
-        """Lists records, newest first. Needs `tokens` r on the filter's org or app.
+        """Lists records, newest first. Requires `tokens` r on the filter's org or app.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -198,8 +198,8 @@ def add_TokenServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class TokenService(object):
-    """Mints, narrows, verifies and revokes tokens. Callers present a token of their own in the
-    `authorization` metadata (`Bearer alm1_...`). Errors carry google.rpc.ErrorInfo with domain `almond`.
+    """Mints, attenuates, verifies and revokes tokens. Callers present a token of their own in the `authorization`
+    metadata (`Bearer alm1_...`). Errors carry google.rpc.ErrorInfo with domain `almond`.
     """
 
     @staticmethod

@@ -27,8 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class TokenServiceStub:
-    """Mints, narrows, verifies and revokes tokens. Callers present a token of their own in the
-    `authorization` metadata (`Bearer alm1_...`). Errors carry google.rpc.ErrorInfo with domain `almond`.
+    """Mints, attenuates, verifies and revokes tokens. Callers present a token of their own in the `authorization`
+    metadata (`Bearer alm1_...`). Errors carry google.rpc.ErrorInfo with domain `almond`.
     """
 
     @_typing.overload
@@ -36,73 +36,73 @@ class TokenServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> TokenServiceAsyncStub: ...
     Mint: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.MintRequest, _token_service_pb2.MintResponse]
-    """Makes a new token with at most what the caller's token may do. Needs `tokens` c on the new token's
-    org or app; a subject also needs `identities` c on the reserved org.
+    """Mints a new token that may do at most what the caller's token may do. Requires `tokens` c on the new
+    token's org or app; a subject also requires `identities` c on the reserved org.
     """
     Attenuate: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.AttenuateRequest, _token_service_pb2.AttenuateResponse]
-    """Narrows a token by adding caveats. Needs no caller's token: any holder can do it, offline too. To
-    register the narrowed token needs `tokens` c on its org or app.
+    """Narrows a token by adding caveats. Requires no caller's token: any holder can do it, offline too.
+    Registering the narrowed token requires `tokens` c on its org or app.
     """
     Verify: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.VerifyRequest, _token_service_pb2.VerifyResponse]
-    """Answers whether a token permits an access now. Needs `decisions` r on the access's org (or app);
-    nothing if a token asks about itself. A denied token is an answer: the status is OK.
+    """Answers whether a token permits an access now. Requires `decisions` r on the access's org (or app), and
+    nothing if a token asks about itself. A denial is an answer: the status is OK.
     """
     BatchVerify: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.BatchVerifyRequest, _token_service_pb2.BatchVerifyResponse]
     """Answers up to 500 questions in order, each like Verify."""
     Revoke: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.RevokeRequest, _token_service_pb2.RevokeResponse]
-    """Revokes tokens for good. When it returns, the revocation is durable. Needs `tokens` d on the
-    target's org or app; nothing if the token itself is presented (possession). What a minter, a subject or an
-    app has is revoked in parts of 10,000, about a second each: give it time. A call that ends early has
-    revoked some of it; call again, with the same `request_id`, for the rest.
+    """Revokes tokens for good. When it returns, the revocation is durable. Requires `tokens` d on the target's
+    org or app, and nothing if the token itself is presented (possession). Tokens of a minter, a subject or
+    an app are revoked in parts of 10,000, which take about a second each: set a long deadline. A call that
+    ends early has revoked some of them; repeat it with the same `request_id` for the rest.
     """
     InspectToken: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.InspectTokenRequest, _token_service_pb2.InspectTokenResponse]
-    """Says in words what a token is. What its own text says needs no caller's token; whether it is genuine
-    or revoked, and its record, need `tokens` r on its org or app.
+    """Describes a token in words. What its own text says requires no caller's token. Whether it is genuine or
+    revoked, and its record, require `tokens` r on its org or app.
     """
     GetToken: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.GetTokenRequest, _token_service_pb2.GetTokenResponse]
-    """Returns one record. Needs `tokens` r on its org or app."""
+    """Returns one record. Requires `tokens` r on its org or app."""
     ListTokens: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.ListTokensRequest, _token_service_pb2.ListTokensResponse]
-    """Lists records, newest first. Needs `tokens` r on the filter's org or app."""
+    """Lists records, newest first. Requires `tokens` r on the filter's org or app."""
 
 @_typing.type_check_only
 class TokenServiceAsyncStub(TokenServiceStub):
-    """Mints, narrows, verifies and revokes tokens. Callers present a token of their own in the
-    `authorization` metadata (`Bearer alm1_...`). Errors carry google.rpc.ErrorInfo with domain `almond`.
+    """Mints, attenuates, verifies and revokes tokens. Callers present a token of their own in the `authorization`
+    metadata (`Bearer alm1_...`). Errors carry google.rpc.ErrorInfo with domain `almond`.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Mint: _aio.UnaryUnaryMultiCallable[_token_service_pb2.MintRequest, _token_service_pb2.MintResponse]  # type: ignore[assignment]
-    """Makes a new token with at most what the caller's token may do. Needs `tokens` c on the new token's
-    org or app; a subject also needs `identities` c on the reserved org.
+    """Mints a new token that may do at most what the caller's token may do. Requires `tokens` c on the new
+    token's org or app; a subject also requires `identities` c on the reserved org.
     """
     Attenuate: _aio.UnaryUnaryMultiCallable[_token_service_pb2.AttenuateRequest, _token_service_pb2.AttenuateResponse]  # type: ignore[assignment]
-    """Narrows a token by adding caveats. Needs no caller's token: any holder can do it, offline too. To
-    register the narrowed token needs `tokens` c on its org or app.
+    """Narrows a token by adding caveats. Requires no caller's token: any holder can do it, offline too.
+    Registering the narrowed token requires `tokens` c on its org or app.
     """
     Verify: _aio.UnaryUnaryMultiCallable[_token_service_pb2.VerifyRequest, _token_service_pb2.VerifyResponse]  # type: ignore[assignment]
-    """Answers whether a token permits an access now. Needs `decisions` r on the access's org (or app);
-    nothing if a token asks about itself. A denied token is an answer: the status is OK.
+    """Answers whether a token permits an access now. Requires `decisions` r on the access's org (or app), and
+    nothing if a token asks about itself. A denial is an answer: the status is OK.
     """
     BatchVerify: _aio.UnaryUnaryMultiCallable[_token_service_pb2.BatchVerifyRequest, _token_service_pb2.BatchVerifyResponse]  # type: ignore[assignment]
     """Answers up to 500 questions in order, each like Verify."""
     Revoke: _aio.UnaryUnaryMultiCallable[_token_service_pb2.RevokeRequest, _token_service_pb2.RevokeResponse]  # type: ignore[assignment]
-    """Revokes tokens for good. When it returns, the revocation is durable. Needs `tokens` d on the
-    target's org or app; nothing if the token itself is presented (possession). What a minter, a subject or an
-    app has is revoked in parts of 10,000, about a second each: give it time. A call that ends early has
-    revoked some of it; call again, with the same `request_id`, for the rest.
+    """Revokes tokens for good. When it returns, the revocation is durable. Requires `tokens` d on the target's
+    org or app, and nothing if the token itself is presented (possession). Tokens of a minter, a subject or
+    an app are revoked in parts of 10,000, which take about a second each: set a long deadline. A call that
+    ends early has revoked some of them; repeat it with the same `request_id` for the rest.
     """
     InspectToken: _aio.UnaryUnaryMultiCallable[_token_service_pb2.InspectTokenRequest, _token_service_pb2.InspectTokenResponse]  # type: ignore[assignment]
-    """Says in words what a token is. What its own text says needs no caller's token; whether it is genuine
-    or revoked, and its record, need `tokens` r on its org or app.
+    """Describes a token in words. What its own text says requires no caller's token. Whether it is genuine or
+    revoked, and its record, require `tokens` r on its org or app.
     """
     GetToken: _aio.UnaryUnaryMultiCallable[_token_service_pb2.GetTokenRequest, _token_service_pb2.GetTokenResponse]  # type: ignore[assignment]
-    """Returns one record. Needs `tokens` r on its org or app."""
+    """Returns one record. Requires `tokens` r on its org or app."""
     ListTokens: _aio.UnaryUnaryMultiCallable[_token_service_pb2.ListTokensRequest, _token_service_pb2.ListTokensResponse]  # type: ignore[assignment]
-    """Lists records, newest first. Needs `tokens` r on the filter's org or app."""
+    """Lists records, newest first. Requires `tokens` r on the filter's org or app."""
 
 class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Mints, narrows, verifies and revokes tokens. Callers present a token of their own in the
-    `authorization` metadata (`Bearer alm1_...`). Errors carry google.rpc.ErrorInfo with domain `almond`.
+    """Mints, attenuates, verifies and revokes tokens. Callers present a token of their own in the `authorization`
+    metadata (`Bearer alm1_...`). Errors carry google.rpc.ErrorInfo with domain `almond`.
     """
 
     @_abc_1.abstractmethod
@@ -111,8 +111,8 @@ class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _token_service_pb2.MintRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_token_service_pb2.MintResponse, _abc.Awaitable[_token_service_pb2.MintResponse]]:
-        """Makes a new token with at most what the caller's token may do. Needs `tokens` c on the new token's
-        org or app; a subject also needs `identities` c on the reserved org.
+        """Mints a new token that may do at most what the caller's token may do. Requires `tokens` c on the new
+        token's org or app; a subject also requires `identities` c on the reserved org.
         """
 
     @_abc_1.abstractmethod
@@ -121,8 +121,8 @@ class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _token_service_pb2.AttenuateRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_token_service_pb2.AttenuateResponse, _abc.Awaitable[_token_service_pb2.AttenuateResponse]]:
-        """Narrows a token by adding caveats. Needs no caller's token: any holder can do it, offline too. To
-        register the narrowed token needs `tokens` c on its org or app.
+        """Narrows a token by adding caveats. Requires no caller's token: any holder can do it, offline too.
+        Registering the narrowed token requires `tokens` c on its org or app.
         """
 
     @_abc_1.abstractmethod
@@ -131,8 +131,8 @@ class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _token_service_pb2.VerifyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_token_service_pb2.VerifyResponse, _abc.Awaitable[_token_service_pb2.VerifyResponse]]:
-        """Answers whether a token permits an access now. Needs `decisions` r on the access's org (or app);
-        nothing if a token asks about itself. A denied token is an answer: the status is OK.
+        """Answers whether a token permits an access now. Requires `decisions` r on the access's org (or app), and
+        nothing if a token asks about itself. A denial is an answer: the status is OK.
         """
 
     @_abc_1.abstractmethod
@@ -149,10 +149,10 @@ class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _token_service_pb2.RevokeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_token_service_pb2.RevokeResponse, _abc.Awaitable[_token_service_pb2.RevokeResponse]]:
-        """Revokes tokens for good. When it returns, the revocation is durable. Needs `tokens` d on the
-        target's org or app; nothing if the token itself is presented (possession). What a minter, a subject or an
-        app has is revoked in parts of 10,000, about a second each: give it time. A call that ends early has
-        revoked some of it; call again, with the same `request_id`, for the rest.
+        """Revokes tokens for good. When it returns, the revocation is durable. Requires `tokens` d on the target's
+        org or app, and nothing if the token itself is presented (possession). Tokens of a minter, a subject or
+        an app are revoked in parts of 10,000, which take about a second each: set a long deadline. A call that
+        ends early has revoked some of them; repeat it with the same `request_id` for the rest.
         """
 
     @_abc_1.abstractmethod
@@ -161,8 +161,8 @@ class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _token_service_pb2.InspectTokenRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_token_service_pb2.InspectTokenResponse, _abc.Awaitable[_token_service_pb2.InspectTokenResponse]]:
-        """Says in words what a token is. What its own text says needs no caller's token; whether it is genuine
-        or revoked, and its record, need `tokens` r on its org or app.
+        """Describes a token in words. What its own text says requires no caller's token. Whether it is genuine or
+        revoked, and its record, require `tokens` r on its org or app.
         """
 
     @_abc_1.abstractmethod
@@ -171,7 +171,7 @@ class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _token_service_pb2.GetTokenRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_token_service_pb2.GetTokenResponse, _abc.Awaitable[_token_service_pb2.GetTokenResponse]]:
-        """Returns one record. Needs `tokens` r on its org or app."""
+        """Returns one record. Requires `tokens` r on its org or app."""
 
     @_abc_1.abstractmethod
     def ListTokens(
@@ -179,6 +179,6 @@ class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _token_service_pb2.ListTokensRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_token_service_pb2.ListTokensResponse, _abc.Awaitable[_token_service_pb2.ListTokensResponse]]:
-        """Lists records, newest first. Needs `tokens` r on the filter's org or app."""
+        """Lists records, newest first. Requires `tokens` r on the filter's org or app."""
 
 def add_TokenServiceServicer_to_server(servicer: TokenServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
