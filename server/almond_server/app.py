@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from almond_server.domain.stores import SealedKey
     from almond_server.tokens.callers import Call
 
-Beside: TypeAlias = "Callable[[App], Coroutine[Any, Any, None]]"
+Background: TypeAlias = "Callable[[App], Coroutine[Any, Any, None]]"
 """What runs beside a server, as long as that serves."""
 
 _TRACES_SECONDS: Final = 2.0
@@ -81,7 +81,7 @@ class App:
     report: Callable[[], Report]
     """Says how much this server knows now."""
 
-    async def run(self, beside: Beside) -> None:
+    async def run(self, background: Background) -> None:
         """Do what is done in the background, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.follower.run())
@@ -89,7 +89,7 @@ class App:
             tasks.create_task(self.last_used.run())
             tasks.create_task(self.observer.run())
             tasks.create_task(self.watches.run())
-            tasks.create_task(beside(self))
+            tasks.create_task(background(self))
 
     async def close(self) -> None:
         """Write what is not written yet, and let go of everything."""
@@ -119,7 +119,7 @@ async def compose(settings: Settings) -> App:
 
     def alarm() -> None:
         alarmed.set()
-        _write_down(settings.data_dir, view)
+        _write_rescue_file(settings.data_dir, view)
 
     feed = RedisFeed(settings.redis_url, master_key.feed_key(master), reading.epoch)
     changes = ChangeLog(view)
@@ -129,7 +129,7 @@ async def compose(settings: Settings) -> App:
         view,
         clock,
         settings.poll_interval,
-        Signals(_health_follows(health), alarm, health.set_feed, changes.take),
+        Signals(_health_setter(health), alarm, health.set_feed, changes.take),
     )
     elected = election(settings.database, settings.data_dir, settings.poll_interval)
     relay = Relay(elected, store.revocations, feed, follower, clock, settings.poll_interval)
@@ -154,7 +154,7 @@ async def compose(settings: Settings) -> App:
         AdminServicer(policy),
         RevocationServicer(watches, reading.epoch),
         health,
-        _may_reflect(callers),
+        _reflection_check(callers),
         spans,
         shares_port=settings.workers > 1,
     )
@@ -189,7 +189,7 @@ def _unsealed(sealed: Sequence[SealedKey], master: master_key.MasterKey) -> dict
     return {key.key_id: crypto.extract(master_key.unseal(master, key.key_id, key.sealed)) for key in sealed}
 
 
-def _may_reflect(callers: Callers) -> Callable[[Call], None]:
+def _reflection_check(callers: Callers) -> Callable[[Call], None]:
     def check(call: Call) -> None:
         callers.permit_each(call, lambda token: [permissions.to_reflect(token.identity.home_org)])
 
@@ -200,7 +200,7 @@ def _time_store(operation: str, seconds: float) -> None:
     metrics.STORE_SECONDS.labels(operation).observe(seconds)
 
 
-def _write_down(data_dir: Path, view: RevocationView) -> None:
+def _write_rescue_file(data_dir: Path, view: RevocationView) -> None:
     if not len(view) and not list(view.cut_offs()):
         return  # it has just started, and knows nothing that others do not
     try:
@@ -211,19 +211,19 @@ def _write_down(data_dir: Path, view: RevocationView) -> None:
         log.error("store.unhealed", file=str(path), advice="almond store heal")
 
 
-def _health_follows(health: Health) -> Callable[[bool], None]:
-    def turn(fresh: bool) -> None:  # noqa: FBT001 - a callback's one argument
+def _health_setter(health: Health) -> Callable[[bool], None]:
+    def set_health(fresh: bool) -> None:  # noqa: FBT001 - a callback's one argument
         log.info("server.fresh" if fresh else "server.stale")
         health.set(serving=fresh)
 
-    return turn
+    return set_health
 
 
-def election(location: Location, data_dir: Path, turn_seconds: float) -> Election:
+def election(location: Location, data_dir: Path, check_seconds: float) -> Election:
     """Return the election for the servers on a store: those on an SQLite file share its directory.
 
-    A relay asks whether it still is one every `turn_seconds`, and what its work takes.
+    A relay asks whether it still is one every `check_seconds`, and what its work takes.
     """
     if isinstance(location, Path):
         return FileElection(data_dir / "relay.lock")
-    return PostgresElection(location, turn_seconds)
+    return PostgresElection(location, check_seconds)

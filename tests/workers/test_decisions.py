@@ -10,7 +10,7 @@ from almond_server.telemetry.status import Knowledge, Phase, Report
 from almond_server.workers.decisions import Action, ActionKind, RestartBudget, Rules, WorkerState, decide
 
 NOW = 1000.0
-RULES = Rules(workers=2, max_staleness=5.0, leave_seconds=15.0)
+RULES = Rules(workers=2, max_staleness=5.0, drain_seconds=15.0)
 
 
 def report(
@@ -20,8 +20,8 @@ def report(
     return Report(knowledge, recent, NOW - ago)
 
 
-def serving(pid: int, number: int, told: Report | None = None, *, is_outdated: bool = False) -> WorkerState:
-    return WorkerState(pid, number, Phase.SERVING, NOW - 100, told or report(), is_outdated)
+def serving(pid: int, number: int, sent: Report | None = None, *, is_outdated: bool = False) -> WorkerState:
+    return WorkerState(pid, number, Phase.SERVING, NOW - 100, sent or report(), is_outdated)
 
 
 def in_phase(phase: Phase, lasts: float, pid: int = 11, number: int = 1) -> WorkerState:
@@ -49,7 +49,7 @@ def test_one_that_was_refused_is_not_started_again_before_its_time() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "deed", "why"),
+    ("sent", "kind", "why"),
     [
         (STALE, ActionKind.DRAIN, "stale"),
         (report(ago=5.1), ActionKind.KILL, "silent"),
@@ -57,9 +57,9 @@ def test_one_that_was_refused_is_not_started_again_before_its_time() -> None:
     ],
 )
 def test_a_worker_past_its_bound_goes_at_once_and_another_is_started(
-    told: Report, kind: ActionKind, why: str
+    sent: Report, kind: ActionKind, why: str
 ) -> None:
-    done = decide([serving(11, 1, told), FRESH], RULES, NOW)
+    done = decide([serving(11, 1, sent), FRESH], RULES, NOW)
     assert done == [Action(kind, 1, 11, why), Action(ActionKind.START, 1)]
 
 
@@ -88,8 +88,8 @@ def test_nobody_is_dismissed_unless_a_sibling_proves_the_store(sibling: WorkerSt
 
 
 def test_after_an_alarm_nobody_is_started_and_nobody_dismissed() -> None:
-    members = [serving(11, 1, ALARMED), serving(22, 2, STALE), serving(33, 3)]
-    assert decide(members, replace(RULES, workers=4), NOW, is_alarmed=True) == []
+    workers = [serving(11, 1, ALARMED), serving(22, 2, STALE), serving(33, 3)]
+    assert decide(workers, replace(RULES, workers=4), NOW, is_alarmed=True) == []
     assert decide([serving(11, 1, is_outdated=True), FRESH], RULES, NOW, is_alarmed=True) == []
 
 
@@ -123,7 +123,7 @@ def test_a_dead_worker_comes_before_a_roll() -> None:
 
 
 def test_six_deaths_within_a_minute_are_one_too_many() -> None:
-    deaths = RestartBudget()
-    assert [deaths.count(NOW + second) for second in range(5)] == [False] * 5
-    assert deaths.count(NOW + 60)
-    assert not deaths.count(NOW + 61.1)
+    budget = RestartBudget()
+    assert [budget.record_death(NOW + second) for second in range(5)] == [False] * 5
+    assert budget.record_death(NOW + 60)
+    assert not budget.record_death(NOW + 61.1)

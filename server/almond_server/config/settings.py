@@ -76,7 +76,7 @@ class Settings:
     def __post_init__(self) -> None:
         """Raise `StartError` for the first setting that makes no sense."""
         host_and_port(self.address)
-        store_of(self.data_dir, self.database_url)
+        store_location(self.data_dir, self.database_url)
         if self.metrics_address:
             host_and_port(self.metrics_address, "--metrics-address")
         if not 1 <= self.workers <= _MAX_WORKERS:
@@ -101,7 +101,7 @@ class Settings:
     @property
     def database(self) -> Path | str:
         """Where the store is: an SQLite file, or the URL of PostgreSQL."""
-        return store_of(self.data_dir, self.database_url)
+        return store_location(self.data_dir, self.database_url)
 
     @property
     def master_key(self) -> Path:
@@ -114,7 +114,7 @@ class Settings:
         return paths.admin_token(self.data_dir)
 
 
-def store_of(data_dir: Path, database_url: str) -> Path | str:
+def store_location(data_dir: Path, database_url: str) -> Path | str:
     """Return where the store is, by the data directory and ALMOND_DATABASE_URL; raises `StartError`."""
     if not database_url:
         return paths.database(data_dir)
@@ -128,10 +128,10 @@ def _check_collector(url: str) -> None:
         return
     try:
         parts = urlsplit(url)
-        is_one = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+        is_valid = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
     except ValueError:
-        parts, is_one = urlsplit(""), None
-    if not is_one or parts.username is not None or parts.query or parts.fragment:
+        parts, is_valid = urlsplit(""), None
+    if not is_valid or parts.username is not None or parts.query or parts.fragment:
         raise StartError(
             "--traces: http://HOST:PORT or https://HOST:PORT of an OTLP/HTTP collector; what it wants to be "
             "shown goes into OTEL_EXPORTER_OTLP_HEADERS."

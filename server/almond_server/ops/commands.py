@@ -29,7 +29,7 @@ from almond_server.config.settings import (
 from almond_server.data_dir import paths
 from almond_server.errors import StartError
 from almond_server.ops import store_commands
-from almond_server.ops.console import DATABASE_URL, DEV_DIR, DataDir, explained, out, store_at
+from almond_server.ops.console import DATABASE_URL, DEV_DIR, DataDir, location_of, out, reported_errors
 from almond_server.process.listen import check_free
 
 if TYPE_CHECKING:
@@ -80,11 +80,11 @@ def init(
     """Make the master key, the store with its key ring, and an admin token. Safe to run again."""
     from almond_server.ops import bootstrap
 
-    with explained():
+    with reported_errors():
         token_file = asyncio.run(
             bootstrap.init(
                 data_dir,
-                store_at(data_dir),
+                location_of(data_dir),
                 new_admin_token=new_admin_token,
                 admin_days=admin_days,
             )
@@ -100,8 +100,8 @@ def migrate(data_dir: DataDir = DEV_DIR) -> None:
     """Bring the store's schema up to this program's."""
     from almond_server.adapters.sql import schema
 
-    with explained():
-        before, after = schema.migrate(store_at(data_dir))
+    with reported_errors():
+        before, after = schema.migrate(location_of(data_dir))
     out.print(
         f"Schema {after}: nothing to do." if before == after else f"Schema {before or 'none'} -> {after}."
     )
@@ -140,7 +140,7 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter a setting
     database_url = os.environ.get(DATABASE_URL, "")
     if max_staleness is None:
         max_staleness = POSTGRES_STALENESS if database_url else SQLITE_STALENESS
-    with explained():
+    with reported_errors():
         settings = Settings(
             data_dir=data_dir,
             redis_url=os.environ.get("ALMOND_REDIS_URL", ""),
@@ -157,10 +157,12 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter a setting
             log_level=log_level,
         )
         logs.configure(settings.log_level)
-        asyncio.run(_serving(settings)(settings, lambda _: None))
+        asyncio.run(_server_for(settings)(settings, lambda _: None))
 
 
-def _serving(settings: Settings) -> Callable[[Settings, Callable[[int], None]], Coroutine[Any, Any, None]]:
+def _server_for(
+    settings: Settings,
+) -> Callable[[Settings, Callable[[int], None]], Coroutine[Any, Any, None]]:
     if settings.workers > 1:
         from almond_server.workers import supervisor
 
@@ -175,14 +177,14 @@ def dev(data_dir: DataDir = DEV_DIR, address: Address = DEFAULT_ADDRESS) -> None
     from almond_server.adapters.sql import schema
     from almond_server.ops import bootstrap
 
-    with explained():
+    with reported_errors():
         if not is_loopback(address):
             raise StartError("`almond dev` listens on loopback only; use `almond serve` for anything else.")
         if os.environ.get(DATABASE_URL):
             raise StartError(f"`almond dev` has a store of its own; unset {DATABASE_URL}, or use `serve`.")
         check_free(address)
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _alone(data_dir):
+        with _locked(data_dir):
             if paths.database(data_dir).exists():
                 schema.migrate(paths.database(data_dir))
             asyncio.run(bootstrap.init(data_dir))
@@ -206,9 +208,9 @@ def _dev(data_dir: Path, address: str) -> None:
         )
         asyncio.run(serve.serve(settings, lambda port: _welcome(settings, port)))
 
-    given = os.environ.get("ALMOND_REDIS_URL")
-    if given:
-        run(given)
+    redis_url = os.environ.get("ALMOND_REDIS_URL")
+    if redis_url:
+        run(redis_url)
         return
     valkey = ValkeyChild(data_dir)
     try:
@@ -235,14 +237,14 @@ def _welcome(settings: Settings, port: int) -> None:
 
 
 @contextmanager
-def _alone(data_dir: Path) -> Iterator[None]:
+def _locked(data_dir: Path) -> Iterator[None]:
     with (data_dir / "dev.lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             lock.seek(0)
-            first = lock.read().strip() or "another process"
-            raise StartError(f"`almond dev` runs on {data_dir} already: process {first}.") from None
+            owner = lock.read().strip() or "another process"
+            raise StartError(f"`almond dev` runs on {data_dir} already: process {owner}.") from None
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()

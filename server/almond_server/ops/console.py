@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 from rich.console import Console
 
-from almond_server.config.settings import store_of
+from almond_server.config.settings import store_location
 from almond_server.errors import RefusedError, StartError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_USAGE: Final = 2
+_EXIT_USAGE: Final = 2
 DATABASE_URL: Final = "ALMOND_DATABASE_URL"
 DEV_DIR: Final = Path(".almond")
 
@@ -26,16 +26,16 @@ out = Console(highlight=False, soft_wrap=True)
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-def store_at(data_dir: Path) -> Path | str:
+def location_of(data_dir: Path) -> Path | str:
     """Return where the store is: in the data directory, or at ALMOND_DATABASE_URL."""
-    return store_of(data_dir, os.environ.get(DATABASE_URL, ""))
+    return store_location(data_dir, os.environ.get(DATABASE_URL, ""))
 
 
 @contextmanager
-def explained() -> Iterator[None]:
+def reported_errors() -> Iterator[None]:
     """Turn the errors that tell what to do into one line and exit code 2."""
     try:
         yield
     except (StartError, RefusedError) as error:
         _err.print(f"error: {error}", markup=False)
-        raise typer.Exit(_USAGE) from None
+        raise typer.Exit(_EXIT_USAGE) from None

@@ -57,15 +57,15 @@ async def heal(data_dir: Path, location: Location, files: Sequence[Path]) -> Rec
     given = list(files) or rescue_file.pending(data_dir)
     if not given:
         raise StartError(f"There is nothing to heal: no server left a file in {data_dir}.")
-    read = {path: rescue_file.read(path) for path in given}
+    pages = {path: rescue_file.read(path) for path in given}
     async with _opened(location) as store:
-        done = Recovered()
-        for path, page in read.items():
-            done.entries[path.name] = await _put_back(store, page, f"healed from {path.name}")
-        done.epoch = await _epoch(store, is_new=any(done.entries.values()))
+        result = Recovered()
+        for path, page in pages.items():
+            result.entries[path.name] = await _put_back(store, page, f"healed from {path.name}")
+        result.epoch = await _epoch(store, is_new=any(result.entries.values()))
     for path in given:
         rescue_file.done(path)
-    return done
+    return result
 
 
 async def restored(
@@ -80,16 +80,16 @@ async def restored(
     rows = RevocationPage(()) if audit is None else _audit_export(audit)
     master = master_key.read(paths.master_key(data_dir))
     async with _opened(location) as store:
-        done = Recovered()
+        result = Recovered()
         if redis_url is not None:
-            done.entries["Redis"] = await _from_redis(store, redis_url, master_key.feed_key(master))
+            result.entries["Redis"] = await _from_redis(store, redis_url, master_key.feed_key(master))
         if audit is not None:
-            ended = [await _with_its_end(store, each) for each in rows.revocations]
-            page = RevocationPage(ended, rows.cut_offs)
-            done.entries[audit.name] = await _put_back(store, page, f"restored from {audit.name}")
-        done.entries["its own audit log"] = await _from_audit(store)
-        done.epoch = await _epoch(store, is_new=True)
-        return done
+            with_expiry = [await _with_expiry(store, each) for each in rows.revocations]
+            page = RevocationPage(with_expiry, rows.cut_offs)
+            result.entries[audit.name] = await _put_back(store, page, f"restored from {audit.name}")
+        result.entries["its own audit log"] = await _from_audit(store)
+        result.epoch = await _epoch(store, is_new=True)
+        return result
 
 
 async def export_audit(location: Location, after: int) -> AsyncIterator[str]:
@@ -113,11 +113,11 @@ async def _opened(location: Location) -> AsyncIterator[Store]:
 async def _put_back(store: Store, page: RevocationPage, reason: str) -> int:
     entries, now = 0, SystemClock().now_ms() // 1000
     for first in range(0, max(len(page.revocations), len(page.cut_offs)), _BATCH):
-        some = slice(first, first + _BATCH)
-        done = await store.revocations.revoke(
-            page.revocations[some], _OPERATOR, reason, None, now, page.cut_offs[some]
+        batch = slice(first, first + _BATCH)
+        receipt = await store.revocations.revoke(
+            page.revocations[batch], _OPERATOR, reason, None, now, page.cut_offs[batch]
         )
-        entries += done.entries
+        entries += receipt.entries
     return entries
 
 
@@ -142,10 +142,10 @@ async def _from_audit(store: Store) -> int:
     entries, newest, oldest = 0, 0, SystemClock().now_ms() // 1000 - KEPT_SECONDS
     while rows := await store.audit.page(newest, _BATCH):
         newest = rows[-1][0]
-        known = _told([(row.action, row.target, row.detail) for _, row in rows])
-        ended = [await _with_its_end(store, each) for each in known.revocations]
-        lasting = [each for each in ended if each.ends_at is None or each.ends_at > oldest]
-        page = RevocationPage(lasting, known.cut_offs)
+        logged = _revocations_in([(row.action, row.target, row.detail) for _, row in rows])
+        with_expiry = [await _with_expiry(store, each) for each in logged.revocations]
+        unexpired = [each for each in with_expiry if each.ends_at is None or each.ends_at > oldest]
+        page = RevocationPage(unexpired, logged.cut_offs)
         entries += await _put_back(store, page, "restored from the audit log")
     return entries
 
@@ -157,12 +157,12 @@ async def _epoch(store: Store, *, is_new: bool) -> str:
     return (await store.revocations.begin_epoch(_OPERATOR, now)).epoch
 
 
-async def _with_its_end(store: Store, revocation: Revocation) -> Revocation:
+async def _with_expiry(store: Store, revocation: Revocation) -> Revocation:
     record = await store.tokens.get(revocation.token_id)  # of a token minted after the backup there is none
     return replace(revocation, ends_at=None if record is None else record.expires_at)
 
 
-def _told(rows: Sequence[tuple[str, str, str]]) -> RevocationPage:
+def _revocations_in(rows: Sequence[tuple[str, str, str]]) -> RevocationPage:
     """Read action, target and detail of audit rows; raises as `unhealed.revocation`."""
     targets = [target.partition("/") for action, target, _ in rows if action == "token.revoked"]
     cut_offs = [cut_off_text.read(*row) for row in rows]
@@ -175,6 +175,6 @@ def _told(rows: Sequence[tuple[str, str, str]]) -> RevocationPage:
 def _audit_export(path: Path) -> RevocationPage:
     try:
         rows: Iterable[dict[str, str]] = map(json.loads, path.read_text().splitlines())
-        return _told([(row["action"], row["target"], row["detail"]) for row in rows])
+        return _revocations_in([(row["action"], row["target"], row["detail"]) for row in rows])
     except (OSError, ValueError, TypeError, KeyError, AttributeError, FieldError):
         raise StartError(f"{path} is not what `almond audit export` writes.") from None

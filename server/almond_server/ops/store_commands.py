@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 
 from almond_server.errors import StartError
-from almond_server.ops.console import DEV_DIR, DataDir, explained, out, store_at
+from almond_server.ops.console import DEV_DIR, DataDir, location_of, out, reported_errors
 
 if TYPE_CHECKING:
     from almond_server.ops.recovery import Recovered
@@ -29,8 +29,8 @@ def backup(
     """Write a copy of the SQLite store as it is now, beside running servers. Keep master.key elsewhere."""
     from almond_server.ops import recovery
 
-    with explained():
-        recovery.backup(store_at(data_dir), file)
+    with reported_errors():
+        recovery.backup(location_of(data_dir), file)
     out.print(f"Written to {file}. After a restore run `almond store restored`: see ops/RESTORE.md.")
 
 
@@ -47,9 +47,9 @@ def heal(
     """Put back the revocations that servers still knew when they saw that the store had lost them."""
     from almond_server.ops import recovery
 
-    with explained():
-        done = asyncio.run(recovery.heal(data_dir, store_at(data_dir), files or []))
-    _tell(done)
+    with reported_errors():
+        result = asyncio.run(recovery.heal(data_dir, location_of(data_dir), files or []))
+    _print_result(result)
 
 
 @store.command("restored", epilog="Example: almond store restored --audit audit.jsonl")
@@ -73,12 +73,12 @@ def restored(
     from almond_server.ops import recovery
 
     redis_url = os.environ.get("ALMOND_REDIS_URL")
-    with explained():
+    with reported_errors():
         if not redis_url and not without_redis:
             raise StartError("Set ALMOND_REDIS_URL to ask Redis what it knows, or say --without-redis.")
-        asked = None if without_redis else redis_url
-        done = asyncio.run(recovery.restored(data_dir, store_at(data_dir), asked, audit_file))
-    _tell(done)
+        source = None if without_redis else redis_url
+        result = asyncio.run(recovery.restored(data_dir, location_of(data_dir), source, audit_file))
+    _print_result(result)
 
 
 @audit.command("export", epilog="Example: almond audit export --after 1200 > audit.jsonl")
@@ -90,18 +90,19 @@ def export(
     from almond_server.ops import recovery
 
     async def write() -> None:
-        async for line in recovery.export_audit(store_at(data_dir), after):
+        async for line in recovery.export_audit(location_of(data_dir), after):
             typer.echo(line)
 
-    with explained():
+    with reported_errors():
         asyncio.run(write())
 
 
-def _tell(done: Recovered) -> None:
+def _print_result(result: Recovered) -> None:
     table = Table("source", "put back", box=None)
-    for source, entries in done.entries.items():
+    for source, entries in result.entries.items():
         table.add_row(source, str(entries))
     out.print(table)
     out.print(
-        f"The store is in epoch {done.epoch}. Start the servers again; callers' revisions of before are over."
+        f"The store is now in epoch {result.epoch}. Restart the servers. "
+        "Revisions that clients kept from before are no longer valid."
     )

@@ -46,10 +46,10 @@ class ValkeyChild:
             message = "start Valkey from the main thread"
             raise RuntimeError(message)
         self._private_dir: Path | None = None
-        self._socket = self._place(data_dir)
+        self._socket = self._choose_socket_path(data_dir)
         self._log = data_dir / "valkey.log"
         binary = _binary()
-        if _answers(self._socket):
+        if _responds(self._socket):
             raise StartError(f"A Valkey runs in {data_dir} already: is another `almond dev` using it?")
         self._process = subprocess.Popen(
             [binary, *self._options(data_dir)],
@@ -61,7 +61,7 @@ class ValkeyChild:
             start_new_session=True,  # Ctrl-C is for the parent, which then stops this
         )
         atexit.register(self.stop)
-        self._wait()
+        self._wait_until_ready()
 
     @property
     def url(self) -> str:
@@ -92,7 +92,7 @@ class ValkeyChild:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def _place(self, data_dir: Path) -> Path:
+    def _choose_socket_path(self, data_dir: Path) -> Path:
         path = data_dir.absolute() / "valkey.sock"
         if len(os.fsencode(path)) <= _MAX_SOCKET_PATH:
             return path
@@ -113,9 +113,9 @@ class ValkeyChild:
         }
         return [word for name, value in options.items() for word in (f"--{name}", value)]
 
-    def _wait(self) -> None:
+    def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + _START_SECONDS
-        while not _answers(self._socket):
+        while not _responds(self._socket):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
                 raise StartError(f"The Valkey that comes with Almond did not start; {self._log} may say why.")
@@ -136,7 +136,7 @@ def _binary() -> str:
         ) from None
 
 
-def _answers(path: Path) -> bool:
+def _responds(path: Path) -> bool:
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(_PING_SECONDS)
@@ -152,9 +152,9 @@ def _die_with_parent() -> Callable[[], None] | None:
         return None  # elsewhere `stop` and atexit end it, but nothing does after kill -9
     parent, prctl = os.getpid(), ctypes.CDLL(None).prctl
 
-    def in_the_child() -> None:
+    def set_death_signal() -> None:
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # it ended in between
             os._exit(1)
 
-    return in_the_child
+    return set_death_signal

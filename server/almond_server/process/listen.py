@@ -24,7 +24,7 @@ WORKER_MODULE: Final = "almond_server.workers.worker"
 
 
 @contextmanager
-def held(address: str) -> Iterator[int]:
+def reserved_port(address: str) -> Iterator[int]:
     """Keep the port of `host:port` (0 picks one) for sockets with SO_REUSEPORT; yields the port.
 
     Raises `StartError` if anybody listens there, or another parent keeps it.
@@ -32,27 +32,27 @@ def held(address: str) -> Iterator[int]:
     check_free(address)
     host, port = host_and_port(address)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as kept, socket.socket(socket.AF_UNIX) as lock:
+    with socket.socket(family, socket.SOCK_STREAM) as reserved, socket.socket(socket.AF_UNIX) as lock:
         # Bound and not listening, it gets no connection; but the port stays this user's while workers change.
-        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         try:
-            kept.bind((host, port))
+            reserved.bind((host, port))
         except OSError:
             check_free(address)  # names who was faster
             raise StartError(f"Cannot listen on {address}.") from None
-        where = kept.getsockname()
+        bound = reserved.getsockname()
         # With SO_REUSEPORT the kernel lets a second parent of the same user bind as well, and share out the
         # connections among both. A name in the abstract space is as the port: of one network namespace, held
         # by one process, and gone with it.
         try:
-            lock.bind(f"\0almond-serve/{where[0]}/{where[1]}")
+            lock.bind(f"\0almond-serve/{bound[0]}/{bound[1]}")
         except OSError:
             raise StartError(
                 f"{address} is in use already by another `almond serve`, which starts or stops. Stop that "
                 "first, or choose another --address."
             ) from None
-        yield int(where[1])
+        yield int(bound[1])
 
 
 def check_free(address: str, flag: str = "--address") -> None:
@@ -67,16 +67,17 @@ def check_free(address: str, flag: str = "--address") -> None:
         except socket.gaierror:
             raise StartError(f"{flag}: the host {host} is not known here.") from None
         except OSError as error:
-            raise StartError(_sentence(address, port, error, flag)) from None
+            raise StartError(_bind_error(address, port, error, flag)) from None
 
 
-def _sentence(address: str, port: int, error: OSError, flag: str) -> str:
+def _bind_error(address: str, port: int, error: OSError, flag: str) -> str:
     if error.errno != errno.EADDRINUSE:
         return f"Cannot listen on {address}: {error.strerror}."
-    return f"{address} is in use already by {_holder(port)}. Stop that first, or choose another {flag}."
+    owner = _listener_on(port)
+    return f"{address} is in use already by {owner}. Stop that first, or choose another {flag}."
 
 
-def _holder(port: int) -> str:
+def _listener_on(port: int) -> str:
     try:
         listening = (
             each
@@ -85,13 +86,13 @@ def _holder(port: int) -> str:
         )
         first = next(listening, None)
         if first is not None and first.pid is not None:
-            return _named(psutil.Process(first.pid))
+            return _describe(psutil.Process(first.pid))
     except psutil.Error:
         pass
     return "another process, which this user may not see"
 
 
-def _named(process: psutil.Process) -> str:
+def _describe(process: psutil.Process) -> str:
     """Name a process; of one of our workers, the parent: it would start another one."""
     parent = process.parent()
     if parent is not None and WORKER_MODULE in process.cmdline():

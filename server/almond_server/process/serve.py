@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     import grpc
 
-    from almond_server.app import App, Beside
+    from almond_server.app import App, Background
     from almond_server.config.settings import Settings
 
 _DRAIN_SECONDS: Final = 0.2
@@ -45,25 +45,25 @@ async def serve(settings: Settings, ready: Callable[[int], None]) -> None:
         log.info("server.started", address=settings.address, port=port)
         ready(port)
 
-    async def beside(app: App) -> None:
+    async def background(app: App) -> None:
         while True:
             row.set(app.report().knowledge)
             await asyncio.sleep(REPORT_SECONDS)
 
     async with http_port.opened(settings.metrics_address, lambda: [row.as_dict()], REGISTRY):
-        await run(settings, started, beside, lambda: row.set(Phase.LEAVING))
+        await run(settings, started, background, lambda: row.set(Phase.LEAVING))
 
 
 async def run(
     settings: Settings,
     ready: Callable[[int], None],
-    beside: Beside,
-    leaving: Callable[[], None] = lambda: None,
+    background: Background,
+    on_drain: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve until SIGTERM, SIGINT or SIGHUP, then drain: NOT_SERVING, grace, stop.
 
-    `ready` is called once, with the port, when the first question can be answered; `beside` runs from then on
-    until the end; `leaving` is called when draining begins.
+    `ready` is called once, with the port, when the first question can be answered; `background` runs from
+    then on until the end; `on_drain` is called when draining begins.
     """
     rescue_file.require_none(settings.data_dir)
     app = await compose(settings)
@@ -80,16 +80,16 @@ async def run(
         await app.follower.start()
         port = _bind(app.server, settings.address)
         await app.server.start()
-        following = asyncio.create_task(app.run(beside))
-        following.add_done_callback(lambda _: stopping.set())
+        running = asyncio.create_task(app.run(background))
+        running.add_done_callback(lambda _: stopping.set())
         ready(port)
         await stopping.wait()
-        leaving()
+        on_drain()
         await _stop(app, settings.grace)
-        failed = following.done() and not following.cancelled() and following.exception() is not None
-        following.cancel()
+        failed = running.done() and not running.cancelled() and running.exception() is not None
+        running.cancel()
         with contextlib.suppress(asyncio.CancelledError):
-            await following
+            await running
         if failed:
             raise StartError("The server stopped by itself: it could not go on following revocations.")
     finally:

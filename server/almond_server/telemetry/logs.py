@@ -27,7 +27,7 @@ def configure(level: str, worker: int | None = None) -> None:
     renderer = structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
     structlog.configure(
         processors=[
-            *([] if worker is None else [_numbered(worker)]),
+            *([] if worker is None else [_with_worker_number(worker)]),
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             renderer,
@@ -40,7 +40,7 @@ def configure(level: str, worker: int | None = None) -> None:
     )
 
 
-def _numbered(worker: int) -> Processor:
+def _with_worker_number(worker: int) -> Processor:
     def add(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
         del logger, method
         return {"worker": worker, **event}

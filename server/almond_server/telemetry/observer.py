@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from almond_server.tokens.callers import Callers
     from almond_server.watch.hub import WatchHub
 
-_LOOP_SECONDS: Final = 0.1
-_COPIES_EVERY: Final = 10
+_LAG_SAMPLE_SECONDS: Final = 0.1
+_SAMPLES_PER_COPY: Final = 10
 """Looks at the loop between two copies."""
 
 
@@ -43,7 +43,7 @@ class Observer:
     def __init__(self, observed: Observed) -> None:
         """Take the parts; nothing is told yet."""
         self._observed = observed
-        self._told: dict[Counter, int] = {}
+        self._copied: dict[Counter, int] = {}
 
     async def run(self) -> None:
         """Observe until cancelled."""
@@ -53,9 +53,9 @@ class Observer:
         loop = asyncio.get_running_loop()
         while True:
             self.copy()
-            for _ in range(_COPIES_EVERY):
-                due = loop.time() + _LOOP_SECONDS
-                await asyncio.sleep(_LOOP_SECONDS)
+            for _ in range(_SAMPLES_PER_COPY):
+                due = loop.time() + _LAG_SAMPLE_SECONDS
+                await asyncio.sleep(_LAG_SAMPLE_SECONDS)
                 metrics.LOOP_LAG.observe(max(0.0, loop.time() - due))
 
     def copy(self) -> None:
@@ -78,12 +78,12 @@ class Observer:
         metrics.FEED_UNWRITABLE.set(not feed.is_written)
         metrics.FEED_MAY_EVICT.set(feed.may_evict)
         counters.flush()
-        self._count(metrics.VIEW_GAPS, follower.gaps)
-        self._count(metrics.VIEW_RESYNCS, follower.resyncs)
-        self._count(metrics.FEED_REJECTED, feed.rejected)
-        self._count(metrics.CALLER_HITS, self._observed.callers.hits)
-        self._count(metrics.CALLER_MISSES, self._observed.callers.misses)
+        self._add_new(metrics.VIEW_GAPS, follower.gaps)
+        self._add_new(metrics.VIEW_RESYNCS, follower.resyncs)
+        self._add_new(metrics.FEED_REJECTED, feed.rejected)
+        self._add_new(metrics.CALLER_HITS, self._observed.callers.hits)
+        self._add_new(metrics.CALLER_MISSES, self._observed.callers.misses)
 
-    def _count(self, counter: Counter, total: int) -> None:
-        counter.inc(total - self._told.get(counter, 0))
-        self._told[counter] = total
+    def _add_new(self, counter: Counter, total: int) -> None:
+        counter.inc(total - self._copied.get(counter, 0))
+        self._copied[counter] = total

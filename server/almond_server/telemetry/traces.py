@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _PATH: Final = "/v1/traces"
 _EXPORT_SECONDS: Final = 5.0
 _WARN_SECONDS: Final = 60.0
-_OWN_FAULTS: Final = frozenset(
+_SERVER_FAULTS: Final = frozenset(
     {"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"}
 )
 """The codes that OpenTelemetry's conventions call an error of a server; the others are its callers'."""
@@ -58,7 +58,7 @@ class Spans:
             raise StartError(
                 "ALMOND_TRACES needs OpenTelemetry: pip install '.[traces]' in a clone, or unset it."
             ) from None
-        _log_what_it_says()
+        _log_export_warnings()
         name = {} if os.environ.get("OTEL_SERVICE_NAME") else {"service.name": "almond"}
         resource = Resource.create(name | {"service.version": version("almond-auth")})
         # Not at exit: a collector that hangs would hold up the end of the process. `close` has its time.
@@ -67,7 +67,7 @@ class Spans:
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer("almond_server", version("almond-auth"))
         self._extract = TraceContextTextMapPropagator().extract
-        self._nowhere, self._kind, self._error = Context(), SpanKind.SERVER, StatusCode.ERROR
+        self._empty_context, self._kind, self._error = Context(), SpanKind.SERVER, StatusCode.ERROR
         self._attributes: dict[str, dict[str, str]] = {}
 
     def begin(self, method: str, metadata: Iterable[tuple[str, str | bytes]] | None) -> Span:
@@ -79,7 +79,7 @@ class Spans:
             self._attributes[method] = attributes
         parent = next((value for key, value in metadata or () if key == "traceparent"), None)
         # Without `tracestate`: it may hold whatever a caller writes into it, and nothing here reads it.
-        context = self._nowhere
+        context = self._empty_context
         if isinstance(parent, str):
             context = self._extract({"traceparent": parent}, context)
         return self._tracer.start_span(
@@ -92,7 +92,7 @@ class Spans:
         span.set_attribute("rpc.grpc.status_code", number[0])
         if request_id is not None:
             span.set_attribute("almond.request_id", request_id)
-        if code.name in _OWN_FAULTS:
+        if code.name in _SERVER_FAULTS:
             span.set_status(self._error)
         span.end()
 
@@ -103,22 +103,22 @@ class Spans:
         closing.join(seconds)
 
 
-class _Sayings(logging.Handler):
+class _ThrottledWarnings(logging.Handler):
     """Puts what OpenTelemetry says into this server's log, once a minute: it repeats itself."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self._said_at: float | None = None
+        self._logged_at: float | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
         now = time.monotonic()
-        if self._said_at is None or now - self._said_at >= _WARN_SECONDS:
-            self._said_at = now
+        if self._logged_at is None or now - self._logged_at >= _WARN_SECONDS:
+            self._logged_at = now
             log.warning("traces.unsent", why=record.getMessage().splitlines()[0])
 
 
-def _log_what_it_says() -> None:
-    theirs = logging.getLogger("opentelemetry")
-    if not any(isinstance(each, _Sayings) for each in theirs.handlers):
-        theirs.addHandler(_Sayings())
-        theirs.propagate = False
+def _log_export_warnings() -> None:
+    opentelemetry_log = logging.getLogger("opentelemetry")
+    if not any(isinstance(each, _ThrottledWarnings) for each in opentelemetry_log.handlers):
+        opentelemetry_log.addHandler(_ThrottledWarnings())
+        opentelemetry_log.propagate = False

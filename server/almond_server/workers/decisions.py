@@ -26,9 +26,9 @@ SILENT: Final = "silent"
 """Why a worker is replaced."""
 
 _MIN_SILENCE_SECONDS: Final = 2.0
-_HEARD_LATELY_SECONDS: Final = 1.0
+_RECENT_REPORT_SECONDS: Final = 1.0
 _MAX_DEATHS: Final = 5
-_DEATHS_SECONDS: Final = 60.0
+_DEATHS_WINDOW_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Rules:
 
     workers: int
     max_staleness: float
-    leave_seconds: float
+    drain_seconds: float
 
     @property
     def max_silence(self) -> float:
@@ -79,7 +79,7 @@ class Rules:
 
 
 def decide(
-    members: Sequence[WorkerState],
+    workers: Sequence[WorkerState],
     rules: Rules,
     now: float,
     *,
@@ -91,30 +91,30 @@ def decide(
     `not_before` says when the next of a number may be started. After an alarm nobody is started, and nobody
     replaced: a newcomer would know only what the store still knows.
     """
-    actions = list(_overdue(members, rules, now))
+    actions = list(_overdue(workers, rules, now))
     if is_alarmed:
         return actions
-    actions += _replacements(members, rules, now)
+    actions += _replacements(workers, rules, now)
     ended = {action.pid for action in actions}
-    there = {each.number for each in members if each.phase != Phase.LEAVING and each.pid not in ended}
-    waits = not_before or {}
-    missing = [n for n in range(1, rules.workers + 1) if n not in there and waits.get(n, now) <= now]
+    present = {each.number for each in workers if each.phase != Phase.LEAVING and each.pid not in ended}
+    start_after = not_before or {}
+    missing = [n for n in range(1, rules.workers + 1) if n not in present and start_after.get(n, now) <= now]
     actions += [Action(ActionKind.START, number) for number in missing]
-    return actions or list(_next_of_a_roll(members))
+    return actions or list(_rolling_restart(workers))
 
 
-def _overdue(members: Sequence[WorkerState], rules: Rules, now: float) -> Iterable[Action]:
-    for each in members:
-        lasts = now - each.since
-        if each.phase == Phase.LEAVING and lasts > rules.leave_seconds:
+def _overdue(workers: Sequence[WorkerState], rules: Rules, now: float) -> Iterable[Action]:
+    for each in workers:
+        elapsed = now - each.since
+        if each.phase == Phase.LEAVING and elapsed > rules.drain_seconds:
             yield Action(ActionKind.KILL, each.number, each.pid, "did not drain in time")
-        if each.phase == Phase.STARTING and lasts > START_SECONDS:
+        if each.phase == Phase.STARTING and elapsed > START_SECONDS:
             yield Action(ActionKind.KILL, each.number, each.pid, "did not start in time")
 
 
-def _replacements(members: Sequence[WorkerState], rules: Rules, now: float) -> Iterable[Action]:
-    serving = [each for each in members if each.phase == Phase.SERVING]
-    if not any(_proves_the_store(each, now) for each in serving):
+def _replacements(workers: Sequence[WorkerState], rules: Rules, now: float) -> Iterable[Action]:
+    serving = [each for each in workers if each.phase == Phase.SERVING]
+    if not any(_has_just_read_the_store(each, now) for each in serving):
         return
     for each in serving:
         silence = now - (each.report.at if each.report else each.since)
@@ -126,24 +126,24 @@ def _replacements(members: Sequence[WorkerState], rules: Rules, now: float) -> I
             yield Action(ActionKind.DRAIN, each.number, each.pid, STALE)
 
 
-def _proves_the_store(state: WorkerState, now: float) -> bool:
+def _has_just_read_the_store(state: WorkerState, now: float) -> bool:
     # Fresh is not enough: when the store goes, workers get stale one after the other, up to a poll apart.
     report = state.report
     return (
         report is not None
         and report.knowledge == Knowledge.FRESH
         and report.is_recent
-        and now - report.at <= _HEARD_LATELY_SECONDS
+        and now - report.at <= _RECENT_REPORT_SECONDS
     )
 
 
-def _next_of_a_roll(members: Sequence[WorkerState]) -> Iterable[Action]:
-    if any(each.phase != Phase.SERVING for each in members):
+def _rolling_restart(workers: Sequence[WorkerState]) -> Iterable[Action]:
+    if any(each.phase != Phase.SERVING for each in workers):
         return
-    outdated = min((each for each in members if each.is_outdated), key=lambda each: each.number, default=None)
+    outdated = min((each for each in workers if each.is_outdated), key=lambda each: each.number, default=None)
     if outdated is None:
         return
-    successors = [each for each in members if each.number == outdated.number and not each.is_outdated]
+    successors = [each for each in workers if each.number == outdated.number and not each.is_outdated]
     if not successors:
         yield Action(ActionKind.START, outdated.number, why="rolling")
     elif any(each.report and each.report.knowledge == Knowledge.FRESH for each in successors):
@@ -155,9 +155,9 @@ class RestartBudget:
 
     def __init__(self) -> None:
         """Begin with none."""
-        self._moments: deque[float] = deque(maxlen=_MAX_DEATHS + 1)
+        self._deaths: deque[float] = deque(maxlen=_MAX_DEATHS + 1)
 
-    def count(self, now: float) -> bool:
+    def record_death(self, now: float) -> bool:
         """Take note of one at `now` (monotonic seconds); answers whether it is one too many for a minute."""
-        self._moments.append(now)
-        return len(self._moments) > _MAX_DEATHS and now - self._moments[0] <= _DEATHS_SECONDS
+        self._deaths.append(now)
+        return len(self._deaths) > _MAX_DEATHS and now - self._deaths[0] <= _DEATHS_WINDOW_SECONDS

@@ -39,20 +39,20 @@ class Refused:
     sentence: str
 
 
-def pair() -> tuple[socket.socket, socket.socket]:
+def socket_pair() -> tuple[socket.socket, socket.socket]:
     """Return both sides."""
     return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
 
-def send(side: socket.socket, message: Order | Ready | Refused | Report) -> None:
+def send(connection: socket.socket, message: Order | Ready | Refused | Report) -> None:
     """Send one. A report is left out if the other side does not read; who has gone is not told."""
     kind = type(message).__name__
     text = json.dumps([kind, asdict(message)], default=str).encode()
     with contextlib.suppress(OSError):
-        side.send(text, socket.MSG_DONTWAIT if isinstance(message, Report) else 0)
+        connection.send(text, socket.MSG_DONTWAIT if isinstance(message, Report) else 0)
 
 
-def order(message: bytes) -> Order:
+def read_order(message: bytes) -> Order:
     """Read what the parent sent; raises `ValueError` for anything else, and for its silence."""
     kind, content = json.loads(message)
     if kind != Order.__name__:
@@ -61,7 +61,7 @@ def order(message: bytes) -> Order:
     return Order(content["number"], Settings(**given | {"data_dir": Path(given["data_dir"])}))
 
 
-def answer(message: bytes) -> Ready | Refused | Report:
+def read_answer(message: bytes) -> Ready | Refused | Report:
     """Read what a worker sent; raises `ValueError` for anything else."""
     kind, content = json.loads(message)
     if kind == Ready.__name__:

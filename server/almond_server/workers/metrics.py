@@ -24,6 +24,6 @@ class WorkerMetrics:
             "almond_workers_replaced", "Workers replaced as stale or silent.", registry=self.registry
         )
 
-    def forget(self, pid: int) -> None:
+    def remove(self, pid: int) -> None:
         """Drop what was true of a worker only while it lived; what it counted stays in the sums."""
         mark_process_dead(pid, self._directory)  # type: ignore[no-untyped-call]
