@@ -1,4 +1,4 @@
-"""A worker, from its parent's side: the process, what it said last, and how it ended."""
+"""A worker as its parent holds it: the process, its last report, and its exit code."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class WorkerProcess:
-    """A running worker. `on_change` is called whenever it began to serve, told something new, or ended."""
+    """A running worker. Calls `on_change` when it begins to serve, sends a report, or ends."""
 
     def __init__(
         self,
@@ -31,15 +31,15 @@ class WorkerProcess:
         environment: Mapping[str, str],
         on_change: Callable[[WorkerProcess], None],
     ) -> None:
-        """Start it, in the running loop. `environment` is added to this process's own."""
+        """Start the process, in the running loop. `environment` is added to this process's own."""
         self.number = number
         self.phase = Phase.STARTING
         self.is_outdated = False
         self.refusal: str | None = None
-        """Why it could not start, in a sentence; None if it did not say so."""
+        """Why it could not start, as a sentence; None if the worker gave no reason."""
 
         self.exit_code: int | None = None
-        """What it ended with; None while it lives, and until all that it said is read."""
+        """Its exit code; None while it runs, and until all its messages are read."""
 
         self._on_change = on_change
         self._report: Report | None = None
@@ -47,14 +47,15 @@ class WorkerProcess:
         self._socket, theirs = messages.socket_pair()
         self._socket.setblocking(False)  # noqa: FBT003 - the socket's own method
         with theirs:
-            # A fresh interpreter, and nothing forked: what gRPC holds does not survive that. -P, so that no
-            # module of the working directory is taken for one of ours.
+            # A fresh interpreter, not a fork: gRPC does not survive one. With -P no module of the working
+            # directory can shadow one of ours.
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", listen.WORKER_MODULE, str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 env=os.environ | environment,
                 pass_fds=[theirs.fileno()],
-                start_new_session=True,  # Ctrl-C is for the parent, which then drains this
+                # Ctrl-C reaches the parent only, which then drains this process.
+                start_new_session=True,
             )
         self.row = StatusRow(number, self._process.pid)
         messages.send(self._socket, messages.Order(number, settings))
@@ -62,26 +63,26 @@ class WorkerProcess:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """The process id."""
         return self._process.pid
 
     @property
     def state(self) -> WorkerState:
-        """What there is to decide about it."""
+        """Its state, for `decide`."""
         return WorkerState(self.pid, self.number, self.phase, self._since, self._report, self.is_outdated)
 
     def drain(self) -> None:
-        """Ask it to finish what it does and end."""
+        """Ask it to finish its open calls and end (SIGTERM)."""
         self._enter(Phase.LEAVING)
         self._process.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it at once, whatever it does."""
+        """End it at once (SIGKILL)."""
         self._enter(Phase.LEAVING)
         self._process.kill()
 
     async def ended(self) -> None:
-        """Wait for its end."""
+        """Wait until it has ended."""
         await self._receiving
 
     async def _receive_all(self) -> None:
@@ -95,7 +96,7 @@ class WorkerProcess:
     async def _receive(self, loop: asyncio.AbstractEventLoop) -> bytes:
         try:
             return await loop.sock_recv(self._socket, messages.MAX_BYTES)
-        except ConnectionError:  # killed with its order unread
+        except ConnectionError:  # it was killed before it read its order
             return b""
 
     def _apply(self, answer: messages.Ready | messages.Refused | Report) -> None:

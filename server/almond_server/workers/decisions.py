@@ -1,7 +1,12 @@
-"""What a parent decides about its workers, from what it knows of them. Pure: no process, no clock.
+"""Decides which workers to start, drain or kill, from their states. Pure: no process, no clock.
 
-A worker is replaced when it is past its bound while a sibling can prove that the store is to be read. Where
-none can, it is the store that is out, and nothing is done.
+Rules:
+
+* A worker that is stale or silent is replaced only while another worker proves that the store can be read. If
+  none can, the store itself is unavailable, and replacing workers would not help.
+* After an alarm (the store went backwards or was exchanged) no worker is started and none is replaced: a new
+  one would hold only what the store still holds.
+* A rolling restart goes one number at a time: first the new worker is fresh, then the old one is drained.
 """
 
 from __future__ import annotations
@@ -19,11 +24,11 @@ if TYPE_CHECKING:
     from almond_server.telemetry.status import Report
 
 START_SECONDS: Final = 300.0
-"""What a start may take; fifteen million entries take half a minute."""
+"""The limit for a start. Loading fifteen million entries takes half a minute."""
 
 STALE: Final = "stale"
 SILENT: Final = "silent"
-"""Why a worker is replaced."""
+"""The two reasons for replacing a worker."""
 
 _MIN_SILENCE_SECONDS: Final = 2.0
 _RECENT_REPORT_SECONDS: Final = 1.0
@@ -33,21 +38,21 @@ _DEATHS_WINDOW_SECONDS: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class WorkerState:
-    """A worker, as its parent knows it."""
+    """The state of one worker, as its parent sees it."""
 
     pid: int
     number: int
     phase: Phase
     since: float
-    """Monotonic seconds of when the phase began."""
+    """When the phase began, in monotonic seconds."""
 
     report: Report | None = None
     is_outdated: bool = False
-    """Whether it has to make room for a newer one."""
+    """Whether a rolling restart has still to replace it."""
 
 
 class ActionKind(StrEnum):
-    """What can be done."""
+    """What the parent can do with a worker."""
 
     START = "start"
     DRAIN = "drain"
@@ -56,7 +61,7 @@ class ActionKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What to do now, with the worker of a number; `pid` is 0 for one that does not live yet."""
+    """One action on the worker with this number. `pid` is 0 for a worker that is still to be started."""
 
     kind: ActionKind
     number: int
@@ -66,7 +71,7 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """How many there have to be, and the times in seconds that they are given."""
+    """How many workers there must be, and their time limits in seconds."""
 
     workers: int
     max_staleness: float
@@ -74,7 +79,7 @@ class Rules:
 
     @property
     def max_silence(self) -> float:
-        """After how many seconds without a report a worker is as good as stale."""
+        """Seconds without a report after which a worker is killed, as it may be stale."""
         return max(self.max_staleness, _MIN_SILENCE_SECONDS)
 
 
@@ -86,10 +91,10 @@ def decide(
     not_before: Mapping[int, float] | None = None,
     is_alarmed: bool = False,
 ) -> list[Action]:
-    """Return what to do at `now` (monotonic seconds).
+    """Return the actions for `now` (monotonic seconds).
 
-    `not_before` says when the next of a number may be started. After an alarm nobody is started, and nobody
-    replaced: a newcomer would know only what the store still knows.
+    `not_before` gives, by number, the earliest time at which a worker may be started again. With `is_alarmed`
+    the only actions are kills of workers that exceeded their time for starting or draining.
     """
     actions = list(_overdue(workers, rules, now))
     if is_alarmed:
@@ -121,13 +126,14 @@ def _replacements(workers: Sequence[WorkerState], rules: Rules, now: float) -> I
         if silence > rules.max_silence:
             yield Action(ActionKind.KILL, each.number, each.pid, SILENT)
         elif each.report is not None and each.report.knowledge == Knowledge.STALE:
-            # At once, not after the newcomer is ready: all that it answers is that it cannot know, and the
-            # callers on its connections are better off with a sibling.
+            # At once, not after its successor is ready: a stale worker answers only UNAVAILABLE, and the
+            # clients on its connections are better served by another worker.
             yield Action(ActionKind.DRAIN, each.number, each.pid, STALE)
 
 
 def _has_just_read_the_store(state: WorkerState, now: float) -> bool:
-    # Fresh is not enough: when the store goes, workers get stale one after the other, up to a poll apart.
+    # Being fresh is not enough: when the store fails, workers become stale at different times, up to one
+    # poll interval apart.
     report = state.report
     return (
         report is not None
@@ -151,13 +157,12 @@ def _rolling_restart(workers: Sequence[WorkerState]) -> Iterable[Action]:
 
 
 class RestartBudget:
-    """How many workers died by themselves lately."""
+    """The number of recent worker deaths: more than five within a minute are too many."""
 
     def __init__(self) -> None:
-        """Begin with none."""
         self._deaths: deque[float] = deque(maxlen=_MAX_DEATHS + 1)
 
     def record_death(self, now: float) -> bool:
-        """Take note of one at `now` (monotonic seconds); answers whether it is one too many for a minute."""
+        """Record a death at `now` (monotonic seconds); return whether it exceeds the budget."""
         self._deaths.append(now)
         return len(self._deaths) > _MAX_DEATHS and now - self._deaths[0] <= _DEATHS_WINDOW_SECONDS

@@ -1,7 +1,7 @@
-"""The parent of several workers: starts them, watches them, replaces and drains them. Serves no call itself.
+"""The parent of several workers: starts, watches, replaces and drains them. It serves no calls itself.
 
-What to do is decided in `workforce`; here it is done. It must not know gRPC: what that starts in a process is
-of no use to a parent, which only has to outlive its children.
+`decisions` decides what to do; this module does it. It must not import gRPC: a parent has no use for
+what gRPC starts in a process, and only has to outlive its workers.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ _REFUSED_PAUSE_SECONDS: Final = 10.0
 _METRICS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 
 _TOO_MANY: Final = (
-    "More than 5 workers died within a minute; the log says how (worker.died). If the memory was not enough, "
-    "start fewer --workers: each keeps a view of its own."
+    "More than 5 workers died within a minute; the log says how (worker.died). If they ran out of memory, "
+    "start fewer --workers: each holds all revocations in its own memory."
 )
 _ALARM: Final = (
-    "A worker found that the store went backwards or was exchanged, so no new one is started: do what "
-    "ops/RESTORE.md says, then start again."
+    "A worker found that the store went backwards or was exchanged, so no new worker is started: follow "
+    "ops/RESTORE.md, then start again."
 )
 
 log = structlog.get_logger()
@@ -54,11 +54,11 @@ log = structlog.get_logger()
 async def serve(settings: Settings, ready: Callable[[int], None]) -> None:
     """Serve with `settings.workers` processes until SIGTERM or SIGINT, then drain them.
 
-    `ready` is called once, with the port, when all of them answer. SIGHUP puts a new worker in the place of
-    each. Raises `StartError` if they cannot start, or die too often.
+    `ready` is called once, with the port, when all workers serve. SIGHUP replaces the workers one after the
+    other. Raises `StartError` if the workers cannot start, or die too often.
     """
     if sys.platform != "linux":
-        raise StartError("--workers: more than 1 needs Linux, which shares a port's connections out.")
+        raise StartError("--workers: more than 1 needs Linux, which spreads connections over processes.")
     rescue_file.require_none(settings.data_dir)
     with (
         reserved_port(settings.address) as port,
@@ -75,10 +75,10 @@ async def serve(settings: Settings, ready: Callable[[int], None]) -> None:
 
 
 class Supervisor:
-    """The workers of one address, from the first to the last."""
+    """Runs all workers of one address."""
 
     def __init__(self, settings: Settings, metrics_dir: str) -> None:
-        """Take settings with a port that is held, and a private directory for the workers' metrics."""
+        """`settings` name a reserved port; `metrics_dir` is a private, empty directory for the workers."""
         self._settings = settings
         self._environment = {_METRICS_VARIABLE: metrics_dir}
         self._rules = Rules(settings.workers, settings.max_staleness, settings.grace + _AFTER_GRACE_SECONDS)
@@ -91,7 +91,7 @@ class Supervisor:
         self._changed = asyncio.Event()
 
     async def run(self, ready: Callable[[], None]) -> None:
-        """Start, watch and in the end drain all; raises `StartError` if that was not asked for."""
+        """Start and watch the workers until a signal, then drain them; raises `StartError` if they fail."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop)
@@ -113,7 +113,7 @@ class Supervisor:
         last_tick_at = time.monotonic()
         while not self._is_stopping and self._failure is None:
             now = time.monotonic()
-            # Held up itself, it has not heard what its workers said meanwhile: first it listens.
+            # If this process itself was delayed, it has not read the reports sent meanwhile: read first.
             if now - last_tick_at < _DELAYED_SECONDS:
                 self._tick(now)
             last_tick_at = now
@@ -182,7 +182,7 @@ class Supervisor:
             if self._restarts.record_death(time.monotonic()):
                 self._failure = _TOO_MANY
         if not has_begun and any(each.is_outdated for each in self._workers):
-            # What cannot start does not take the place of what serves.
+            # Workers that serve are not replaced by a version that cannot start.
             log.error("roll.given_up", advice="see why the worker ended, then send SIGHUP again")
             for each in self._workers:
                 each.is_outdated = False
@@ -206,7 +206,7 @@ class Supervisor:
         log.info("server.draining", grace_seconds=self._settings.grace, workers=len(workers))
         for each in workers:
             if each.phase == Phase.STARTING:
-                each.kill()  # nobody waits for it
+                each.kill()  # it serves no calls yet
             elif each.phase == Phase.SERVING:
                 each.drain()
         ends = asyncio.gather(*(each.ended() for each in workers))

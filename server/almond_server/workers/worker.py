@@ -1,7 +1,7 @@
-"""A worker: a process of its own that serves on a port it shares. Its parent is `supervisor`.
+"""A worker process: serves on a port that it shares with other workers. Its parent is `supervisor`.
 
-Started as `python -m almond_server.workers.worker FD`, with its side of a socket (`messages`). When that
-closes, the parent has ended, and the worker drains by itself.
+Started as `python -m almond_server.workers.worker FD`, where FD is its end of a socket (`messages`). When the
+socket closes, the parent has ended, and the worker drains and ends.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _AFTER_GRACE_SECONDS: Final = 5.0
 
 
 def main(parent: socket.socket) -> int:
-    """Serve until SIGTERM, or until the parent has gone; returns the exit code."""
+    """Serve until SIGTERM, or until the parent ends; return the exit code."""
     parent.set_inheritable(False)
     order = messages.read_order(parent.recv(messages.MAX_BYTES))
     grace = order.settings.grace
@@ -57,7 +57,7 @@ def main(parent: socket.socket) -> int:
 
 
 def _end_with_parent(parent: socket.socket, grace: float) -> None:
-    # A thread, so that a loop that hangs does not outlive its parent either.
+    # In a thread, so that a worker whose event loop hangs ends with its parent too.
     with contextlib.suppress(OSError):
         parent.recv(1)
     os.kill(os.getpid(), signal.SIGTERM)
