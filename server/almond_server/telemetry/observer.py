@@ -1,4 +1,4 @@
-"""Copies what the parts of a server know of themselves into the metrics, each second, and times the loop."""
+"""Copies the state of a server's parts into its metrics each second, and measures the event loop's lag."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 _LAG_SAMPLE_SECONDS: Final = 0.1
 _SAMPLES_PER_COPY: Final = 10
-"""Looks at the loop between two copies."""
+"""Samples of the loop's lag between two copies: a copy each second."""
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """The parts that are looked at."""
+    """The parts of a server whose state is copied."""
 
     view: RevocationView
     follower: Follower
@@ -41,12 +41,11 @@ class Observer:
     """Keeps the metrics of one server up to date."""
 
     def __init__(self, observed: Observed) -> None:
-        """Take the parts; nothing is told yet."""
         self._observed = observed
         self._copied: dict[Counter, int] = {}
 
     async def run(self) -> None:
-        """Observe until cancelled."""
+        """Copy and measure until cancelled."""
         metrics.describe_build()
         metrics.WORKERS.set(1)
         metrics.WORKER_STARTS.inc()
@@ -59,7 +58,7 @@ class Observer:
                 metrics.LOOP_LAG.observe(max(0.0, loop.time() - due))
 
     def copy(self) -> None:
-        """Copy everything once."""
+        """Set all gauges, and raise all counters to their totals."""
         view, follower, relay = self._observed.view, self._observed.follower, self._observed.relay
         metrics.OBSERVED_AT.set_to_current_time()
         metrics.FRESH_WORKERS.set(view.is_fresh)
