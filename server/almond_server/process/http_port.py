@@ -1,9 +1,13 @@
-"""The machine's own port: `/health`, `/live` and `/metrics` over HTTP, for probes and Prometheus.
+"""Probes and metrics over HTTP: `/health`, `/live` and `/metrics`, for load balancers and Prometheus.
 
-Bounded, as whoever reaches the port may ask: a head of 8 KiB, no bodies, five seconds, sixteen answers at a
-time. Of over sixteen that have not asked yet, those are ended that have been here longest, so that the idle
-keep nobody out; of over 256 the newest.
-What it says holds no secret.
+Rules, as any client that reaches the port may send requests:
+
+* A request has a head of at most 8 KiB and no body. Reading it and writing the response takes at most five
+  seconds; the client then has five more to read the rest.
+* At most 16 requests are answered at a time. A further one gets no response, and its connection is closed.
+* At most 16 connections may be open without having sent a request: above that the oldest are closed (each
+  gets at least 0.1 s), so that idle clients cannot block others. Above 256, new ones are refused.
+* No response holds a secret.
 """
 
 from __future__ import annotations
@@ -34,7 +38,7 @@ _TIMEOUT_SECONDS: Final = 5.0
 _MAX_AT_ONCE: Final = 16
 _MAX_PENDING: Final = 256
 _MIN_PENDING_SECONDS: Final = 0.1
-"""What everybody gets to ask in, whoever else comes."""
+"""The time that each connection has for its request, however many others are opened."""
 
 _BACKLOG: Final = 16
 
@@ -42,14 +46,15 @@ log = structlog.get_logger()
 
 
 Rows: TypeAlias = "Callable[[], Sequence[dict[str, object]]]"
+"""Returns a row for each serving process, as `StatusRow.as_dict` does."""
 
 
 @contextlib.asynccontextmanager
 async def opened(address: str, rows: Rows, registry: CollectorRegistry) -> AsyncIterator[int | None]:
-    """Answer on `host:port` (0 picks one; empty is none) while the block lasts; yields the port.
+    """Serve HTTP on `host:port` while the block lasts; yields the port.
 
-    `rows` tell of each process that serves; the machine is healthy while one of them is `fresh`. Raises
-    `StartError` if the port cannot be had.
+    Port 0 picks a free one; an empty address serves nothing and yields None. `/health` answers 200 while one
+    of the `rows` is `fresh`, 503 otherwise. Raises `StartError` if it cannot listen there.
     """
     if not address:
         yield None
@@ -71,15 +76,20 @@ def _listen(address: str) -> socket.socket:
     try:
         listening = socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError:
-        check_free(address, FLAG)  # names who was faster
+        check_free(address, FLAG)  # raises with the name of a process that has just taken the port
         raise StartError(f"{FLAG}: cannot listen on {address}.") from None
     log.info("machine_port.opened", address=address, port=listening.getsockname()[1])
     if not is_loopback(address, FLAG):
-        log.warning("machine_port.exposed", advice="whoever reaches it reads the metrics: keep it inside")
+        log.warning(
+            "machine_port.exposed",
+            advice="anyone who reaches this port can read the metrics: do not expose it",
+        )
     return listening
 
 
 class _Connections:
+    """Answers one request on each connection, within the limits above."""
+
     def __init__(self, rows: Rows, registry: CollectorRegistry) -> None:
         self._rows = rows
         self._registry = registry
@@ -87,7 +97,7 @@ class _Connections:
         self._responding = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # Whoever does not read, or writes too slowly or too much, gets no answer and the end.
+        # A client that does not read, or that sends too slowly or too much, gets no response.
         try:
             if self._make_room():
                 self._pending[writer] = asyncio.get_running_loop().time()
@@ -104,7 +114,7 @@ class _Connections:
             self._abort(writer)
 
     def _make_room(self) -> bool:
-        """Make room for one more that has not asked yet, if that can be."""
+        """Close the oldest connections without a request; return whether a new one may stay."""
         now = asyncio.get_running_loop().time()
         while len(self._pending) >= _MAX_AT_ONCE:
             oldest, since = next(iter(self._pending.items()))
@@ -114,7 +124,7 @@ class _Connections:
         return len(self._pending) < _MAX_PENDING
 
     def _abort(self, writer: asyncio.StreamWriter) -> None:
-        # Not `close`, which would wait for ever, and keep the file, until the last byte is taken.
+        # Not `close`: it keeps the file descriptor until the client has read the last byte, or for ever.
         writer.transport.abort()
         self._pending.pop(writer, None)
 
@@ -138,7 +148,7 @@ class _Connections:
         elif path == b"/health":
             status, content_type, body = self._health()
         elif path == b"/metrics":
-            # In a thread: it takes milliseconds, for which no call should wait.
+            # In a thread: it takes milliseconds, during which no call should wait for the event loop.
             body = await asyncio.to_thread(generate_latest, self._registry)
             status, content_type = HTTPStatus.OK, CONTENT_TYPE_PLAIN_0_0_4
         else:

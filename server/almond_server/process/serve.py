@@ -1,4 +1,4 @@
-"""Serving in this process: from the first look at the store to the end of the last call."""
+"""Serves gRPC in this process: from the first read of the store to the end of the last call."""
 
 from __future__ import annotations
 
@@ -29,14 +29,17 @@ if TYPE_CHECKING:
 
 _DRAIN_SECONDS: Final = 0.2
 _SWITCH_SECONDS: Final = 0.0005
-"""How long the store's threads wait for the interpreter while the loop is busy. Each statement waits several
-times: with Python's own 5 ms a Revoke among a thousand watchers took four times as long."""
+"""The longest that a store thread waits for the interpreter while the event loop is busy.
+
+Each SQL statement waits several times: with Python's default of 5 ms, a Revoke with a thousand watchers took
+four times as long.
+"""
 
 log = structlog.get_logger()
 
 
 async def serve(settings: Settings, ready: Callable[[int], None]) -> None:
-    """Serve as `run` does, as the only process on the port, with the machine's own port beside it."""
+    """Serve as the only process on the address, with the HTTP port beside it. Raises `StartError`."""
     check_free(settings.address)
     warn_of_plaintext(settings)
     row = StatusRow()
@@ -62,19 +65,20 @@ async def run(
 ) -> None:
     """Serve until SIGTERM, SIGINT or SIGHUP, then drain: NOT_SERVING, grace, stop.
 
-    `ready` is called once, with the port, when the first question can be answered; `background` runs from
-    then on until the end; `on_drain` is called when draining begins.
+    `ready` is called once, with the port, when the server can answer. `background` runs from then until the
+    end. `on_drain` is called when draining begins. Raises `StartError` if the server cannot start, or cannot
+    go on following revocations.
     """
     rescue_file.require_none(settings.data_dir)
     app = await compose(settings)
-    # What is there now stays. The garbage collector need not look through it again and again: the view's
-    # table alone would keep calls waiting for tens of milliseconds each time.
+    # All objects that exist now stay for good. Freezing them spares the garbage collector scanning them: each
+    # scan of the view's table alone would delay calls by tens of milliseconds.
     gc.collect()
     gc.freeze()
     sys.setswitchinterval(_SWITCH_SECONDS)
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` wants it
+        if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup` ignores SIGHUP
             asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     try:
         await app.follower.start()
@@ -91,7 +95,9 @@ async def run(
         with contextlib.suppress(asyncio.CancelledError):
             await running
         if failed:
-            raise StartError("The server stopped by itself: it could not go on following revocations.")
+            raise StartError(
+                "The server stopped, as it could not go on following revocations. Start it again."
+            )
     finally:
         await app.close()
 
@@ -99,7 +105,7 @@ async def run(
 async def _stop(app: App, grace: float) -> None:
     log.info("server.draining", grace_seconds=grace)
     app.health.leave()
-    await asyncio.sleep(_DRAIN_SECONDS)  # load balancers turn away before calls are refused
+    await asyncio.sleep(_DRAIN_SECONDS)  # load balancers see NOT_SERVING before calls are refused
     app.watches.leave()
     await app.server.stop(grace)
     log.info("server.stopped")
@@ -109,5 +115,5 @@ def _bind(server: grpc.aio.Server, address: str) -> int:
     try:
         return server.add_insecure_port(address)
     except RuntimeError:
-        check_free(address)  # names who was faster
+        check_free(address)  # raises with the name of a process that has just taken the port
         raise StartError(f"Cannot listen on {address}.") from None
