@@ -1,4 +1,4 @@
-"""What the operator does beside the running service: the master key, the key ring, the admin token."""
+"""`almond init`: makes the master key, the store, its key ring and the admin token."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ async def init(
     new_admin_token: bool = False,
     admin_days: int = ADMIN_DAYS,
 ) -> Path | None:
-    """Make what is missing: master key, store, key ring, admin token (valid for `admin_days`).
+    """Make what is missing of master key, store, key ring and admin token (valid for `admin_days`).
 
-    The store is at `location`; None is an SQLite file in `data_dir`. Returns where a new admin token was
-    written, or None if nothing was to do. Raises `StartError` if what is there does not belong together.
+    The store is at `location`; None is an SQLite file in `data_dir`. Returns the path of a new admin token,
+    or None if nothing was missing. Raises `StartError` if the store or its master key was lost.
     """
     _create_directory(data_dir)
     database, admin_token = location or paths.database(data_dir), paths.admin_token(data_dir)
@@ -61,7 +61,7 @@ async def init(
     except OldSchemaError:
         if new_admin_token:
             raise
-        return None  # initialised by an older version; what is missing then is a migration
+        return None  # initialised by an older version: it needs `almond migrate`
     try:
         has_keys = bool(await store.keys.all())
         if not has_keys:
@@ -75,7 +75,7 @@ async def init(
 
 
 async def renew_admin(data_dir: Path) -> None:
-    """Write a fresh admin token if the old one is missing, foreign or ends within a week."""
+    """Write a new admin token if there is none, or if it does not decode or expires within a week."""
     path = paths.admin_token(data_dir)
     try:
         token = wire.decode(path.read_text().strip())
@@ -93,18 +93,18 @@ def _create_directory(data_dir: Path) -> None:
 def _state_of(data_dir: Path, database: Location) -> _State:
     if not schema.is_new(database):
         return _State.COMPLETE if paths.master_key(data_dir).exists() else _State.KEY_LOST
-    # `init` writes the admin token last: there was a store, and an empty one would look like success.
+    # `init` writes the admin token last, so there was a store: to make an empty one would hide its loss.
     if isinstance(database, Path) and paths.admin_token(data_dir).exists():
         return _State.STORE_LOST
     return _State.NEW
 
 
 def _prepare(data_dir: Path, database: Location) -> master_key.MasterKey:
-    """Return the master key; where all is new, make it and the store. Raises `StartError` if one was lost."""
+    """Return the master key; if all is new, make it and the store. Raises `StartError` if one was lost."""
     path, state = paths.master_key(data_dir), _state_of(data_dir, database)
     if state is _State.KEY_LOST:
         raise StartError(
-            f"The store is there, but no master key at {path}: copy master.key from the machine "
+            f"The store exists, but there is no master key at {path}: copy master.key from the machine "
             "that made the store, or from your backup of it. No other key opens its key ring."
         )
     if state is _State.STORE_LOST:
@@ -134,7 +134,7 @@ async def _write_admin(store: Store, master: master_key.MasterKey, path: Path, d
 
 
 async def _mint_admin(tokens: Tokens, key_id: str, prk: bytes, clock: Clock, days: int) -> str:
-    """Mint and record a token that may do everything for `days`; returns its secret text."""
+    """Mint and record a token that permits everything for `days`; return its secret text."""
     now_ms = clock.now_ms()
     expires_at = now_ms // 1000 + days * 86_400
     caveats = (encode(Org(ANY, ALL)), encode(Valid(None, expires_at)))

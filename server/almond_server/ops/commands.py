@@ -1,7 +1,7 @@
-"""The server's part of the command line: `init`, `migrate`, `serve`, `dev`. Composes; decides nothing.
+"""The commands `almond init`, `migrate`, `serve` and `dev`: they parse options and call other rooms.
 
-Each command imports what it runs when it runs: `almond tokens ...` loads this module too, and should not
-wait for a database driver.
+Each command imports what it needs when it runs: `almond tokens ...` loads this module too, and should not
+have to load a database driver.
 """
 # ruff: noqa: PLC0415 - see above
 
@@ -35,7 +35,7 @@ from almond_server.process.listen import check_free
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
-# Read by hand: what reads the others takes an empty variable, which switches the port off, for none at all.
+# Read by `serve` itself: typer takes an empty variable for unset, but an empty one switches the port off.
 _METRICS_ADDRESS: Final = "ALMOND_METRICS_ADDRESS"
 
 Address = Annotated[str, typer.Option(envvar="ALMOND_ADDRESS", help="host:port to listen on.")]
@@ -45,7 +45,7 @@ _HELP: Final = {each.name: each.metadata["help"] for each in fields(Settings)}
 
 
 def _flag(name: str, **more: Any) -> Any:
-    """Return the option of a setting, with the variable and the words that are its."""
+    """Return the option of a setting, with its variable and help text."""
     return typer.Option(envvar=f"ALMOND_{name.upper()}", help=_HELP[name], **more)
 
 
@@ -65,15 +65,13 @@ def register(app: typer.Typer) -> None:
 def init(
     data_dir: DataDir = DEV_DIR,
     *,
-    new_admin_token: Annotated[
-        bool, typer.Option(help="Write a fresh admin token over the old one.")
-    ] = False,
+    new_admin_token: Annotated[bool, typer.Option(help="Write a new admin token over the old one.")] = False,
     admin_days: Annotated[
         int,
         typer.Option(
             min=1,
             max=36_500,
-            help="How many days the admin token lives. No token outlives the one it is minted with.",
+            help="Days until the admin token expires. No token outlives the one that minted it.",
         ),
     ] = 90,
 ) -> None:
@@ -91,13 +89,13 @@ def init(
         )
     if token_file is None:
         out.print(f"{data_dir} is initialised already; nothing was changed.")
-        out.print("If the admin token is lost or over: almond init --new-admin-token", markup=False)
+        out.print("If the admin token is lost or expired, run: almond init --new-admin-token", markup=False)
     else:
         out.print(f"The admin token is in {token_file} (mode 0600, valid for {admin_days} days).")
 
 
 def migrate(data_dir: DataDir = DEV_DIR) -> None:
-    """Bring the store's schema up to this program's."""
+    """Migrate the store's schema to this version's. Safe to run again."""
     from almond_server.adapters.sql import schema
 
     with reported_errors():
@@ -126,14 +124,14 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter a setting
         typer.Option(
             default_factory=lambda: os.environ.get(_METRICS_ADDRESS, DEFAULT_METRICS_ADDRESS),
             show_default=DEFAULT_METRICS_ADDRESS,
-            help=f"host:port of /metrics, /health and /live over HTTP; '' is off. [env: {_METRICS_ADDRESS}]",
+            help=f"host:port of /metrics, /health and /live over HTTP; '' is off [env: {_METRICS_ADDRESS}]",
         ),
     ],
 ) -> None:
-    """Serve on a store that `almond init` made; Redis is at ALMOND_REDIS_URL.
+    """Run the server on a store that `almond init` made. Redis is at ALMOND_REDIS_URL.
 
-    The store is SQLite in the data directory, or the PostgreSQL at ALMOND_DATABASE_URL. With several workers
-    SIGHUP puts a new one in the place of each, and no call is lost.
+    The store is SQLite in the data directory, or the PostgreSQL at ALMOND_DATABASE_URL. With several workers,
+    SIGHUP replaces them one after the other, and no call is lost.
     """
     from almond_server.telemetry import logs
 
@@ -173,7 +171,7 @@ def _server_for(
 
 
 def dev(data_dir: DataDir = DEV_DIR, address: Address = DEFAULT_ADDRESS) -> None:
-    """Run everything at once for development, on this machine alone: store, Valkey, service, admin token."""
+    """Run all of Almond for development, on loopback only: store, Valkey, server and admin token."""
     from almond_server.adapters.sql import schema
     from almond_server.ops import bootstrap
 
@@ -181,7 +179,9 @@ def dev(data_dir: DataDir = DEV_DIR, address: Address = DEFAULT_ADDRESS) -> None
         if not is_loopback(address):
             raise StartError("`almond dev` listens on loopback only; use `almond serve` for anything else.")
         if os.environ.get(DATABASE_URL):
-            raise StartError(f"`almond dev` has a store of its own; unset {DATABASE_URL}, or use `serve`.")
+            raise StartError(
+                f"`almond dev` uses an SQLite store of its own: unset {DATABASE_URL}, or use `almond serve`."
+            )
         check_free(address)
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _locked(data_dir):
@@ -225,7 +225,7 @@ def _welcome(settings: Settings, port: int) -> None:
     flags = "" if address == DEFAULT_ADDRESS else f" --address {address}"
     if settings.data_dir.resolve() != DEV_DIR.resolve():
         flags += f" --api-token-file {settings.admin_token}"
-    out.print(f"Almond is ready on {address}. Ctrl-C stops it; {settings.data_dir}/ keeps its data.")
+    out.print(f"Almond is ready on {address}. Ctrl-C stops it; its data stay in {settings.data_dir}/.")
     out.print(f"The admin token is in {settings.admin_token}.\n")
     out.print("Try, in a second terminal, from this directory:\n")
     for command in (
@@ -244,7 +244,9 @@ def _locked(data_dir: Path) -> Iterator[None]:
         except OSError:
             lock.seek(0)
             owner = lock.read().strip() or "another process"
-            raise StartError(f"`almond dev` runs on {data_dir} already: process {owner}.") from None
+            raise StartError(
+                f"`almond dev` runs on {data_dir} already (process {owner}). Stop that, or change --data-dir."
+            ) from None
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()

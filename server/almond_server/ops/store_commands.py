@@ -1,4 +1,4 @@
-"""`almond store` and `almond audit`: what an operator does to a store beside its servers. Composes only."""
+"""The commands `almond store` and `almond audit`: backup, recovery and export. They call `recovery`."""
 # ruff: noqa: PLC0415 - see commands.py
 
 from __future__ import annotations
@@ -17,16 +17,18 @@ from almond_server.ops.console import DEV_DIR, DataDir, location_of, out, report
 if TYPE_CHECKING:
     from almond_server.ops.recovery import Recovered
 
-store = typer.Typer(no_args_is_help=True, help="Back up a store; put back what it lost. See ops/RESTORE.md.")
+store = typer.Typer(
+    no_args_is_help=True, help="Back up a store, and put back revocations it has lost. See ops/RESTORE.md."
+)
 audit = typer.Typer(no_args_is_help=True, help="The audit log.")
 
 
 @store.command("backup", epilog="Example: almond store backup /backup/almond.db")
 def backup(
-    file: Annotated[Path, typer.Argument(help="Where to write it; must not be there yet.")],
+    file: Annotated[Path, typer.Argument(help="File to write; it must not exist yet.")],
     data_dir: DataDir = DEV_DIR,
 ) -> None:
-    """Write a copy of the SQLite store as it is now, beside running servers. Keep master.key elsewhere."""
+    """Copy the SQLite store to a file, while servers run. Keep master.key in another place."""
     from almond_server.ops import recovery
 
     with reported_errors():
@@ -39,12 +41,12 @@ def heal(
     files: Annotated[
         list[Path] | None,
         typer.Argument(
-            help="unhealed-*.jsonl, as servers wrote them; by default those in the data directory."
+            help="Rescue files of servers, unhealed-*.jsonl; by default those in the data directory."
         ),
     ] = None,
     data_dir: DataDir = DEV_DIR,
 ) -> None:
-    """Put back the revocations that servers still knew when they saw that the store had lost them."""
+    """Put back revocations that the store lost, from the rescue files that servers wrote."""
     from almond_server.ops import recovery
 
     with reported_errors():
@@ -56,26 +58,29 @@ def heal(
 def restored(
     data_dir: DataDir = DEV_DIR,
     audit_file: Annotated[
-        Path | None, typer.Option("--audit", help="What `almond audit export` wrote after the backup.")
+        Path | None, typer.Option("--audit", help="Output of `almond audit export` from after the backup.")
     ] = None,
     *,
     without_redis: Annotated[
         bool,
         typer.Option(
-            "--without-redis", help="Redis is lost too; do not ask it (otherwise it is at ALMOND_REDIS_URL)."
+            "--without-redis",
+            help="Do not read Redis, as it is lost too (else it is read at ALMOND_REDIS_URL).",
         ),
     ] = False,
 ) -> None:
-    """Run this after a restore of the database, before any server starts on it: begins a new epoch.
+    """Run this after a restore of the database, before any server starts on it: it begins a new epoch.
 
-    Puts back what was revoked after the backup, as far as Redis and the audit export know it.
+    Puts back what was revoked after the backup, as far as Redis and the audit export contain it.
     """
     from almond_server.ops import recovery
 
     redis_url = os.environ.get("ALMOND_REDIS_URL")
     with reported_errors():
         if not redis_url and not without_redis:
-            raise StartError("Set ALMOND_REDIS_URL to ask Redis what it knows, or say --without-redis.")
+            raise StartError(
+                "Set ALMOND_REDIS_URL, so that revocations in Redis are put back, or say --without-redis."
+            )
         source = None if without_redis else redis_url
         result = asyncio.run(recovery.restored(data_dir, location_of(data_dir), source, audit_file))
     _print_result(result)
@@ -84,9 +89,9 @@ def restored(
 @audit.command("export", epilog="Example: almond audit export --after 1200 > audit.jsonl")
 def export(
     data_dir: DataDir = DEV_DIR,
-    after: Annotated[int, typer.Option(min=0, help="The `seq` to go on after.")] = 0,
+    after: Annotated[int, typer.Option(min=0, help="Write only rows with a higher `seq`.")] = 0,
 ) -> None:
-    """Write the audit log as JSON lines, oldest first: keep it where the database is not."""
+    """Write the audit log as JSON lines, oldest first. Keep them on another machine than the database."""
     from almond_server.ops import recovery
 
     async def write() -> None:
