@@ -1,4 +1,4 @@
-"""The header form: `Bearer alm1_...,alm1_...`. Several tokens are alternatives and never mix."""
+"""The authorization header: `Bearer alm1_...,alm1_...`. Several tokens are alternatives and never combine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ _SCHEMES: Final = frozenset({"bearer", "macaroon"})
 def split(header: str) -> list[str]:
     """Return the token texts of a header, in order; the scheme is optional and case-insensitive.
 
-    Raises `TokenError` (missing, too large). An empty place between commas stays, and denies for itself.
+    Raises `TokenError` (missing, too large). An empty text between two commas is returned too, and `decide`
+    denies it as a missing token.
     """
     text = header.strip(" \t\r\n")
     scheme, space, rest = text.partition(" ")
