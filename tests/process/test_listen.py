@@ -1,4 +1,4 @@
-"""The port of workers: held by one parent, shared by its sockets, free again afterwards."""
+"""The reserved port of workers: one parent has it, its workers share it, and it is free afterwards."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def _listen(port: int) -> socket.socket:
     return socket.create_server(("127.0.0.1", port), reuse_port=True)
 
 
-def test_a_second_parent_is_refused_while_nobody_listens_yet() -> None:
+def test_a_second_parent_is_refused_before_any_worker_listens() -> None:
     with reserved_port("127.0.0.1:0") as port:
         address = f"127.0.0.1:{port}"
         with pytest.raises(StartError, match="another `almond serve`"), reserved_port(address):
@@ -23,7 +23,7 @@ def test_a_second_parent_is_refused_while_nobody_listens_yet() -> None:
         assert again == port
 
 
-def test_workers_share_it_and_nobody_joins_them() -> None:
+def test_workers_share_the_port_and_no_other_parent_joins_them() -> None:
     with (
         reserved_port("127.0.0.1:0") as port,
         _listen(port),
@@ -34,6 +34,6 @@ def test_workers_share_it_and_nobody_joins_them() -> None:
         pytest.fail("the port was reserved twice")
 
 
-def test_it_takes_no_connection_itself() -> None:
+def test_the_parent_accepts_no_connection_itself() -> None:
     with reserved_port("127.0.0.1:0") as port, pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port)).close()
