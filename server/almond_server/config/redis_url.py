@@ -30,7 +30,7 @@ class Form(Enum):
 
     SOCKET = "a server on a socket of this machine"
     SERVER = "a server"
-    SENTINEL = "sentinels, which know the server"
+    SENTINEL = "sentinels, which name the server"
     CLUSTER = "nodes of a cluster, one of which has the keys"
 
 

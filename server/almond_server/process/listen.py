@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 WORKER_MODULE: Final = "almond_server.workers.worker"
-"""The module that a worker's process runs; its command line tells that it is a worker."""
+"""The module that a worker process runs. A process with it in its command line is a worker."""
 
 
 @contextmanager

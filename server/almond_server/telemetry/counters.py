@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from prometheus_client import Counter, Histogram
 
 _MAX_BUFFERED: Final = 200
-"""Durations that are buffered at most: flushing them takes less than a millisecond."""
+"""The maximum of buffered durations: flushing them takes less than a millisecond."""
 
 
 class BufferedCounter:
