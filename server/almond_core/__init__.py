@@ -1,4 +1,4 @@
-"""Almond's pure core: bytes in, decisions out.
+"""Almond's pure core: decodes, verifies, clears, mints and attenuates tokens. Bytes in, decisions out.
 
-No await, no clock, no environment, no log, no socket: time and randomness come in as values.
+No await, no clock, no environment, no log, no socket: time and randomness are parameters.
 """

@@ -1,7 +1,7 @@
-"""The one accepted spelling of the JSON inside a token.
+"""Canonical JSON: the one accepted spelling of the JSON inside a token (protos/FORMAT.md, "Canonical JSON").
 
-Knows bytes and plain values. Must not know what any of them mean. The form is specified in
-protos/FORMAT.md, "Canonical JSON"; both bounds are checked before the JSON parser sees a byte.
+Handles bytes and plain values, and knows nothing of their meaning. The limits of length and depth are checked
+before the JSON parser reads a byte.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ MAX_BYTES: Final = 4096
 MAX_DEPTH: Final = 6
 MAX_INTEGER: Final = 2**53 - 1
 
-# A string, or what begins like one and never ends: it then takes the rest, so that scanning stays linear.
+# A string. One that never ends matches up to the end of the input, so that scanning stays linear.
 _STRING = rb'"[^"\\]*+(?:\\.?[^"\\]*+)*+(?:"|\Z)'
 _STRINGS: Final = re.compile(_STRING, re.DOTALL)
 _KEYS: Final = re.compile(rb"(" + _STRING + rb":)|" + _STRING, re.DOTALL)
@@ -25,7 +25,7 @@ _BRACKETS: Final = bytes.maketrans(b"{}", b"[]")
 _NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]"))
 _PUNCTUATION_AND_SCALARS: Final = b"[]{},:0123456789null"
 
-# Python escapes just what the form escapes: the quote, the backslash, and U+0000-001F in lower case.
+# Python escapes exactly what the form escapes: the quote, the backslash, and U+0000-001F in lower-case hex.
 _spell: Final = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
 _parse: Final = json.JSONDecoder().decode
 
@@ -37,7 +37,7 @@ class NotCanonicalError(ValueError):
 def loads(raw: bytes) -> list[Json]:
     """Decode a canonical JSON array.
 
-    Raises `NotCanonicalError`, and nothing else, for whatever is not exactly what `dumps` would write.
+    Raises `NotCanonicalError`, and nothing else, for all bytes that `dumps` would not write.
     """
     if len(raw) > MAX_BYTES:
         _refuse(f"longer than {MAX_BYTES} bytes")
@@ -59,7 +59,7 @@ def loads(raw: bytes) -> list[Json]:
 
 
 def dumps(value: list[Json]) -> bytes:
-    """Encode an array in canonical form; raises `NotCanonicalError` if the form has no place for it."""
+    """Encode an array in canonical form; raises `NotCanonicalError` if the form does not allow it."""
     try:
         raw = _spell(value).encode()
     except (ValueError, TypeError, RecursionError):
@@ -69,7 +69,7 @@ def dumps(value: list[Json]) -> bytes:
 
 
 def _check_depth(outside_strings: bytes) -> None:
-    # Each pass removes exactly the innermost brackets, so what remains after six was deeper or unbalanced.
+    # Each pass removes exactly the innermost brackets: what remains after six was deeper, or unbalanced.
     brackets = outside_strings.translate(_BRACKETS).translate(None, _NOT_BRACKETS)
     for _ in range(MAX_DEPTH):
         brackets = brackets.replace(b"[]", b"")
@@ -78,7 +78,7 @@ def _check_depth(outside_strings: bytes) -> None:
 
 
 def _check_scalars(outside_strings: bytes) -> None:
-    # No true, false, NaN, sign, fraction, exponent or white space has all its letters in this set.
+    # Each true, false, NaN, sign, fraction, exponent and white space has a character outside this set.
     if outside_strings.translate(None, _PUNCTUATION_AND_SCALARS):
         _refuse("something other than arrays, objects, strings, null and integers")
     for digits in _LONG_INTEGERS.findall(outside_strings):

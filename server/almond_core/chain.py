@@ -1,6 +1,6 @@
-"""The HMAC walk: from a `Token`, which is a claim, to a `VerifiedToken`, which is a fact.
+"""The HMAC chain of a macaroon: turns a `Token`, which is a claim, into a `VerifiedToken`, which is a fact.
 
-Knows keys by id. Must not know what caveats mean: forged bytes never run one.
+Finds keys by id. Knows nothing of what caveats mean: no caveat of a forged token is ever evaluated.
 """
 
 from __future__ import annotations
@@ -17,21 +17,22 @@ if TYPE_CHECKING:
 
 
 class Keys(Protocol):
-    """The keys that tokens are verified with, in memory."""
+    """The port of the keys that tokens are verified with. They are in memory."""
 
     def prk(self, key_id: str) -> bytes | None:
         """Return the extracted key (`crypto.extract`), or None if there is no such key.
 
-        Raises, and never returns None, while it cannot know whether there is one. Never blocks.
+        While it cannot know whether there is one, it raises and never returns None. Never blocks.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class VerifiedToken:
-    """A genuine token: these bytes were made by us and nobody removed anything.
+    """A genuine token: minted with one of our keys, and no caveat of it was changed or removed.
 
-    Built by `verify` alone. `branch_ids` are of all generations, the bare identifier's first.
+    Only `verify` builds one. `branch_ids` are those of all generations: the bare identifier's, then one for
+    each caveat.
     """
 
     identity: Identity
@@ -41,9 +42,9 @@ class VerifiedToken:
 
 
 def verify(token: Token, keys: Keys) -> VerifiedToken:
-    """Walk the chain over the bytes received.
+    """Recompute the chain over the bytes received, and compare it with the signature.
 
-    Raises `TokenError` (unknown key, broken chain), and whatever `keys` raises when it cannot know.
+    Raises `TokenError` (unknown key, broken chain), and what `keys` raises when it cannot know.
     """
     prk = keys.prk(token.unverified_identity.key_id)
     if prk is None:
@@ -64,7 +65,7 @@ def verify(token: Token, keys: Keys) -> VerifiedToken:
 
 
 def walk(root: bytes, token: Token) -> list[bytes]:
-    """Compute the HMAC after the identifier and after each caveat. All of them are secret."""
+    """Return the HMACs after the identifier and after each caveat. All of them are secret."""
     link = crypto.chain_start(root, token.identifier)
     links = [link]
     for caveat in token.unverified_caveats:

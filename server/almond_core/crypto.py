@@ -1,7 +1,7 @@
-"""Every use of a cryptographic primitive in the core, and nothing else.
+"""All cryptographic primitives of the core, and nothing else.
 
 Constructions: HKDF (RFC 5869) and HMAC (RFC 2104), both over SHA-256 (FIPS 180-4); the macaroon chain of
-Birgisson et al., "Macaroons" (NDSS 2014), as libmacaroons and its kin compute it.
+Birgisson et al., "Macaroons" (NDSS 2014), as libmacaroons and compatible libraries compute it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _CUT_OFF_LABEL = "almond/v1/cut-off"
 
 
 def extract(ikm: bytes) -> bytes:
-    """HKDF-Extract with an empty salt: a ring key of 32 bytes in, a pseudorandom key of 32 bytes out."""
+    """HKDF-Extract with an empty salt: turns a ring key of 32 bytes into a pseudorandom key of 32 bytes."""
     if len(ikm) != KEY_BYTES:
         message = f"a key has {KEY_BYTES} bytes"
         raise ValueError(message)
@@ -32,7 +32,7 @@ def expand(prk: bytes, info: bytes) -> bytes:
 
 
 def root_key(prk: bytes, identifier: bytes) -> bytes:
-    """Derive the root key of the one macaroon that carries `identifier`."""
+    """Derive the root key of the macaroon with this identifier."""
     return expand(prk, _ROOT_LABEL + identifier)
 
 
@@ -53,15 +53,15 @@ def chain_link_third_party(previous: bytes, verification_id: bytes, caveat: byte
 
 
 def branch_id(link: bytes) -> bytes:
-    """Name a generation in 16 bytes without giving away its HMAC, which is secret."""
+    """Return the 16-byte name of a generation; its HMAC, which is secret, cannot be computed from it."""
     return hashlib.sha256(link).digest()[:BRANCH_ID_BYTES]
 
 
 def name_hash(scope: str, name: str) -> bytes:
-    """Name an org or a subject for those alone who know it: in 16 bytes, as cut-offs are sent out."""
+    """Return the 16-byte hash by which a cut-off names an org or a subject to watchers that know it."""
     return hashlib.sha256(f"{_CUT_OFF_LABEL}/{scope}/{name}".encode()).digest()[:NAME_HASH_BYTES]
 
 
 def same(left: bytes, right: bytes) -> bool:
-    """Compare two secrets in time that does not depend on where they differ."""
+    """Return whether two secrets are equal, in time that does not depend on where they differ."""
     return hmac.compare_digest(left, right)

@@ -1,7 +1,7 @@
-"""The one way through: texts, decode, verify the chain, clear the caveats, check revocations, decision.
+"""Decides whether a token permits an access: decode, verify the chain, clear the caveats, check revocations.
 
-Each step takes what only the step before can make, so none can be skipped or swapped. Nothing here waits:
-keys, caveats and revocations are in memory.
+Each step takes a type that only the step before can make, so none can be skipped or swapped. Nothing here
+waits: keys, caveats and revocations are in memory.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Standing(Enum):
-    """How a genuine token stands when nothing about it has been revoked."""
+    """The standing of a genuine token of which nothing has been revoked."""
 
     LIVE = "live"
 
@@ -31,26 +31,26 @@ LIVE: Final = Standing.LIVE
 
 @dataclass(frozen=True, slots=True)
 class Revoked:
-    """What about a genuine token has been revoked, in a few words."""
+    """The standing of a revoked token; `what` says in a few words what has been revoked."""
 
     what: str
 
 
 class Revocations(Protocol):
-    """What has been revoked, in memory."""
+    """The port of the revocations. They are in memory."""
 
     def standing(self, token: VerifiedToken, org: str | None) -> Literal[Standing.LIVE] | Revoked:
-        """Tell whether the token, or any generation of its lineage, has been revoked for accesses on `org`.
+        """Return whether the token, or any generation of its lineage, has been revoked for accesses on `org`.
 
-        Without an org: whether it has been revoked wherever it is used. Raises, and never answers, while it
-        cannot know. Never blocks.
+        Without an org: whether it has been revoked for all orgs. While it cannot know, it raises and never
+        answers. Never blocks.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """One reason why one token was denied; `caveat_index` is None if it is about the token as a whole."""
+    """One reason why one token was denied. `caveat_index` is None if the reason is about the whole token."""
 
     reason: Reason
     sentence: str
@@ -63,14 +63,14 @@ class Denial:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A text that is not a genuine token: no caveat of it was looked at."""
+    """The judgement of a text that is not a genuine token: none of its caveats was evaluated."""
 
     denials: tuple[Denial, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A genuine token with its clearance and standing."""
+    """The judgement of a genuine token: its clearance and its standing."""
 
     clearance: Clearance
     standing: Standing | Revoked
@@ -87,31 +87,31 @@ Judgement: TypeAlias = Rejected | Judged
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The answer about a header. Its truth is whether it is allowed."""
+    """The answer for a header of one or more tokens; true if the access is allowed."""
 
     judgements: tuple[Judgement, ...]
 
     def __bool__(self) -> bool:
-        """Whether one of the tokens alone permits the access."""
+        """Whether one of the tokens permits the access on its own."""
         return self.permitting is not None
 
     @property
     def permitting(self) -> int | None:
-        """The index of the first token that alone permits the access."""
+        """The index of the first token that permits the access on its own, or None."""
         return next(
             (i for i, each in enumerate(self.judgements) if isinstance(each, Judged) and each.permits), None
         )
 
     @property
     def subject_index(self) -> int | None:
-        """The token that facts are about: the first that permits, else the first genuine one."""
+        """The index of the token that the answer is about: the first that permits, else the first genuine."""
         if self.permitting is not None:
             return self.permitting
         return next((i for i, each in enumerate(self.judgements) if isinstance(each, Judged)), None)
 
     @property
     def token(self) -> VerifiedToken | None:
-        """The genuine token at `subject_index`."""
+        """The genuine token at `subject_index`, or None."""
         if self.subject_index is None:
             return None
         judged = self.judgements[self.subject_index]
@@ -119,16 +119,16 @@ class Decision:
 
     @property
     def denials(self) -> tuple[Denial, ...]:
-        """All reasons of all tokens, in order; none if it is allowed."""
+        """All denials of all tokens, in order; none if the access is allowed."""
         return () if self else tuple(denial for each in self.judgements for denial in each.denials)
 
 
 def decide(
     presented: Presented, access: Access, circumstances: Circumstances, keys: Keys, revocations: Revocations
 ) -> Decision:
-    """Answer whether one of a header's tokens permits the access now.
+    """Decide whether one of the tokens in a header permits the access.
 
-    Raises nothing for any text; only what `keys` and `revocations` raise when they cannot know.
+    Raises for no text whatever; only what `keys` and `revocations` raise when they cannot know.
     """
     if presented.refusal is not None:
         return Decision((reject(presented.refusal),))
@@ -153,12 +153,12 @@ def _judge_text(
 
 
 def reject(error: TokenError, token_index: int = 0) -> Rejected:
-    """Turn what the decoder or the chain refused into a judgement."""
+    """Return the judgement for an error of the decoder or of the chain."""
     return Rejected((Denial(error.reason, error.sentence, token_index),))
 
 
 def judge(clearance: Clearance, standing: Standing | Revoked, token_index: int = 0) -> Judged:
-    """Put together what the caveats said and how the token stands."""
+    """Return the judgement that combines the caveats' verdicts with the token's standing."""
     denials = []
     if isinstance(standing, Revoked):
         sentence = f"The token has been revoked ({standing.what}); ask whoever gave it to you for a new one."

@@ -1,10 +1,10 @@
-"""Spans of time as Go writes them."""
+"""Durations in the notation of Go."""
 
 from __future__ import annotations
 
 
 def spell(whole_seconds: int) -> str:
-    """Write whole seconds as a Go duration without parts of zero: `48h`, `1h30m`, `45s`."""
+    """Format whole seconds as a Go duration without parts that are zero: `48h`, `1h30m`, `45s`."""
     hours, rest = divmod(whole_seconds, 3600)
     minutes, left = divmod(rest, 60)
     parts = ((hours, "h"), (minutes, "m"), (left, "s"))

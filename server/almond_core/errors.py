@@ -1,6 +1,6 @@
-"""What the core can refuse, and why.
+"""The errors of the core, and the machine-readable reasons for denials.
 
-Knows the reasons. Must not know transports, status codes or languages other than plain English.
+Knows nothing of transports or status codes. Sentences are in plain English only.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from enum import Enum, unique
 
 @unique
 class Reason(Enum):
-    """Why a token is refused. The value is the name other languages see."""
+    """Why a token is denied. The value is the name in the API, the same for every language."""
 
     MISSING = "MISSING"
     FOREIGN = "FOREIGN"
@@ -39,28 +39,28 @@ class Reason(Enum):
 
 
 class AlmondError(Exception):
-    """Everything this core raises on purpose."""
+    """The base of all errors that the core raises on purpose."""
 
 
 class TokenError(AlmondError):
-    """A text that is not a genuine token. Never carries any part of the text."""
+    """A text is not a genuine token. The error holds no part of the text."""
 
     def __init__(self, reason: Reason, sentence: str) -> None:
-        """Keep the machine's `reason` and a `sentence` that tells a person what to do."""
+        """`reason` is for programs; `sentence` tells a person what to do."""
         super().__init__(sentence)
         self.reason = reason
         self.sentence = sentence
 
 
 class FieldError(AlmondError):
-    """A value from a caller that has no meaning: `field` names it, as the API spells it."""
+    """A caller's value is not valid: `field` names it, as the API spells it."""
 
     def __init__(self, field: str, sentence: str) -> None:
-        """Keep the `field` at fault and a `sentence` that says how it should look."""
+        """`field` is the one at fault; `sentence` says what it must be."""
         super().__init__(f"{field}: {sentence}")
         self.field = field
         self.sentence = sentence
 
 
 class CaveatError(FieldError):
-    """A caveat that has no meaning: refused when built, denies when met."""
+    """A caveat is not valid: building one is refused, and one inside a token denies."""

@@ -1,4 +1,4 @@
-"""The header form: `Bearer alm1_...,alm1_...`. Several tokens are alternatives and never mix."""
+"""The authorization header: `Bearer alm1_...,alm1_...`. Several tokens are alternatives and never combine."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Presented:
 def present(header: str) -> Presented:
     """Split a header into its token texts; the scheme is optional and case-insensitive.
 
-    Never raises: a header without a token, or with too many, is refused in `refusal`. Nothing between two
-    commas is a text of its own, which is denied by itself.
+    Never raises: a header without a token, or with too many, is refused in `refusal`. An empty text
+    between two commas is returned too, and `decide` denies it as a missing token.
     """
     text = header.strip(" \t\r\n")
     scheme, space, rest = text.partition(" ")

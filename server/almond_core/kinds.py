@@ -1,4 +1,4 @@
-"""Token kinds: what each is for, and the caveats that Mint writes for it after the inherited ones."""
+"""The kinds of tokens, and the caveats that Mint writes for each after the inherited ones."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DEFAULT_TTL_SECONDS: Final = 175_200 * 3600
-"""20 years, the reference's own default."""
+"""20 years, as the reference implementation has it."""
 
 SESSION_TTL_SECONDS: Final = 3600
 MAX_SESSION_SECONDS: Final = 24 * 3600
-"""How long a personal token lives by default and at most: it can do whatever its user can."""
+"""The default and maximum lifetime of a personal token: short, as it can do all that its user can."""
 
 ISSUE_CERTIFICATE: Final = "issue_certificate"
 ADD_WIREGUARD_PEER: Final = "add_wireguard_peer"
@@ -46,7 +46,7 @@ _CREATE: Final = parse_mask("c")
 
 @dataclass(frozen=True, slots=True)
 class Deploy:
-    """Manages one app and what is in it, the org's WireGuard and builders, and reads the bare org."""
+    """A token that manages one app, all in it, the org's WireGuard and builders, and reads the bare org."""
 
     NAME: ClassVar[str] = "deploy"
     TITLE: ClassVar[str] = "almond deploy token"
@@ -54,13 +54,13 @@ class Deploy:
     app: str
 
     def caveats(self, org: str) -> list[Caveat]:
-        """Return what Mint writes."""
+        """Return the caveats that Mint writes."""
         return _deploy(org, self.app, {"images": ALL})
 
 
 @dataclass(frozen=True, slots=True)
 class Ssh:
-    """Exactly two things: an SSH certificate for one app, and a WireGuard peer in its org."""
+    """A token for exactly two things: an SSH certificate for one app, and a WireGuard peer in its org."""
 
     NAME: ClassVar[str] = "ssh"
     TITLE: ClassVar[str] = "almond ssh token"
@@ -68,7 +68,7 @@ class Ssh:
     app: str
 
     def caveats(self, org: str) -> list[Caveat]:
-        """Return what Mint writes."""
+        """Return the caveats that Mint writes."""
         certificate = (Apps({checked_id("app", self.app): _CREATE}), Mutations((ISSUE_CERTIFICATE,)))
         peer = (Features({"wg": _CREATE}), Mutations((ADD_WIREGUARD_PEER,)))
         return [Org(checked_id("org", org), ALL), AnyOf((certificate, peer))]
@@ -76,7 +76,7 @@ class Ssh:
 
 @dataclass(frozen=True, slots=True)
 class MachineExec:
-    """Runs some commands on one app's machines (any command if none is given), and reads what deploy may."""
+    """A token that runs commands (any, if none is given) on one app's machines, and reads as deploy does."""
 
     NAME: ClassVar[str] = "machine-exec"
     TITLE: ClassVar[str] = "almond machine-exec token"
@@ -85,9 +85,9 @@ class MachineExec:
     commands: tuple[Pattern, ...] = ()
 
     def caveats(self, org: str) -> list[Caveat]:
-        """Return what Mint writes."""
+        """Return the caveats that Mint writes."""
         if len(set(self.commands)) != len(self.commands):
-            raise FieldError("kind.machine_exec.commands", "a command is there twice")
+            raise FieldError("kind.machine_exec.commands", "a command is given twice")
         patterns = self.commands or (Pattern((), is_prefix=True),)
         return [
             *_deploy(org, self.app, {"images": ALL}),
@@ -98,31 +98,31 @@ class MachineExec:
 
 @dataclass(frozen=True, slots=True)
 class OrgWide:
-    """Everything in one org."""
+    """A token for everything in one org."""
 
     NAME: ClassVar[str] = "org"
     TITLE: ClassVar[str] = "Org deploy token"
 
     def caveats(self, org: str) -> list[Caveat]:
-        """Return what Mint writes."""
+        """Return the caveats that Mint writes."""
         return [Org(checked_id("org", org), ALL)]
 
 
 @dataclass(frozen=True, slots=True)
 class Readonly:
-    """Reads one org."""
+    """A token that reads one org."""
 
     NAME: ClassVar[str] = "readonly"
     TITLE: ClassVar[str] = "Read-only org token"
 
     def caveats(self, org: str) -> list[Caveat]:
-        """Return what Mint writes."""
+        """Return the caveats that Mint writes."""
         return [Org(checked_id("org", org), _READ)]
 
 
 @dataclass(frozen=True, slots=True)
 class LitefsCloud:
-    """One LiteFS cluster."""
+    """A token for one LiteFS cluster."""
 
     NAME: ClassVar[str] = "litefs-cloud"
     TITLE: ClassVar[str] = "LiteFS Cloud token"
@@ -130,26 +130,26 @@ class LitefsCloud:
     cluster: str
 
     def caveats(self, org: str) -> list[Caveat]:
-        """Return what Mint writes."""
+        """Return the caveats that Mint writes."""
         cluster = checked_id("kind.litefs_cloud.cluster", self.cluster)
         return [Org(checked_id("org", org), ALL), Features({"litefs-cloud": ALL}), Clusters({cluster: ALL})]
 
 
 @dataclass(frozen=True, slots=True)
 class Wireguard:
-    """WireGuard of one org."""
+    """A token for the WireGuard of one org."""
 
     NAME: ClassVar[str] = "wireguard"
     TITLE: ClassVar[str] = "WireGuard token"
 
     def caveats(self, org: str) -> list[Caveat]:
-        """Return what Mint writes."""
+        """Return the caveats that Mint writes."""
         return [Org(checked_id("org", org), ALL), Features({"wg": ALL})]
 
 
 @dataclass(frozen=True, slots=True)
 class Personal:
-    """Everything that a user may do in some orgs, for one session. Its subject is `user:U`."""
+    """A token for all that a user may do in some orgs, for one session. Its subject is `user:U`."""
 
     NAME: ClassVar[str] = "personal"
     TITLE: ClassVar[str] = "Personal token"
@@ -159,7 +159,7 @@ class Personal:
     role: str
 
     def caveats(self, org: str) -> list[Caveat]:
-        """Return what Mint writes, without the session's `valid`; its orgs say the org, so `org` is empty."""
+        """Return the caveats that Mint writes, but for the session's `valid`. `org` must be empty."""
         if org:
             raise FieldError("org", "leave it empty for a personal token; kind.personal.orgs has its orgs")
         if not self.orgs or len(set(self.orgs)) != len(self.orgs):
@@ -172,21 +172,21 @@ class Personal:
 
 @dataclass(frozen=True, slots=True)
 class VerifyRole:
-    """Asks for decisions and follows revocations, in one org or (`*`) in any."""
+    """The role of a service that asks for decisions and watches revocations, in one org or (`*`) in any."""
 
     def caveats(self, org: str) -> list[Caveat]:
-        """Return what Mint writes."""
+        """Return the caveats that Mint writes."""
         return [Org(org if org == ANY else checked_id("org", org), ALL), Features({"decisions": _READ})]
 
 
 @dataclass(frozen=True, slots=True)
 class MintRole:
-    """Hands out tokens: for one app at most what a deploy token may, or for the whole org."""
+    """The role of a service that mints: for one app, at most what a deploy token may, or for a whole org."""
 
     app: str | None = None
 
     def caveats(self, org: str) -> list[Caveat]:
-        """Return what Mint writes."""
+        """Return the caveats that Mint writes."""
         if self.app is None:
             return [Org(checked_id("org", org), ALL)]
         return _deploy(org, self.app, {"images": ALL, "tokens": _CREATE})
@@ -194,16 +194,16 @@ class MintRole:
 
 @dataclass(frozen=True, slots=True)
 class RevokeRole:
-    """Reads records and revokes tokens of one org."""
+    """The role of a service that reads records and revokes tokens of one org."""
 
     def caveats(self, org: str) -> list[Caveat]:
-        """Return what Mint writes."""
+        """Return the caveats that Mint writes."""
         return [Org(checked_id("org", org), ALL), Features({"tokens": parse_mask("rd")})]
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A backend service's own token: its subject is `service:NAME`, and its role says the rest."""
+    """A backend service's own token. Its subject is `service:NAME`; its role decides what it may do."""
 
     NAME: ClassVar[str] = "service"
     TITLE: ClassVar[str] = "Service token"
@@ -212,13 +212,13 @@ class Service:
     role: VerifyRole | MintRole | RevokeRole
 
     def caveats(self, org: str) -> list[Caveat]:
-        """Return what Mint writes."""
+        """Return the caveats that Mint writes."""
         return self.role.caveats(org)
 
 
 @dataclass(frozen=True, slots=True)
 class Custom:
-    """Exactly the caveats given."""
+    """A token with exactly the caveats given."""
 
     NAME: ClassVar[str] = "custom"
     TITLE: ClassVar[str] = "Custom token"
@@ -226,7 +226,7 @@ class Custom:
     given: tuple[Caveat, ...]
 
     def caveats(self, org: str) -> list[Caveat]:
-        """Return what Mint writes; the org is in the caveats themselves, so `org` must be empty."""
+        """Return the caveats that Mint writes. `org` must be empty: the caveats name the org."""
         if org:
             raise FieldError("org", "leave it empty for a custom token; its caveats say the org")
         if not self.given:
@@ -253,18 +253,18 @@ NAMES: Final = frozenset(
         Custom,
     )
 )
-"""The names of all kinds, as they stand in identifiers."""
+"""The names of all kinds, as identifiers contain them."""
 
 
 def subject_of(kind: Kind) -> str:
-    """Return who a token of this kind speaks for: `user:U`, `service:NAME`, or empty."""
+    """Return the subject of a token of this kind: `user:U`, `service:NAME`, or empty."""
     if isinstance(kind, Personal):
         return f"user:{checked_id('kind.personal.user', kind.user)}"
     return f"service:{checked_id('kind.service.name', kind.name)}" if isinstance(kind, Service) else ""
 
 
 def app_of(kind: Kind) -> str | None:
-    """Return the one app that a token of this kind is for, if it is for one."""
+    """Return the app that a token of this kind is for, or None."""
     if isinstance(kind, Deploy | Ssh | MachineExec):
         return kind.app
     if isinstance(kind, Service) and isinstance(kind.role, MintRole):

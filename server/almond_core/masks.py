@@ -1,6 +1,6 @@
-"""Actions and masks: which of read, write, create, delete and control.
+"""Actions and masks of actions: read, write, create, delete and control (`rwcdC`).
 
-Knows the five letters. A mask is an int with one bit a letter, so that covering is one operation.
+A mask is an int with one bit for each letter, so that `covers` is one operation.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ _BITS: Final = {letter: 1 << index for index, letter in enumerate(LETTERS)}
 
 
 def parse_mask(text: object) -> Mask:
-    """Read a caveat's mask: letters of `rwcdC` in that order, `*` for all, empty for none.
+    """Parse a caveat's mask: letters of `rwcdC` in that order, `*` for all, empty for none.
 
-    Raises `CaveatError` for anything else: an unknown letter is never dropped.
+    Raises `CaveatError` for anything else; an unknown letter is never ignored.
     """
     if text == "*":
         return ALL
@@ -30,7 +30,7 @@ def parse_mask(text: object) -> Mask:
 
 
 def parse_actions(text: str) -> Mask:
-    """Read the actions of a request, in any order; raises `FieldError` unless there is at least one."""
+    """Parse a request's actions, one letter or more in any order; raises `FieldError` otherwise."""
     if text == "*":
         return ALL
     if not text or not set(text) <= set(LETTERS) or len(set(text)) != len(text):
@@ -39,17 +39,17 @@ def parse_actions(text: str) -> Mask:
 
 
 def covers(mask: Mask, wanted: Mask) -> bool:
-    """Tell whether every wanted action is in the mask."""
+    """Return whether every wanted action is in the mask."""
     return wanted & ~mask == 0
 
 
 def spell(mask: Mask) -> str:
-    """Write a mask in its one spelling."""
+    """Format a mask in its one spelling, as `parse_mask` reads it."""
     return "*" if mask == ALL else "".join(letter for letter in LETTERS if mask & _BITS[letter])
 
 
 def describe(mask: Mask) -> str:
-    """Write a mask in words."""
+    """Describe a mask in words: `read, write`."""
     words = {"r": "read", "w": "write", "c": "create", "d": "delete", "C": "control"}
     if mask == ALL:
         return "all actions"

@@ -1,6 +1,6 @@
-"""Making tokens: a new one under a root key, and a narrower one from any token, without a key.
+"""Mints tokens under a root key, and attenuates any token without a key.
 
-Built with pymacaroons, which never sees bytes that the strict decoder has not passed.
+Uses pymacaroons, which only gets bytes that the strict decoder has accepted.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 _SERIALIZER: Final = BinarySerializer()
 _EVERYTHING: Final = encode(Org(ANY, ALL))
-_SESSION_PLACE: Final = 1
+_SESSION_INDEX: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
 class NewToken:
-    """A token just made: its secret text, its own branch id, and its caveats as written."""
+    """A token that was just made: its secret text, its own branch id, and its caveats as written."""
 
     text: str = field(repr=False)
     branch_id: bytes
@@ -40,9 +40,9 @@ class NewToken:
 
 
 def mint(prk: bytes, identity: Identity, caveats: Sequence[bytes]) -> NewToken:
-    """Make the token of `identity` with exactly `caveats`, under the extracted key `prk`.
+    """Mint the token of `identity` with exactly `caveats`, under the extracted key `prk`.
 
-    Raises `TokenError` (too large, malformed) for what the decoder would refuse of a minted token.
+    Raises `TokenError` (too large, malformed) if the decoder would refuse the token.
     """
     identifier = identity.encode()
     root = crypto.root_key(prk, identifier)
@@ -55,10 +55,10 @@ def mint(prk: bytes, identity: Identity, caveats: Sequence[bytes]) -> NewToken:
 
 
 def attenuate(text: str, caveats: Sequence[Caveat], label: Label | None = None) -> NewToken:
-    """Narrow a token by `caveats`, in order, then `label` unless they hold one. Needs no key.
+    """Attenuate a token: add `caveats`, in order, then `label` unless they contain one. Needs no key.
 
-    Raises `TokenError` for a text that does not decode or becomes too large, `CaveatError` for a caveat
-    that cannot be written.
+    Raises `TokenError` if the text does not decode or becomes too large, `CaveatError` if a caveat cannot be
+    encoded.
     """
     binary = wire.binary_of(text)
     added = list(caveats)
@@ -75,24 +75,27 @@ def attenuate(text: str, caveats: Sequence[Caveat], label: Label | None = None) 
 
 
 def own_branch_id(token: Token) -> bytes:
-    """Return the branch id of the token itself. That of a forged token is nobody's."""
+    """Return the branch id of the token itself; a forged token has one that belongs to no token."""
     return crypto.branch_id(token.signature)
 
 
 def inherit(caller: VerifiedToken, own: Sequence[Caveat], session: Valid | None = None) -> tuple[bytes, ...]:
     """Return the caveats of a token that `caller` mints: a copy of the caller's, then `own`.
 
-    Identical ones are not repeated; `["org","*","*"]` is left out where an org caveat follows at once. So
-    nobody can mint more, or longer, than they hold. With a `session` it is a personal token: what Mint writes
-    comes first, `session` second, and then the caller's, so that its place tells it from every other `valid`.
-    That one stays behind when the personal token mints in its turn, so that a short login can leave a
-    long-lived token: the one exception. Raises `TokenError` for a caller with a third-party caveat.
+    So a minted token never permits more, or for longer, than its minter. Identical caveats are not repeated;
+    `["org","*","*"]` is left out if an org caveat follows directly.
+
+    With a `session` the result is a personal token: the first of `own`, then `session`, then all others. As
+    second caveat, `session` differs from every other `valid`. It is the one exception to inheritance: what a
+    personal token mints does not inherit it, so that a short login can mint a long-lived token.
+
+    Raises `TokenError` if the caller has a third-party caveat.
     """
     if any(caveat.body is None for caveat in caller.caveats):
         raise TokenError(
             Reason.THIRD_PARTY, "A token with a third-party caveat cannot mint; use one without."
         )
-    inherited = [caveat.raw for place, caveat in enumerate(caller.caveats) if not _is_session(caller, place)]
+    inherited = [caveat.raw for index, caveat in enumerate(caller.caveats) if not _is_session(caller, index)]
     written = list(map(encode, own))
     if session is not None:
         others = dict.fromkeys([*written[1:], *(raw for raw in inherited if raw != _EVERYTHING)])
@@ -104,15 +107,15 @@ def inherit(caller: VerifiedToken, own: Sequence[Caveat], session: Valid | None 
     return tuple(unique)
 
 
-def _is_session(caller: VerifiedToken, place: int) -> bool:
-    # Holders only add at the end, and only Mint writes the kind: what is second was written by Mint.
-    return caller.identity.kind == Personal.NAME and place == _SESSION_PLACE
+def _is_session(caller: VerifiedToken, index: int) -> bool:
+    # Holders can only append, and only Mint writes the kind: so Mint wrote the second caveat.
+    return caller.identity.kind == Personal.NAME and index == _SESSION_INDEX
 
 
 def orgs_left(caveats: Iterable[bytes]) -> list[str]:
-    """Return the orgs that all org caveats together leave, sorted; `["*"]` for any.
+    """Return the orgs that all org caveats together permit, sorted; `["*"]` for any.
 
-    Raises `CaveatError` if they leave none, so that no token is made that can do nothing.
+    Raises `CaveatError` if they permit none, so that no useless token is minted.
     """
     left: set[str] | None = None
     for raw in caveats:
@@ -136,7 +139,7 @@ def home_org(caveats: Iterable[bytes]) -> str:
 
 
 def expires_at(caveats: Iterable[bytes]) -> int | None:
-    """Return when a token with these caveats ends, in unix seconds, or None if never."""
+    """Return when a token with these caveats expires, in unix seconds, or None if never."""
     ends = [
         caveat.not_after
         for caveat in map(_known, caveats)
@@ -146,7 +149,7 @@ def expires_at(caveats: Iterable[bytes]) -> int | None:
 
 
 def summarize(caveats: Iterable[bytes]) -> str:
-    """Say in one readable line what a token with these caveats may do."""
+    """Describe in one line what a token with these caveats permits."""
     lines = []
     for raw in caveats:
         caveat = _known(raw)

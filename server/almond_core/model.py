@@ -1,6 +1,6 @@
-"""The nouns of a question: ids, the identity inside a token, the access asked for, the circumstances.
+"""The values of a request for a decision: ids, the identity in a token, the access, the circumstances.
 
-Values validate themselves when they are built; a broken one cannot exist. Must not know caveats.
+Each value validates itself when built, so an invalid one cannot exist. Knows nothing of caveats.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ _MAX_PATH_BYTES: Final = 4096
 
 
 def is_id(text: object) -> bool:
-    """Tell whether `text` is an id: `[A-Za-z0-9][A-Za-z0-9._:-]{0,127}`; `*` is not."""
+    """Return whether `text` is an id: `[A-Za-z0-9][A-Za-z0-9._:-]{0,127}`; `*` is not."""
     return isinstance(text, str) and _ID.fullmatch(text) is not None
 
 
 def checked_id(name: str, text: str) -> str:
-    """Return `text` if it is an id; raises `FieldError` that names the field otherwise."""
+    """Return `text` if it is an id; raises `FieldError` for the field `name` otherwise."""
     if not is_id(text):
         raise FieldError(
             name, "not an id, which is a letter or digit, then up to 127 of letters, digits, . _ : -"
@@ -64,7 +64,7 @@ def token_id_at(now_ms: int, entropy: bytes) -> str:
 
 
 def token_id_of(uuid: bytes) -> str:
-    """Write the 16 bytes of a UUID as a token id."""
+    """Encode the 16 bytes of a UUID as a token id."""
     return base64url.encode(uuid)
 
 
@@ -81,7 +81,7 @@ def token_id_bytes(token_id: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What the identifier of a token says. Trust it only inside a `VerifiedToken`."""
+    """The contents of a token's identifier. Trust them only inside a `VerifiedToken`."""
 
     key_id: str
     token_id: str
@@ -89,15 +89,15 @@ class Identity:
     home_org: str
     subject: str
     token_uuid: bytes = field(init=False, repr=False, compare=False)
-    """The 16 bytes that the token id is written from; what has been revoked is looked up by them."""
+    """The 16 bytes of the token id, by which revocations are looked up."""
 
     def __post_init__(self) -> None:
-        """Raise `FieldError` for the first part that is not well formed."""
+        """Raise `FieldError` for the first field that is not well formed."""
         if len(checked_id("key_id", self.key_id)) > _MAX_KEY_ID:
             raise FieldError("key_id", f"at most {_MAX_KEY_ID} characters")
         object.__setattr__(self, "token_uuid", token_id_bytes(self.token_id))
         if self.issued_at_ms >= _END_OF_TIME_MS:
-            raise FieldError("token_id", "its time lies before the year 10000")
+            raise FieldError("token_id", "its time must lie before the year 10000")
         if _KIND.fullmatch(self.kind) is None:
             raise FieldError("kind", "lower-case letters and -, at most 32")
         if self.home_org:
@@ -109,18 +109,18 @@ class Identity:
 
     @property
     def issued_at_ms(self) -> int:
-        """When the token was minted, in milliseconds since the epoch: its id's own time."""
+        """When the token was minted, in milliseconds since the epoch; the time is part of its id."""
         return int.from_bytes(self.token_uuid[:6], "big")
 
     def encode(self) -> bytes:
-        """Write the identifier."""
+        """Encode the identifier."""
         return canonical.dumps(
             [_FORMAT_VERSION, self.key_id, self.token_id, self.kind, self.home_org, self.subject]
         )
 
     @classmethod
     def decode(cls, identifier: bytes) -> Identity:
-        """Read an identifier; raises `TokenError` (malformed) for anything that `encode` does not write."""
+        """Decode an identifier; raises `TokenError` (malformed) for anything that `encode` does not write."""
         try:
             version, *parts = canonical.loads(identifier)
             texts = [part for part in parts if isinstance(part, str)]
@@ -135,28 +135,28 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a call comes from, as the asking service established it."""
+    """Where a call comes from, as established by the service that asks for the decision."""
 
     org: str | None = None
     app: str | None = None
     machine: str | None = None
 
     def __post_init__(self) -> None:
-        """Raise `FieldError` for a field that is present and no id."""
+        """Raise `FieldError` for a field that is present and not an id."""
         for each in fields(self):
             value = getattr(self, each.name)
             if value is not None:
                 checked_id(f"source.{each.name}", value)
 
     def given(self) -> dict[str, str]:
-        """Return the fields that are there."""
+        """Return the fields that are present."""
         pairs = (("org", self.org), ("app", self.app), ("machine", self.machine))
         return {key: value for key, value in pairs if value is not None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """One action set on one object: what a request asks for. Broken ones raise `FieldError`."""
+    """The access that a request asks for: actions on one object. Raises `FieldError` if it is not valid."""
 
     org: str
     actions: masks.Mask
@@ -174,7 +174,7 @@ class Access:
     attributes: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Check every field and how they stand together."""
+        """Check each field, and the fields against each other."""
         checked_id("org", self.org)
         if not 0 < self.actions <= masks.ALL:
             raise FieldError("actions", "at least one action")
@@ -203,8 +203,8 @@ class Access:
             self._check_mutation()
 
     def _check_mutation(self) -> None:
-        # What is done to an app is not what is done to a machine in it: a token for the one is none for the
-        # other (server/adr/0012).
+        # A mutation of an app is not a mutation of a machine in it: a token for one must not permit the other
+        # (server/adr/0012).
         if self.app is None and self.feature is None:
             raise FieldError("mutation", "needs an app or a feature")
         for part in ("machine", "volume", "app_feature", "cluster"):
@@ -245,7 +245,7 @@ def _check_command(argv: tuple[str, ...]) -> None:
 
 
 def check_path(name: str, path: str) -> None:
-    """Raise `FieldError` unless `path` is plain: no empty, `.` or `..` segment, `%`, backslash, control.
+    """Raise `FieldError` if `path` has an empty, `.` or `..` segment, a `%`, backslash or control character.
 
     One leading slash is part of the path: `/a` and `a` are different objects.
     """
@@ -280,11 +280,11 @@ def _check_attributes(attributes: Mapping[str, str]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What is true about the question besides the access itself.
+    """The circumstances of a decision, besides the access itself.
 
-    `now` is in whole seconds since the epoch and is taken once a question; `leeway` (seconds) is
-    allowed on the early side only. `asker` is the verified subject of the caller that asks, `almond` on this
-    service's own RPCs, and empty if nobody vouches for one.
+    `now` is in whole seconds since the epoch, and is read once for each decision. `leeway` (seconds) applies
+    to `not_before` only. `caller_subject` is the verified subject of the caller that asks for the decision:
+    `almond` on this service's own RPCs, and empty if the caller has none.
     """
 
     now: int

@@ -1,7 +1,7 @@
-"""Tokens as text and as bytes: the strict libmacaroons v2 form inside `alm1_..._checksum`.
+"""Encodes and decodes tokens: the strict libmacaroons v2 form inside `alm1_..._checksum`.
 
-Knows lengths, alphabets and field order. Must not know keys. Whatever passes here has exactly one
-spelling; the form is specified in protos/FORMAT.md, "Text form" and "Binary form".
+Checks lengths, alphabets and the order of fields, and knows no keys. Each token that decodes has exactly one
+spelling. The form is specified in protos/FORMAT.md, "Text form" and "Binary form".
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _ALPHABET: Final = re.compile(r"[A-Za-z0-9_-]*")
 
 @dataclass(frozen=True, slots=True)
 class WireCaveat:
-    """One caveat as received. `body` is its JSON; None for a third party's, which has a verification id."""
+    """One caveat as received. `body` is its JSON, or None if it is third-party: it has a verification id."""
 
     raw: bytes
     body: tuple[canonical.Json, ...] | None
@@ -44,7 +44,7 @@ class WireCaveat:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A well-formed token. Nobody has checked that it is genuine: every field is a claim."""
+    """A well-formed token. It is not verified: every field is a claim."""
 
     unverified_identity: Identity
     unverified_caveats: tuple[WireCaveat, ...]
@@ -53,16 +53,16 @@ class Token:
 
 
 def decode(text: str, max_text: int = MAX_TEXT) -> Token:
-    """Decode one token's text.
+    """Decode the text of one token.
 
-    Raises `TokenError` (missing, foreign, too large, truncated, malformed), and nothing else. Costs well
-    under a millisecond of CPU whatever the text is.
+    Raises `TokenError` (missing, foreign, too large, truncated, malformed), and nothing else. Takes well
+    under a millisecond of CPU for any text.
     """
     return _decode_binary(_decode_text(text, max_text))
 
 
 def encode(binary: bytes) -> str:
-    """Write a token's bytes as text: `alm1_`, base64url without padding, `_`, checksum."""
+    """Encode a token's bytes as text: `alm1_`, base64url without padding, `_`, checksum."""
     body = PREFIX + base64url.encode(binary)
     return f"{body}_{_checksum(body)}"
 
@@ -139,10 +139,10 @@ def _caveat(raw: bytes, location: bytes | None, verification_id: bytes | None) -
 
 
 def first_party(raw: bytes) -> WireCaveat:
-    """Read a first-party caveat's bytes; raises `TokenError` unless they are a canonical `["name", ...]`.
+    """Decode a first-party caveat; raises `TokenError` unless its bytes are a canonical `["name", ...]`.
 
-    Short ones are remembered (4096 of at most 512 bytes, oldest use out first): tokens share caveats, and
-    the bytes alone decide what they read as, so nothing ever invalidates an entry.
+    Short caveats are cached (4096 of at most 512 bytes, least recently used out first), as tokens share
+    caveats. The result depends on the bytes alone, so no entry ever becomes invalid.
     """
     return _remembered(raw) if len(raw) <= _MAX_REMEMBERED else _first_party(raw)
 
@@ -179,7 +179,7 @@ def _field(data: bytes, at: int, field_type: int) -> tuple[bytes, int]:
 
 
 def _must_be_text(location: bytes) -> None:
-    # Other libraries keep it as a string, and none could narrow the token.
+    # Other libraries hold the location as a string; none of them could attenuate such a token.
     try:
         location.decode()
     except UnicodeDecodeError:

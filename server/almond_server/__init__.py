@@ -1,1 +1,1 @@
-"""Almond's server: the pure core behind gRPC, a durable store and a cache."""
+"""Almond's server: the pure core behind gRPC, with a durable store and Redis."""

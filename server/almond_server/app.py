@@ -1,4 +1,4 @@
-"""The composition root: the one place that knows both the adapters and the service."""
+"""The composition root: builds a server from its settings, the adapters, the use cases and the RPCs."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ if TYPE_CHECKING:
     from almond_server.domain.stores import SealedKey
     from almond_server.tokens.callers import Call
 
-Beside: TypeAlias = "Callable[[App], Coroutine[Any, Any, None]]"
-"""What runs beside a server, as long as that serves."""
+Background: TypeAlias = "Callable[[App], Coroutine[Any, Any, None]]"
+"""A coroutine that runs in the background while a server serves."""
 
 _TRACES_SECONDS: Final = 2.0
 
@@ -67,7 +67,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """A server put together, with what runs beside it."""
+    """A composed server, with its background tasks. `close` it in the end."""
 
     server: grpc.aio.Server
     follower: Follower
@@ -80,20 +80,20 @@ class App:
     observer: Observer
     spans: Spans | None
     report: Callable[[], Report]
-    """Says how much this server knows now."""
+    """Returns how current the server's knowledge of revocations is now."""
 
-    async def run(self, beside: Beside) -> None:
-        """Do what is done in the background, until cancelled."""
+    async def run(self, background: Background) -> None:
+        """Run all background tasks and `background` until cancelled; raises if one of them fails."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.follower.run())
             tasks.create_task(self.relay.run())
             tasks.create_task(self.last_used.run())
             tasks.create_task(self.observer.run())
             tasks.create_task(self.watches.run())
-            tasks.create_task(beside(self))
+            tasks.create_task(background(self))
 
     async def close(self) -> None:
-        """Write what is not written yet, and let go of everything."""
+        """Write pending last-used times, send pending spans, and close the feed and the store."""
         self.observer.copy()
         await self.last_used.write()
         if self.spans is not None:
@@ -103,7 +103,7 @@ class App:
 
 
 async def compose(settings: Settings) -> App:
-    """Open the store and put everything together; raises `StartError` if something is missing."""
+    """Open the store and compose a server on it; raises `StartError` if a part is missing."""
     clock = SystemClock()
     master = master_key.read(settings.master_key)
     spans = Spans(settings.traces) if settings.traces else None
@@ -113,14 +113,14 @@ async def compose(settings: Settings) -> App:
         raise StartError("The store has no key; run `almond init`.")
     reading = await store.revocations.reading(clock.now_ms() // 1000)
     if not reading.epoch:
-        raise StartError("This store is a backup: run `almond store restored` first (ops/RESTORE.md).")
+        raise StartError("This store is a backup: run `almond store restored` first, see ops/RESTORE.md.")
     view = RevocationView(reading.epoch, settings.max_staleness, clock)
     keys = KeyRing(_unsealed(sealed, master), sealed[-1].key_id, view)
     health, alarmed = Health(), asyncio.Event()
 
     def alarm() -> None:
         alarmed.set()
-        _write_down(settings.data_dir, view)
+        _write_rescue_file(settings.data_dir, view)
 
     feed = RedisFeed(settings.redis_url, master_key.feed_key(master), reading.epoch)
     changes = ChangeLog(view)
@@ -130,7 +130,7 @@ async def compose(settings: Settings) -> App:
         view,
         clock,
         settings.poll_interval,
-        Signals(_health_follows(health), alarm, health.set_feed, changes.append),
+        Signals(_health_setter(health), alarm, health.set_feed, changes.append),
     )
     elected = election(settings.database, settings.data_dir, settings.poll_interval)
     relay = Relay(elected, store.revocations, feed, follower, clock, settings.poll_interval)
@@ -156,7 +156,7 @@ async def compose(settings: Settings) -> App:
         AdminServicer(policy),
         RevocationServicer(watches, reading.epoch),
         health,
-        _may_reflect(callers),
+        _reflection_check(callers),
         spans,
         shares_port=settings.workers > 1,
     )
@@ -173,9 +173,9 @@ async def compose(settings: Settings) -> App:
 
 
 def warn_of_plaintext(settings: Settings) -> None:
-    """Say in the log what crosses a network so that others may read it."""
+    """Log a warning for each connection over a network without TLS."""
     if not is_loopback(settings.address):
-        log.warning("server.plaintext", advice="put a proxy that speaks TLS in front: tokens are secrets")
+        log.warning("server.plaintext", advice="put a TLS proxy in front: tokens are secrets")
     if isinstance(settings.database, str):
         from almond_server.adapters.sql import postgres  # noqa: PLC0415 - its driver is slow to load
 
@@ -184,14 +184,16 @@ def warn_of_plaintext(settings: Settings) -> None:
                 "store.plaintext", advice="add sslmode=verify-full&sslrootcert=FILE to ALMOND_DATABASE_URL"
             )
     if redis_url.parse(settings.redis_url).is_exposed:
-        log.warning("feed.plaintext", advice="others may read its password: rediss in ALMOND_REDIS_URL")
+        log.warning(
+            "feed.plaintext", advice="use rediss in ALMOND_REDIS_URL: its password can be read on the network"
+        )
 
 
 def _unsealed(sealed: Sequence[SealedKey], master: master_key.MasterKey) -> dict[str, bytes]:
     return {key.key_id: crypto.extract(master_key.unseal(master, key.key_id, key.sealed)) for key in sealed}
 
 
-def _may_reflect(callers: Callers) -> Callable[[Call], None]:
+def _reflection_check(callers: Callers) -> Callable[[Call], None]:
     def check(call: Call) -> None:
         callers.permit_each(call, lambda token: [permissions.to_reflect(token.identity.home_org)])
 
@@ -202,30 +204,31 @@ def _time_store(operation: str, seconds: float) -> None:
     metrics.STORE_SECONDS.labels(operation).observe(seconds)
 
 
-def _write_down(data_dir: Path, view: RevocationView) -> None:
+def _write_rescue_file(data_dir: Path, view: RevocationView) -> None:
     if not len(view) and not list(view.cut_offs()):
-        return  # it has just started, and knows nothing that others do not
+        return  # it holds no revocations, as when it has just started
     try:
         path = rescue_file.write(data_dir, view.revision, view.entries(), view.cut_offs())
     except OSError as error:
-        log.error("store.unhealed", why=str(error), advice="keep this server running: it alone knows")  # noqa: TRY400
+        advice = "keep this server running: only it holds the lost revocations"
+        log.error("store.unhealed", why=str(error), advice=advice)  # noqa: TRY400
     else:
-        log.error("store.unhealed", file=str(path), advice="almond store heal")
+        log.error("store.unhealed", file=str(path), advice="run `almond store heal`")
 
 
-def _health_follows(health: Health) -> Callable[[bool], None]:
-    def turn(fresh: bool) -> None:  # noqa: FBT001 - a callback's one argument
+def _health_setter(health: Health) -> Callable[[bool], None]:
+    def set_health(fresh: bool) -> None:  # noqa: FBT001 - a callback's one argument
         log.info("server.fresh" if fresh else "server.stale")
         health.set(serving=fresh)
 
-    return turn
+    return set_health
 
 
-def election(location: Location, data_dir: Path, turn_seconds: float) -> Election:
-    """Return the election for the servers on a store: those on an SQLite file share its directory.
+def election(location: Location, data_dir: Path, check_seconds: float) -> Election:
+    """Return the relay election among the servers on a store: by a file lock for SQLite, else by PostgreSQL.
 
-    A relay asks whether it still is one every `turn_seconds`, and what its work takes.
+    A relay checks that it is still elected every `check_seconds`, plus the time that its work takes.
     """
     if isinstance(location, Path):
         return FileElection(data_dir / "relay.lock")
-    return PostgresElection(location, turn_seconds)
+    return PostgresElection(location, check_seconds)

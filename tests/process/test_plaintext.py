@@ -1,4 +1,4 @@
-"""What crosses a network without TLS is said at the start, in one line each."""
+"""Warnings of plaintext: one log line at the start for each connection over a network without TLS."""
 
 from __future__ import annotations
 

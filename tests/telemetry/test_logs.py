@@ -1,4 +1,4 @@
-"""No secret reaches the log, or a `repr` that might end in one."""
+"""The logs: no secret reaches a log line, or a `repr` that might become part of one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several processes, one reading: sums, extremes, and what a dead process leaves."""
+"""The merged metrics of several workers: sums, extremes, and what a worker that ended leaves."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def workers(tmp_path: Path) -> Iterator[list[subprocess.Popen[str]]]:
             each.communicate()
 
 
-def test_workers_are_one_machine_and_a_dead_one_leaves_its_counts(
+def test_metrics_of_workers_are_merged_and_a_dead_one_leaves_its_counts(
     tmp_path: Path, workers: list[subprocess.Popen[str]]
 ) -> None:
     call = {"grpc_type": "unary", "grpc_service": "almond.v1.TokenService", "grpc_method": "Verify"}

@@ -1,4 +1,4 @@
-"""The caveats and their clearing. One small class a caveat, one explicit table."""
+"""The caveats of tokens and their clearing: one small class for each caveat, and one table of all."""
 
 from almond_core.caveats.action import Action
 from almond_core.caveats.any_of import AnyOf

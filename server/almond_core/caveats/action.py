@@ -1,4 +1,4 @@
-"""`action`: which actions, whatever the object."""
+"""The caveat `action`: restricts the actions, whatever the object."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """`["action", mask]`."""
+    """`["action", mask]`: the actions of the mask only."""
 
     NAME: ClassVar[str] = "action"
     INSIDE: ClassVar[frozenset[str]] = frozenset({"any_of"})
@@ -25,13 +25,13 @@ class Action:
 
     @classmethod
     def parse(cls, arguments: tuple[Json, ...]) -> Self:
-        """Read `mask`."""
+        """Parse `mask`."""
         if len(arguments) != 1:
             raise CaveatError(cls.NAME, "one mask")
         return cls(parse_mask(arguments[0]))
 
     def body(self) -> list[Json]:
-        """Return the array."""
+        """Return the JSON array."""
         return [self.NAME, spell(self.mask)]
 
     def check(self, access: Access, circumstances: Circumstances) -> Verdict:
@@ -47,5 +47,5 @@ class Action:
         )
 
     def describe(self) -> str:
-        """Say which actions."""
+        """Describe the actions."""
         return f"only these actions: {describe(self.mask)}"

@@ -1,4 +1,4 @@
-"""`any_of`: alternatives. One of them has to permit the request alone."""
+"""The caveat `any_of`: lists of caveats, one of which must permit the request on its own."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class AnyOf:
-    """`["any_of", [[caveat..]..]]`: every caveat of one of the lists permits; not named counts as denies.
+    """`["any_of", [[caveat..]..]]`: all caveats of one list must permit. `NotNamed` counts as a denial.
 
-    No list at all denies everything.
+    Without any list it denies everything.
     """
 
     NAME: ClassVar[str] = "any_of"
@@ -29,18 +29,18 @@ class AnyOf:
 
     @classmethod
     def parse(cls, arguments: tuple[Json, ...]) -> Self:
-        """Read `[[caveat..]..]`; raises `CaveatError` for an empty list, which would permit everything."""
+        """Parse `[[caveat..]..]`; raises `CaveatError` for an empty inner list, which would permit all."""
         if len(arguments) != 1 or not isinstance(arguments[0], list):
             raise CaveatError(cls.NAME, "an array of arrays of caveats")
         return cls(tuple(map(_alternative, arguments[0])))
 
     def body(self) -> list[Json]:
-        """Return the array."""
+        """Return the JSON array."""
         lists: list[Json] = [[caveat.body() for caveat in each] for each in self.alternatives]
         return [self.NAME, lists]
 
     def check(self, access: Access, circumstances: Circumstances) -> Verdict:
-        """Permit what one of the lists permits."""
+        """Permit the access if one of the lists permits it."""
         refusals: list[str] = []
         for each in self.alternatives:
             verdicts = [caveat.check(access, circumstances) for caveat in each]
@@ -57,7 +57,7 @@ class AnyOf:
         )
 
     def describe(self) -> str:
-        """Say what the alternatives are."""
+        """Describe the alternatives."""
         each = (f"({' and '.join(c.describe() for c in caveats)})" for caveats in self.alternatives)
         return f"only one of: {' or '.join(each)}" if self.alternatives else "nothing at all"
 

@@ -1,4 +1,4 @@
-"""`attribute`: which values of a fact that the asking service states, such as the method."""
+"""The caveat `attribute`: restricts a fact that the calling service states, such as the HTTP method."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """`["attribute", key, [value..]]`: the request's attribute has one of the values; missing denies."""
+    """`["attribute", key, [value..]]`: the attribute must have one of the values; a missing one denies."""
 
     NAME: ClassVar[str] = "attribute"
     INSIDE: ClassVar[frozenset[str]] = NOWHERE
@@ -26,7 +26,7 @@ class Attribute:
 
     @classmethod
     def parse(cls, arguments: tuple[Json, ...]) -> Self:
-        """Read `key, [value..]`."""
+        """Parse `key, [value..]`."""
         if len(arguments) != 2 or not is_id(arguments[0]) or not isinstance(arguments[1], list):  # noqa: PLR2004
             raise CaveatError(cls.NAME, "a key, which is an id, and an array of values")
         values = tuple(each for each in arguments[1] if isinstance(each, str))
@@ -35,11 +35,11 @@ class Attribute:
         return cls(str(arguments[0]), values)
 
     def body(self) -> list[Json]:
-        """Return the array."""
+        """Return the JSON array."""
         return [self.NAME, self.key, list(self.values)]
 
     def check(self, access: Access, circumstances: Circumstances) -> Verdict:
-        """Permit the listed values."""
+        """Permit the access if the attribute has one of the values."""
         del circumstances
         value = access.attributes.get(self.key)
         if value is not None and value in self.values:
@@ -53,7 +53,7 @@ class Attribute:
         )
 
     def describe(self) -> str:
-        """Say which values of what."""
+        """Describe the attribute and its values."""
         return f"only where {self.key} is {self._allowed()}"
 
     def _allowed(self) -> str:

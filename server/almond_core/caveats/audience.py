@@ -1,4 +1,4 @@
-"""`audience`: which services the token may be shown to."""
+"""The caveat `audience`: restricts the services to which the token may be shown."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ SERVICE: Final = "service:"
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """`["audience", [service..]]`: the verified subject of the caller that asks is one of these.
+    """`["audience", [service..]]`: the caller's subject must be one of these.
 
-    A service is `service:NAME`, or `almond` for this service's own RPCs. It is never something that a caller
-    can claim in a request.
+    A service is `service:NAME`, or `almond` for this service's own RPCs. The subject is that of the caller's
+    own verified token, never a claim in the request.
     """
 
     NAME: ClassVar[str] = "audience"
@@ -34,7 +34,7 @@ class Audience:
 
     @classmethod
     def parse(cls, arguments: tuple[Json, ...]) -> Self:
-        """Read `[service..]`."""
+        """Parse `[service..]`."""
         given = arguments[0] if len(arguments) == 1 else None
         if not isinstance(given, list):
             raise CaveatError(cls.NAME, "an array of services")
@@ -44,11 +44,11 @@ class Audience:
         return cls(services)
 
     def body(self) -> list[Json]:
-        """Return the array."""
+        """Return the JSON array."""
         return [self.NAME, list(self.services)]
 
     def check(self, access: Access, circumstances: Circumstances) -> Verdict:
-        """Permit questions of these services."""
+        """Permit the access if the caller's subject is one of these services."""
         del access
         if circumstances.caller_subject and circumstances.caller_subject in self.services:
             return PERMITS
@@ -61,7 +61,7 @@ class Audience:
         )
 
     def describe(self) -> str:
-        """Say to whom."""
+        """Describe the services."""
         return f"only when shown to {self._allowed()}"
 
     def _allowed(self) -> str:

@@ -1,7 +1,7 @@
-"""Clearing: does every caveat of a genuine token permit this very access, now?
+"""Clears a genuine token: checks whether each of its caveats permits one access.
 
-Every refusal is collected, in order. For tokens whose first caveat is `org` or `orgs`, clearing is
-monotone (adding a caveat never turns a denial into a permit) and free of order.
+All denials are collected, in order. For tokens whose first caveat is `org` or `orgs`, clearing is monotone
+(to add a caveat never turns a denial into a permit) and independent of the order of caveats.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Clearance:
-    """A genuine token with what each of its caveats said, in order; `bad` if it is no usable token at all."""
+    """A genuine token with the verdicts of its caveats, in order.
+
+    `bad` denies a token that does not begin with an org caveat, as every minted one does; else it is None.
+    """
 
     token: VerifiedToken
     verdicts: tuple[Verdict, ...]
@@ -32,12 +35,12 @@ class Clearance:
 
     @property
     def permits(self) -> bool:
-        """Whether every caveat permits. No caveat at all permits nothing."""
+        """Whether every caveat permits. A token without caveats permits nothing."""
         return self.bad is None and bool(self.verdicts) and all(each is PERMITS for each in self.verdicts)
 
 
 def clear(token: VerifiedToken, access: Access, circumstances: Circumstances) -> Clearance:
-    """Ask every caveat of a genuine token about the access. Raises nothing: what has no meaning denies."""
+    """Check every caveat of a genuine token. Raises nothing: a caveat that is unknown or not valid denies."""
     verdicts = tuple(_verdict(caveat, access, circumstances) for caveat in token.caveats)
     return Clearance(token, verdicts, _not_an_org_token(token))
 
@@ -69,7 +72,7 @@ def _meaning(raw: bytes) -> Caveat | Denies:
         )
 
 
-# What short caveats mean, by their bytes, which alone decide it: nothing ever invalidates an entry.
+# Cache of parsed short caveats. The bytes alone decide the result, so no entry ever becomes invalid.
 _MAX_REMEMBERED: Final = 512
 _remembered = lru_cache(maxsize=4096)(_meaning)
 

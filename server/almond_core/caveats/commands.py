@@ -1,4 +1,4 @@
-"""`commands`: which commands may run, element by element. No shell is involved."""
+"""The caveat `commands`: restricts the commands that may run, element by element, without a shell."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _MAX_SHOWN: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """One entry: these very elements, or (prefix) these and any that follow."""
+    """One entry: a command with exactly these elements, or (`is_prefix`) one that begins with them."""
 
     argv: tuple[str, ...]
     is_prefix: bool = False
 
     def __post_init__(self) -> None:
-        """Raise `CaveatError` for an exact command without elements, which nothing could ever equal."""
+        """Raise `CaveatError` for an exact command without elements, as no command could match it."""
         if not self.argv and not self.is_prefix:
             raise CaveatError(Commands.NAME, "an exact command has at least one element")
 
     def covers(self, argv: tuple[str, ...]) -> bool:
-        """Tell whether it permits to run `argv`."""
+        """Return whether it permits the command `argv`."""
         return (argv[: len(self.argv)] if self.is_prefix else argv) == self.argv
 
     def __str__(self) -> str:
@@ -43,9 +43,9 @@ class Pattern:
 
 @dataclass(frozen=True, slots=True)
 class Commands:
-    """`["commands", [[mode, argv..]..]]`, mode `exact` or `prefix`.
+    """`["commands", [[mode, argv..]..]]`: these commands only; `mode` is `exact` or `prefix`.
 
-    `["prefix"]` alone is any command; an empty list denies every command.
+    The entry `["prefix"]` permits any command; an empty list denies every command.
     """
 
     NAME: ClassVar[str] = "commands"
@@ -55,18 +55,18 @@ class Commands:
 
     @classmethod
     def parse(cls, arguments: tuple[Json, ...]) -> Self:
-        """Read `[[mode, argv..]..]`."""
+        """Parse `[[mode, argv..]..]`."""
         if len(arguments) != 1 or not isinstance(arguments[0], list):
             raise CaveatError(cls.NAME, "an array of commands")
         return cls(tuple(map(_pattern, arguments[0])))
 
     def body(self) -> list[Json]:
-        """Return the array."""
+        """Return the JSON array."""
         entries: list[Json] = [[PREFIX if each.is_prefix else EXACT, *each.argv] for each in self.patterns]
         return [self.NAME, entries]
 
     def check(self, access: Access, circumstances: Circumstances) -> Verdict:
-        """Permit the listed commands."""
+        """Permit the access if one of the patterns covers its command."""
         del circumstances
         allowed = self._allowed()
         if access.command is None:
@@ -86,7 +86,7 @@ class Commands:
         )
 
     def describe(self) -> str:
-        """Say which commands."""
+        """Describe the commands."""
         return f"command {self._allowed()}" if self.patterns else "no command"
 
     def _allowed(self) -> str:
@@ -94,7 +94,7 @@ class Commands:
 
 
 def _shown(argv: tuple[str, ...]) -> str:
-    """Write the beginning of a command: a request may hold a quarter of a megabyte of one."""
+    """Format the beginning of a command: a request may hold one of a quarter of a megabyte."""
     clipped = tuple(each[:_MAX_SHOWN] for each in argv[:_MAX_SHOWN])
     return shlex.join(clipped) + (" ..." if clipped != argv else "")
 

@@ -1,6 +1,6 @@
-"""The caveats that name a set of ids, each with its mask: apps, machines, volumes, features, clusters...
+"""The caveats with a set of ids, each with its mask: apps, machines, volumes, clusters and features.
 
-They differ only in the field of the request they are about.
+They differ only in the field of the request that they restrict.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class IdSet:
-    """`[NAME, {id: mask}]`: these ids only. `*` must be the only key; an empty set denies every id."""
+    """`[NAME, {id: mask}]`: these ids only. `*` stands alone and is any id; an empty set denies every id."""
 
     NAME: ClassVar[str]
     FIELD: ClassVar[str]
@@ -32,7 +32,7 @@ class IdSet:
 
     @classmethod
     def parse(cls, arguments: tuple[Json, ...]) -> Self:
-        """Read `{id: mask}`."""
+        """Parse `{id: mask}`."""
         if len(arguments) != 1 or not isinstance(arguments[0], dict):
             raise CaveatError(cls.NAME, "an object of ids and masks")
         masks = arguments[0]
@@ -43,11 +43,11 @@ class IdSet:
         return cls({key: parse_mask(mask) for key, mask in masks.items()})
 
     def body(self) -> list[Json]:
-        """Return the array."""
+        """Return the JSON array."""
         return [self.NAME, {key: spell(mask) for key, mask in self.masks.items()}]
 
     def check(self, access: Access, circumstances: Circumstances) -> Verdict:
-        """Permit the ids in the set with the actions of their masks."""
+        """Permit the access if its id is in the set and the mask of that covers its actions."""
         del circumstances
         noun = self.FIELD.replace("_", " ")
         allowed = ", ".join(self.masks) or "none"
@@ -76,14 +76,14 @@ class IdSet:
         return PERMITS
 
     def describe(self) -> str:
-        """Say which ids and what on each."""
+        """Describe the ids and the actions on each."""
         noun = self.FIELD.replace("_", " ")
         each = (f"{'any' if key == ANY else key} ({describe(mask)})" for key, mask in self.masks.items())
         return f"{noun} {', '.join(each)}" if self.masks else f"no {noun}"
 
 
 class Apps(IdSet):
-    """`["apps", {id: mask}]`."""
+    """`["apps", {id: mask}]`: apps of the org."""
 
     __slots__ = ()
     NAME = "apps"

@@ -1,4 +1,4 @@
-"""`if_present`: restricts some kinds of things without shutting out requests about others."""
+"""The caveat `if_present`: restricts requests about some kinds of objects without denying all others."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class IfPresent:
-    """`["if_present", [caveat..], mask]`.
+    """`["if_present", [caveat..], mask]`: inner caveats that apply only to requests that name their object.
 
-    If the request names what some inner caveats are about, all of those must permit; if it names nothing
-    of the kind, the mask must cover the actions.
+    If the request names the objects of some inner caveats, all of those caveats must permit. If it names
+    none, the mask must cover the actions.
     """
 
     NAME: ClassVar[str] = "if_present"
@@ -31,7 +31,7 @@ class IfPresent:
 
     @classmethod
     def parse(cls, arguments: tuple[Json, ...]) -> Self:
-        """Read `[caveat..], mask`; raises `CaveatError` for an inner caveat that may not stand there."""
+        """Parse `[caveat..], mask`; raises `CaveatError` for a caveat that is not allowed inside."""
         if len(arguments) != 2 or not isinstance(arguments[0], list):  # noqa: PLR2004
             raise CaveatError(cls.NAME, "an array of caveats and a mask")
         caveats = tuple(table.parse(inner) for inner in arguments[0])
@@ -39,11 +39,11 @@ class IfPresent:
         return cls(caveats, parse_mask(arguments[1]))
 
     def body(self) -> list[Json]:
-        """Return the array."""
+        """Return the JSON array."""
         return [self.NAME, [caveat.body() for caveat in self.caveats], spell(self.mask)]
 
     def check(self, access: Access, circumstances: Circumstances) -> Verdict:
-        """Let the named ones decide, or the mask if there are none."""
+        """Check the inner caveats whose objects the request names, or the mask if there are none."""
         verdicts = [caveat.check(access, circumstances) for caveat in self.caveats]
         named = [verdict for verdict in verdicts if not isinstance(verdict, NotNamed)]
         for verdict in named:
@@ -61,7 +61,7 @@ class IfPresent:
         )
 
     def describe(self) -> str:
-        """Say what it allows where, and what elsewhere."""
+        """Describe what it permits for these objects, and for requests that name none."""
         inner = "; ".join(caveat.describe() for caveat in self.caveats)
         about = self._about()
         article = "an" if about[0] in "aeiou" else "a"

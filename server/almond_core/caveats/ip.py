@@ -1,4 +1,4 @@
-"""`ip`: which addresses the call has to come from."""
+"""The caveat `ip`: restricts the addresses that a call may come from."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MAPPED_BITS: Final = 96
 
 @dataclass(frozen=True, slots=True)
 class Ip:
-    """`["ip", [cidr..]]`: the attribute `ip` lies in one; missing denies.
+    """`["ip", [cidr..]]`: the attribute `ip` must be in one of the networks; a missing one denies.
 
     IPv4-mapped IPv6 (RFC 4291, 2.5.5.2) is compared as IPv4, on both sides.
     """
@@ -34,18 +34,18 @@ class Ip:
 
     @classmethod
     def parse(cls, arguments: tuple[Json, ...]) -> Self:
-        """Read `[cidr..]`; a bare address is itself; bits beyond the prefix are zero."""
+        """Parse `[cidr..]`. An address without a prefix is itself; bits after the prefix must be zero."""
         given = arguments[0] if len(arguments) == 1 else None
         if not isinstance(given, list):
             raise CaveatError(cls.NAME, "an array of CIDRs")
         return cls(tuple(map(str, given)), tuple(map(_network, given)))
 
     def body(self) -> list[Json]:
-        """Return the array."""
+        """Return the JSON array."""
         return [self.NAME, list(self.cidrs)]
 
     def check(self, access: Access, circumstances: Circumstances) -> Verdict:
-        """Permit calls from these addresses."""
+        """Permit the access if the attribute `ip` is in one of the networks."""
         del circumstances
         given = access.attributes.get("ip")
         if given is not None:
@@ -63,7 +63,7 @@ class Ip:
         )
 
     def describe(self) -> str:
-        """Say from which addresses."""
+        """Describe the networks."""
         return f"only calls from {self._allowed()}"
 
     def _allowed(self) -> str:

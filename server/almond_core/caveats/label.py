@@ -1,4 +1,4 @@
-"""`label`: makes two otherwise equal descendants different tokens, and gives them a name."""
+"""The caveat `label`: makes otherwise equal descendants different tokens, and names them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ ID_BYTES = 16
 MAX_TEXT = 128
 
 _ID = re.compile(r"[A-Za-z0-9_-]{21}[AQgw]")
-"""16 bytes in base64url: the last character has four spare bits, which are zero in just these."""
+"""16 bytes in base64url: the last character has four spare bits, which are zero in these four only."""
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """`["label", id, text]`."""
+    """`["label", id, text]`: restricts nothing."""
 
     NAME: ClassVar[str] = "label"
     INSIDE: ClassVar[frozenset[str]] = NOWHERE
@@ -33,12 +33,12 @@ class Label:
 
     @classmethod
     def new(cls, entropy: bytes, text: str) -> Self:
-        """Build one from 16 fresh random bytes; raises `CaveatError` if the text is not printable."""
+        """Build a label from 16 fresh random bytes; raises `CaveatError` if the text is not printable."""
         return cls.parse((base64url.encode(entropy), text))
 
     @classmethod
     def parse(cls, arguments: tuple[Json, ...]) -> Self:
-        """Read `id, text`."""
+        """Parse `id, text`."""
         if len(arguments) != 2:  # noqa: PLR2004
             raise CaveatError(cls.NAME, "an id and a text")
         label_id, text = arguments
@@ -49,14 +49,14 @@ class Label:
         return cls(label_id, text)
 
     def body(self) -> list[Json]:
-        """Return the array."""
+        """Return the JSON array."""
         return [self.NAME, self.label_id, self.text]
 
     def check(self, access: Access, circumstances: Circumstances) -> Verdict:
-        """Permit everything: a label restricts nothing."""
+        """Permit every access."""
         del access, circumstances
         return PERMITS
 
     def describe(self) -> str:
-        """Say the name."""
-        return f'named "{self.text}"' if self.text else "told apart from others like it"
+        """Describe the name."""
+        return f'named "{self.text}"' if self.text else "distinct from others like it"

@@ -1,4 +1,4 @@
-"""`mutations`: which mutations, by name."""
+"""The caveat `mutations`: restricts the mutations, by name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Mutations:
-    """`["mutations", [name..]]`: these only. Empty denies every mutation."""
+    """`["mutations", [name..]]`: these mutations only; an empty list denies every mutation."""
 
     NAME: ClassVar[str] = "mutations"
     INSIDE: ClassVar[frozenset[str]] = IN_BOTH
@@ -25,17 +25,17 @@ class Mutations:
 
     @classmethod
     def parse(cls, arguments: tuple[Json, ...]) -> Self:
-        """Read `[name..]`."""
+        """Parse `[name..]`."""
         if len(arguments) != 1 or not isinstance(arguments[0], list) or not all(map(is_id, arguments[0])):
             raise CaveatError(cls.NAME, "an array of names")
         return cls(tuple(str(each) for each in arguments[0]))
 
     def body(self) -> list[Json]:
-        """Return the array."""
+        """Return the JSON array."""
         return [self.NAME, list(self.names)]
 
     def check(self, access: Access, circumstances: Circumstances) -> Verdict:
-        """Permit the listed mutations."""
+        """Permit the access if its mutation is listed."""
         del circumstances
         allowed = ", ".join(self.names) or "none"
         if access.mutation is None:
@@ -54,5 +54,5 @@ class Mutations:
         )
 
     def describe(self) -> str:
-        """Say which mutations."""
+        """Describe the mutations."""
         return f"mutation {', '.join(self.names)}" if self.names else "no mutation"

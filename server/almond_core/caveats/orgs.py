@@ -1,4 +1,4 @@
-"""`org` and `orgs`: which organisations. One of them is the first caveat of every token."""
+"""The caveats `org` and `orgs`: restrict the organisations. Every token begins with one of the two."""
 
 from __future__ import annotations
 
@@ -29,26 +29,26 @@ class Org:
 
     @classmethod
     def parse(cls, arguments: tuple[Json, ...]) -> Self:
-        """Read `id, mask`."""
+        """Parse `id, mask`."""
         if len(arguments) != 2 or not _is_org(arguments[0]):  # noqa: PLR2004
             raise CaveatError("org", "an org's id (or *) and a mask")
         return cls(str(arguments[0]), parse_mask(arguments[1]))
 
     def body(self) -> list[Json]:
-        """Return the array."""
+        """Return the JSON array."""
         return [self.NAME, self.org, spell(self.mask)]
 
     def masks(self) -> Mapping[str, Mask]:
-        """Return the orgs it leaves, each with its mask."""
+        """Return the orgs that it permits, each with its mask."""
         return {self.org: self.mask}
 
     def check(self, access: Access, circumstances: Circumstances) -> Verdict:
-        """Permit the org with the actions of its mask."""
+        """Permit the access if it is on this org and the mask covers its actions."""
         del circumstances
         return _check(self.masks(), access)
 
     def describe(self) -> str:
-        """Say which org and what in it."""
+        """Describe the org and the actions in it."""
         name = "any org" if self.org == ANY else f"org {self.org}"
         return f"{name}: {describe(self.mask)}"
 
@@ -64,7 +64,7 @@ class Orgs:
 
     @classmethod
     def parse(cls, arguments: tuple[Json, ...]) -> Self:
-        """Read `{id: mask}`; `*` must be the only key."""
+        """Parse `{id: mask}`; `*` must be the only key."""
         if len(arguments) != 1 or not isinstance(arguments[0], dict) or not all(map(_is_org, arguments[0])):
             raise CaveatError("orgs", "an object of org ids and masks")
         if ANY in arguments[0] and len(arguments[0]) > 1:
@@ -72,20 +72,20 @@ class Orgs:
         return cls({org: parse_mask(mask) for org, mask in arguments[0].items()})
 
     def body(self) -> list[Json]:
-        """Return the array."""
+        """Return the JSON array."""
         return [self.NAME, {org: spell(mask) for org, mask in self.orgs.items()}]
 
     def masks(self) -> Mapping[str, Mask]:
-        """Return the orgs it leaves, each with its mask."""
+        """Return the orgs that it permits, each with its mask."""
         return self.orgs
 
     def check(self, access: Access, circumstances: Circumstances) -> Verdict:
-        """Permit the orgs with the actions of their masks."""
+        """Permit the access if it is on one of the orgs and the mask of that covers its actions."""
         del circumstances
         return _check(self.orgs, access)
 
     def describe(self) -> str:
-        """Say which orgs and what in each."""
+        """Describe the orgs and the actions in each."""
         each = (f"{org} ({describe(mask)})" for org, mask in self.orgs.items())
         return f"orgs {', '.join(each)}" if self.orgs else "no org at all"
 

@@ -1,4 +1,4 @@
-"""`roles`: what an org's members of some role may do."""
+"""The caveat `roles`: restricts a token to what members of an org with some role may do."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ ROLES: Final[Mapping[str, Mapping[str, Mask] | None]] = {
     BILLING_MANAGER: _OF_MEMBERS | {"billing": ALL},
     ADMIN: None,
 }
-"""Role -> org feature -> mask; None is every feature, unknown ones included. What is no feature is open."""
+"""Role -> org feature -> mask. None is every feature, unknown ones too. Roles restrict features only."""
 
 
 @dataclass(frozen=True, slots=True)
 class Roles:
-    """`["roles", [role..]]`: what one of the roles may do. Empty denies everything."""
+    """`["roles", [role..]]`: what at least one of the roles may do; an empty list denies everything."""
 
     NAME: ClassVar[str] = "roles"
     INSIDE: ClassVar[frozenset[str]] = NOWHERE
@@ -43,7 +43,7 @@ class Roles:
 
     @classmethod
     def parse(cls, arguments: tuple[Json, ...]) -> Self:
-        """Read `[role..]`."""
+        """Parse `[role..]`."""
         given = arguments[0] if len(arguments) == 1 else None
         if not isinstance(given, list):
             raise CaveatError(cls.NAME, "an array of roles")
@@ -53,11 +53,11 @@ class Roles:
         return cls(roles)
 
     def body(self) -> list[Json]:
-        """Return the array."""
+        """Return the JSON array."""
         return [self.NAME, list(self.roles)]
 
     def check(self, access: Access, circumstances: Circumstances) -> Verdict:
-        """Permit what is open to one of the roles."""
+        """Permit the access if one of the roles includes it."""
         del circumstances
         if any(_is_open_to(role, access) for role in self.roles):
             return PERMITS
@@ -72,7 +72,7 @@ class Roles:
         )
 
     def describe(self) -> str:
-        """Say which roles."""
+        """Describe the roles."""
         return f"only what the role {self._names()} includes" if self.roles else "nothing: it has no role"
 
     def _names(self) -> str:

@@ -1,4 +1,4 @@
-"""`source`: where the call has to come from."""
+"""The caveat `source`: restricts the org, app or machine that a call may come from."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """`["source", {org?, app?, machine?}]`: each field given equals the request's; no source denies."""
+    """`["source", {org?, app?, machine?}]`: each field must equal the request's; a missing source denies."""
 
     NAME: ClassVar[str] = "source"
     INSIDE: ClassVar[frozenset[str]] = NOWHERE
@@ -25,7 +25,7 @@ class Source:
 
     @classmethod
     def parse(cls, arguments: tuple[Json, ...]) -> Self:
-        """Read `{org?, app?, machine?}`; at least one."""
+        """Parse `{org?, app?, machine?}`, with at least one field."""
         given = arguments[0] if len(arguments) == 1 else None
         if not isinstance(given, dict) or not given or not given.keys() <= {"org", "app", "machine"}:
             raise CaveatError(cls.NAME, "an object with one or more of org, app, machine")
@@ -38,11 +38,11 @@ class Source:
         raise CaveatError(cls.NAME, "every value is an id")
 
     def body(self) -> list[Json]:
-        """Return the array."""
+        """Return the JSON array."""
         return [self.NAME, dict(self.source.given())]
 
     def check(self, access: Access, circumstances: Circumstances) -> Verdict:
-        """Permit calls from there."""
+        """Permit the access if the call comes from this source."""
         del circumstances
         theirs = {} if access.source is None else access.source.given()
         ours = self.source.given()
@@ -57,7 +57,7 @@ class Source:
         )
 
     def describe(self) -> str:
-        """Say from where."""
+        """Describe the source."""
         return f"only calls from {_words(self.source.given())}"
 
 

@@ -1,4 +1,4 @@
-"""`storage_objects`: which storage objects, by path prefix on whole segments."""
+"""The caveat `storage_objects`: restricts the storage objects, by path prefixes of whole segments."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class StorageObjects:
-    """`["storage_objects", {prefix: mask}]`: `/a` covers `/a` and `/a/b`, never `/ab`.
+    """`["storage_objects", {prefix: mask}]`: objects under these prefixes only.
 
-    Several matching prefixes intersect their masks, so that adding one narrows. Empty denies every object.
+    `/a` covers `/a` and `/a/b`, never `/ab`. If several prefixes match, their masks are intersected, so that
+    an additional prefix restricts. Without any prefix every object is denied.
     """
 
     NAME: ClassVar[str] = "storage_objects"
@@ -32,7 +33,7 @@ class StorageObjects:
 
     @classmethod
     def parse(cls, arguments: tuple[Json, ...]) -> Self:
-        """Read `{prefix: mask}`; `*` must be the only key."""
+        """Parse `{prefix: mask}`; `*` must be the only key."""
         if len(arguments) != 1 or not isinstance(arguments[0], dict):
             raise CaveatError(cls.NAME, "an object of path prefixes and masks")
         prefixes = arguments[0]
@@ -47,11 +48,11 @@ class StorageObjects:
         return cls({prefix: parse_mask(mask) for prefix, mask in prefixes.items()})
 
     def body(self) -> list[Json]:
-        """Return the array."""
+        """Return the JSON array."""
         return [self.NAME, {prefix: spell(mask) for prefix, mask in self.prefixes.items()}]
 
     def check(self, access: Access, circumstances: Circumstances) -> Verdict:
-        """Permit the objects under the prefixes with the actions of their masks."""
+        """Permit the access if a prefix covers its object and the masks cover its actions."""
         del circumstances
         allowed = ", ".join(self.prefixes) or "none"
         path = access.storage_object
@@ -80,7 +81,7 @@ class StorageObjects:
         return PERMITS
 
     def describe(self) -> str:
-        """Say which prefixes and what under each."""
+        """Describe the prefixes and the actions under each."""
         each = (f"{prefix} ({describe(mask)})" for prefix, mask in self.prefixes.items())
         return f"storage objects {', '.join(each)}" if self.prefixes else "no storage object"
 

@@ -1,6 +1,6 @@
-"""The table of caveats: from the name in the JSON to the class that knows its meaning.
+"""The table of caveats: maps the name in the JSON to the class that implements it.
 
-A name that is not in the table is not an error of the wire: it survives, and denies.
+A token with a name that is not in the table still decodes; the caveat then denies.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _TABLE: Final[dict[str, type[Caveat]]] = {}
 
 
 class UnknownCaveatError(CaveatError):
-    """A caveat that this version does not know."""
+    """A caveat that this version does not implement."""
 
 
 def register(*classes: type[Caveat]) -> None:
-    """Enter classes into the table; called once, by the package itself."""
+    """Add classes to the table; only the package itself calls this."""
     _TABLE.update({each.NAME: each for each in classes})
 
 
@@ -34,7 +34,7 @@ def names() -> frozenset[str]:
 
 
 def parse(body: Json | tuple[Json, ...]) -> Caveat:
-    """Read a caveat's array; raises `UnknownCaveatError` or another `CaveatError`."""
+    """Parse the array of a caveat; raises `UnknownCaveatError` or another `CaveatError`."""
     if not isinstance(body, list | tuple) or not body or not isinstance(body[0], str):
         raise CaveatError("caveat", 'an array that begins with a name: ["name", ...]')
     name, *arguments = body
@@ -44,14 +44,14 @@ def parse(body: Json | tuple[Json, ...]) -> Caveat:
 
 
 def may_stand_inside(outer: str, inner: Iterable[Caveat]) -> None:
-    """Raise `CaveatError` for the first of `inner` that may not stand inside the caveat called `outer`."""
+    """Raise `CaveatError` for the first of `inner` that is not allowed inside the caveat called `outer`."""
     for each in inner:
         if outer not in each.INSIDE:
             raise CaveatError(outer, f"{each.NAME} may not stand inside")
 
 
 def encode(caveat: Caveat) -> bytes:
-    """Write a caveat in its one spelling; raises `CaveatError` if it is longer or deeper than allowed."""
+    """Encode a caveat in its one spelling; raises `CaveatError` if it is longer or deeper than allowed."""
     try:
         return canonical.dumps(caveat.body())
     except canonical.NotCanonicalError as error:

@@ -1,4 +1,4 @@
-"""`valid`: which span of time."""
+"""The caveat `valid`: restricts the time at which a token may be used."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from almond_core.model import Access, Circumstances
 
 END_OF_TIME = 253_402_300_800
-"""The first second of the year 10000, which no calendar library can print."""
+"""The first second of the year 10000, in unix time; calendar libraries end before it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Valid:
-    """`["valid", not_before, not_after]`, unix seconds or null; half open: at `not_after` it is over."""
+    """`["valid", not_before, not_after]`: unix seconds or null. At `not_after` the token has expired."""
 
     NAME: ClassVar[str] = "valid"
     INSIDE: ClassVar[frozenset[str]] = NOWHERE
@@ -29,13 +29,13 @@ class Valid:
 
     @classmethod
     def parse(cls, arguments: tuple[Json, ...]) -> Self:
-        """Read `not_before, not_after`."""
+        """Parse `not_before, not_after`."""
         if len(arguments) != 2:  # noqa: PLR2004
             raise CaveatError(cls.NAME, "two times in unix seconds, or null")
         return cls(_time(arguments[0]), _time(arguments[1]))
 
     def body(self) -> list[Json]:
-        """Return the array."""
+        """Return the JSON array."""
         return [self.NAME, self.not_before, self.not_after]
 
     def check(self, access: Access, circumstances: Circumstances) -> Verdict:
@@ -59,14 +59,14 @@ class Valid:
         return PERMITS
 
     def describe(self) -> str:
-        """Say from when until when."""
+        """Describe the time span."""
         start = f"from {print_time(self.not_before)} " if self.not_before is not None else ""
         end = f"until {print_time(self.not_after)}" if self.not_after is not None else ""
         return f"{start}{end}".strip() or "at any time"
 
 
 def print_time(seconds: int) -> str:
-    """Write unix seconds as people read them, in UTC."""
+    """Format unix seconds as a date and time in UTC, for people."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 

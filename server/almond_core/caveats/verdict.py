@@ -1,6 +1,6 @@
-"""What one caveat can say about one access, and what every caveat class offers.
+"""The verdicts of a caveat on an access, and the protocol of all caveat classes.
 
-There is no third way: a caveat permits, denies, or is about something the request does not name.
+There are three verdicts: a caveat permits, it denies, or the request does not name what the caveat restricts.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ PERMITS: Final = Permits()
 
 
 MAX_WORDS: Final = 500
-"""Characters of any text in a verdict: a hostile holder chooses what is quoted, and how often."""
+"""Maximum characters of a text in a verdict: a hostile holder chooses what is quoted, and how often."""
 
 
 def clip(text: str) -> str:
-    """Return `text`, cut to `MAX_WORDS` characters."""
+    """Return `text`, cut to at most `MAX_WORDS` characters."""
     return text if len(text) <= MAX_WORDS else f"{text[: MAX_WORDS - 4]} ..."
 
 
 @dataclass(frozen=True, slots=True)
 class Denies:
-    """The caveat denies the access: what was wanted, what it allows, and what a person can do."""
+    """The caveat denies the access: what was wanted, what it allows, and a sentence with what to do."""
 
     reason: Reason
     wanted: str
@@ -43,20 +43,20 @@ class Denies:
     sentence: str
 
     def __post_init__(self) -> None:
-        """Cut what is too long to read."""
+        """Cut texts that are too long to read."""
         _clip_all(self)
 
 
 @dataclass(frozen=True, slots=True)
 class NotNamed:
-    """The request does not mention the kind of thing that the caveat is about. Denies at top level."""
+    """The request does not name an object of the kind that the caveat restricts. At top level this denies."""
 
     wanted: str
     allowed: str
     sentence: str
 
     def __post_init__(self) -> None:
-        """Cut what is too long to read."""
+        """Cut texts that are too long to read."""
         _clip_all(self)
 
 
@@ -70,45 +70,45 @@ def _clip_all(verdict: Denies | NotNamed) -> None:
 Verdict: TypeAlias = Permits | Denies | NotNamed
 
 NOWHERE: Final[frozenset[str]] = frozenset()
-"""For caveats that stand at top level only."""
+"""For caveats that are allowed at top level only."""
 
 IN_BOTH: Final = frozenset({"if_present", "any_of"})
-"""For caveats about a kind of thing that a request may name."""
+"""For caveats that restrict a kind of object that a request may name."""
 
 
 def noun(name: str) -> str:
-    """Return what a caveat of this name is about: `storage_objects` is about a storage object."""
+    """Return what a caveat of this name restricts: for `storage_objects`, `storage object`."""
     return name.removesuffix("s").replace("_", " ")
 
 
 class Caveat(Protocol):
-    """One restriction. Pure: the same access in the same circumstances gets the same verdict."""
+    """One restriction of a token. Pure: the same access in the same circumstances gets the same verdict."""
 
     NAME: ClassVar[str]
     """The first element of its JSON array."""
 
     INSIDE: ClassVar[frozenset[str]]
-    """The names of the caveats inside of which it may stand."""
+    """The names of the caveats inside which it is allowed."""
 
     @classmethod
     def parse(cls, arguments: tuple[Json, ...]) -> Self:
-        """Read the array's elements after the name; raises `CaveatError` if they have no meaning."""
+        """Parse the array's elements after the name; raises `CaveatError` if they are not valid."""
         ...
 
     def body(self) -> list[Json]:
-        """Return the whole array; `parse` of its tail gives an equal caveat."""
+        """Return the whole array; `parse` of all but its first element returns an equal caveat."""
         ...
 
     def check(self, access: Access, circumstances: Circumstances) -> Verdict:
-        """Say what it says about the access."""
+        """Return the verdict on the access."""
         ...
 
     def describe(self) -> str:
-        """Say in a few words what it leaves open, for a person who has never seen a caveat."""
+        """Describe in a few words what it permits, for a person who has never seen a caveat."""
         ...
 
 
 def either(words: Sequence[str]) -> str:
-    """Write alternatives for people: `app, machine or volume`; empty for none."""
+    """Format alternatives for people: `app, machine or volume`; empty for none."""
     *first, last = list(dict.fromkeys(words)) or [""]
     return f"{', '.join(first)} or {last}" if first else last

@@ -1,1 +1,1 @@
-"""What the operator sets: settings, addresses, and where Redis is."""
+"""The operator's configuration: settings, listen addresses, and the URL of Redis."""

@@ -1,4 +1,4 @@
-"""Addresses as `host:port`, and which of them belong to this machine alone."""
+"""Addresses of the form `host:port`, and whether they are on the loopback interface."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MAX_PORT: Final = 65_535
 
 
 def is_loopback_host(host: str) -> bool:
-    """Tell whether a host, by name or address without brackets, is of this machine alone."""
+    """Return whether a host (a name, or an address without brackets) is this machine's loopback interface."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -24,11 +24,11 @@ def host_and_port(address: str, flag: str = "--address") -> tuple[str, int]:
     host, colon, port = address.rpartition(":")
     bare_v6 = ":" in host and not (host.startswith("[") and host.endswith("]"))
     if not colon or not host or bare_v6 or not port.isdecimal() or int(port) > MAX_PORT:
-        raise StartError(f"{flag}: host:port, such as {DEFAULT_ADDRESS} or [::1]:50051.")
+        raise StartError(f"{flag}: must be host:port, such as {DEFAULT_ADDRESS} or [::1]:50051.")
     return host.strip("[]"), int(port)
 
 
 def is_loopback(address: str, flag: str = "--address") -> bool:
-    """Tell whether a flag's address is of this machine alone."""
+    """Return whether a flag's address is on this machine's loopback interface."""
     host, _ = host_and_port(address, flag)
     return is_loopback_host(host)

@@ -1,7 +1,10 @@
-"""Where Redis or Valkey is, in the words of ALMOND_REDIS_URL. Pure: what is there, the adapters find out.
+"""Parses ALMOND_REDIS_URL, which says where Redis or Valkey is. Pure: connects to nothing.
 
-Strict: what it does not know, or what would turn a check off, is refused. No error repeats any of it: every
-part may be a piece of a password in which a character was not percent-encoded.
+Rules:
+
+* Strict: an unknown option, or one that would turn off a check of TLS, is refused.
+* No error repeats any part of the URL: each may be a piece of a password in which a character was not
+  percent-encoded.
 """
 
 from __future__ import annotations
@@ -23,11 +26,11 @@ Node = tuple[str, int]
 
 
 class Form(Enum):
-    """Who is at the other end."""
+    """What kind of Redis the URL leads to."""
 
     SOCKET = "a server on a socket of this machine"
     SERVER = "a server"
-    SENTINEL = "sentinels, which know the server"
+    SENTINEL = "sentinels, which name the server"
     CLUSTER = "nodes of a cluster, one of which has the keys"
 
 
@@ -53,41 +56,42 @@ _CHECKS: Final = {"ssl_cert_reqs": {"required"}, "ssl_check_hostname": {"true", 
 _FORMS: Final = (
     "ALMOND_REDIS_URL must be redis://HOST:PORT/DB, unix:///PATH, redis+sentinel://HOST:PORT,HOST:PORT/NAME "
     "or redis+cluster://HOST:PORT,HOST:PORT; with TLS rediss instead of redis. In USER:PASSWORD@ "
-    "percent-encode what is special. (`almond dev` brings a Redis of its own.)"
+    "percent-encode special characters. (`almond dev` brings a Redis of its own.)"
 )
 _OPTIONS: Final = (
-    "ALMOND_REDIS_URL: after the question mark may stand, once each and never empty, username, password, db, "
-    "client_name; with TLS ssl_ca_certs, ssl_ca_path, ssl_certfile, ssl_keyfile, ssl_password; with Sentinel "
-    "sentinel_username and sentinel_password. Time limits are Almond's own."
+    "ALMOND_REDIS_URL: the options after the question mark are username, password, db and client_name; with "
+    "TLS also ssl_ca_certs, ssl_ca_path, ssl_certfile, ssl_keyfile and ssl_password; with Sentinel also "
+    "sentinel_username and sentinel_password. Give each once at most, and not empty. Timeouts cannot be set."
 )
 _UNVERIFIED: Final = (
-    "ALMOND_REDIS_URL: with rediss the certificate and its host name are always verified. Name the authority "
-    "with ssl_ca_certs=FILE instead of turning that off, or use redis:// knowingly."
+    "ALMOND_REDIS_URL: with rediss the certificate and its host name are always verified. If the authority "
+    "is your own, name it with ssl_ca_certs=FILE instead of turning that off. Without TLS use redis://."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A Redis to find. Options are keywords of the driver's connections, and hold secrets."""
+    """A parsed URL. The options are keyword arguments of the driver's connections, and hold secrets."""
 
     form: Form
     nodes: tuple[Node, ...]
-    """Whom to connect to, or to ask; none for a socket."""
+    """The servers to connect to, or the sentinels or cluster nodes to ask; empty for a socket."""
     name: str
-    """The path of a socket, or what sentinels call the server."""
+    """The path of a socket, or the name that sentinels have for the server; empty otherwise."""
     is_encrypted: bool
     options: Mapping[str, str | int | bool] = field(repr=False)
-    """For who has the keys."""
+    """For connections to the servers that hold the keys."""
     sentinel_options: Mapping[str, str | int | bool] = field(repr=False)
+    """For connections to sentinels."""
 
     @property
     def is_exposed(self) -> bool:
-        """Whether passwords would cross a network in the open."""
+        """Whether passwords would cross a network without TLS."""
         return not self.is_encrypted and not all(is_loopback_host(host) for host, _ in self.nodes)
 
 
 def parse(url: str) -> Address:
-    """Read the URL; raises `StartError` for one that is wrong, half-said or switches a check of TLS off."""
+    """Parse the URL; raises `StartError` for one that is wrong, incomplete or turns off a check of TLS."""
     if not url:
         raise StartError(f"ALMOND_REDIS_URL is not set. {_FORMS}")
     try:
@@ -101,7 +105,7 @@ def parse(url: str) -> Address:
     options = _credentials(credentials) | _options(parts.query, form, is_encrypted=is_encrypted)
     sentinel = {key: options.pop(given) for given, key in _SENTINEL_OPTIONS.items() if given in options}
     if any("username" in each and "password" not in each for each in (options, sentinel)):
-        raise StartError("ALMOND_REDIS_URL: a user without a password.")
+        raise StartError("ALMOND_REDIS_URL: has a user without a password; give both, or neither.")
     tls = {key: value for key, value in options.items() if key.startswith("ssl_")}
     nodes = () if form is Form.SOCKET else tuple(_node(each, form) for each in hosts.split(","))
     if (form is Form.SERVER and len(nodes) != 1) or (form is Form.SOCKET and hosts):
@@ -125,8 +129,8 @@ def _options(query: str, form: Form, *, is_encrypted: bool) -> dict[str, str | i
     options: dict[str, str | int | bool] = dict(given)
     if len(options) != len(given) or not options.keys() <= known or not all(options.values()):
         raise StartError(_OPTIONS)
-    for name, kept in _CHECKS.items():
-        if str(options.pop(name, min(kept))).lower() not in kept:
+    for name, allowed in _CHECKS.items():
+        if str(options.pop(name, min(allowed))).lower() not in allowed:
             raise StartError(_UNVERIFIED)
     if "db" in options:
         options["db"] = _number(str(options["db"]), form)
@@ -134,7 +138,7 @@ def _options(query: str, form: Form, *, is_encrypted: bool) -> dict[str, str | i
 
 
 def _path(parts: SplitResult, form: Form, options: dict[str, str | int | bool]) -> str:
-    """Return the name that is in the path, or put the number of a database into the options."""
+    """Return the name in the path; for a server, put the database number in the path into `options`."""
     path = unquote(parts.path).removeprefix("/")
     if form is Form.SERVER and path:
         options.setdefault("db", _number(path, form))
@@ -149,7 +153,7 @@ def _path(parts: SplitResult, form: Form, options: dict[str, str | int | bool]) 
 
 def _number(database: str, form: Form) -> int:
     if form is Form.CLUSTER or not re.fullmatch(r"[0-9]{1,5}", database):
-        raise StartError("ALMOND_REDIS_URL: the database is a number, and a cluster has none.")
+        raise StartError("ALMOND_REDIS_URL: the database must be a number; with a cluster leave it out.")
     return int(database)
 
 

@@ -1,4 +1,4 @@
-"""Settings: one frozen value, validated when it is built. Half-configured security refuses to start."""
+"""The server's settings: one frozen value, validated when built. Security configured by half is refused."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from almond_server.data_dir import paths
 from almond_server.errors import StartError
 
 DEFAULT_METRICS_ADDRESS: Final = "127.0.0.1:9464"
-"""The port that OpenTelemetry gives to what Prometheus scrapes."""
+"""9464 is OpenTelemetry's default port for Prometheus exporters."""
 
 SQLITE_STALENESS: Final = 5.0
 POSTGRES_STALENESS: Final = 60.0
-"""Seconds: its failovers take that long, and no yes is older all the same."""
+"""Seconds. A failover of PostgreSQL can take that long; revocation data older than this never allows."""
 
 _MAX_WORKERS: Final = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What `almond serve` takes, from flags or `ALMOND_*` variables of the same names."""
+    """The settings of `almond serve`, from flags or `ALMOND_*` variables of the same names."""
 
-    data_dir: Path = field(metadata={"help": "where the store, the master key and the admin token are"})
+    data_dir: Path = field(metadata={"help": "directory of the store, the master key and the admin token"})
     redis_url: str = field(
         repr=False,
         metadata={
-            "help": "redis://, unix://, redis+sentinel:// or redis+cluster:// of Redis or Valkey; rediss "
-            "for redis is with TLS; variable only, it may be secret"
+            "help": "redis://, unix://, redis+sentinel:// or redis+cluster:// URL of Redis or Valkey; "
+            "rediss instead of redis uses TLS; variable only, as it may hold a password"
         },
     )
     database_url: str = field(
@@ -40,86 +40,102 @@ class Settings:
         repr=False,
         metadata={
             "help": "postgresql://USER@HOST/DATABASE instead of SQLite in the data directory; TLS with "
-            "?sslmode=verify-full&sslrootcert=FILE; variable only, it may be secret"
+            "?sslmode=verify-full&sslrootcert=FILE; variable only, as it may hold a password"
         },
     )
     address: str = field(
-        default=DEFAULT_ADDRESS, metadata={"help": "host:port to listen on; port 0 picks one"}
+        default=DEFAULT_ADDRESS, metadata={"help": "host:port to listen on; port 0 picks a free one"}
     )
-    workers: int = field(default=1, metadata={"help": "processes that share the port, 1 to 64; one a core"})
+    workers: int = field(
+        default=1, metadata={"help": "number of processes that share the port, 1 to 64; one for each core"}
+    )
     max_staleness: float = field(
         default=SQLITE_STALENESS,
-        metadata={"help": "seconds without a reading of the store after which nobody says yes"},
+        metadata={
+            "help": "maximum age of revocation data in seconds; above it, Verify answers UNAVAILABLE "
+            "instead of ALLOWED"
+        },
     )
-    poll_interval: float = field(default=0.5, metadata={"help": "seconds between readings of the store"})
+    poll_interval: float = field(default=0.5, metadata={"help": "seconds between two reads of the store"})
     leeway: int = field(
-        default=5, metadata={"help": "seconds that a token's start may lie ahead of this machine's clock"}
+        default=5,
+        metadata={"help": "how many seconds before its start time a token is accepted, as clocks differ"},
     )
-    grace: float = field(default=10.0, metadata={"help": "seconds that calls get to finish after SIGTERM"})
+    grace: float = field(default=10.0, metadata={"help": "seconds for open calls to finish after SIGTERM"})
     presented_per_minute: int = field(
-        default=10, metadata={"help": "revocations by possession a minute, for each token and each peer"}
+        default=10,
+        metadata={
+            "help": "revocations a minute by presenting the token itself, for each token and each client "
+            "address"
+        },
     )
     metrics_address: str = field(
         default=DEFAULT_METRICS_ADDRESS,
         metadata={
-            "help": "host:port of `/metrics`, `/health` and `/live` over HTTP; port 0 picks one, empty is off"
+            "help": "host:port of `/metrics`, `/health` and `/live` over HTTP; port 0 picks a free one, "
+            "empty is off"
         },
     )
     traces: str = field(
         default="",
         metadata={
-            "help": "http(s)://HOST:PORT of an OTLP/HTTP collector that gets a span a call; empty is off"
+            "help": "http(s)://HOST:PORT of an OTLP/HTTP collector that gets a span for each call; "
+            "empty is off"
         },
     )
-    log_level: str = field(default="info", metadata={"help": "debug, info, warning or error"})
+    log_level: str = field(
+        default="info", metadata={"help": "least severe level that is logged: debug, info, warning or error"}
+    )
 
     def __post_init__(self) -> None:
-        """Raise `StartError` for the first setting that makes no sense."""
+        """Raise `StartError` for the first setting that is not valid."""
         host_and_port(self.address)
-        store_of(self.data_dir, self.database_url)
+        store_location(self.data_dir, self.database_url)
         if self.metrics_address:
             host_and_port(self.metrics_address, "--metrics-address")
         if not 1 <= self.workers <= _MAX_WORKERS:
-            raise StartError(f"--workers: 1 to {_MAX_WORKERS}; one for each core is enough.")
+            raise StartError(f"--workers must be 1 to {_MAX_WORKERS}; one for each core is enough.")
         if not 0 < self.poll_interval < self.max_staleness:
             raise StartError("--poll-interval must be above 0 and below --max-staleness.")
         if self.max_staleness > 60:  # noqa: PLR2004
             raise StartError(
-                "--max-staleness: at most 60 seconds; a revocation must not be ignored for longer."
+                "--max-staleness must be at most 60 seconds: a revocation must not be ignored for longer."
             )
         if not 0 <= self.leeway <= 60:  # noqa: PLR2004
-            raise StartError("--leeway: 0 to 60 seconds.")
+            raise StartError("--leeway must be 0 to 60 seconds.")
         if not 0 <= self.grace < math.inf or self.presented_per_minute < 1:
             raise StartError(
                 "--grace must be finite and not negative, --presented-per-minute must be at least 1."
             )
         if self.log_level not in {"debug", "info", "warning", "error"}:
-            raise StartError("--log-level: debug, info, warning or error.")
+            raise StartError("--log-level must be debug, info, warning or error.")
         _check_collector(self.traces)
         redis_url.parse(self.redis_url)
 
     @property
     def database(self) -> Path | str:
-        """Where the store is: an SQLite file, or the URL of PostgreSQL."""
-        return store_of(self.data_dir, self.database_url)
+        """The store's location: the path of an SQLite file, or the URL of PostgreSQL."""
+        return store_location(self.data_dir, self.database_url)
 
     @property
     def master_key(self) -> Path:
-        """Where the master key is."""
+        """The path of the master key."""
         return paths.master_key(self.data_dir)
 
     @property
     def admin_token(self) -> Path:
-        """Where `almond init` writes the admin token."""
+        """The path at which `almond init` writes the admin token."""
         return paths.admin_token(self.data_dir)
 
 
-def store_of(data_dir: Path, database_url: str) -> Path | str:
-    """Return where the store is, by the data directory and ALMOND_DATABASE_URL; raises `StartError`."""
+def store_location(data_dir: Path, database_url: str) -> Path | str:
+    """Return `database_url`, which must be one of PostgreSQL, or the SQLite file; raises `StartError`."""
     if not database_url:
         return paths.database(data_dir)
     if not database_url.startswith(("postgresql://", "postgres://")):
-        raise StartError("ALMOND_DATABASE_URL: postgresql://USER@HOST:PORT/DATABASE, or unset for SQLite.")
+        raise StartError(
+            "ALMOND_DATABASE_URL must be postgresql://USER@HOST:PORT/DATABASE; unset it to use SQLite."
+        )
     return database_url
 
 
@@ -128,11 +144,11 @@ def _check_collector(url: str) -> None:
         return
     try:
         parts = urlsplit(url)
-        is_one = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+        is_valid = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
     except ValueError:
-        parts, is_one = urlsplit(""), None
-    if not is_one or parts.username is not None or parts.query or parts.fragment:
+        parts, is_valid = urlsplit(""), None
+    if not is_valid or parts.username is not None or parts.query or parts.fragment:
         raise StartError(
-            "--traces: http://HOST:PORT or https://HOST:PORT of an OTLP/HTTP collector; what it wants to be "
-            "shown goes into OTEL_EXPORTER_OTLP_HEADERS."
+            "--traces must be http://HOST:PORT or https://HOST:PORT of an OTLP/HTTP collector; put its "
+            "credentials into OTEL_EXPORTER_OTLP_HEADERS."
         )

@@ -1,1 +1,1 @@
-"""What an operator runs: the `almond` commands of the server, and what they do to a data directory."""
+"""The operator's commands: `almond init`, `migrate`, `serve`, `dev`, `store` and `audit`, and their work."""

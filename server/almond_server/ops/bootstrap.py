@@ -1,8 +1,9 @@
-"""What the operator does beside the running service: the master key, the key ring, the admin token."""
+"""`almond init`: makes the master key, the store, its key ring and the admin token."""
 
 from __future__ import annotations
 
 import secrets
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -31,6 +32,15 @@ ADMIN_DAYS: Final = 90
 _RENEWED_DAYS: Final = 7
 
 
+class _State(Enum):
+    """What `init` finds in a data directory and in the store that belongs to it."""
+
+    NEW = "no store yet, perhaps a master key that a crash left"
+    COMPLETE = "a store and its master key"
+    KEY_LOST = "a store without its master key"
+    STORE_LOST = "an admin token without its SQLite store"
+
+
 async def init(
     data_dir: Path,
     location: Location | None = None,
@@ -38,50 +48,34 @@ async def init(
     new_admin_token: bool = False,
     admin_days: int = ADMIN_DAYS,
 ) -> Path | None:
-    """Make what is missing: master key, store, key ring, admin token (valid for `admin_days`).
+    """Make what is missing of master key, store, key ring and admin token (valid for `admin_days`).
 
-    The store is at `location`; None is an SQLite file in `data_dir`. Returns where a new admin token was
-    written, or None if nothing was to do. Raises `StartError` if what is there does not belong together.
+    The store is at `location`; None is an SQLite file in `data_dir`. Returns the path of a new admin token,
+    or None if nothing was missing. Raises `StartError` if the store or its master key was lost.
     """
-    _make(data_dir)
-    master_path, database = paths.master_key(data_dir), location or paths.database(data_dir)
-    if not schema.is_new(database):
-        if not master_path.exists():
-            raise StartError(
-                f"The store is there, but no master key at {master_path}: copy master.key from the machine "
-                "that made the store, or from your backup of it. No other key opens its key ring."
-            )
-        master = master_key.read(master_path)
-    elif paths.admin_token(data_dir).exists() and isinstance(database, Path):
-        # Written last of all: there was a store, and an empty one would look like success.
-        raise StartError(
-            f"There is a master key and an admin token, but no store at {database}. If it was lost, put a "
-            "backup back (ops/RESTORE.md); for a new installation choose an empty data directory."
-        )
-    else:
-        # A crash may have left the key without the store; never the store without the key.
-        master = master_key.read(master_path) if master_path.exists() else master_key.create(master_path)
-        schema.migrate(database)
+    _create_directory(data_dir)
+    database, admin_token = location or paths.database(data_dir), paths.admin_token(data_dir)
+    master = _prepare(data_dir, database)
     try:
         store = open_store(database)
     except OldSchemaError:
         if new_admin_token:
             raise
-        return None  # initialised by an older version; what is missing then is a migration
+        return None  # initialised by an older version: it needs `almond migrate`
     try:
-        keys = await store.keys.all()
-        if not keys:
+        has_keys = bool(await store.keys.all())
+        if not has_keys:
             await _add_key(store, master)
-        if keys and not new_admin_token:
+        if has_keys and not new_admin_token:
             return None
-        await _write_admin(store, master, paths.admin_token(data_dir), admin_days)
-        return paths.admin_token(data_dir)
+        await _write_admin(store, master, admin_token, admin_days)
+        return admin_token
     finally:
         await store.close()
 
 
 async def renew_admin(data_dir: Path) -> None:
-    """Write a fresh admin token if the old one is missing, foreign or ends within a week."""
+    """Write a new admin token if there is none, or if it does not decode or expires within a week."""
     path = paths.admin_token(data_dir)
     try:
         token = wire.decode(path.read_text().strip())
@@ -92,8 +86,38 @@ async def renew_admin(data_dir: Path) -> None:
         await init(data_dir, new_admin_token=True)
 
 
-def _make(data_dir: Path) -> None:
+def _create_directory(data_dir: Path) -> None:
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def _state_of(data_dir: Path, database: Location) -> _State:
+    if not schema.is_new(database):
+        return _State.COMPLETE if paths.master_key(data_dir).exists() else _State.KEY_LOST
+    # `init` writes the admin token last, so there was a store: to make an empty one would hide its loss.
+    if isinstance(database, Path) and paths.admin_token(data_dir).exists():
+        return _State.STORE_LOST
+    return _State.NEW
+
+
+def _prepare(data_dir: Path, database: Location) -> master_key.MasterKey:
+    """Return the master key; if all is new, make it and the store. Raises `StartError` if one was lost."""
+    path, state = paths.master_key(data_dir), _state_of(data_dir, database)
+    if state is _State.KEY_LOST:
+        raise StartError(
+            f"The store exists, but there is no master key at {path}: copy master.key from the machine "
+            "that made the store, or from your backup of it. No other key opens its key ring."
+        )
+    if state is _State.STORE_LOST:
+        raise StartError(
+            f"There is a master key and an admin token, but no store at {database}. If it was lost, put a "
+            "backup back (ops/RESTORE.md); for a new installation choose an empty data directory."
+        )
+    if state is _State.COMPLETE:
+        return master_key.read(path)
+    # The key first: a crash may leave the key without the store, never the store without the key.
+    master = master_key.read(path) if path.exists() else master_key.create(path)
+    schema.migrate(database)
+    return master
 
 
 async def _add_key(store: Store, master: master_key.MasterKey) -> None:
@@ -110,7 +134,7 @@ async def _write_admin(store: Store, master: master_key.MasterKey, path: Path, d
 
 
 async def _mint_admin(tokens: Tokens, key_id: str, prk: bytes, clock: Clock, days: int) -> str:
-    """Mint and record a token that may do everything for `days`; returns its secret text."""
+    """Mint and record a token that permits everything for `days`; return its secret text."""
     now_ms = clock.now_ms()
     expires_at = now_ms // 1000 + days * 86_400
     caveats = (encode(Org(ANY, ALL)), encode(Valid(None, expires_at)))

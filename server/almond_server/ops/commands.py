@@ -1,7 +1,7 @@
-"""The server's part of the command line: `init`, `migrate`, `serve`, `dev`. Composes; decides nothing.
+"""The commands `almond init`, `migrate`, `serve` and `dev`: they parse options and call other rooms.
 
-Each command imports what it runs when it runs: `almond tokens ...` loads this module too, and should not
-wait for a database driver.
+Each command imports what it needs when it runs: `almond tokens ...` loads this module too, and should not
+have to load a database driver.
 """
 # ruff: noqa: PLC0415 - see above
 
@@ -29,13 +29,13 @@ from almond_server.config.settings import (
 from almond_server.data_dir import paths
 from almond_server.errors import StartError
 from almond_server.ops import store_commands
-from almond_server.ops.console import DATABASE_URL, DEV_DIR, DataDir, explained, out, store_at
+from almond_server.ops.console import DATABASE_URL, DEV_DIR, DataDir, location_of, out, reported_errors
 from almond_server.process.listen import check_free
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
-# Read by hand: what reads the others takes an empty variable, which switches the port off, for none at all.
+# Read by `serve` itself: typer takes an empty variable for unset, but an empty one switches the port off.
 _METRICS_ADDRESS: Final = "ALMOND_METRICS_ADDRESS"
 
 Address = Annotated[str, typer.Option(envvar="ALMOND_ADDRESS", help="host:port to listen on.")]
@@ -45,7 +45,7 @@ _HELP: Final = {each.name: each.metadata["help"] for each in fields(Settings)}
 
 
 def _flag(name: str, **more: Any) -> Any:
-    """Return the option of a setting, with the variable and the words that are its."""
+    """Return the option of a setting, with its variable and help text."""
     return typer.Option(envvar=f"ALMOND_{name.upper()}", help=_HELP[name], **more)
 
 
@@ -65,43 +65,41 @@ def register(app: typer.Typer) -> None:
 def init(
     data_dir: DataDir = DEV_DIR,
     *,
-    new_admin_token: Annotated[
-        bool, typer.Option(help="Write a fresh admin token over the old one.")
-    ] = False,
+    new_admin_token: Annotated[bool, typer.Option(help="Write a new admin token over the old one.")] = False,
     admin_days: Annotated[
         int,
         typer.Option(
             min=1,
             max=36_500,
-            help="How many days the admin token lives. No token outlives the one it is minted with.",
+            help="Days until the admin token expires. No token outlives the one that minted it.",
         ),
     ] = 90,
 ) -> None:
     """Make the master key, the store with its key ring, and an admin token. Safe to run again."""
     from almond_server.ops import bootstrap
 
-    with explained():
+    with reported_errors():
         token_file = asyncio.run(
             bootstrap.init(
                 data_dir,
-                store_at(data_dir),
+                location_of(data_dir),
                 new_admin_token=new_admin_token,
                 admin_days=admin_days,
             )
         )
     if token_file is None:
         out.print(f"{data_dir} is initialised already; nothing was changed.")
-        out.print("If the admin token is lost or over: almond init --new-admin-token", markup=False)
+        out.print("If the admin token is lost or expired, run: almond init --new-admin-token", markup=False)
     else:
         out.print(f"The admin token is in {token_file} (mode 0600, valid for {admin_days} days).")
 
 
 def migrate(data_dir: DataDir = DEV_DIR) -> None:
-    """Bring the store's schema up to this program's."""
+    """Migrate the store's schema to this version's. Safe to run again."""
     from almond_server.adapters.sql import schema
 
-    with explained():
-        before, after = schema.migrate(store_at(data_dir))
+    with reported_errors():
+        before, after = schema.migrate(location_of(data_dir))
     out.print(
         f"Schema {after}: nothing to do." if before == after else f"Schema {before or 'none'} -> {after}."
     )
@@ -126,21 +124,21 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter a setting
         typer.Option(
             default_factory=lambda: os.environ.get(_METRICS_ADDRESS, DEFAULT_METRICS_ADDRESS),
             show_default=DEFAULT_METRICS_ADDRESS,
-            help=f"host:port of /metrics, /health and /live over HTTP; '' is off. [env: {_METRICS_ADDRESS}]",
+            help=f"host:port of /metrics, /health and /live over HTTP; '' is off [env: {_METRICS_ADDRESS}]",
         ),
     ],
 ) -> None:
-    """Serve on a store that `almond init` made; Redis is at ALMOND_REDIS_URL.
+    """Run the server on a store that `almond init` made. Redis is at ALMOND_REDIS_URL.
 
-    The store is SQLite in the data directory, or the PostgreSQL at ALMOND_DATABASE_URL. With several workers
-    SIGHUP puts a new one in the place of each, and no call is lost.
+    The store is SQLite in the data directory, or the PostgreSQL at ALMOND_DATABASE_URL. With several workers,
+    SIGHUP replaces them one after the other, and no call is lost.
     """
     from almond_server.telemetry import logs
 
     database_url = os.environ.get(DATABASE_URL, "")
     if max_staleness is None:
         max_staleness = POSTGRES_STALENESS if database_url else SQLITE_STALENESS
-    with explained():
+    with reported_errors():
         settings = Settings(
             data_dir=data_dir,
             redis_url=os.environ.get("ALMOND_REDIS_URL", ""),
@@ -157,10 +155,12 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter a setting
             log_level=log_level,
         )
         logs.configure(settings.log_level)
-        asyncio.run(_serving(settings)(settings, lambda _: None))
+        asyncio.run(_server_for(settings)(settings, lambda _: None))
 
 
-def _serving(settings: Settings) -> Callable[[Settings, Callable[[int], None]], Coroutine[Any, Any, None]]:
+def _server_for(
+    settings: Settings,
+) -> Callable[[Settings, Callable[[int], None]], Coroutine[Any, Any, None]]:
     if settings.workers > 1:
         from almond_server.workers import supervisor
 
@@ -171,18 +171,20 @@ def _serving(settings: Settings) -> Callable[[Settings, Callable[[int], None]], 
 
 
 def dev(data_dir: DataDir = DEV_DIR, address: Address = DEFAULT_ADDRESS) -> None:
-    """Run everything at once for development, on this machine alone: store, Valkey, service, admin token."""
+    """Run all of Almond for development, on loopback only: store, Valkey, server and admin token."""
     from almond_server.adapters.sql import schema
     from almond_server.ops import bootstrap
 
-    with explained():
+    with reported_errors():
         if not is_loopback(address):
             raise StartError("`almond dev` listens on loopback only; use `almond serve` for anything else.")
         if os.environ.get(DATABASE_URL):
-            raise StartError(f"`almond dev` has a store of its own; unset {DATABASE_URL}, or use `serve`.")
+            raise StartError(
+                f"`almond dev` uses an SQLite store of its own: unset {DATABASE_URL}, or use `almond serve`."
+            )
         check_free(address)
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _alone(data_dir):
+        with _locked(data_dir):
             if paths.database(data_dir).exists():
                 schema.migrate(paths.database(data_dir))
             asyncio.run(bootstrap.init(data_dir))
@@ -206,9 +208,9 @@ def _dev(data_dir: Path, address: str) -> None:
         )
         asyncio.run(serve.serve(settings, lambda port: _welcome(settings, port)))
 
-    given = os.environ.get("ALMOND_REDIS_URL")
-    if given:
-        run(given)
+    redis_url = os.environ.get("ALMOND_REDIS_URL")
+    if redis_url:
+        run(redis_url)
         return
     valkey = ValkeyChild(data_dir)
     try:
@@ -223,7 +225,7 @@ def _welcome(settings: Settings, port: int) -> None:
     flags = "" if address == DEFAULT_ADDRESS else f" --address {address}"
     if settings.data_dir.resolve() != DEV_DIR.resolve():
         flags += f" --api-token-file {settings.admin_token}"
-    out.print(f"Almond is ready on {address}. Ctrl-C stops it; {settings.data_dir}/ keeps its data.")
+    out.print(f"Almond is ready on {address}. Ctrl-C stops it; its data stay in {settings.data_dir}/.")
     out.print(f"The admin token is in {settings.admin_token}.\n")
     out.print("Try, in a second terminal, from this directory:\n")
     for command in (
@@ -235,14 +237,16 @@ def _welcome(settings: Settings, port: int) -> None:
 
 
 @contextmanager
-def _alone(data_dir: Path) -> Iterator[None]:
+def _locked(data_dir: Path) -> Iterator[None]:
     with (data_dir / "dev.lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             lock.seek(0)
-            first = lock.read().strip() or "another process"
-            raise StartError(f"`almond dev` runs on {data_dir} already: process {first}.") from None
+            owner = lock.read().strip() or "another process"
+            raise StartError(
+                f"`almond dev` runs on {data_dir} already (process {owner}). Stop that, or change --data-dir."
+            ) from None
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()

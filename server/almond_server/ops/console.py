@@ -1,4 +1,4 @@
-"""What the server's commands share: where the store is, how they print, how they fail."""
+"""What the operator's commands share: common options, the store's location, output and exit codes."""
 
 from __future__ import annotations
 
@@ -10,32 +10,37 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 from rich.console import Console
 
-from almond_server.config.settings import store_of
+from almond_server.config.settings import store_location
 from almond_server.errors import RefusedError, StartError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_USAGE: Final = 2
+_EXIT_USAGE: Final = 2
 DATABASE_URL: Final = "ALMOND_DATABASE_URL"
 DEV_DIR: Final = Path(".almond")
 
-DataDir = Annotated[Path, typer.Option(envvar="ALMOND_DATA_DIR", help="Where everything is kept.")]
+DataDir = Annotated[
+    Path,
+    typer.Option(
+        envvar="ALMOND_DATA_DIR", help="Directory of the store, the master key and the admin token."
+    ),
+]
 
 out = Console(highlight=False, soft_wrap=True)
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-def store_at(data_dir: Path) -> Path | str:
-    """Return where the store is: in the data directory, or at ALMOND_DATABASE_URL."""
-    return store_of(data_dir, os.environ.get(DATABASE_URL, ""))
+def location_of(data_dir: Path) -> Path | str:
+    """Return the store's location: ALMOND_DATABASE_URL if set, else an SQLite file in the data directory."""
+    return store_location(data_dir, os.environ.get(DATABASE_URL, ""))
 
 
 @contextmanager
-def explained() -> Iterator[None]:
-    """Turn the errors that tell what to do into one line and exit code 2."""
+def reported_errors() -> Iterator[None]:
+    """Print a `StartError` or `RefusedError` of the block as one line, and exit with code 2."""
     try:
         yield
     except (StartError, RefusedError) as error:
         _err.print(f"error: {error}", markup=False)
-        raise typer.Exit(_USAGE) from None
+        raise typer.Exit(_EXIT_USAGE) from None

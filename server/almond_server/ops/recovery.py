@@ -1,6 +1,6 @@
-"""Putting back what a store lost: from what servers knew, from Redis, from an export of the audit log.
+"""Puts back revocations that a store lost: from servers' rescue files, Redis, and the audit log.
 
-Composes like `setup`; the operator's own commands, run beside stopped servers. All of it can be run again.
+For the operator's commands, which run while the servers are stopped. Every function can be run again.
 """
 
 from __future__ import annotations
@@ -36,64 +36,67 @@ _BATCH: Final = 1000
 
 @dataclass(slots=True)
 class Recovered:
-    """What was put back: entries that were new to the store, by source; and the epoch it is in now."""
+    """The result: how many entries were missing in the store, by source, and the store's epoch now."""
 
     entries: dict[str, int] = field(default_factory=dict)
     epoch: str = ""
 
 
 def backup(location: Location, target: Path) -> None:
-    """Copy an SQLite store to `target`, beside running servers; raises `StartError` if it cannot be done."""
+    """Copy an SQLite store to `target`, while servers run; raises `StartError` if that fails."""
     if not isinstance(location, Path):
-        raise StartError('PostgreSQL: pg_dump --format=custom --file FILE "$ALMOND_DATABASE_URL"')
+        raise StartError(
+            'The store is in PostgreSQL; run: pg_dump --format=custom --file FILE "$ALMOND_DATABASE_URL"'
+        )
     sqlite.backup(location, target)
 
 
 async def heal(data_dir: Path, location: Location, files: Sequence[Path]) -> Recovered:
-    """Put back what servers wrote down (`files`, or those in `data_dir`); a new epoch if that was anything.
+    """Put back the revocations in rescue files: `files`, or else those in `data_dir`.
 
-    Raises `StartError` if there is no such file, or it is something else.
+    Begins a new epoch if the store lacked any of them. Raises `StartError` if there is no file, or if one is
+    not a rescue file.
     """
     given = list(files) or rescue_file.pending(data_dir)
     if not given:
-        raise StartError(f"There is nothing to heal: no server left a file in {data_dir}.")
-    read = {path: rescue_file.read(path) for path in given}
+        raise StartError(f"There is nothing to heal: no server wrote a rescue file into {data_dir}.")
+    pages = {path: rescue_file.read(path) for path in given}
     async with _opened(location) as store:
-        done = Recovered()
-        for path, page in read.items():
-            done.entries[path.name] = await _put_back(store, page, f"healed from {path.name}")
-        done.epoch = await _epoch(store, is_new=any(done.entries.values()))
+        result = Recovered()
+        for path, page in pages.items():
+            result.entries[path.name] = await _put_back(store, page, f"healed from {path.name}")
+        result.epoch = await _epoch(store, is_new=any(result.entries.values()))
     for path in given:
         rescue_file.done(path)
-    return done
+    return result
 
 
 async def restored(
     data_dir: Path, location: Location, redis_url: str | None, audit: Path | None
 ) -> Recovered:
-    """After a restore of the database, or of a clock: put back what others know, and begin an epoch.
+    """Put back lost revocations after a restore of the database or of a clock, and begin a new epoch.
 
-    That is Redis, an audit export, and the store's own audit log: entries that were pruned by a clock far
-    ahead of the time. `redis_url` None is for a Redis that is lost too. Raises `StartError` if one of them
-    cannot be read; then the epoch is what it was.
+    The sources are Redis (unless `redis_url` is None: lost too), an audit export if given, and the store's
+    own audit log, for entries that were pruned while a clock was far ahead. Raises `StartError` if a source
+    cannot be read; the epoch is then unchanged.
     """
     rows = RevocationPage(()) if audit is None else _audit_export(audit)
     master = master_key.read(paths.master_key(data_dir))
     async with _opened(location) as store:
-        done = Recovered()
+        result = Recovered()
         if redis_url is not None:
-            done.entries["Redis"] = await _from_redis(store, redis_url, master_key.feed_key(master))
+            result.entries["Redis"] = await _from_redis(store, redis_url, master_key.feed_key(master))
         if audit is not None:
-            ended = [await _with_its_end(store, each) for each in rows.revocations]
-            page = RevocationPage(ended, rows.cut_offs)
-            done.entries[audit.name] = await _put_back(store, page, f"restored from {audit.name}")
-        done.entries["its own audit log"] = await _from_audit(store)
-        done.epoch = await _epoch(store, is_new=True)
-        return done
+            with_expiry = [await _with_expiry(store, each) for each in rows.revocations]
+            page = RevocationPage(with_expiry, rows.cut_offs)
+            result.entries[audit.name] = await _put_back(store, page, f"restored from {audit.name}")
+        result.entries["its own audit log"] = await _from_audit(store)
+        result.epoch = await _epoch(store, is_new=True)
+        return result
 
 
 async def export_audit(location: Location, after: int) -> AsyncIterator[str]:
-    """Yield the audit log after a sequence number as JSON lines, oldest first."""
+    """Yield the rows of the audit log after sequence number `after` as JSON lines, oldest first."""
     async with _opened(location) as store:
         newest = after
         while rows := await store.audit.page(newest, _BATCH):
@@ -113,27 +116,26 @@ async def _opened(location: Location) -> AsyncIterator[Store]:
 async def _put_back(store: Store, page: RevocationPage, reason: str) -> int:
     entries, now = 0, SystemClock().now_ms() // 1000
     for first in range(0, max(len(page.revocations), len(page.cut_offs)), _BATCH):
-        some = slice(first, first + _BATCH)
-        done = await store.revocations.revoke(
-            page.revocations[some], _OPERATOR, reason, None, now, page.cut_offs[some]
+        batch = slice(first, first + _BATCH)
+        receipt = await store.revocations.revoke(
+            page.revocations[batch], _OPERATOR, reason, None, now, page.cut_offs[batch]
         )
-        entries += done.entries
+        entries += receipt.entries
     return entries
 
 
 async def _from_redis(store: Store, redis_url: str, feed_key: bytes) -> int:
     entries = 0
     try:
-        for epoch in await epochs(redis_url):  # the backup may be older than the newest epoch
+        for epoch in await epochs(redis_url):  # all: the backup may be from an earlier epoch
             feed = RedisFeed(redis_url, feed_key, epoch)
             async for page in feed.salvage():
                 entries += await _put_back(store, page, "restored from Redis")
             await feed.close()
     except FeedUnavailableError as error:
         raise StartError(
-            f"Redis does not tell what it knows ({error}). Bring it back. If it is lost, say "
-            "--without-redis: what was revoked after the backup is then known to servers' files and to an "
-            "audit export alone."
+            f"Redis cannot be read ({error}). Start it again. If its data are lost, say --without-redis: "
+            "only servers' rescue files and an audit export then have what was revoked after the backup."
         ) from None
     return entries
 
@@ -142,10 +144,10 @@ async def _from_audit(store: Store) -> int:
     entries, newest, oldest = 0, 0, SystemClock().now_ms() // 1000 - KEPT_SECONDS
     while rows := await store.audit.page(newest, _BATCH):
         newest = rows[-1][0]
-        known = _told([(row.action, row.target, row.detail) for _, row in rows])
-        ended = [await _with_its_end(store, each) for each in known.revocations]
-        lasting = [each for each in ended if each.ends_at is None or each.ends_at > oldest]
-        page = RevocationPage(lasting, known.cut_offs)
+        logged = _revocations_in([(row.action, row.target, row.detail) for _, row in rows])
+        with_expiry = [await _with_expiry(store, each) for each in logged.revocations]
+        unexpired = [each for each in with_expiry if each.ends_at is None or each.ends_at > oldest]
+        page = RevocationPage(unexpired, logged.cut_offs)
         entries += await _put_back(store, page, "restored from the audit log")
     return entries
 
@@ -157,13 +159,14 @@ async def _epoch(store: Store, *, is_new: bool) -> str:
     return (await store.revocations.begin_epoch(_OPERATOR, now)).epoch
 
 
-async def _with_its_end(store: Store, revocation: Revocation) -> Revocation:
-    record = await store.tokens.get(revocation.token_id)  # of a token minted after the backup there is none
+async def _with_expiry(store: Store, revocation: Revocation) -> Revocation:
+    # A token that was minted after the backup has no record.
+    record = await store.tokens.get(revocation.token_id)
     return replace(revocation, ends_at=None if record is None else record.expires_at)
 
 
-def _told(rows: Sequence[tuple[str, str, str]]) -> RevocationPage:
-    """Read action, target and detail of audit rows; raises as `unhealed.revocation`."""
+def _revocations_in(rows: Sequence[tuple[str, str, str]]) -> RevocationPage:
+    """Parse audit rows (action, target, detail); raises as `rescue_file.revocation` does."""
     targets = [target.partition("/") for action, target, _ in rows if action == "token.revoked"]
     cut_offs = [cut_off_text.read(*row) for row in rows]
     return RevocationPage(
@@ -175,6 +178,6 @@ def _told(rows: Sequence[tuple[str, str, str]]) -> RevocationPage:
 def _audit_export(path: Path) -> RevocationPage:
     try:
         rows: Iterable[dict[str, str]] = map(json.loads, path.read_text().splitlines())
-        return _told([(row["action"], row["target"], row["detail"]) for row in rows])
+        return _revocations_in([(row["action"], row["target"], row["detail"]) for row in rows])
     except (OSError, ValueError, TypeError, KeyError, AttributeError, FieldError):
-        raise StartError(f"{path} is not what `almond audit export` writes.") from None
+        raise StartError(f"{path} is not output of `almond audit export`.") from None

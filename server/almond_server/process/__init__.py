@@ -1,1 +1,1 @@
-"""One serving process: how it starts, listens, is probed, and drains."""
+"""One serving process: it starts, listens, answers probes, serves, and drains."""

@@ -1,9 +1,13 @@
-"""The machine's own port: `/health`, `/live` and `/metrics` over HTTP, for probes and Prometheus.
+"""Probes and metrics over HTTP: `/health`, `/live` and `/metrics`, for load balancers and Prometheus.
 
-Bounded, as whoever reaches the port may ask: a head of 8 KiB, no bodies, five seconds, sixteen answers at a
-time. Of over sixteen that have not asked yet, those are ended that have been here longest, so that the idle
-keep nobody out; of over 256 the newest.
-What it says holds no secret.
+Rules, as any client that reaches the port may send requests:
+
+* A request has a head of at most 8 KiB and no body. Reading it and writing the response takes at most five
+  seconds; the client then has five more to read the rest.
+* At most 16 requests are answered at a time. A further one gets no response, and its connection is closed.
+* At most 16 connections may be open without having sent a request: above that the oldest are closed (each
+  gets at least 0.1 s), so that idle clients cannot block others. Above 256, new ones are refused.
+* No response holds a secret.
 """
 
 from __future__ import annotations
@@ -30,11 +34,11 @@ if TYPE_CHECKING:
 FLAG: Final = "--metrics-address"
 
 _MAX_HEAD_BYTES: Final = 8192
-_SECONDS: Final = 5.0
+_TIMEOUT_SECONDS: Final = 5.0
 _MAX_AT_ONCE: Final = 16
-_MAX_SILENT: Final = 256
-_FIRST_SECONDS: Final = 0.1
-"""What everybody gets to ask in, whoever else comes."""
+_MAX_PENDING: Final = 256
+_MIN_PENDING_SECONDS: Final = 0.1
+"""The time that each connection has for its request, however many others are opened."""
 
 _BACKLOG: Final = 16
 
@@ -42,21 +46,22 @@ log = structlog.get_logger()
 
 
 Rows: TypeAlias = "Callable[[], Sequence[dict[str, object]]]"
+"""Returns a row for each serving process, as `StatusRow.as_dict` does."""
 
 
 @contextlib.asynccontextmanager
 async def opened(address: str, rows: Rows, registry: CollectorRegistry) -> AsyncIterator[int | None]:
-    """Answer on `host:port` (0 picks one; empty is none) while the block lasts; yields the port.
+    """Serve HTTP on `host:port` while the block lasts; yields the port.
 
-    `rows` tell of each process that serves; the machine is healthy while one of them is `fresh`. Raises
-    `StartError` if the port cannot be had.
+    Port 0 picks a free one; an empty address serves nothing and yields None. `/health` answers 200 while one
+    of the `rows` is `fresh`, 503 otherwise. Raises `StartError` if it cannot listen there.
     """
     if not address:
         yield None
         return
-    listening = _listening(address)
-    answers = _Answers(rows, registry)
-    server = await asyncio.start_server(answers.answer, sock=listening, limit=_MAX_HEAD_BYTES)
+    listening = _listen(address)
+    connections = _Connections(rows, registry)
+    server = await asyncio.start_server(connections.serve, sock=listening, limit=_MAX_HEAD_BYTES)
     try:
         yield int(listening.getsockname()[1])
     finally:
@@ -64,86 +69,91 @@ async def opened(address: str, rows: Rows, registry: CollectorRegistry) -> Async
         await server.wait_closed()
 
 
-def _listening(address: str) -> socket.socket:
+def _listen(address: str) -> socket.socket:
     check_free(address, FLAG)
     host, port = host_and_port(address, FLAG)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listening = socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError:
-        check_free(address, FLAG)  # names who was faster
+        check_free(address, FLAG)  # raises with the name of a process that has just taken the port
         raise StartError(f"{FLAG}: cannot listen on {address}.") from None
     log.info("machine_port.opened", address=address, port=listening.getsockname()[1])
     if not is_loopback(address, FLAG):
-        log.warning("machine_port.exposed", advice="whoever reaches it reads the metrics: keep it inside")
+        log.warning(
+            "machine_port.exposed",
+            advice="anyone who reaches this port can read the metrics: do not expose it",
+        )
     return listening
 
 
-class _Answers:
+class _Connections:
+    """Answers one request on each connection, within the limits above."""
+
     def __init__(self, rows: Rows, registry: CollectorRegistry) -> None:
         self._rows = rows
         self._registry = registry
-        self._silent: dict[asyncio.StreamWriter, float] = {}
-        self._answering = 0
+        self._pending: dict[asyncio.StreamWriter, float] = {}
+        self._responding = 0
 
-    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # Whoever does not read, or writes too slowly or too much, gets no answer and the end.
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # A client that does not read, or that sends too slowly or too much, gets no response.
         try:
-            if self._has_room():
-                self._silent[writer] = asyncio.get_running_loop().time()
-                async with asyncio.timeout(_SECONDS):
+            if self._make_room():
+                self._pending[writer] = asyncio.get_running_loop().time()
+                async with asyncio.timeout(_TIMEOUT_SECONDS):
                     head = await reader.readuntil(b"\r\n\r\n")
-                    self._silent.pop(writer, None)
+                    self._pending.pop(writer, None)
                     await self._respond(head, writer)
                 writer.close()
-                async with asyncio.timeout(_SECONDS):
+                async with asyncio.timeout(_TIMEOUT_SECONDS):
                     await writer.wait_closed()
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             pass
         finally:
-            self._end(writer)
+            self._abort(writer)
 
-    def _has_room(self) -> bool:
-        """Make room for one more that has not asked yet, if that can be."""
+    def _make_room(self) -> bool:
+        """Close the oldest connections without a request; return whether a new one may stay."""
         now = asyncio.get_running_loop().time()
-        while len(self._silent) >= _MAX_AT_ONCE:
-            oldest, since = next(iter(self._silent.items()))
-            if now - since < _FIRST_SECONDS:
+        while len(self._pending) >= _MAX_AT_ONCE:
+            oldest, since = next(iter(self._pending.items()))
+            if now - since < _MIN_PENDING_SECONDS:
                 break
-            self._end(oldest)
-        return len(self._silent) < _MAX_SILENT
+            self._abort(oldest)
+        return len(self._pending) < _MAX_PENDING
 
-    def _end(self, writer: asyncio.StreamWriter) -> None:
-        # Not `close`, which would wait for ever, and keep the file, until the last byte is taken.
+    def _abort(self, writer: asyncio.StreamWriter) -> None:
+        # Not `close`: it keeps the file descriptor until the client has read the last byte, or for ever.
         writer.transport.abort()
-        self._silent.pop(writer, None)
+        self._pending.pop(writer, None)
 
     async def _respond(self, head: bytes, writer: asyncio.StreamWriter) -> None:
-        if self._answering >= _MAX_AT_ONCE:
+        if self._responding >= _MAX_AT_ONCE:
             return
-        self._answering += 1
+        self._responding += 1
         try:
             writer.write(await self._response(head))
             await writer.drain()
         finally:
-            self._answering -= 1
+            self._responding -= 1
 
     async def _response(self, head: bytes) -> bytes:
         method, _, rest = head.partition(b"\r\n")[0].partition(b" ")
         path = rest.partition(b" ")[0].partition(b"?")[0]
         if method not in {b"GET", b"HEAD"}:
-            status, kind, body = HTTPStatus.METHOD_NOT_ALLOWED, "text/plain", b"GET only\n"
+            status, content_type, body = HTTPStatus.METHOD_NOT_ALLOWED, "text/plain", b"GET only\n"
         elif path == b"/live":
-            status, kind, body = HTTPStatus.OK, "text/plain", b"live\n"
+            status, content_type, body = HTTPStatus.OK, "text/plain", b"live\n"
         elif path == b"/health":
-            status, kind, body = self._health()
+            status, content_type, body = self._health()
         elif path == b"/metrics":
-            # In a thread: it takes milliseconds, for which no call should wait.
+            # In a thread: it takes milliseconds, during which no call should wait for the event loop.
             body = await asyncio.to_thread(generate_latest, self._registry)
-            status, kind = HTTPStatus.OK, CONTENT_TYPE_PLAIN_0_0_4
+            status, content_type = HTTPStatus.OK, CONTENT_TYPE_PLAIN_0_0_4
         else:
-            status, kind, body = HTTPStatus.NOT_FOUND, "text/plain", b"/health, /live or /metrics\n"
-        return _framed(status, kind, b"" if method == b"HEAD" else body, len(body))
+            status, content_type, body = HTTPStatus.NOT_FOUND, "text/plain", b"/health, /live or /metrics\n"
+        return _http_response(status, content_type, b"" if method == b"HEAD" else body, len(body))
 
     def _health(self) -> tuple[HTTPStatus, str, bytes]:
         rows = self._rows()
@@ -153,10 +163,10 @@ class _Answers:
         return status, "application/json", body
 
 
-def _framed(status: HTTPStatus, kind: str, body: bytes, length: int) -> bytes:
+def _http_response(status: HTTPStatus, content_type: str, body: bytes, length: int) -> bytes:
     allow = "Allow: GET, HEAD\r\n" if status == HTTPStatus.METHOD_NOT_ALLOWED else ""
     head = (
-        f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n"
-        f"Cache-Control: no-store\r\n{allow}Connection: close\r\n\r\n"
+        f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: {content_type}\r\n"
+        f"Content-Length: {length}\r\nCache-Control: no-store\r\n{allow}Connection: close\r\n\r\n"
     )
     return head.encode() + body

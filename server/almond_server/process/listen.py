@@ -1,6 +1,6 @@
-"""The port to listen on: which process holds it already, and how a parent keeps it for its workers.
+"""The port of `almond serve`: names the process that uses it already, and reserves it for several workers.
 
-The parent chooses, binds and locks the port, and never listens on it.
+The parent of workers chooses, binds and locks the port, and never listens on it.
 """
 
 from __future__ import annotations
@@ -20,63 +20,65 @@ if TYPE_CHECKING:
 
 
 WORKER_MODULE: Final = "almond_server.workers.worker"
-"""What a worker's process runs, and is known by."""
+"""The module that a worker process runs. A process with it in its command line is a worker."""
 
 
 @contextmanager
-def held(address: str) -> Iterator[int]:
-    """Keep the port of `host:port` (0 picks one) for sockets with SO_REUSEPORT; yields the port.
+def reserved_port(address: str) -> Iterator[int]:
+    """Reserve the port of `host:port` for sockets with SO_REUSEPORT while the block lasts; yields the port.
 
-    Raises `StartError` if anybody listens there, or another parent keeps it.
+    Port 0 picks a free one. Raises `StartError` if a process listens there, or another parent reserves it.
     """
     check_free(address)
     host, port = host_and_port(address)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as kept, socket.socket(socket.AF_UNIX) as lock:
-        # Bound and not listening, it gets no connection; but the port stays this user's while workers change.
-        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    with socket.socket(family, socket.SOCK_STREAM) as reserved, socket.socket(socket.AF_UNIX) as lock:
+        # A bound socket that does not listen gets no connections, but keeps the port for this user while
+        # workers are replaced.
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         try:
-            kept.bind((host, port))
+            reserved.bind((host, port))
         except OSError:
-            check_free(address)  # names who was faster
+            check_free(address)  # raises with the name of a process that has just taken the port
             raise StartError(f"Cannot listen on {address}.") from None
-        where = kept.getsockname()
-        # With SO_REUSEPORT the kernel lets a second parent of the same user bind as well, and share out the
-        # connections among both. A name in the abstract space is as the port: of one network namespace, held
-        # by one process, and gone with it.
+        bound = reserved.getsockname()
+        # With SO_REUSEPORT a second parent of the same user could bind too, and the kernel would spread the
+        # connections over the workers of both. So the parent also binds an abstract Unix socket: as the port,
+        # its name belongs to one network namespace and one process, and is free when that ends.
         try:
-            lock.bind(f"\0almond-serve/{where[0]}/{where[1]}")
+            lock.bind(f"\0almond-serve/{bound[0]}/{bound[1]}")
         except OSError:
             raise StartError(
-                f"{address} is in use already by another `almond serve`, which starts or stops. Stop that "
-                "first, or choose another --address."
+                f"{address} is in use already by another `almond serve`, which is starting or stopping. Stop "
+                "that first, or choose another --address."
             ) from None
-        yield int(where[1])
+        yield int(bound[1])
 
 
 def check_free(address: str, flag: str = "--address") -> None:
-    """Raise `StartError` that names the process if somebody listens on the address (a flag's) already."""
+    """Raise `StartError`, which names the process, if one listens on the address of this flag already."""
     host, port = host_and_port(address, flag)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
-        # As gRPC binds without SO_REUSEPORT: a port in TIME_WAIT is free, one somebody listens on is not.
+        # As gRPC binds without SO_REUSEPORT: a port in TIME_WAIT is free, a port with a listener is not.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except socket.gaierror:
-            raise StartError(f"{flag}: the host {host} is not known here.") from None
+            raise StartError(f"{flag}: the host {host} cannot be resolved on this machine.") from None
         except OSError as error:
-            raise StartError(_sentence(address, port, error, flag)) from None
+            raise StartError(_bind_error(address, port, error, flag)) from None
 
 
-def _sentence(address: str, port: int, error: OSError, flag: str) -> str:
+def _bind_error(address: str, port: int, error: OSError, flag: str) -> str:
     if error.errno != errno.EADDRINUSE:
         return f"Cannot listen on {address}: {error.strerror}."
-    return f"{address} is in use already by {_holder(port)}. Stop that first, or choose another {flag}."
+    owner = _listener_on(port)
+    return f"{address} is in use already by {owner}. Stop that first, or choose another {flag}."
 
 
-def _holder(port: int) -> str:
+def _listener_on(port: int) -> str:
     try:
         listening = (
             each
@@ -85,14 +87,14 @@ def _holder(port: int) -> str:
         )
         first = next(listening, None)
         if first is not None and first.pid is not None:
-            return _named(psutil.Process(first.pid))
+            return _describe(psutil.Process(first.pid))
     except psutil.Error:
         pass
-    return "another process, which this user may not see"
+    return "another process, which this user is not allowed to see"
 
 
-def _named(process: psutil.Process) -> str:
-    """Name a process; of one of our workers, the parent: it would start another one."""
+def _describe(process: psutil.Process) -> str:
+    """Return the name of a process; for a worker of ours its parent, which would start another worker."""
     parent = process.parent()
     if parent is not None and WORKER_MODULE in process.cmdline():
         process = parent

@@ -1,4 +1,4 @@
-"""Serving in this process: from the first look at the store to the end of the last call."""
+"""Serves gRPC in this process: from the first read of the store to the end of the last call."""
 
 from __future__ import annotations
 
@@ -24,19 +24,22 @@ if TYPE_CHECKING:
 
     import grpc
 
-    from almond_server.app import App, Beside
+    from almond_server.app import App, Background
     from almond_server.config.settings import Settings
 
 _DRAIN_SECONDS: Final = 0.2
 _SWITCH_SECONDS: Final = 0.0005
-"""How long the store's threads wait for the interpreter while the loop is busy. Each statement waits several
-times: with Python's own 5 ms a Revoke among a thousand watchers took four times as long."""
+"""The longest that a store thread waits for the interpreter while the event loop is busy.
+
+Each SQL statement waits several times: with Python's default of 5 ms, a Revoke with a thousand watchers took
+four times as long.
+"""
 
 log = structlog.get_logger()
 
 
 async def serve(settings: Settings, ready: Callable[[int], None]) -> None:
-    """Serve as `run` does, as the only process on the port, with the machine's own port beside it."""
+    """Serve as the only process on the address, with the HTTP port beside it. Raises `StartError`."""
     check_free(settings.address)
     warn_of_plaintext(settings)
     row = StatusRow()
@@ -45,53 +48,56 @@ async def serve(settings: Settings, ready: Callable[[int], None]) -> None:
         log.info("server.started", address=settings.address, port=port)
         ready(port)
 
-    async def beside(app: App) -> None:
+    async def background(app: App) -> None:
         while True:
             row.set(app.report().knowledge)
             await asyncio.sleep(REPORT_SECONDS)
 
     async with http_port.opened(settings.metrics_address, lambda: [row.as_dict()], REGISTRY):
-        await run(settings, started, beside, lambda: row.set(Phase.LEAVING))
+        await run(settings, started, background, lambda: row.set(Phase.LEAVING))
 
 
 async def run(
     settings: Settings,
     ready: Callable[[int], None],
-    beside: Beside,
-    leaving: Callable[[], None] = lambda: None,
+    background: Background,
+    on_drain: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve until SIGTERM, SIGINT or SIGHUP, then drain: NOT_SERVING, grace, stop.
 
-    `ready` is called once, with the port, when the first question can be answered; `beside` runs from then on
-    until the end; `leaving` is called when draining begins.
+    `ready` is called once, with the port, when the server can answer. `background` runs from then until the
+    end. `on_drain` is called when draining begins. Raises `StartError` if the server cannot start, or cannot
+    go on following revocations.
     """
     rescue_file.require_none(settings.data_dir)
     app = await compose(settings)
-    # What is there now stays. The garbage collector need not look through it again and again: the view's
-    # table alone would keep calls waiting for tens of milliseconds each time.
+    # All objects that exist now stay for good. Freezing them spares the garbage collector scanning them: each
+    # scan of the view's table alone would delay calls by tens of milliseconds.
     gc.collect()
     gc.freeze()
     sys.setswitchinterval(_SWITCH_SECONDS)
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` wants it
+        if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup` ignores SIGHUP
             asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     try:
         await app.follower.start()
         port = _bind(app.server, settings.address)
         await app.server.start()
-        following = asyncio.create_task(app.run(beside))
-        following.add_done_callback(lambda _: stopping.set())
+        running = asyncio.create_task(app.run(background))
+        running.add_done_callback(lambda _: stopping.set())
         ready(port)
         await stopping.wait()
-        leaving()
+        on_drain()
         await _stop(app, settings.grace)
-        failed = following.done() and not following.cancelled() and following.exception() is not None
-        following.cancel()
+        failed = running.done() and not running.cancelled() and running.exception() is not None
+        running.cancel()
         with contextlib.suppress(asyncio.CancelledError):
-            await following
+            await running
         if failed:
-            raise StartError("The server stopped by itself: it could not go on following revocations.")
+            raise StartError(
+                "The server stopped, as it could not go on following revocations. Start it again."
+            )
     finally:
         await app.close()
 
@@ -99,7 +105,7 @@ async def run(
 async def _stop(app: App, grace: float) -> None:
     log.info("server.draining", grace_seconds=grace)
     app.health.leave()
-    await asyncio.sleep(_DRAIN_SECONDS)  # load balancers turn away before calls are refused
+    await asyncio.sleep(_DRAIN_SECONDS)  # load balancers see NOT_SERVING before calls are refused
     app.watches.leave()
     await app.server.stop(grace)
     log.info("server.stopped")
@@ -109,5 +115,5 @@ def _bind(server: grpc.aio.Server, address: str) -> int:
     try:
         return server.add_insecure_port(address)
     except RuntimeError:
-        check_free(address)  # names who was faster
+        check_free(address)  # raises with the name of a process that has just taken the port
         raise StartError(f"Cannot listen on {address}.") from None

@@ -9,7 +9,7 @@ import grpc
 
 from almond_core.errors import Reason
 from almond_server.telemetry import metrics
-from almond_server.telemetry.counters import BufferedCounter, tally, timings
+from almond_server.telemetry.counters import BufferedCounter, buffered_counter, buffered_histogram
 
 if TYPE_CHECKING:
     from almond_core.decision import Decision
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 _UNKNOWN: Final = ("unary", "unknown", "unknown")
 """The labels of every method that does not exist: callers choose such names, and could choose any number."""
 
-_ALLOWED: Final = tally(metrics.DECISIONS.labels("allowed", ""))
-_DENIED: Final = {reason: tally(metrics.DECISIONS.labels("denied", reason.value)) for reason in Reason}
+_ALLOWED: Final = buffered_counter(metrics.DECISIONS.labels("allowed", ""))
+_DENIED: Final = {
+    reason: buffered_counter(metrics.DECISIONS.labels("denied", reason.value)) for reason in Reason
+}
 
 
 def count_decision(decision: Decision, *, allowed: bool) -> None:
@@ -49,8 +51,8 @@ class Meter:
         """Label by the full name, `/package.Service/Method`, and its type as go-grpc-prometheus names it."""
         service, _, name = method.removeprefix("/").rpartition("/")
         self._labels = (kind, service, name)
-        self._started = tally(metrics.CALLS_STARTED.labels(*self._labels))
-        self._seconds = timings(metrics.CALL_SECONDS.labels(*self._labels))
+        self._started = buffered_counter(metrics.CALLS_STARTED.labels(*self._labels))
+        self._seconds = buffered_histogram(metrics.CALL_SECONDS.labels(*self._labels))
         self._handled: dict[grpc.StatusCode, BufferedCounter] = {}
         # These start at 0, so that the first increase is seen.
         for code in (grpc.StatusCode.OK, grpc.StatusCode.INTERNAL):
@@ -67,7 +69,9 @@ class Meter:
         (self._handled.get(code) or self._of(code)).count += 1
 
     def _of(self, code: grpc.StatusCode) -> BufferedCounter:
-        handled = self._handled[code] = tally(metrics.CALLS_HANDLED.labels(*self._labels, _name(code)))
+        handled = self._handled[code] = buffered_counter(
+            metrics.CALLS_HANDLED.labels(*self._labels, _name(code))
+        )
         return handled
 
 

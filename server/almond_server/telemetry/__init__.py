@@ -1,4 +1,4 @@
-"""What the service says of itself: metrics, traces, logs and status.
+"""What a server reports about itself: metrics, traces, logs and status.
 
-This file imports nothing: the parent of workers reads `status` without loading what `metrics` needs.
+This file imports nothing: the parent of workers imports `status` without gRPC, which `metrics` needs.
 """

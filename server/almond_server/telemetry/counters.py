@@ -1,7 +1,7 @@
-"""What the path of Verify notes: integers and lists, cheap to add to, which `flush` brings to Prometheus.
+"""Buffered counters and histograms for the hot path of Verify: `flush` adds what they hold to Prometheus.
 
-Counters and histograms take locks and, where several processes share them, writes to a file: for a call some
-five to ten microseconds; a fraction of that when many are told one after the other.
+A Prometheus counter or histogram takes a lock and, with several worker processes, writes to a file: five to
+ten microseconds a call. A buffer is an integer or a list, and flushing many values costs a fraction of that.
 """
 
 from __future__ import annotations
@@ -11,68 +11,68 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from prometheus_client import Counter, Histogram
 
-_MOST: Final = 200
-"""Durations that are kept: telling them takes less than a millisecond."""
+_MAX_BUFFERED: Final = 200
+"""The maximum of buffered durations: flushing them takes less than a millisecond."""
 
 
 class BufferedCounter:
-    """A count; whoever counts raises `count` by one."""
+    """A counter that is incremented by `count += 1`, without a lock."""
 
-    __slots__ = ("_counter", "_told", "count")
+    __slots__ = ("_counter", "_flushed", "count")
 
     def __init__(self, counter: Counter) -> None:
-        """Take the counter that is behind it; `tally` makes one for each."""
+        """Get one by `buffered_counter`: there must be one only for each `counter`."""
         self._counter = counter
-        self._told = 0
+        self._flushed = 0
         self.count = 0
 
     def flush(self) -> None:
-        """Tell the counter what was counted since it was told last."""
+        """Add what was counted since the last flush to the Prometheus counter."""
         count = self.count
-        self._counter.inc(count - self._told)
-        self._told = count
+        self._counter.inc(count - self._flushed)
+        self._flushed = count
 
 
 class BufferedHistogram:
-    """Durations of one sort of thing."""
+    """A histogram of durations that buffers its observations in a list."""
 
-    __slots__ = ("_histogram", "_kept")
+    __slots__ = ("_durations", "_histogram")
 
     def __init__(self, histogram: Histogram) -> None:
-        """Take the histogram that is behind it; `timings` makes one for each."""
+        """Get one by `buffered_histogram`: there must be one only for each `histogram`."""
         self._histogram = histogram
-        self._kept: list[float] = []
+        self._durations: list[float] = []
 
     def add(self, seconds: float) -> None:
-        """Note one."""
-        self._kept.append(seconds)
-        if len(self._kept) >= _MOST:
+        """Add one duration; flushes if the buffer is full."""
+        self._durations.append(seconds)
+        if len(self._durations) >= _MAX_BUFFERED:
             self.flush()
 
     def flush(self) -> None:
-        """Tell the histogram what was noted since it was told last."""
-        kept, self._kept = self._kept, []
-        for seconds in kept:
+        """Add the buffered durations to the Prometheus histogram."""
+        durations, self._durations = self._durations, []
+        for seconds in durations:
             self._histogram.observe(seconds)
 
 
-_TALLIES: Final[dict[Counter, BufferedCounter]] = {}
-_TIMINGS: Final[dict[Histogram, BufferedHistogram]] = {}
+_COUNTERS: Final[dict[Counter, BufferedCounter]] = {}
+_HISTOGRAMS: Final[dict[Histogram, BufferedHistogram]] = {}
 
 
-def tally(counter: Counter) -> BufferedCounter:
-    """Return the one tally of a counter, which has its labels."""
-    return _TALLIES.setdefault(counter, BufferedCounter(counter))
+def buffered_counter(counter: Counter) -> BufferedCounter:
+    """Return the buffer of a Prometheus counter that has its labels; always the same one."""
+    return _COUNTERS.setdefault(counter, BufferedCounter(counter))
 
 
-def timings(histogram: Histogram) -> BufferedHistogram:
-    """Return the one place for the durations of a histogram, which has its labels."""
-    return _TIMINGS.setdefault(histogram, BufferedHistogram(histogram))
+def buffered_histogram(histogram: Histogram) -> BufferedHistogram:
+    """Return the buffer of a Prometheus histogram that has its labels; always the same one."""
+    return _HISTOGRAMS.setdefault(histogram, BufferedHistogram(histogram))
 
 
 def flush() -> None:
-    """Tell all counters and histograms."""
-    for counted in _TALLIES.values():
-        counted.flush()
-    for timed in _TIMINGS.values():
-        timed.flush()
+    """Flush all buffered counters and histograms."""
+    for counter in _COUNTERS.values():
+        counter.flush()
+    for histogram in _HISTOGRAMS.values():
+        histogram.flush()

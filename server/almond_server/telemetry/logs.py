@@ -1,4 +1,4 @@
-"""Structured logs on standard error: for people on a terminal, JSON otherwise. Never a secret."""
+"""Structured logs on standard error: readable text on a terminal, JSON otherwise, and never a token."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ _LEVELS: Final = {
 
 
 def configure(level: str, worker: int | None = None) -> None:
-    """Set up logging once a process; each line of a worker has its number."""
+    """Set up logging, once in each process. With `worker`, each line has the worker's number."""
     terminal = sys.stderr.isatty()
     renderer = structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
     structlog.configure(
         processors=[
-            *([] if worker is None else [_numbered(worker)]),
+            *([] if worker is None else [_with_worker_number(worker)]),
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             renderer,
             without_tokens,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-        # A line is one write: those of several workers would get into each other.
+        # Each line is one write, so that lines of several workers do not mix.
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
 
 
-def _numbered(worker: int) -> Processor:
+def _with_worker_number(worker: int) -> Processor:
     def add(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
         del logger, method
         return {"worker": worker, **event}
@@ -49,9 +49,9 @@ def _numbered(worker: int) -> Processor:
 
 
 def without_tokens(logger: WrappedLogger, method: str, line: Any) -> str:
-    """Blot out anything that looks like a token: the last line of defence, not the first.
+    """Replace everything that looks like a token in a line: the last line of defence, not the first.
 
-    It sees the finished line, so that a token inside a list or an error's text does not slip through.
+    It gets the finished line, so that it also finds a token inside a list or an error's text.
     """
     del logger, method
     return _TOKEN.sub("alm1_(secret)", line)

@@ -1,4 +1,4 @@
-"""Copies what the parts of a server know of themselves into the metrics, each second, and times the loop."""
+"""Copies the state of a server's parts into its metrics each second, and measures the event loop's lag."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from almond_server.tokens.callers import Callers
     from almond_server.watch.hub import WatchHub
 
-_LOOP_SECONDS: Final = 0.1
-_COPIES_EVERY: Final = 10
-"""Looks at the loop between two copies."""
+_LAG_SAMPLE_SECONDS: Final = 0.1
+_SAMPLES_PER_COPY: Final = 10
+"""Samples of the loop's lag between two copies: a copy each second."""
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """The parts that are looked at."""
+    """The parts of a server whose state is copied."""
 
     view: RevocationView
     follower: Follower
@@ -41,25 +41,24 @@ class Observer:
     """Keeps the metrics of one server up to date."""
 
     def __init__(self, observed: Observed) -> None:
-        """Take the parts; nothing is told yet."""
         self._observed = observed
-        self._told: dict[Counter, int] = {}
+        self._copied: dict[Counter, int] = {}
 
     async def run(self) -> None:
-        """Observe until cancelled."""
+        """Copy and measure until cancelled."""
         metrics.describe_build()
         metrics.WORKERS.set(1)
         metrics.WORKER_STARTS.inc()
         loop = asyncio.get_running_loop()
         while True:
             self.copy()
-            for _ in range(_COPIES_EVERY):
-                due = loop.time() + _LOOP_SECONDS
-                await asyncio.sleep(_LOOP_SECONDS)
+            for _ in range(_SAMPLES_PER_COPY):
+                due = loop.time() + _LAG_SAMPLE_SECONDS
+                await asyncio.sleep(_LAG_SAMPLE_SECONDS)
                 metrics.LOOP_LAG.observe(max(0.0, loop.time() - due))
 
     def copy(self) -> None:
-        """Copy everything once."""
+        """Set all gauges, and raise all counters to their totals."""
         view, follower, relay = self._observed.view, self._observed.follower, self._observed.relay
         metrics.OBSERVED_AT.set_to_current_time()
         metrics.FRESH_WORKERS.set(view.is_fresh)
@@ -78,12 +77,12 @@ class Observer:
         metrics.FEED_UNWRITABLE.set(not feed.is_written)
         metrics.FEED_MAY_EVICT.set(feed.may_evict)
         counters.flush()
-        self._count(metrics.VIEW_GAPS, follower.gaps)
-        self._count(metrics.VIEW_RESYNCS, follower.resyncs)
-        self._count(metrics.FEED_REJECTED, feed.rejected)
-        self._count(metrics.CALLER_HITS, self._observed.callers.hits)
-        self._count(metrics.CALLER_MISSES, self._observed.callers.misses)
+        self._add_new(metrics.VIEW_GAPS, follower.gaps)
+        self._add_new(metrics.VIEW_RESYNCS, follower.resyncs)
+        self._add_new(metrics.FEED_REJECTED, feed.rejected)
+        self._add_new(metrics.CALLER_HITS, self._observed.callers.hits)
+        self._add_new(metrics.CALLER_MISSES, self._observed.callers.misses)
 
-    def _count(self, counter: Counter, total: int) -> None:
-        counter.inc(total - self._told.get(counter, 0))
-        self._told[counter] = total
+    def _add_new(self, counter: Counter, total: int) -> None:
+        counter.inc(total - self._copied.get(counter, 0))
+        self._copied[counter] = total

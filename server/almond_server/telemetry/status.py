@@ -1,4 +1,4 @@
-"""A row of `/health`: what an operator is told of one process that serves."""
+"""The status of one serving process: its row in `/health`, and the reports that a worker sends its parent."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from enum import StrEnum
 from typing import Final
 
 REPORT_SECONDS: Final = 0.25
+"""Seconds between two reports."""
 
 
 class Phase(StrEnum):
-    """Where a worker is in its life, as its parent sees it."""
+    """The phase of a worker's life, as its parent sees it."""
 
     STARTING = "starting"
     SERVING = "serving"
@@ -20,42 +21,42 @@ class Phase(StrEnum):
 
 
 class Knowledge(StrEnum):
-    """What a worker says of itself."""
+    """How current a server's knowledge of revocations is."""
 
     FRESH = "fresh"
     STALE = "stale"
     ALARMED = "alarmed"
-    """The store went backwards or was exchanged: what this worker knows may be nowhere else."""
+    """The store went backwards or was exchanged: this process may hold revocations that nothing else does."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a worker tells four times a second."""
+    """A report of a process about itself; a worker sends one every `REPORT_SECONDS`."""
 
     knowledge: Knowledge
     is_recent: bool
-    """Whether a reading of the store proves it that is no older than half the bound."""
+    """Whether the reading of the store that proves it is at most half of `max_staleness` old."""
 
     at: float
-    """Monotonic seconds, which all processes of a machine share."""
+    """When it was made, in monotonic seconds, which all processes of a machine share."""
 
 
 class StatusRow:
-    """The state of one process, and since when it is that."""
+    """The row of one process in `/health`: its state, and since when it has that state."""
 
     def __init__(self, worker: int = 1, pid: int | None = None) -> None:
-        """Begin as starting; `pid` is that of this process by default."""
+        """The state is `starting` at first. `pid` is this process's own by default."""
         self._worker = worker
         self._pid = os.getpid() if pid is None else pid
         self._enter(Phase.STARTING)
 
     def set(self, state: Phase | Knowledge) -> None:
-        """Take note of the state it is in. Who leaves stays leaving."""
+        """Set the state. A process that is leaving stays leaving."""
         if self._state not in {state, Phase.LEAVING}:
             self._enter(state)
 
     def as_dict(self) -> dict[str, object]:
-        """Return it for JSON; `since` is an RFC 3339 time."""
+        """Return the row for JSON; `since` is an RFC 3339 time."""
         return {
             "worker": self._worker,
             "pid": self._pid,

@@ -1,1 +1,1 @@
-"""Several serving processes on one port: what their parent decides, and how it speaks with them."""
+"""Several worker processes on one port: their parent starts, watches, replaces and drains them."""

@@ -1,4 +1,4 @@
-"""A worker, from its parent's side: the process, what it said last, and how it ended."""
+"""A worker as its parent holds it: the process, its last report, and its exit code."""
 
 from __future__ import annotations
 
@@ -22,83 +22,84 @@ if TYPE_CHECKING:
 
 
 class WorkerProcess:
-    """A running worker. `turned` is called whenever it began to serve, told something new, or ended."""
+    """A running worker. Calls `on_change` when it begins to serve, sends a report, or ends."""
 
     def __init__(
         self,
         settings: Settings,
         number: int,
         environment: Mapping[str, str],
-        turned: Callable[[WorkerProcess], None],
+        on_change: Callable[[WorkerProcess], None],
     ) -> None:
-        """Start it, in the running loop. `environment` is added to this process's own."""
+        """Start the process, in the running loop. `environment` is added to this process's own."""
         self.number = number
         self.phase = Phase.STARTING
         self.is_outdated = False
         self.refusal: str | None = None
-        """Why it could not start, in a sentence; None if it did not say so."""
+        """Why it could not start, as a sentence; None if the worker gave no reason."""
 
         self.exit_code: int | None = None
-        """What it ended with; None while it lives, and until all that it said is read."""
+        """Its exit code; None while it runs, and until all its messages are read."""
 
-        self._turned = turned
+        self._on_change = on_change
         self._report: Report | None = None
         self._since = time.monotonic()
-        self._side, other = messages.pair()
-        self._side.setblocking(False)  # noqa: FBT003 - the socket's own method
-        with other:
-            # A fresh interpreter, and nothing forked: what gRPC holds does not survive that. -P, so that no
-            # module of the working directory is taken for one of ours.
+        self._socket, theirs = messages.socket_pair()
+        self._socket.setblocking(False)  # noqa: FBT003 - the socket's own method
+        with theirs:
+            # A fresh interpreter, not a fork: gRPC does not survive one. With -P no module of the working
+            # directory can shadow one of ours.
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", listen.WORKER_MODULE, str(other.fileno())],
+                [sys.executable, "-P", "-m", listen.WORKER_MODULE, str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 env=os.environ | environment,
-                pass_fds=[other.fileno()],
-                start_new_session=True,  # Ctrl-C is for the parent, which then drains this
+                pass_fds=[theirs.fileno()],
+                # Ctrl-C reaches the parent only, which then drains this process.
+                start_new_session=True,
             )
         self.row = StatusRow(number, self._process.pid)
-        messages.send(self._side, messages.Order(number, settings))
-        self._listening = asyncio.create_task(self._listen())
+        messages.send(self._socket, messages.Order(number, settings))
+        self._receiving = asyncio.create_task(self._receive_all())
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """The process id."""
         return self._process.pid
 
     @property
     def state(self) -> WorkerState:
-        """What there is to decide about it."""
+        """Its state, for `decide`."""
         return WorkerState(self.pid, self.number, self.phase, self._since, self._report, self.is_outdated)
 
     def drain(self) -> None:
-        """Ask it to finish what it does and end."""
+        """Ask it to finish its open calls and end (SIGTERM)."""
         self._enter(Phase.LEAVING)
         self._process.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it at once, whatever it does."""
+        """End it at once (SIGKILL)."""
         self._enter(Phase.LEAVING)
         self._process.kill()
 
     async def ended(self) -> None:
-        """Wait for its end."""
-        await self._listening
+        """Wait until it has ended."""
+        await self._receiving
 
-    async def _listen(self) -> None:
+    async def _receive_all(self) -> None:
         loop = asyncio.get_running_loop()
-        with self._side:
-            while message := await self._next(loop):
-                self._hear(messages.answer(message))
+        with self._socket:
+            while message := await self._receive(loop):
+                self._apply(messages.read_answer(message))
         self.exit_code = await asyncio.to_thread(self._process.wait)
-        self._turned(self)
+        self._on_change(self)
 
-    async def _next(self, loop: asyncio.AbstractEventLoop) -> bytes:
+    async def _receive(self, loop: asyncio.AbstractEventLoop) -> bytes:
         try:
-            return await loop.sock_recv(self._side, messages.MAX_BYTES)
-        except ConnectionError:  # killed with its order unread
+            return await loop.sock_recv(self._socket, messages.MAX_BYTES)
+        except ConnectionError:  # it was killed before it read its order
             return b""
 
-    def _hear(self, answer: messages.Ready | messages.Refused | Report) -> None:
+    def _apply(self, answer: messages.Ready | messages.Refused | Report) -> None:
         if isinstance(answer, Report):
             self._report = answer
             self.row.set(answer.knowledge)
@@ -106,7 +107,7 @@ class WorkerProcess:
             self.refusal = answer.sentence
         elif self.phase == Phase.STARTING:
             self._enter(Phase.SERVING)
-        self._turned(self)
+        self._on_change(self)
 
     def _enter(self, phase: Phase) -> None:
         self.phase, self._since = phase, time.monotonic()

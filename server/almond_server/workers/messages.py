@@ -1,7 +1,7 @@
-"""What a parent and its worker say to each other: messages of JSON on a socket that keeps them whole.
+"""The messages between a parent and its worker: JSON over a Unix socket that keeps message boundaries.
 
-The parent sends one order; the worker answers with one of two words, and with reports. The end of the socket
-is the end of whoever held its other side.
+The parent sends one `Order`. The worker answers with `Ready` or `Refused`, and sends a `Report` four times a
+second. If the socket closes, the process at its other end has ended.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MAX_BYTES: Final = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a worker is to do. It travels here, as settings hold secrets and command lines are public."""
+    """The order to serve. It is not on the command line, which is public: settings hold secrets."""
 
     number: int
     settings: Settings
@@ -29,31 +29,34 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The worker serves."""
+    """The worker serves requests."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The worker cannot start, and ends; the sentence says what to do."""
+    """The worker cannot start, and ends. The sentence tells the operator what to do."""
 
     sentence: str
 
 
-def pair() -> tuple[socket.socket, socket.socket]:
-    """Return both sides."""
+def socket_pair() -> tuple[socket.socket, socket.socket]:
+    """Return two connected sockets: the parent's, and the one that the worker inherits."""
     return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
 
-def send(side: socket.socket, message: Order | Ready | Refused | Report) -> None:
-    """Send one. A report is left out if the other side does not read; who has gone is not told."""
+def send(connection: socket.socket, message: Order | Ready | Refused | Report) -> None:
+    """Send a message; never raises if the other process has ended.
+
+    A report is dropped if the parent does not read, so that the worker is not blocked.
+    """
     kind = type(message).__name__
     text = json.dumps([kind, asdict(message)], default=str).encode()
     with contextlib.suppress(OSError):
-        side.send(text, socket.MSG_DONTWAIT if isinstance(message, Report) else 0)
+        connection.send(text, socket.MSG_DONTWAIT if isinstance(message, Report) else 0)
 
 
-def order(message: bytes) -> Order:
-    """Read what the parent sent; raises `ValueError` for anything else, and for its silence."""
+def read_order(message: bytes) -> Order:
+    """Parse the parent's message; raises `ValueError` for anything but an order, an empty one too."""
     kind, content = json.loads(message)
     if kind != Order.__name__:
         raise ValueError(kind)
@@ -61,8 +64,8 @@ def order(message: bytes) -> Order:
     return Order(content["number"], Settings(**given | {"data_dir": Path(given["data_dir"])}))
 
 
-def answer(message: bytes) -> Ready | Refused | Report:
-    """Read what a worker sent; raises `ValueError` for anything else."""
+def read_answer(message: bytes) -> Ready | Refused | Report:
+    """Parse a worker's message; raises `ValueError` for anything else."""
     kind, content = json.loads(message)
     if kind == Ready.__name__:
         return Ready()

@@ -1,7 +1,7 @@
-"""A worker: a process of its own that serves on a port it shares. Its parent is `supervisor`.
+"""A worker process: serves on a port that it shares with other workers. Its parent is `supervisor`.
 
-Started as `python -m almond_server.workers.worker FD`, with its side of a socket (`messages`). When that
-closes, the parent has ended, and the worker drains by itself.
+Started as `python -m almond_server.workers.worker FD`, where FD is its end of a socket (`messages`). When the
+socket closes, the parent has ended, and the worker drains and ends.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from almond_server.workers import messages
 if TYPE_CHECKING:
     from almond_server.app import App
 
-_REFUSED: Final = 2
-_OVER_GRACE_SECONDS: Final = 5.0
+_EXIT_REFUSED: Final = 2
+_AFTER_GRACE_SECONDS: Final = 5.0
 
 
 def main(parent: socket.socket) -> int:
-    """Serve until SIGTERM, or until the parent has gone; returns the exit code."""
+    """Serve until SIGTERM, or until the parent ends; return the exit code."""
     parent.set_inheritable(False)
-    order = messages.order(parent.recv(messages.MAX_BYTES))
+    order = messages.read_order(parent.recv(messages.MAX_BYTES))
     grace = order.settings.grace
-    threading.Thread(target=_do_not_outlive, args=(parent, grace), daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(parent, grace), daemon=True).start()
     logs.configure(order.settings.log_level, worker=order.number)
     if order.number == 1:
         app.warn_of_plaintext(order.settings)
@@ -52,16 +52,16 @@ def main(parent: socket.socket) -> int:
         asyncio.run(serve.run(order.settings, ready, report))
     except (StartError, RefusedError) as error:
         messages.send(parent, messages.Refused(str(error)))
-        return _REFUSED
+        return _EXIT_REFUSED
     return 0
 
 
-def _do_not_outlive(parent: socket.socket, grace: float) -> None:
-    # A thread, so that a loop that hangs does not outlive its parent either.
+def _end_with_parent(parent: socket.socket, grace: float) -> None:
+    # In a thread, so that a worker whose event loop hangs ends with its parent too.
     with contextlib.suppress(OSError):
         parent.recv(1)
     os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(grace + _OVER_GRACE_SECONDS)
+    time.sleep(grace + _AFTER_GRACE_SECONDS)
     os._exit(1)
 
 
