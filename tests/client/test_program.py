@@ -103,7 +103,7 @@ def test_without_the_server_its_commands_say_what_to_install(
     assert "pip install '.[server]' in a clone" in ran.stderr
 
 
-@pytest.mark.parametrize("missing", ["typer", "rich"])
+@pytest.mark.parametrize("missing", ["grpc_health", "rich", "typer"])
 def test_without_its_extra_the_command_line_says_what_to_install(missing: str) -> None:
     script = f"import sys; sys.modules['{missing}'] = None; from almond_client.cli import main; main()"
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
