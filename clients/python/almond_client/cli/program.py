@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from importlib.metadata import PackageNotFoundError, version
-from typing import Annotated, Any, Final, NoReturn
+from typing import Annotated, Final, NoReturn
 
 import typer
 
@@ -24,9 +24,6 @@ from almond_client.cli.output.failures import FAILED, USAGE, Failure, report
 
 _DISTRIBUTION: Final = "almond-auth"
 _OWN_COMMANDS: Final = frozenset({"tokens", "policy", "health", "watch", "--version"})
-
-# Typer does not export it, and where it comes from differs between versions.
-_UsageError: Final[Any] = typer.BadParameter.__mro__[1]
 
 
 def build(*, extended: bool = True) -> typer.Typer:
@@ -109,20 +106,24 @@ def run(arguments: list[str] | None = None) -> NoReturn:
     app = build(extended=not given or given[0] not in _OWN_COMMANDS)
     try:
         code = app(args=given, prog_name="almond", standalone_mode=False)
-    except _UsageError as error:
+    except typer.TyperException as error:
+        # Typer 0.26 and later carry their own copy of click and raise its UsageError, not that of the package
+        # `click`. TyperException (Typer 0.28) is the public base class of that copy's errors, and only wrong
+        # usage raises one here.
         code = _usage(error)
     except typer.Abort:
         code = FAILED
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _usage(error: Any) -> int:
-    sentence = str(error.format_message())
+def _usage(error: typer.TyperException) -> int:
+    sentence = error.format_message()
     if not sentence or "\n" in sentence:  # the help, which a group without a command has for an error
         print(sentence, end="", file=sys.stderr)
     elif token_text.looks_secret(sentence):
         report(Failure.usage("a token stands where none should", "give it as --token -, on standard input"))
     else:
-        path = error.ctx.command_path if error.ctx is not None else "almond"
+        context: typer.Context | None = getattr(error, "ctx", None)
+        path = "almond" if context is None else context.command_path
         report(Failure.usage(sentence.rstrip("."), f"{path} --help"))
     return USAGE
