@@ -43,11 +43,11 @@ class Connection:
             return None
         return org if org not in {"", RESERVED_ORG} else None
 
-    def org_or_home(self, org: str | None, hint: str = "give --org ORG, or set ALMOND_ORG") -> str:
-        """Return `org`, or without one that of the caller's own token; raises `Failure` (usage, `hint`)."""
+    def org_or_home(self, org: str | None) -> str:
+        """Return `org`, or without one that of the caller's own token; raises `Failure` (usage) if none."""
         found = org or self.home_org
         if found is None:
-            raise Failure.usage("which org?", hint)
+            raise Failure.usage("which org?", "give --org ORG, or set ALMOND_ORG")
         return found
 
     def ask(self, question: Callable[[AsyncClient], Awaitable[_T]]) -> _T:

@@ -7,9 +7,6 @@ from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
-from rich import box
-from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
@@ -87,33 +84,7 @@ def list_tokens(
     elif tree:
         console.out().print(_tree(records, now), soft_wrap=False)
     else:
-        print_table(records, now, wide=wide)
-
-
-def print_table(records: Sequence[token_pb2.TokenRecord], now: float, *, wide: bool = False) -> None:
-    """Print records as a table; on a terminal too narrow for one, a paragraph each."""
-    out = console.out()
-    table = Table(box=box.SIMPLE_HEAD if out.is_terminal else None, pad_edge=False)
-    columns = record_view.COLUMNS + (record_view.WIDE_COLUMNS if wide else ())
-    for name in columns:
-        # Cells may break over lines. Nothing is cut, and an id stays in one piece to copy.
-        table.add_column(name, overflow="fold", no_wrap=name == "ID")
-    rows = [record_view.row(each, now, wide=wide) for each in records]
-    for row in rows:
-        table.add_row(*row)
-    if out.measure(table, options=out.options.update(width=console.ENDLESS)).minimum <= out.width:
-        out.print(table, soft_wrap=False)
-        return
-    for each, row in zip(records, rows, strict=True):
-        # The state is beside the id, where no name that somebody chose can stand in for it.
-        out.print(Text(f"{each.id}  {record_view.state(each, now)}", style="bold"))
-        out.print(Padding(_sentence(columns, row), (0, 0, 0, 4)), soft_wrap=False)
-
-
-def _sentence(columns: Sequence[str], row: Sequence[str]) -> Text:
-    cells = zip(columns, row, strict=True)
-    told = (f"{name.lower()} {cell}" for name, cell in cells if name not in {"ID", "STATE"} and cell != "-")
-    return Text(", ".join(told))
+        record_view.print_table(records, now, wide=wide)
 
 
 def _tree(records: Sequence[token_pb2.TokenRecord], now: float) -> Tree:

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from rich import box
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
 from almond_client.cli.output import console
 from almond_client.review import place, review
 from almond_core import wire
 from almond_core.model import RESERVED_ORG
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from google.protobuf.timestamp_pb2 import Timestamp
 
     from almond.v1 import token_pb2
@@ -93,3 +100,32 @@ def row(record: token_pb2.TokenRecord, now: float, *, wide: bool = False) -> lis
             _may(record, now),
         ]
     return [console.clean(each) for each in cells]
+
+
+def print_table(records: Sequence[token_pb2.TokenRecord], now: float, *, wide: bool = False) -> None:
+    """Print records as a table; on a terminal too narrow for one, a paragraph each."""
+    out = console.out()
+    table = Table(box=box.SIMPLE_HEAD if out.is_terminal else None, pad_edge=False)
+    columns = COLUMNS + (WIDE_COLUMNS if wide else ())
+    for name in columns:
+        # Cells may break over lines. Nothing is cut, and an id stays in one piece to copy.
+        table.add_column(name, overflow="fold", no_wrap=name == "ID")
+    rows = [row(each, now, wide=wide) for each in records]
+    for cells in rows:
+        table.add_row(*cells)
+    if out.measure(table, options=out.options.update(width=console.ENDLESS)).minimum <= out.width:
+        out.print(table, soft_wrap=False)
+        return
+    for each, cells in zip(records, rows, strict=True):
+        # The state is beside the id, where no name that somebody chose can stand in for it.
+        out.print(Text(f"{each.id}  {state(each, now)}", style="bold"))
+        out.print(Padding(_sentence(columns, cells), (0, 0, 0, 4)), soft_wrap=False)
+
+
+def _sentence(columns: Sequence[str], cells: Sequence[str]) -> Text:
+    named = zip(columns, cells, strict=True)
+    return Text(
+        ", ".join(
+            f"{name.lower()} {cell}" for name, cell in named if name not in {"ID", "STATE"} and cell != "-"
+        )
+    )

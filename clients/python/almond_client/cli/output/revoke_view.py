@@ -1,0 +1,84 @@
+"""What `almond tokens revoke` shows: what would be revoked, and what was."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from almond_client.cli.output import console, record_view
+from almond_client.errors import AlmondRpcError
+
+if TYPE_CHECKING:
+    from almond.v1 import token_service_pb2 as pb
+    from almond_client.cli.arguments.revoke_targets import Target
+
+_NOTHING_LEFT: Final = "had nothing left to revoke"
+_CUT_OFF: Final = ("org", "subject")
+_COUNTED: Final = 10_000
+"""The service counts no further what one entry revokes."""
+
+
+def as_json(target: Target, result: pb.RevokeResponse | AlmondRpcError, *, is_done: bool) -> dict[str, Any]:
+    """Return what became of a target, for machines; without `is_done` what would become of it."""
+    shown = {"target": target.name, "dry_run": not is_done}
+    if isinstance(result, AlmondRpcError):
+        problem = {"code": result.code.name, "reason": result.reason, "message": result.message}
+        return shown | {"revoked": False, "error": problem}
+    if not is_done:
+        ids = [each.id for each in result.records]
+        return shown | {
+            "revoked": False,
+            "tokens": result.entries,
+            "first_ids": ids,
+            "includes_own_token": result.includes_caller,
+        }
+    return shown | {
+        "revoked": True,
+        "entries": result.entries,
+        "revision": result.revision,
+        "includes_own_token": result.includes_caller,
+    }
+
+
+def show_preview(target: Target, would: pb.RevokeResponse) -> None:
+    """Print what revoking a target would revoke: how many tokens, the first of them, and whether your own."""
+    count = _number(would.entries, "token", "tokens") + (" or more" if would.entries >= _COUNTED else "")
+    console.out().print(console.clean(f"{target.name}: {count} to revoke"), style="bold")
+    if would.records:
+        record_view.print_table(would.records, time.time())
+    if len(would.records) < would.entries and would.records:
+        console.out().print(f"  ... and {would.entries - len(would.records)} more")
+    if target.request.WhichOneof("target") == "org":
+        console.out().print("  and, on this org, tokens of several orgs, which are not counted here")
+    if would.includes_caller:
+        console.warn("YOUR OWN token is among them: this is the last thing that you do with it")
+
+
+def show_done(target: Target, result: pb.RevokeResponse) -> None:
+    """Print the line of a target that was revoked."""
+    console.out().print(
+        console.clean(f"{target.name} {_done(target, result)}, at revision {result.revision}")
+    )
+    if result.includes_caller:
+        console.warn("your own token was among them")
+
+
+def _done(target: Target, result: pb.RevokeResponse) -> str:
+    if not target.is_bulk:
+        return "revoked" if result.entries else "was revoked before"
+    if not result.entries:
+        return _NOTHING_LEFT
+    # Of an org or a subject it is a time that is written down: nobody need have had a token to revoke.
+    kind = target.request.WhichOneof("target")
+    what = f", whatever was issued {_when(getattr(target.request, kind))}" if kind in _CUT_OFF else ""
+    return f"revoked{what}, by {_number(result.entries, 'entry', 'entries')}"
+
+
+def _when(target: pb.OrgTarget | pb.SubjectTarget) -> str:
+    if not target.HasField("issued_before"):
+        return "so far"
+    return f"before {console.day_and_time(target.issued_before.seconds)}"
+
+
+def _number(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"
