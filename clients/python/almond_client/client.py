@@ -38,6 +38,23 @@ _R = TypeVar("_R")
 
 
 @dataclass(frozen=True, slots=True)
+class _Stubs:
+    """The stubs of the three RPC services, made once for a channel."""
+
+    tokens: token_service_pb2_grpc.TokenServiceAsyncStub
+    admin: admin_service_pb2_grpc.AdminServiceAsyncStub
+    revocations: revocation_service_pb2_grpc.RevocationServiceAsyncStub
+
+    @classmethod
+    def of(cls, channel: grpc.aio.Channel) -> _Stubs:
+        return cls(
+            token_service_pb2_grpc.TokenServiceStub(channel),
+            admin_service_pb2_grpc.AdminServiceStub(channel),
+            revocation_service_pb2_grpc.RevocationServiceStub(channel),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Deadlines:
     """How long calls may take, retries included, in seconds. `verify` is for Verify alone."""
 
@@ -68,16 +85,13 @@ class AsyncClient:
         self._deadlines = deadlines or Deadlines()
         self._credentials = credentials
         self._channel: grpc.aio.Channel | None = None
-        self._opened: token_service_pb2_grpc.TokenServiceAsyncStub | None = None
-        self._admin: admin_service_pb2_grpc.AdminServiceAsyncStub | None = None
+        self._stubs: _Stubs | None = None
 
     def __repr__(self) -> str:
         return f"AsyncClient({self._address!r})"
 
     async def __aenter__(self) -> Self:
-        self._channel = open_channel(self._address, self._credentials)
-        self._opened = token_service_pb2_grpc.TokenServiceStub(self._channel)
-        self._admin = admin_service_pb2_grpc.AdminServiceStub(self._channel)
+        self._use(open_channel(self._address, self._credentials))
         return self
 
     async def __aexit__(
@@ -87,7 +101,7 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Close the channel; calls under way are cancelled. Closing twice does nothing."""
-        channel, self._channel, self._opened, self._admin = self._channel, None, None, None
+        channel, self._channel, self._stubs = self._channel, None, None
         if channel is not None:
             await channel.close()
 
@@ -112,47 +126,47 @@ class AsyncClient:
     ) -> pb.VerifyResponse:
         """Answer one question; a denial is an answer."""
         timeout = self._deadlines.verify if timeout_seconds is None else timeout_seconds
-        return await self._call(self._stub.Verify, request, timeout)
+        return await self._call(self._opened().tokens.Verify, request, timeout)
 
     async def batch_verify(
         self, request: pb.BatchVerifyRequest, *, timeout_seconds: float | None = None
     ) -> pb.BatchVerifyResponse:
         """Answer up to 500 questions, in order. A result that is an error never means allowed."""
-        return await self._call(self._stub.BatchVerify, request, timeout_seconds)
+        return await self._call(self._opened().tokens.BatchVerify, request, timeout_seconds)
 
     async def mint(self, request: pb.MintRequest, *, timeout_seconds: float | None = None) -> pb.MintResponse:
         """Make a token. An empty `request_id` is filled in, so that retries make one token, not two."""
-        return await self._call(self._stub.Mint, _with_request_id(request), timeout_seconds)
+        return await self._call(self._opened().tokens.Mint, _with_request_id(request), timeout_seconds)
 
     async def attenuate(
         self, request: pb.AttenuateRequest, *, timeout_seconds: float | None = None
     ) -> pb.AttenuateResponse:
         """Narrow a token. `almond_core.minting.attenuate` does the same without the service."""
-        return await self._call(self._stub.Attenuate, request, timeout_seconds)
+        return await self._call(self._opened().tokens.Attenuate, request, timeout_seconds)
 
     async def revoke(
         self, request: pb.RevokeRequest, *, timeout_seconds: float | None = None
     ) -> pb.RevokeResponse:
         """Revoke a token or a branch, durably. An empty `request_id` is filled in."""
-        return await self._call(self._stub.Revoke, _with_request_id(request), timeout_seconds)
+        return await self._call(self._opened().tokens.Revoke, _with_request_id(request), timeout_seconds)
 
     async def inspect_token(
         self, request: pb.InspectTokenRequest, *, timeout_seconds: float | None = None
     ) -> pb.InspectTokenResponse:
         """Say what a token is."""
-        return await self._call(self._stub.InspectToken, request, timeout_seconds)
+        return await self._call(self._opened().tokens.InspectToken, request, timeout_seconds)
 
     async def get_token(
         self, request: pb.GetTokenRequest, *, timeout_seconds: float | None = None
     ) -> pb.GetTokenResponse:
         """Return one record."""
-        return await self._call(self._stub.GetToken, request, timeout_seconds)
+        return await self._call(self._opened().tokens.GetToken, request, timeout_seconds)
 
     async def list_tokens(
         self, request: pb.ListTokensRequest, *, timeout_seconds: float | None = None
     ) -> pb.ListTokensResponse:
         """Return one page of records, newest first."""
-        return await self._call(self._stub.ListTokens, request, timeout_seconds)
+        return await self._call(self._opened().tokens.ListTokens, request, timeout_seconds)
 
     async def records(
         self, request: pb.ListTokensRequest, *, timeout_seconds: float | None = None
@@ -173,19 +187,19 @@ class AsyncClient:
     ) -> None:
         """Set how long tokens of an org and kind may live."""
         request = admin_service_pb2.SetOrgPolicyRequest(policy=policy)
-        await self._call(self._admin_stub.SetOrgPolicy, request, timeout_seconds)
+        await self._call(self._opened().admin.SetOrgPolicy, request, timeout_seconds)
 
     async def delete_org_policy(self, org: str, kind: str, *, timeout_seconds: float | None = None) -> None:
         """Take back what was set for an org and kind."""
         request = admin_service_pb2.DeleteOrgPolicyRequest(org=org, kind=kind)
-        await self._call(self._admin_stub.DeleteOrgPolicy, request, timeout_seconds)
+        await self._call(self._opened().admin.DeleteOrgPolicy, request, timeout_seconds)
 
     async def list_org_policies(
         self, org: str = "", *, timeout_seconds: float | None = None
     ) -> list[admin_service_pb2.OrgPolicy]:
         """Return what is set for an org, or for all."""
         request = admin_service_pb2.ListOrgPoliciesRequest(org=org)
-        response = await self._call(self._admin_stub.ListOrgPolicies, request, timeout_seconds)
+        response = await self._call(self._opened().admin.ListOrgPolicies, request, timeout_seconds)
         return list(response.policies)
 
     def watch(
@@ -204,27 +218,17 @@ class AsyncClient:
         ) -> grpc.aio.UnaryStreamCall[
             revocation_service_pb2.WatchRevocationsRequest, revocation_service_pb2.WatchRevocationsResponse
         ]:
-            return self._revocations_stub.WatchRevocations(request, metadata=self._metadata())
+            return self._opened().revocations.WatchRevocations(request, metadata=self._metadata())
 
         return Watch(opened, request, on_break)
 
-    @property
-    def _revocations_stub(self) -> revocation_service_pb2_grpc.RevocationServiceAsyncStub:
-        if self._channel is None:
-            raise RuntimeError("an AsyncClient is open only inside `async with`")
-        return revocation_service_pb2_grpc.RevocationServiceStub(self._channel)
+    def _use(self, channel: grpc.aio.Channel) -> None:
+        self._channel, self._stubs = channel, _Stubs.of(channel)
 
-    @property
-    def _admin_stub(self) -> admin_service_pb2_grpc.AdminServiceAsyncStub:
-        if self._admin is None:
+    def _opened(self) -> _Stubs:
+        if self._stubs is None:
             raise RuntimeError("an AsyncClient is open only inside `async with`")
-        return self._admin
-
-    @property
-    def _stub(self) -> token_service_pb2_grpc.TokenServiceAsyncStub:
-        if self._opened is None:
-            raise RuntimeError("an AsyncClient is open only inside `async with`")
-        return self._opened
+        return self._stubs
 
     async def _call(
         self, method: grpc.aio.UnaryUnaryMultiCallable[_Q, _R], request: _Q, timeout_seconds: float | None
