@@ -26,13 +26,13 @@ class Listener:
         self.watch = watch = client.watch(request, on_break=self.breaks.append)
         self.asked: list[pb.WatchRevocationsRequest] = []
         """What each stream was begun with."""
-        opened = watch._opened
+        open_stream = watch._open_stream
 
         def noted(request: pb.WatchRevocationsRequest) -> Any:
             self.asked.append(request)
-            return opened(request)
+            return open_stream(request)
 
-        watch._opened = noted
+        watch._open_stream = noted
         self.events: list[Event] = []
         self.ages: list[float] = []
         self._heard = asyncio.Condition()

@@ -126,47 +126,49 @@ class AsyncClient:
     ) -> pb.VerifyResponse:
         """Answer one question; a denial is an answer."""
         timeout = self._deadlines.verify if timeout_seconds is None else timeout_seconds
-        return await self._call(self._opened().tokens.Verify, request, timeout)
+        return await self._call(self._require_open().tokens.Verify, request, timeout)
 
     async def batch_verify(
         self, request: pb.BatchVerifyRequest, *, timeout_seconds: float | None = None
     ) -> pb.BatchVerifyResponse:
         """Answer up to 500 questions, in order. A result that is an error never means allowed."""
-        return await self._call(self._opened().tokens.BatchVerify, request, timeout_seconds)
+        return await self._call(self._require_open().tokens.BatchVerify, request, timeout_seconds)
 
     async def mint(self, request: pb.MintRequest, *, timeout_seconds: float | None = None) -> pb.MintResponse:
         """Make a token. An empty `request_id` is filled in, so that retries make one token, not two."""
-        return await self._call(self._opened().tokens.Mint, _with_request_id(request), timeout_seconds)
+        return await self._call(self._require_open().tokens.Mint, _with_request_id(request), timeout_seconds)
 
     async def attenuate(
         self, request: pb.AttenuateRequest, *, timeout_seconds: float | None = None
     ) -> pb.AttenuateResponse:
         """Narrow a token. `almond_core.minting.attenuate` does the same without the service."""
-        return await self._call(self._opened().tokens.Attenuate, request, timeout_seconds)
+        return await self._call(self._require_open().tokens.Attenuate, request, timeout_seconds)
 
     async def revoke(
         self, request: pb.RevokeRequest, *, timeout_seconds: float | None = None
     ) -> pb.RevokeResponse:
         """Revoke a token or a branch, durably. An empty `request_id` is filled in."""
-        return await self._call(self._opened().tokens.Revoke, _with_request_id(request), timeout_seconds)
+        return await self._call(
+            self._require_open().tokens.Revoke, _with_request_id(request), timeout_seconds
+        )
 
     async def inspect_token(
         self, request: pb.InspectTokenRequest, *, timeout_seconds: float | None = None
     ) -> pb.InspectTokenResponse:
         """Say what a token is."""
-        return await self._call(self._opened().tokens.InspectToken, request, timeout_seconds)
+        return await self._call(self._require_open().tokens.InspectToken, request, timeout_seconds)
 
     async def get_token(
         self, request: pb.GetTokenRequest, *, timeout_seconds: float | None = None
     ) -> pb.GetTokenResponse:
         """Return one record."""
-        return await self._call(self._opened().tokens.GetToken, request, timeout_seconds)
+        return await self._call(self._require_open().tokens.GetToken, request, timeout_seconds)
 
     async def list_tokens(
         self, request: pb.ListTokensRequest, *, timeout_seconds: float | None = None
     ) -> pb.ListTokensResponse:
         """Return one page of records, newest first."""
-        return await self._call(self._opened().tokens.ListTokens, request, timeout_seconds)
+        return await self._call(self._require_open().tokens.ListTokens, request, timeout_seconds)
 
     async def records(
         self, request: pb.ListTokensRequest, *, timeout_seconds: float | None = None
@@ -187,19 +189,19 @@ class AsyncClient:
     ) -> None:
         """Set how long tokens of an org and kind may live."""
         request = admin_service_pb2.SetOrgPolicyRequest(policy=policy)
-        await self._call(self._opened().admin.SetOrgPolicy, request, timeout_seconds)
+        await self._call(self._require_open().admin.SetOrgPolicy, request, timeout_seconds)
 
     async def delete_org_policy(self, org: str, kind: str, *, timeout_seconds: float | None = None) -> None:
         """Take back what was set for an org and kind."""
         request = admin_service_pb2.DeleteOrgPolicyRequest(org=org, kind=kind)
-        await self._call(self._opened().admin.DeleteOrgPolicy, request, timeout_seconds)
+        await self._call(self._require_open().admin.DeleteOrgPolicy, request, timeout_seconds)
 
     async def list_org_policies(
         self, org: str = "", *, timeout_seconds: float | None = None
     ) -> list[admin_service_pb2.OrgPolicy]:
         """Return what is set for an org, or for all."""
         request = admin_service_pb2.ListOrgPoliciesRequest(org=org)
-        response = await self._call(self._opened().admin.ListOrgPolicies, request, timeout_seconds)
+        response = await self._call(self._require_open().admin.ListOrgPolicies, request, timeout_seconds)
         return list(response.policies)
 
     def watch(
@@ -213,19 +215,19 @@ class AsyncClient:
         `on_break` hears of each break that it will go on after.
         """
 
-        def opened(
+        def open_stream(
             request: revocation_service_pb2.WatchRevocationsRequest,
         ) -> grpc.aio.UnaryStreamCall[
             revocation_service_pb2.WatchRevocationsRequest, revocation_service_pb2.WatchRevocationsResponse
         ]:
-            return self._opened().revocations.WatchRevocations(request, metadata=self._metadata())
+            return self._require_open().revocations.WatchRevocations(request, metadata=self._metadata())
 
-        return Watch(opened, request, on_break)
+        return Watch(open_stream, request, on_break)
 
     def _use(self, channel: grpc.aio.Channel) -> None:
         self._channel, self._stubs = channel, _Stubs.of(channel)
 
-    def _opened(self) -> _Stubs:
+    def _require_open(self) -> _Stubs:
         if self._stubs is None:
             raise RuntimeError("an AsyncClient is open only inside `async with`")
         return self._stubs

@@ -19,7 +19,7 @@ from almond.v1 import revocation_service_pb2 as pb
 from almond_client.errors import AlmondRpcError, CannotKnowError, ResourceExhaustedError, error_of
 
 Event: TypeAlias = pb.WatchStarted | pb.SnapshotChunk | pb.RevocationChange | pb.Heartbeat
-Opened: TypeAlias = Callable[[pb.WatchRevocationsRequest], "grpc.aio.UnaryStreamCall[Any, Any]"]
+OpenStream: TypeAlias = Callable[[pb.WatchRevocationsRequest], "grpc.aio.UnaryStreamCall[Any, Any]"]
 
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 5.0
@@ -53,18 +53,18 @@ class Watch:
 
     def __init__(
         self,
-        opened: Opened,
+        open_stream: OpenStream,
         request: pb.WatchRevocationsRequest,
         on_break: Callable[[AlmondRpcError], None] | None = None,
     ) -> None:
         """Take how to call, where to begin, and who hears of each break that it will go on after."""
-        self._opened = opened
+        self._open_stream = open_stream
         self._on_break = on_break
         self._request = pb.WatchRevocationsRequest()
         self._request.CopyFrom(request)
-        self._known_at = -math.inf
-        self._silence = _START_SECONDS
-        self._has_begun = False
+        self._complete_at = -math.inf
+        self._read_seconds = _START_SECONDS
+        self._has_started = False
         self.max_staleness = 0.0
         """The age in seconds above which the service says nothing by what it knows; 0 until it has begun."""
         self.revision = ""
@@ -82,7 +82,7 @@ class Watch:
         paused) is missing from the age until the next heartbeat is read, and then no more of it than that
         one's own age.
         """
-        age = now() - self._known_at
+        age = now() - self._complete_at
         return age if age >= 0 else math.inf
 
     @property
@@ -94,9 +94,9 @@ class Watch:
         """Yield what happens, on and on."""
         pause = _FIRST_PAUSE
         while True:
-            least = 0.0
+            shortest = 0.0
             try:
-                async with contextlib.aclosing(self._once()) as events:
+                async with contextlib.aclosing(self._one_stream()) as events:
                     async for event in events:
                         if isinstance(event, pb.RevocationChange) or (
                             isinstance(event, pb.Heartbeat) and self.is_fresh
@@ -104,42 +104,42 @@ class Watch:
                             pause = _FIRST_PAUSE
                         yield event
             except AlmondRpcError as error:
-                if not _will_pass(error):
+                if not _is_transient(error):
                     raise
                 if self._on_break is not None:
                     self._on_break(error)
-                least = error.retry_after or 0.0
-            await asyncio.sleep(max(least, random.uniform(pause / 2, pause)))  # noqa: S311 - not a secret
+                shortest = error.retry_after or 0.0
+            await asyncio.sleep(max(shortest, random.uniform(pause / 2, pause)))  # noqa: S311 - not a secret
             pause = min(2 * pause, _LONGEST_PAUSE)
 
-    async def _once(self) -> AsyncGenerator[Event, None]:
-        asked_at, self._silence = now(), _START_SECONDS
-        ends_at = asked_at + _STREAM_SECONDS * random.uniform(0.5, 1)  # noqa: S311 - not a secret
-        call = self._opened(self._request)
+    async def _one_stream(self) -> AsyncGenerator[Event, None]:
+        called_at, self._read_seconds = now(), _START_SECONDS
+        ends_at = called_at + _STREAM_SECONDS * random.uniform(0.5, 1)  # noqa: S311 - not a secret
+        call = self._open_stream(self._request)
         try:
             while True:
-                async with asyncio.timeout(self._silence):
+                async with asyncio.timeout(self._read_seconds):
                     response: Any = await call.read()
                 if response is grpc.aio.EOF:
                     return
-                for event in self._read(response, asked_at):
+                for event in self._read(response, called_at):
                     # Only after a heartbeat is all reached that was told; a long snapshot, cut within, would
                     # never end. An old one alone says nothing: such come while home orgs are asked for.
                     is_last = isinstance(event, pb.Heartbeat) and not (self.is_fresh and now() <= ends_at)
                     yield event
                     if isinstance(event, pb.SnapshotChunk | pb.RevocationChange):
-                        self._reach(event.revision)
+                        self._advance(event.revision)
                     if is_last:
                         return
         except TimeoutError:
-            sentence = f"Nothing was heard for {self._silence:g} seconds."
+            sentence = f"Nothing was heard for {self._read_seconds:g} seconds."
             raise CannotKnowError(grpc.StatusCode.UNAVAILABLE, sentence) from None
         except grpc.aio.AioRpcError as failure:
             raise error_of(failure) from None
         finally:
             call.cancel()
 
-    def _read(self, response: pb.WatchRevocationsResponse, asked_at: float) -> list[Event]:
+    def _read(self, response: pb.WatchRevocationsResponse, called_at: float) -> list[Event]:
         match response.WhichOneof("event"):
             case "started":
                 return self._start(response.started)
@@ -148,10 +148,10 @@ class Watch:
             case "changes":
                 return list(response.changes.changes)
             case "heartbeat":
-                read_at = asked_at + response.heartbeat.read_after.ToNanoseconds() / 1e9
-                self._known_at = max(self._known_at, read_at)
-                if self._known_at > now():
-                    self._known_at = -math.inf
+                read_at = called_at + response.heartbeat.read_after.ToNanoseconds() / 1e9
+                self._complete_at = max(self._complete_at, read_at)
+                if self._complete_at > now():
+                    self._complete_at = -math.inf
                 return [response.heartbeat]
             case _:
                 raise AlmondRpcError(
@@ -162,19 +162,19 @@ class Watch:
     def _start(self, started: pb.WatchStarted) -> list[Event]:
         self.max_staleness = started.max_staleness.ToNanoseconds() / 1e9
         # A server that knows nothing new sends nothing: another one may.
-        self._silence = max(self.max_staleness, 3 * started.heartbeat_interval.ToNanoseconds() / 1e9)
-        is_first, self._has_begun = not self._has_begun, True
+        self._read_seconds = max(self.max_staleness, 3 * started.heartbeat_interval.ToNanoseconds() / 1e9)
+        is_first, self._has_started = not self._has_started, True
         if self._request.HasField("snapshot"):
             return [started]
-        self._reach(started.revision)
+        self._advance(started.revision)
         return [started] if is_first else []
 
-    def _reach(self, revision: str) -> None:
+    def _advance(self, revision: str) -> None:
         if revision:
             self.revision = self._request.after_revision = revision
 
 
-def _will_pass(error: AlmondRpcError) -> bool:
+def _is_transient(error: AlmondRpcError) -> bool:
     if isinstance(error, ResourceExhaustedError):
         return error.reason in _BUSY
     return isinstance(error, CannotKnowError) or error.code is grpc.StatusCode.CANCELLED

@@ -32,7 +32,7 @@ class Connection:
 
     address: str
     token: str | None = field(default=None, repr=False)
-    token_from: str = ""
+    token_source: str = ""
 
     @property
     def home_org(self) -> str | None:
@@ -50,12 +50,12 @@ class Connection:
             raise Failure.usage("which org?", "give --org ORG, or set ALMOND_ORG")
         return found
 
-    def ask(self, question: Callable[[AsyncClient], Awaitable[_T]]) -> _T:
+    def call(self, work: Callable[[AsyncClient], Awaitable[_T]]) -> _T:
         """Open a client, put the question, and return its answer.
 
         Raises `Failure` (cannot know) if nobody answers there, else the client's own errors.
         """
-        return asyncio.run(self._ask(question))
+        return asyncio.run(self._call(work))
 
     def anonymous(self) -> AsyncClient:
         """Return a client, not opened, that shows no token of the caller's."""
@@ -64,13 +64,13 @@ class Connection:
     def failure_of(self, error: AlmondRpcError) -> Failure:
         """Say how an error of the service ends a command; of the caller's own token, where it came from."""
         if isinstance(error, UnauthenticatedError):
-            return Failure.unauthenticated(error, self.token_from)
+            return Failure.unauthenticated(error, self.token_source)
         return Failure.of(error)
 
-    async def _ask(self, question: Callable[[AsyncClient], Awaitable[_T]]) -> _T:
+    async def _call(self, work: Callable[[AsyncClient], Awaitable[_T]]) -> _T:
         async with AsyncClient(self.address, self.token, deadlines=_DEADLINES) as client:
             try:
-                return await question(client)
+                return await work(client)
             except CannotKnowError as error:
                 if error.reason:  # the service's own word: it did answer
                     raise

@@ -31,20 +31,20 @@ def request(kind: kind_pb2.Kind, org: str, name: str, expiry: str | None) -> pb.
 
 def mint(connection: Connection, request: pb.MintRequest, as_json: bool) -> None:
     """Mint, and print the token alone on standard output; what else there is to say on standard error."""
-    minted = connection.ask(lambda client: client.mint(request))
+    minted = connection.call(lambda client: client.mint(request))
     if as_json:
         shown = record_view.as_json(minted.record, time.time())
         console.print_json({"token": minted.token, **shown, "branch_id": minted.branch_id})
         return
     console.print_secret(minted.token)
-    console.err().print(f"{note(minted.record)}. It is shown once: keep it now.", style="dim")
+    console.err().print(f"{_summary(minted.record)}. It is shown once: keep it now.", style="dim")
     if _is_shorter(minted.record, request):
         console.err().print("It ends earlier than asked for: no token outlives the one it is minted with.")
     if _is_for_any_org(minted.record):
         console.warn("it is good for any org; a token that is not should have an org caveat")
 
 
-def note(made: token_pb2.TokenRecord) -> str:
+def _summary(made: token_pb2.TokenRecord) -> str:
     """Say in one line which token a record is of."""
     end = (
         f"until {console.day_and_time(made.expire_time.seconds)}"

@@ -38,7 +38,7 @@ class Narrowing:
         # First offline in any case: a token that cannot be narrowed is not sent anywhere.
         label = Label.new(secrets.token_bytes(ID_BYTES), self.label)
         narrowed = minting.attenuate(self.text, self.added, label)
-        text, told = narrowed.text, None
+        text, response = narrowed.text, None
         if connection is not None:
             request = pb.AttenuateRequest(
                 token=self.text,
@@ -46,12 +46,12 @@ class Narrowing:
                 label=self.label,
                 register=True,
             )
-            told = connection.ask(lambda client: client.attenuate(request))
-            text = told.token
-        _print(text, told, as_json)
+            response = connection.call(lambda client: client.attenuate(request))
+            text = response.token
+        _print(text, response, as_json)
 
 
-def _print(text: str, told: pb.AttenuateResponse | None, as_json: bool) -> None:
+def _print(text: str, response: pb.AttenuateResponse | None, as_json: bool) -> None:
     token = wire.decode(text)
     branch_id = base64url.encode(minting.own_branch_id(token))
     token_id = token.unverified_identity.token_id
@@ -63,14 +63,15 @@ def _print(text: str, told: pb.AttenuateResponse | None, as_json: bool) -> None:
             "branch_id": branch_id,
             "caveats": [each.raw.decode("utf-8", "backslashreplace") for each in token.unverified_caveats],
             "warnings": warnings,
-            "record": None if told is None else record_view.as_json(told.record, time.time()),
+            "record": None if response is None else record_view.as_json(response.record, time.time()),
         }
         console.print_json(shown)
         return
     console.print_secret(text)
-    what = "Narrowed" if told is None else f"Narrowed, and registered as {console.clean(told.record.name)}"
+    registered = "" if response is None else f", and registered as {console.clean(response.record.name)}"
     console.err().print(
-        f"{what}. To revoke just this one: almond tokens revoke {token_id}/{branch_id}", style="dim"
+        f"Narrowed{registered}. To revoke just this one: almond tokens revoke {token_id}/{branch_id}",
+        style="dim",
     )
     for each in warnings:
         console.warn(each)

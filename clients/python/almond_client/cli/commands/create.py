@@ -88,8 +88,8 @@ def _patterns(words: list[str], commands: list[str], prefixes: list[str]) -> lis
     patterns = [Pattern(tuple(words))] if words else []
     patterns += [Pattern(argv.split("--command", each)) for each in commands]
     patterns += [Pattern(argv.split("--command-prefix", each), is_prefix=True) for each in prefixes]
-    for place, each in enumerate(patterns):
-        if each in patterns[:place]:
+    for index, each in enumerate(patterns):
+        if each in patterns[:index]:
             raise Failure.usage(f"the command {each} is there twice")
     return patterns
 

@@ -52,8 +52,8 @@ def readonly(
             raise Failure.usage("--from-existing needs the token: -t -", "pipe it in: -t - < org.token")
         # A variable that names an org is meant for minting; only who says so narrows to one.
         source = context.get_parameter_source("org")
-        is_said = source is not None and source.name == "COMMANDLINE"
-        added = _added(org if is_said else None, expiry)
+        is_given = source is not None and source.name == "COMMANDLINE"
+        added = _added(org if is_given else None, expiry)
         narrowing = Narrowing(token_text.read(token), added, name or Readonly.TITLE)
         narrowing.show(connect(address, api_token_file) if register else None, as_json)
 

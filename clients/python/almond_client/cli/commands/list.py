@@ -73,7 +73,7 @@ def list_tokens(
         async def all_pages(client: AsyncClient) -> list[token_pb2.TokenRecord]:
             return [each async for each in client.records(request)]
 
-        records = connection.ask(all_pages)
+        records = connection.call(all_pages)
     now = time.time()
     if as_json:
         console.print_json([record_view.as_json(each, now) for each in records])
@@ -89,16 +89,16 @@ def list_tokens(
 
 def _tree(records: Sequence[token_pb2.TokenRecord], now: float) -> Tree:
     # What hangs below something that is not listed (or is older than the service) hangs below the root.
-    whole = Tree("tokens", guide_style="dim")
-    branches = {each.id: Tree(_leaf(each, now)) for each in records}
+    root = Tree("tokens", guide_style="dim")
+    nodes = {each.id: Tree(_leaf(each, now)) for each in records}
     for each in reversed(records):
-        above = each.parent_id or each.minter_token_id
-        branches.get(above, whole).children.append(branches[each.id])
-    return whole
+        parent_id = each.parent_id or each.minter_token_id
+        nodes.get(parent_id, root).children.append(nodes[each.id])
+    return root
 
 
 def _leaf(each: token_pb2.TokenRecord, now: float) -> Text:
-    sort = "derived" if each.branch_id else each.kind
-    place = f"app {each.app}" if each.app else ""
-    words = (each.id, each.name, sort, place, each.subject, record_view.state(each, now))
-    return Text(console.clean("  ".join(word for word in words if word)))
+    kind = "derived" if each.branch_id else each.kind
+    app = f"app {each.app}" if each.app else ""
+    parts = (each.id, each.name, kind, app, each.subject, record_view.state(each, now))
+    return Text(console.clean("  ".join(part for part in parts if part)))

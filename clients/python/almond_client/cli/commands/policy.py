@@ -51,7 +51,7 @@ def set_policy(
             rule.default_ttl.CopyFrom(Duration(seconds=duration.seconds(default)))
         if maximum is not None:
             rule.max_ttl.CopyFrom(Duration(seconds=duration.seconds(maximum)))
-        connect(address, api_token_file).ask(lambda client: client.set_org_policy(rule))
+        connect(address, api_token_file).call(lambda client: client.set_org_policy(rule))
     console.out().print("set; it holds for tokens created from now on")
 
 
@@ -64,7 +64,7 @@ def delete_policy(
 ) -> None:
     """Take back what was set for one org and kind."""
     with explained():
-        connect(address, api_token_file).ask(lambda client: client.delete_org_policy(org, kind))
+        connect(address, api_token_file).call(lambda client: client.delete_org_policy(org, kind))
     console.out().print("deleted")
 
 
@@ -81,14 +81,14 @@ def list_policies(
         return await client.list_org_policies(org)
 
     with explained():
-        rules = connect(address, api_token_file).ask(policies)
+        rules = connect(address, api_token_file).call(policies)
     if as_json:
         console.print_json(list(map(_json, rules)))
     elif rules:
         table = Table("ORG", "KIND", "DEFAULT", "MAXIMUM", box=None, pad_edge=False)
         for rule in rules:
-            its = _json(rule)
-            spans = [durations.spell(its[key]) if its[key] else "-" for key in ("default_ttl", "max_ttl")]
+            shown = _json(rule)
+            spans = [durations.spell(shown[key]) if shown[key] else "-" for key in ("default_ttl", "max_ttl")]
             table.add_row(console.clean(rule.org), console.clean(rule.kind), *spans)
         console.out().print(table, soft_wrap=False)
     else:

@@ -104,8 +104,10 @@ def revoke(
         for target in targets:
             target.request.reason = reason
         if not yes and not dry_run:
-            _ask(connection, targets, as_json)
-        outcomes = connection.ask(lambda client: _all(connection, client, targets, validate_only=dry_run))
+            _confirm(connection, targets, as_json)
+        outcomes = connection.call(
+            lambda client: _revoke_all(connection, client, targets, validate_only=dry_run)
+        )
     if as_json:
         console.print_json([revoke_view.as_json(*each, is_done=not dry_run) for each in outcomes])
     else:
@@ -114,7 +116,7 @@ def revoke(
     _exit([result for _, result in outcomes if isinstance(result, AlmondRpcError)], len(outcomes))
 
 
-async def _all(
+async def _revoke_all(
     connection: Connection, client: AsyncClient, targets: list[Target], *, validate_only: bool
 ) -> list[Outcome]:
     return [(target, await _revoke(connection, client, target, validate_only)) for target in targets]
@@ -128,12 +130,12 @@ async def _revoke(
     request.validate_only = validate_only
     seconds = _BULK_SECONDS if target.is_bulk else None
     try:
-        return await _answer(connection, client, request, seconds)
+        return await _call(connection, client, request, seconds)
     except AlmondRpcError as error:
         return error
 
 
-async def _answer(
+async def _call(
     connection: Connection, client: AsyncClient, request: pb.RevokeRequest, seconds: float | None
 ) -> pb.RevokeResponse:
     try:
@@ -142,11 +144,11 @@ async def _answer(
         if request.WhichOneof("target") != "token":
             raise
     # Whoever shows a token may revoke it: their own says who they were, and is not needed.
-    async with connection.anonymous() as nobody:
-        return await nobody.revoke(request)
+    async with connection.anonymous() as anonymous:
+        return await anonymous.revoke(request)
 
 
-def _ask(connection: Connection, targets: list[Target], as_json: bool) -> None:
+def _confirm(connection: Connection, targets: list[Target], as_json: bool) -> None:
     """Show what would be revoked and ask; raises `Failure` where nobody can be asked and somebody should."""
     if as_json or not sys.stdin.isatty():
         if any(target.is_bulk for target in targets):
@@ -155,11 +157,11 @@ def _ask(connection: Connection, targets: list[Target], as_json: bool) -> None:
                 "look first with --dry-run, then add --yes",
             )
         return
-    would_be = connection.ask(lambda client: _all(connection, client, targets, validate_only=True))
-    for target, would in would_be:
-        if isinstance(would, AlmondRpcError):
-            raise connection.failure_of(would)
-        revoke_view.show_preview(target, would)
+    previews = connection.call(lambda client: _revoke_all(connection, client, targets, validate_only=True))
+    for target, preview in previews:
+        if isinstance(preview, AlmondRpcError):
+            raise connection.failure_of(preview)
+        revoke_view.show_preview(target, preview)
     if not typer.confirm("Revoke for good?"):
         raise Failure("nothing was revoked")
 
@@ -177,8 +179,8 @@ def _print(
         revoke_view.show_preview(target, result)
 
 
-def _exit(errors: list[AlmondRpcError], asked: int) -> None:
+def _exit(errors: list[AlmondRpcError], targets: int) -> None:
     if not errors:
         return
     unanswered = [error for error in errors if isinstance(error, CannotKnowError)]
-    raise typer.Exit(CANNOT_KNOW if len(unanswered) == asked else FAILED)
+    raise typer.Exit(CANNOT_KNOW if len(unanswered) == targets else FAILED)

@@ -74,7 +74,7 @@ def verify(
             mutation=mutation,
             command=None if command is None else argv.split("--command", command),
             storage_object=storage_object,
-            source=_source(source_org, source_app, source_machine),
+            source=_call_source(source_org, source_app, source_machine),
             attributes=dict(key_value.read("--attribute", attribute or ()))
             | ({} if ip is None else {"ip": ip}),
         )
@@ -84,7 +84,7 @@ def verify(
             min_revision=min_revision,
             explain=explain,
         )
-        response = connect(address, api_token_file).ask(lambda client: client.verify(request))
+        response = connect(address, api_token_file).call(lambda client: client.verify(request))
     allowed = response.outcome == decision_pb2.OUTCOME_ALLOWED
     if as_json:
         console.print_json(_json(response, allowed))
@@ -97,11 +97,11 @@ def verify(
 def _app(context: typer.Context, app: str | None, *others: str | None) -> str | None:
     # The current app is not meant where the question is about something that is in no app.
     source = context.get_parameter_source("app")
-    is_said = source is not None and source.name == "COMMANDLINE"
-    return app if is_said or all(each is None for each in others) else None
+    is_given = source is not None and source.name == "COMMANDLINE"
+    return app if is_given or all(each is None for each in others) else None
 
 
-def _source(org: str | None, app: str | None, machine: str | None) -> Source | None:
+def _call_source(org: str | None, app: str | None, machine: str | None) -> Source | None:
     return None if org is app is machine is None else Source(org, app, machine)
 
 
@@ -136,18 +136,18 @@ def _print(response: pb.VerifyResponse, allowed: bool) -> None:
         out.print(f"  {which}{_reason(denial)}: {console.clean(denial.sentence)}")
     several = len({each.token_index for each in response.explanation}) > 1
     for each in response.explanation:
-        out.print(_explained(each, several))
+        out.print(_explanation(each, several))
 
 
-def _explained(each: decision_pb2.CaveatExplanation, several: bool) -> str:
+def _explanation(each: decision_pb2.CaveatExplanation, several: bool) -> str:
     known = decision_pb2.Verdict.DESCRIPTOR.values_by_number.get(each.verdict)
     verdict = known.name.removeprefix(_VERDICT_PREFIX).lower() if known is not None else "unknown"
     which = f"token {each.token_index + 1}, " if several else ""
     reason = f" ({each.sentence})" if each.sentence else ""
-    said = (
+    line = (
         f"  {which}step {each.caveat_index + 1} {verdict.replace('_', ' ')}: {_meaning(each.caveat)}{reason}"
     )
-    return console.clean(said)
+    return console.clean(line)
 
 
 def _meaning(caveat: str) -> str:

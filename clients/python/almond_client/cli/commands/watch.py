@@ -63,20 +63,20 @@ def watch(
             request.snapshot.SetInParent()
         else:
             request.from_now.SetInParent()
-        connection.ask(lambda client: _print(client, request, as_json=as_json))
+        connection.call(lambda client: _print(client, request, as_json=as_json))
 
 
 async def _print(client: AsyncClient, request: pb.WatchRevocationsRequest, *, as_json: bool) -> None:
     is_broken = False
 
-    def broke(error: AlmondRpcError) -> None:
+    def report_break(error: AlmondRpcError) -> None:
         nonlocal is_broken
         if not is_broken:  # quiet looks like "nothing is revoked"
-            why = Failure.of(error).sentence
-            console.err().print(console.clean(f"not watching, and trying again: {why}"))
+            problem = Failure.of(error).sentence
+            console.err().print(console.clean(f"not watching, and trying again: {problem}"))
         is_broken = True
 
-    watch = client.watch(request, on_break=broke)
+    watch = client.watch(request, on_break=report_break)
     async for event in watch:
         if isinstance(event, pb.WatchStarted) or is_broken:
             begin = f"after revision {console.clean(watch.revision)}" if watch.revision else "from a snapshot"
@@ -91,7 +91,7 @@ async def _print(client: AsyncClient, request: pb.WatchRevocationsRequest, *, as
 
 def _entries(event: pb.SnapshotChunk | pb.RevocationChange) -> Iterator[_Fields]:
     for revoked in event.withdrawals:
-        expires = console.moment(revoked.expire_time.seconds) if revoked.HasField("expire_time") else None
+        expires = console.rfc3339(revoked.expire_time.seconds) if revoked.HasField("expire_time") else None
         yield {
             "revision": event.revision or None,
             "token_id": revoked.token_id,

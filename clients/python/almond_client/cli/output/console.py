@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from rich.console import Console
 
-ENDLESS: Final = 10_000
+UNLIMITED: Final = 10_000
 
 
 def out() -> Console:
@@ -27,7 +27,7 @@ def err() -> Console:
 
 def _console(*, to_error: bool) -> Console:
     stream = sys.stderr if to_error else sys.stdout
-    width = None if stream.isatty() else ENDLESS
+    width = None if stream.isatty() else UNLIMITED
     # Without markup, a name such as "[red]" is only a name; soft wrapping keeps lines whole for `grep`.
     return Console(stderr=to_error, width=width, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
@@ -52,23 +52,23 @@ def print_secret(text: str) -> None:
     print(text)
 
 
-def moment(seconds: float) -> str:
+def rfc3339(seconds: float) -> str:
     """Write unix seconds for machines: RFC 3339 in UTC."""
-    return _written(seconds, "%Y-%m-%dT%H:%M:%SZ")
+    return _format(seconds, "%Y-%m-%dT%H:%M:%SZ")
 
 
 def day_and_time(seconds: float) -> str:
     """Write unix seconds for people, in UTC."""
-    return _written(seconds, "%Y-%m-%d %H:%M:%S UTC")
+    return _format(seconds, "%Y-%m-%d %H:%M:%S UTC")
 
 
 def day_and_minute(seconds: float) -> str:
     """Write unix seconds that are known to the minute, for people, in UTC."""
-    return _written(seconds, "%Y-%m-%d %H:%M UTC")
+    return _format(seconds, "%Y-%m-%d %H:%M UTC")
 
 
-def _written(seconds: float, form: str) -> str:
+def _format(seconds: float, pattern: str) -> str:
     try:
-        return datetime.fromtimestamp(seconds, UTC).strftime(form)
+        return datetime.fromtimestamp(seconds, UTC).strftime(pattern)
     except (ValueError, OverflowError, OSError):  # a forged token can name the year 10889
         return f"{seconds:.0f} seconds after 1970"

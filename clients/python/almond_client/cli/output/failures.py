@@ -32,8 +32,8 @@ CANNOT_KNOW: Final = 3
 _REFUSALS: Final = (UnauthenticatedError, PermissionDeniedError, FailedPreconditionError)
 _OPTIONS: Final = {"ttl": "--expiry", "after_revision": "--after", "access.attributes.ip": "--ip"}
 """What the service calls some fields, and what they are called as an option."""
-_WHERE: Final = re.compile(r"^[A-Z_]+: (ipv4|ipv6|unix):\S+: ")
-_WHO: Final = "say who you are with --api-token-file FILE, or put your token into ALMOND_API_TOKEN"
+_ADDRESS: Final = re.compile(r"^[A-Z_]+: (ipv4|ipv6|unix):\S+: ")
+_IDENTIFY: Final = "say who you are with --api-token-file FILE, or put your token into ALMOND_API_TOKEN"
 
 
 class Failure(Exception):  # noqa: N818 - it ends a command; errors end calls
@@ -61,17 +61,17 @@ class Failure(Exception):  # noqa: N818 - it ends a command; errors end calls
     def unreachable(cls, address: str, error: AlmondRpcError) -> Self:
         """Build one about a service that did not answer in time, or at all."""
         return cls(
-            f"no answer from {address}: {_last(error)}",
+            f"no answer from {address}: {_sentence(error)}",
             "is the service running there? `almond dev` starts one; --address or ALMOND_ADDRESS says where",
             CANNOT_KNOW,
         )
 
     @classmethod
-    def unauthenticated(cls, error: AlmondRpcError, token_from: str) -> Self:
-        """Build one about the caller's own token, which came from `token_from` (empty: there is none)."""
-        if not token_from:
-            return cls(_last(error), _WHO, is_refusal=True)
-        return cls(_last(error), f"your own token came from {token_from}; {_WHO}", is_refusal=True)
+    def unauthenticated(cls, error: AlmondRpcError, token_source: str) -> Self:
+        """Build one about the caller's own token, which came from `token_source` (empty: there is none)."""
+        if not token_source:
+            return cls(_sentence(error), _IDENTIFY, is_refusal=True)
+        return cls(_sentence(error), f"your own token came from {token_source}; {_IDENTIFY}", is_refusal=True)
 
     @classmethod
     def of(cls, error: AlmondRpcError | AlmondError) -> Self:
@@ -83,14 +83,14 @@ class Failure(Exception):  # noqa: N818 - it ends a command; errors end calls
             code = USAGE
         elif isinstance(error, CannotKnowError):
             code = CANNOT_KNOW
-        sentence = _in_options(_last(error), error.field)
+        sentence = _in_options(_sentence(error), error.field)
         return cls(sentence, _hint(error), code, is_refusal=isinstance(error, _REFUSALS))
 
 
-def _last(error: AlmondRpcError) -> str:
+def _sentence(error: AlmondRpcError) -> str:
     # gRPC's own texts end with the cause, after the address that everybody knows: "failed to connect to all
     # addresses; last error: UNKNOWN: ipv4:127.0.0.1:1: Failed to connect to remote host: ..."
-    last = _WHERE.sub("", error.message.rpartition("last error: ")[2])
+    last = _ADDRESS.sub("", error.message.rpartition("last error: ")[2])
     return last or error.code.name.lower().replace("_", " ")
 
 
@@ -101,7 +101,7 @@ def _in_options(sentence: str, field: str | None) -> str:
 
 def _hint(error: AlmondRpcError) -> str:
     if isinstance(error, UnauthenticatedError):
-        return _WHO
+        return _IDENTIFY
     if isinstance(error, PermissionDeniedError):
         return "`almond tokens inspect -t - < FILE` says what your own token may do"
     if error.retry_after is not None:

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from almond_client.cli.output import console
-from almond_client.review import place, review
+from almond_client.review import org_text, review
 from almond_core import wire
 from almond_core.model import RESERVED_ORG
 
@@ -41,7 +41,7 @@ def as_json(record: token_pb2.TokenRecord, now: float) -> dict[str, Any]:
         "app": record.app,
         "subject": record.subject,
         "state": state(record, now),
-        "created_at": console.moment(record.create_time.seconds),
+        "created_at": console.rfc3339(record.create_time.seconds),
         "expires_at": _optional(record.HasField("expire_time"), record.expire_time),
         "revoked_at": _optional(record.HasField("revoke_time"), record.revoke_time),
         "revoked_by": record.revoked_by,
@@ -56,19 +56,19 @@ def as_json(record: token_pb2.TokenRecord, now: float) -> dict[str, Any]:
     }
 
 
-def _optional(there: bool, time: Timestamp) -> str | None:
-    return console.moment(time.seconds) if there else None
+def _optional(is_set: bool, time: Timestamp) -> str | None:
+    return console.rfc3339(time.seconds) if is_set else None
 
 
-def _may(record: token_pb2.TokenRecord, now: float) -> str:
+def _permissions(record: token_pb2.TokenRecord, now: float) -> str:
     """Say what the caveats leave, in place of each of them."""
     reviewed = review([wire.first_party(each.encode()) for each in record.caveats], int(now))
     if reviewed.permissions is None:
         return record.summary
     by_org: dict[str, list[str]] = {}
     for each in reviewed.permissions:
-        by_org.setdefault(place(each.org), []).append(str(each))
-    left = [f"{org}: {', '.join(things)}" for org, things in by_org.items()] or ["nothing at all"]
+        by_org.setdefault(org_text(each.org), []).append(str(each))
+    left = [f"{org}: {', '.join(targets)}" for org, targets in by_org.items()] or ["nothing at all"]
     return "; ".join((*left, *reviewed.conditions))
 
 
@@ -97,7 +97,7 @@ def row(record: token_pb2.TokenRecord, now: float, *, wide: bool = False) -> lis
             console.day_and_time(record.revoke_time.seconds) if revoked else "-",
             record.revoked_by or "-",
             record.revoke_reason or "-",
-            _may(record, now),
+            _permissions(record, now),
         ]
     return [console.clean(each) for each in cells]
 
@@ -113,7 +113,7 @@ def print_table(records: Sequence[token_pb2.TokenRecord], now: float, *, wide: b
     rows = [row(each, now, wide=wide) for each in records]
     for cells in rows:
         table.add_row(*cells)
-    if out.measure(table, options=out.options.update(width=console.ENDLESS)).minimum <= out.width:
+    if out.measure(table, options=out.options.update(width=console.UNLIMITED)).minimum <= out.width:
         out.print(table, soft_wrap=False)
         return
     for each, cells in zip(records, rows, strict=True):

@@ -40,17 +40,17 @@ def as_json(target: Target, result: pb.RevokeResponse | AlmondRpcError, *, is_do
     }
 
 
-def show_preview(target: Target, would: pb.RevokeResponse) -> None:
+def show_preview(target: Target, preview: pb.RevokeResponse) -> None:
     """Print what revoking a target would revoke: how many tokens, the first of them, and whether your own."""
-    count = _number(would.entries, "token", "tokens") + (" or more" if would.entries >= _COUNTED else "")
+    count = _number(preview.entries, "token", "tokens") + (" or more" if preview.entries >= _COUNTED else "")
     console.out().print(console.clean(f"{target.name}: {count} to revoke"), style="bold")
-    if would.records:
-        record_view.print_table(would.records, time.time())
-    if len(would.records) < would.entries and would.records:
-        console.out().print(f"  ... and {would.entries - len(would.records)} more")
+    if preview.records:
+        record_view.print_table(preview.records, time.time())
+    if len(preview.records) < preview.entries and preview.records:
+        console.out().print(f"  ... and {preview.entries - len(preview.records)} more")
     if target.request.WhichOneof("target") == "org":
         console.out().print("  and, on this org, tokens of several orgs, which are not counted here")
-    if would.includes_caller:
+    if preview.includes_caller:
         console.warn("YOUR OWN token is among them: this is the last thing that you do with it")
 
 
