@@ -1,6 +1,6 @@
-"""Watching revocations: a stream that goes on by itself after a break, and how old is what it has told.
+"""A watch of revocations: a stream that reconnects by itself and reports the maximum age of its data.
 
-Must not know what is done with it.
+Knows nothing of what the reader does with the events.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ OpenStream: TypeAlias = Callable[[pb.WatchRevocationsRequest], "grpc.aio.UnarySt
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 5.0
 _START_SECONDS: Final = 10.0
-"""How long the first message may take."""
+"""The longest wait for the first message of a stream."""
 
 _STREAM_SECONDS: Final = 3600.0
-"""How long a stream is used, to the heartbeat after it: what two clocks count differently ends with it."""
+"""The longest use of one stream, up to the next heartbeat. It bounds how far the two clocks drift apart."""
 
 _BUSY: Final = frozenset({"WATCHER_TOO_SLOW", "TOO_MANY_WATCHERS"})
 
-# Goes on while the machine sleeps, where there is such a clock: knowledge ages then too.
+# This clock also counts while the machine sleeps, where the system has it: the data gets older meanwhile.
 _CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
@@ -41,14 +41,15 @@ def now() -> float:
 
 
 class Watch:
-    """What `AsyncClient.watch` returns: iterate over it, once.
+    """One watch of revocations, as `AsyncClient.watch` returns it. Iterate over it once.
 
-    It yields `WatchStarted` at the beginning, and whenever a snapshot begins anew; `SnapshotChunk`s;
+    It yields `WatchStarted` at the start, and again whenever a snapshot starts anew; `SnapshotChunk`s;
     `RevocationChange`s, each once and in order, none missing; and `Heartbeat`s. A change of over 1,000
-    entries comes in parts, the last of which has the revision; if the connection breaks in between, all of
-    them come again. It goes on after a break (UNAVAILABLE, a server that leaves, one that finds it too slow)
-    and raises an `AlmondRpcError` where that makes no sense: `FailedPreconditionError` (begin anew: the proto
-    says how), `UnauthenticatedError`, `PermissionDeniedError`, `InvalidArgumentError`.
+    entries comes in parts, the last of which has the revision; if the connection breaks between them, all
+    parts come again. The watch reconnects after a break (UNAVAILABLE, a server that shuts down, a server that
+    finds the client too slow), and calls `on_break` with the error. It raises an `AlmondRpcError` where a
+    retry cannot help: `FailedPreconditionError` (start anew: the proto says how), `UnauthenticatedError`,
+    `PermissionDeniedError`, `InvalidArgumentError`.
     """
 
     def __init__(
@@ -57,7 +58,6 @@ class Watch:
         request: pb.WatchRevocationsRequest,
         on_break: Callable[[AlmondRpcError], None] | None = None,
     ) -> None:
-        """Take how to call, where to begin, and who hears of each break that it will go on after."""
         self._open_stream = open_stream
         self._on_break = on_break
         self._request = pb.WatchRevocationsRequest()
@@ -66,32 +66,32 @@ class Watch:
         self._read_seconds = _START_SECONDS
         self._has_started = False
         self.max_staleness = 0.0
-        """The age in seconds above which the service says nothing by what it knows; 0 until it has begun."""
+        """The age in seconds above which the service does not use its data; 0 before `WatchStarted`."""
         self.revision = ""
-        """All up to it has been told, and more was asked for. Another watch can begin after it."""
+        """The reader has handled all events up to this revision. Another watch can start after it."""
 
     def age(self) -> float:
-        """Return how old is what was told, in seconds: an upper bound; infinite before the first heartbeat.
+        """Return the age of the data in seconds: an upper bound, infinite before the first heartbeat.
 
-        Every revocation that was acknowledged longer ago has been told. Whatever came late, or waits to be
-        read, counts: an event is told once the one after it is asked for.
+        The reader has received every revocation that was acknowledged longer ago. Delays of the network and
+        events that wait to be read count: an event is received once the reader requests the next one.
 
-        It is counted on this machine's clock and the service's since the stream began. So the stream begins
-        anew within the hour, and as soon as a heartbeat leaves the age above `max_staleness` or would come
-        from the future; that one counts for nothing. What this clock leaves out (while a virtual machine is
-        paused) is missing from the age until the next heartbeat is read, and then no more of it than that
-        one's own age.
+        The age relies on this machine's clock and the service's clock to run alike since the stream started.
+        So the stream starts anew within the hour, and as soon as a heartbeat leaves the age above
+        `max_staleness` or lies in the future (such a heartbeat is not used). Time that this clock does not
+        count (while a virtual machine is paused) is missing from the age until the next heartbeat is read;
+        from then on, no more of it is missing than that heartbeat's own age.
         """
         age = now() - self._complete_at
         return age if age >= 0 else math.inf
 
     @property
     def is_fresh(self) -> bool:
-        """Whether it is younger than the bound of the service. Nobody may be told yes by what is not."""
+        """Whether the age is within the service's bound. With older data the reader must not answer yes."""
         return self.age() <= self.max_staleness
 
     async def __aiter__(self) -> AsyncGenerator[Event, None]:
-        """Yield what happens, on and on."""
+        """Yield the events, without end."""
         pause = _FIRST_PAUSE
         while True:
             shortest = 0.0
@@ -123,8 +123,9 @@ class Watch:
                 if response is grpc.aio.EOF:
                     return
                 for event in self._read(response, called_at):
-                    # Only after a heartbeat is all reached that was told; a long snapshot, cut within, would
-                    # never end. An old one alone says nothing: such come while home orgs are asked for.
+                    # A stream ends only at a heartbeat: `revision` then covers all that was sent, and a long
+                    # snapshot, which would start anew each time, is complete. An old heartbeat ends no stream
+                    # while the data is fresh: such heartbeats come while the server reads tokens' home orgs.
                     is_last = isinstance(event, pb.Heartbeat) and not (self.is_fresh and now() <= ends_at)
                     yield event
                     if isinstance(event, pb.SnapshotChunk | pb.RevocationChange):
@@ -161,7 +162,7 @@ class Watch:
 
     def _start(self, started: pb.WatchStarted) -> list[Event]:
         self.max_staleness = started.max_staleness.ToNanoseconds() / 1e9
-        # A server that knows nothing new sends nothing: another one may.
+        # A server that cannot refresh its data sends no heartbeats. After this wait another server is tried.
         self._read_seconds = max(self.max_staleness, 3 * started.heartbeat_interval.ToNanoseconds() / 1e9)
         is_first, self._has_started = not self._has_started, True
         if self._request.HasField("snapshot"):

@@ -1,4 +1,4 @@
-"""Ask for a token, and show it once."""
+"""Mints a token and prints it, once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SHORTER_SECONDS: Final = 60
 
 
 def request(kind: kind_pb2.Kind, org: str, name: str, expiry: str | None) -> pb.MintRequest:
-    """Write what to mint; raises `Failure` (usage) for a bad duration."""
+    """Return the request for a token; raises `Failure` (usage) for a malformed duration."""
     made = pb.MintRequest(kind=kind, org=org, name=name)
     if expiry is not None:
         made.ttl.CopyFrom(Duration(seconds=duration.seconds(expiry)))
@@ -30,7 +30,7 @@ def request(kind: kind_pb2.Kind, org: str, name: str, expiry: str | None) -> pb.
 
 
 def mint(connection: Connection, request: pb.MintRequest, as_json: bool) -> None:
-    """Mint, and print the token alone on standard output; what else there is to say on standard error."""
+    """Mint a token and print it alone on standard output; all other text goes to standard error."""
     minted = connection.call(lambda client: client.mint(request))
     if as_json:
         shown = record_view.as_json(minted.record, time.time())
@@ -45,7 +45,6 @@ def mint(connection: Connection, request: pb.MintRequest, as_json: bool) -> None
 
 
 def _summary(made: token_pb2.TokenRecord) -> str:
-    """Say in one line which token a record is of."""
     end = (
         f"until {console.day_and_time(made.expire_time.seconds)}"
         if made.HasField("expire_time")

@@ -1,4 +1,4 @@
-"""Narrowing a token: offline, or through the service where a record is wanted; and showing the result."""
+"""Narrows a token, offline or (to register it) through the service, and prints the result."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Narrowing:
-    """A token, what to add to it, and a name for the result."""
+    """A token, the caveats to add to it, and a name for the result."""
 
     text: str = field(repr=False)
     added: Sequence[Caveat]
     label: str
 
     def show(self, connection: Connection | None, as_json: bool) -> None:
-        """Narrow, with a record if there is a `connection`, and print the token alone on standard output.
+        """Narrow the token, and print the result alone on standard output; with a `connection`, register it.
 
-        Raises `TokenError`, `CaveatError`, `Failure` and the client's errors; then nothing was made.
+        Raises `TokenError`, `CaveatError`, `Failure` and the client's errors; then no token was printed.
         """
-        # First offline in any case: a token that cannot be narrowed is not sent anywhere.
+        # Offline first in any case: a token that cannot be narrowed is not sent to the service.
         label = Label.new(secrets.token_bytes(ID_BYTES), self.label)
         narrowed = minting.attenuate(self.text, self.added, label)
         text, response = narrowed.text, None

@@ -1,4 +1,4 @@
-"""What a `revoke` command line names. All of it is checked before anything is revoked."""
+"""Reads the targets of a `revoke` command line. All are checked before anything is revoked."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from almond_core.model import checked_id, token_id_bytes
 
 @dataclass(frozen=True, slots=True)
 class RevokeArguments:
-    """The options of a `revoke` command line that name what to revoke, as they were typed.
+    """The options of a `revoke` command line that name its targets, as they were typed.
 
     `home_org` is the org of the caller's own token: the app's org where `--org` is not given.
     """

@@ -1,4 +1,4 @@
-"""`almond tokens attenuate`: narrow a token. Works offline: any holder may, without a key or a service."""
+"""`almond tokens attenuate`: narrow a token. Any holder can, offline, without a key or a service."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`almond tokens create KIND`: mint a token, and show it once."""
+"""`almond tokens create KIND`: mint a token and print it, once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`almond tokens create personal` and `service`: tokens that speak for somebody."""
+"""`almond tokens create personal` and `service`: mint a token that acts for a user or a service."""
 
 from __future__ import annotations
 
@@ -51,7 +51,8 @@ def personal(
 def _orgs_and_role(given: list[str]) -> tuple[list[str], str]:
     orgs, roles = [], set()
     for each in given:
-        org, colon, role = each.rpartition(":")  # ids may hold colons: what stands after the last is a role
+        # An org's id may contain colons: the text after the last one is the role.
+        org, colon, role = each.rpartition(":")
         if colon and role not in ROLES:
             raise Failure.usage(
                 f"--org: no role is called {role[:32]!a}",

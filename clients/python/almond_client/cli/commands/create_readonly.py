@@ -1,4 +1,4 @@
-"""`almond tokens create readonly`: mint a token that reads an org, or narrow one you hold to reading."""
+"""`almond tokens create readonly`: mint a token that reads an org, or narrow a token to reading."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def readonly(
             return
         if token is None:
             raise Failure.usage("--from-existing needs the token: -t -", "pipe it in: -t - < org.token")
-        # A variable that names an org is meant for minting; only who says so narrows to one.
+        # ALMOND_ORG is meant for minting. Only --org on the command line narrows the token to an org.
         source = context.get_parameter_source("org")
         is_given = source is not None and source.name == "COMMANDLINE"
         added = _added(org if is_given else None, expiry)

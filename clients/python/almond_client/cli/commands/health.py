@@ -1,4 +1,4 @@
-"""`almond health`: does the service serve? For people, probes and scripts. Exit codes: 0 yes, 3 no."""
+"""`almond health`: is the service healthy? For people, probes and scripts. Exit codes: 0 yes, 3 no."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`almond tokens inspect`: what a token is, in plain words. Its own text needs no service to be read."""
+"""`almond tokens inspect`: describe a token in plain words. Reading its text needs no service."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`almond tokens list`: the records of an org's or an app's tokens."""
+"""`almond tokens list`: show the records of the tokens of an org or an app."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def list_tokens(
 
 
 def _tree(records: Sequence[token_pb2.TokenRecord], now: float) -> Tree:
-    # What hangs below something that is not listed (or is older than the service) hangs below the root.
+    # A token whose parent or minter is not listed (or has no record) is placed below the root.
     root = Tree("tokens", guide_style="dim")
     nodes = {each.id: Tree(_leaf(each, now)) for each in records}
     for each in reversed(records):

@@ -1,4 +1,4 @@
-"""`almond policy`: how long the tokens of an org may live."""
+"""`almond policy`: set how long the tokens of an org may live."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`almond tokens revoke`: revoke tokens for good. Says what it would do, asks, and does it."""
+"""`almond tokens revoke`: show what would be revoked, ask, and revoke it for good."""
 
 from __future__ import annotations
 
@@ -143,13 +143,13 @@ async def _call(
     except UnauthenticatedError:
         if request.WhichOneof("target") != "token":
             raise
-    # Whoever shows a token may revoke it: their own says who they were, and is not needed.
+    # The holder of a token may revoke it. Their own token, which would only say who they are, is not needed.
     async with connection.anonymous() as anonymous:
         return await anonymous.revoke(request)
 
 
 def _confirm(connection: Connection, targets: list[Target], as_json: bool) -> None:
-    """Show what would be revoked and ask; raises `Failure` where nobody can be asked and somebody should."""
+    """Show what would be revoked and ask; raises `Failure` for a bulk target without a terminal."""
     if as_json or not sys.stdin.isatty():
         if any(target.is_bulk for target in targets):
             raise Failure.usage(

@@ -1,4 +1,4 @@
-"""`almond tokens verify`: may this token do that? Exits: 0 allowed, 1 denied, 2 not asked, 3 cannot know."""
+"""`almond tokens verify`: may a token do this? Exits with 0 allowed, 1 denied, 2 not asked, 3 cannot know."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def verify(
     Exits with 0 allowed, 1 denied, 2 if the question could not be asked (also for your own token), 3 if
     nobody can know.
     """
-    # Whatever keeps the question from being asked must not look like an answer, where 1 is "denied".
+    # A question that could not be asked must not look like an answer: exit code 1 means "denied".
     with explained(failed=CANNOT_KNOW, refused=USAGE):
         access = Access(
             org=org,
@@ -95,7 +95,7 @@ def verify(
 
 
 def _app(context: typer.Context, app: str | None, *others: str | None) -> str | None:
-    # The current app is not meant where the question is about something that is in no app.
+    # ALMOND_APP does not apply to a question about something that is in no app.
     source = context.get_parameter_source("app")
     is_given = source is not None and source.name == "COMMANDLINE"
     return app if is_given or all(each is None for each in others) else None
@@ -117,7 +117,7 @@ def _reasons(response: pb.VerifyResponse) -> list[str]:
 
 
 def _reason(denial: decision_pb2.Denial) -> str:
-    # A reason newer than this program has a number and no name.
+    # A reason newer than this program has a number but no name.
     known = decision_pb2.DenialReason.DESCRIPTOR.values_by_number.get(denial.reason)
     name = known.name if known is not None else f"REASON_{denial.reason}"
     return name.removeprefix(_REASON_PREFIX).lower()
@@ -153,5 +153,6 @@ def _explanation(each: decision_pb2.CaveatExplanation, several: bool) -> str:
 def _meaning(caveat: str) -> str:
     try:
         return caveats.parse(list(canonical.loads(caveat.encode()))).describe()
-    except (AlmondError, ValueError):  # newer than this program, or a third party's
+    except (AlmondError, ValueError):
+        # The caveat is newer than this program, or a third party's.
         return caveat

@@ -1,4 +1,4 @@
-"""`almond watch`: what is revoked, a line each, as it happens."""
+"""`almond watch`: print each revocation on a line as it happens."""
 
 from __future__ import annotations
 
@@ -71,7 +71,8 @@ async def _print(client: AsyncClient, request: pb.WatchRevocationsRequest, *, as
 
     def report_break(error: AlmondRpcError) -> None:
         nonlocal is_broken
-        if not is_broken:  # quiet looks like "nothing is revoked"
+        # Without this line the silence would look like "nothing is revoked".
+        if not is_broken:
             problem = Failure.of(error).sentence
             console.err().print(console.clean(f"not watching, and trying again: {problem}"))
         is_broken = True

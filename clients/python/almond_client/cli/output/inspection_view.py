@@ -1,4 +1,4 @@
-"""What `almond tokens inspect` shows people: a page that needs no knowledge of macaroons."""
+"""Prints what `almond tokens inspect` found: a page that needs no knowledge of macaroons."""
 
 from __future__ import annotations
 

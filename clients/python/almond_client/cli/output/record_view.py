@@ -1,4 +1,4 @@
-"""A token's record as it is shown: for machines, for people, and its state."""
+"""Shows the records of tokens: as JSON for programs, as a table for people, and the state of each."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def state(record: token_pb2.TokenRecord, now: float) -> str:
 
 
 def as_json(record: token_pb2.TokenRecord, now: float) -> dict[str, Any]:
-    """Return everything, with times in RFC 3339 and null for what is not so."""
+    """Return a record for programs, with times in RFC 3339 and null for those that are not set."""
     return {
         "id": record.id,
         "name": record.name,
@@ -61,7 +61,6 @@ def _optional(is_set: bool, time: Timestamp) -> str | None:
 
 
 def _permissions(record: token_pb2.TokenRecord, now: float) -> str:
-    """Say what the caveats leave, in place of each of them."""
     reviewed = review([wire.first_party(each.encode()) for each in record.caveats], int(now))
     if reviewed.permissions is None:
         return record.summary
@@ -77,7 +76,7 @@ WIDE_COLUMNS: Final = ("MINTED BY", "REVOKED", "REVOKED BY", "REASON", "MAY")
 
 
 def row(record: token_pb2.TokenRecord, now: float, *, wide: bool = False) -> list[str]:
-    """Return the cells of a table: those of `COLUMNS`, and if `wide` those of `WIDE_COLUMNS`."""
+    """Return the cells of a record in a table: of `COLUMNS`, and if `wide` of `WIDE_COLUMNS` too."""
     cells = [
         record.id,
         record.name,
@@ -103,12 +102,12 @@ def row(record: token_pb2.TokenRecord, now: float, *, wide: bool = False) -> lis
 
 
 def print_table(records: Sequence[token_pb2.TokenRecord], now: float, *, wide: bool = False) -> None:
-    """Print records as a table; on a terminal too narrow for one, a paragraph each."""
+    """Print records as a table, or on a terminal too narrow for it as one paragraph each."""
     out = console.out()
     table = Table(box=box.SIMPLE_HEAD if out.is_terminal else None, pad_edge=False)
     columns = COLUMNS + (WIDE_COLUMNS if wide else ())
     for name in columns:
-        # Cells may break over lines. Nothing is cut, and an id stays in one piece to copy.
+        # Cells may break over lines. Nothing is cut off, and an id stays in one piece, to be copied.
         table.add_column(name, overflow="fold", no_wrap=name == "ID")
     rows = [row(each, now, wide=wide) for each in records]
     for cells in rows:
@@ -117,7 +116,7 @@ def print_table(records: Sequence[token_pb2.TokenRecord], now: float, *, wide: b
         out.print(table, soft_wrap=False)
         return
     for each, cells in zip(records, rows, strict=True):
-        # The state is beside the id, where no name that somebody chose can stand in for it.
+        # The state is beside the id, where no name chosen by somebody can be mistaken for it.
         out.print(Text(f"{each.id}  {state(each, now)}", style="bold"))
         out.print(Padding(_sentence(columns, cells), (0, 0, 0, 4)), soft_wrap=False)
 

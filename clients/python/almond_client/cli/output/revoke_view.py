@@ -1,4 +1,4 @@
-"""What `almond tokens revoke` shows: what would be revoked, and what was."""
+"""Prints what `almond tokens revoke` would revoke, and what it has revoked."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 _NOTHING_LEFT: Final = "had nothing left to revoke"
 _CUT_OFF: Final = ("org", "subject")
 _COUNTED: Final = 10_000
-"""The service counts no further what one entry revokes."""
+"""The service stops here when it counts the tokens that one entry revokes."""
 
 
 def as_json(target: Target, result: pb.RevokeResponse | AlmondRpcError, *, is_done: bool) -> dict[str, Any]:
-    """Return what became of a target, for machines; without `is_done` what would become of it."""
+    """Return the result of revoking a target, for programs; without `is_done`, of a dry run."""
     shown = {"target": target.name, "dry_run": not is_done}
     if isinstance(result, AlmondRpcError):
         problem = {"code": result.code.name, "reason": result.reason, "message": result.message}
@@ -41,7 +41,7 @@ def as_json(target: Target, result: pb.RevokeResponse | AlmondRpcError, *, is_do
 
 
 def show_preview(target: Target, preview: pb.RevokeResponse) -> None:
-    """Print what revoking a target would revoke: how many tokens, the first of them, and whether your own."""
+    """Print how many tokens a target covers, the first of them, and whether the caller's is among them."""
     count = _number(preview.entries, "token", "tokens") + (" or more" if preview.entries >= _COUNTED else "")
     console.out().print(console.clean(f"{target.name}: {count} to revoke"), style="bold")
     if preview.records:
@@ -55,7 +55,7 @@ def show_preview(target: Target, preview: pb.RevokeResponse) -> None:
 
 
 def show_done(target: Target, result: pb.RevokeResponse) -> None:
-    """Print the line of a target that was revoked."""
+    """Print the result of a target that was revoked, on one line."""
     console.out().print(
         console.clean(f"{target.name} {_done(target, result)}, at revision {result.revision}")
     )
@@ -68,7 +68,7 @@ def _done(target: Target, result: pb.RevokeResponse) -> str:
         return "revoked" if result.entries else "was revoked before"
     if not result.entries:
         return _NOTHING_LEFT
-    # Of an org or a subject it is a time that is written down: nobody need have had a token to revoke.
+    # An org or a subject is revoked by a point in time, even if it has no token yet: no tokens are counted.
     kind = target.request.WhichOneof("target")
     what = f", whatever was issued {_when(getattr(target.request, kind))}" if kind in _CUT_OFF else ""
     return f"revoked{what}, by {_number(result.entries, 'entry', 'entries')}"
