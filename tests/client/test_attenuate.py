@@ -81,7 +81,7 @@ def test_adding_nothing_is_refused() -> None:
         ('["action","r"]', "caveat 1: caveat: an array"),
         ('[["action","r"],["action","x"]]', "caveat 2: mask"),
         ('[["wat",1]]', "no caveat is called 'wat'"),
-        ('[["apps",{"web":"*","web":"r"}]]', "a key is there twice"),
+        ('[["apps",{"web":"*","web":"r"}]]', "a key is given twice"),
         ('[["valid",null,1.5]]', "caveat 1: valid"),
         ('[["valid",null,true]]', "caveat 1: valid"),
         ('[["valid",null,NaN]]', "caveat 1: valid"),

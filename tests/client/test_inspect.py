@@ -24,13 +24,13 @@ def test_what_a_token_says_is_shown_in_words() -> None:
     assert (shown["kind"], shown["org"], shown["subject"]) == (
         "deploy",
         "acme",
-        "nobody: whoever holds it may use it",
+        "none: anybody who holds it may use it",
     )
     assert shown["issued"] == "2023-11-14T22:13:20Z"
-    assert shown["expires"] == "2023-11-14T23:13:20Z (it is over)"
+    assert shown["expires"] == "2023-11-14T23:13:20Z (expired)"
     assert shown["size"] == f"{len(token)} characters"
     assert shown["1"] == "org acme: all actions"
-    assert ran.stdout.startswith("EXPIRED at 2023-11-14T23:13:20Z: it is good for nothing any more.")
+    assert ran.stdout.startswith("EXPIRED at 2023-11-14T23:13:20Z: it is no longer valid.")
     assert ran.stderr == ""
 
 
@@ -46,7 +46,7 @@ def test_without_a_service_the_offline_part_is_shown_and_it_is_no_failure() -> N
     assert ran.exit_code == 0
     assert "org acme" in ran.stdout
     assert "genuine" not in ran.stdout
-    assert "nobody has checked" in ran.stderr
+    assert "the service has not confirmed" in ran.stderr
 
 
 def test_a_refusing_service_is_no_failure_either(service: FakeService) -> None:
@@ -62,7 +62,7 @@ def test_what_the_service_knows_is_shown_and_cleaned(service: FakeService) -> No
         pb.InspectTokenResponse(genuineness=pb.GENUINENESS_GENUINE, revoked=True, record=record)
     )
     ran = almond("tokens", "inspect", "-t", "-", stdin=mint(), address=service.address)
-    assert ran.stdout.startswith("REVOKED: it is good for nothing any more. What it was:\nWhat it may do in")
+    assert ran.stdout.startswith("REVOKED: it is no longer valid. What it was:\nWhat it may do in")
     assert "genuine    yes" in ran.stdout
     assert "revoked    YES" in ran.stdout
     assert "a?[31m?b[bold]" in ran.stdout
@@ -72,7 +72,7 @@ def test_what_the_service_knows_is_shown_and_cleaned(service: FakeService) -> No
 @pytest.mark.parametrize(
     ("genuineness", "line", "value"),
     [
-        (pb.GENUINENESS_UNSPECIFIED, "genuine    not told", None),
+        (pb.GENUINENESS_UNSPECIFIED, "genuine    unknown", None),
         (pb.GENUINENESS_NOT_GENUINE, "genuine    NO", False),
         (pb.GENUINENESS_GENUINE, "genuine    yes", True),
     ],

@@ -146,7 +146,7 @@ def test_each_id_gets_a_line_with_the_revision(service: FakeService) -> None:
     assert ran.exit_code == 0
     assert ran.stdout.splitlines() == [
         f"{ONE} revoked, at revision e.7",
-        f"{TWO} was revoked before, at revision e.7",
+        f"{TWO} was already revoked, at revision e.7",
     ]
     assert [call.request.token_id for call in service.calls] == [ONE, TWO]
     assert {call.request.reason for call in service.calls} == {"left the team"}
@@ -261,14 +261,14 @@ def test_a_target_that_is_none_is_wrong_usage_and_nothing_is_sent(
             ("--subject", "user:ann"),
             "subject",
             pb.SubjectTarget(subject="user:ann"),
-            "subject user:ann revoked, whatever was issued so far",
+            "subject user:ann revoked, everything issued so far",
         ),
-        (("--org", "acme"), "org", pb.OrgTarget(org="acme"), "org acme revoked, whatever was issued so far"),
+        (("--org", "acme"), "org", pb.OrgTarget(org="acme"), "org acme revoked, everything issued so far"),
         (
             ("--org", "acme", "--issued-before", "2023-11-14 23:13:20+01:00"),
             "org",
             pb.OrgTarget(org="acme", issued_before=PAST),
-            "org acme revoked, whatever was issued before 2023-11-14 22:13:20 UTC",
+            "org acme revoked, everything issued before 2023-11-14 22:13:20 UTC",
         ),
         (("--org", "acme", "--app", "web"), "app", pb.AppTarget(org="acme", app="web"), "revoked"),
     ],

@@ -91,7 +91,7 @@ def test_an_ssh_token_in_words() -> None:
     ("kind", "org", "said"),
     [
         (OrgWide(), "acme", "it may do everything in org acme"),
-        (Service("s", VerifyRole()), "*", "it is good for any org"),
+        (Service("s", VerifyRole()), "*", "it is valid for any org"),
         (Readonly(), "acme", "it never expires"),
     ],
 )

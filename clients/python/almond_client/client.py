@@ -249,7 +249,7 @@ class AsyncClient:
         token = token.strip()
         # gRPC's own error would quote the value that it cannot send, which is a secret.
         if not (token.isascii() and token.isprintable()):
-            raise ValueError("the caller's token holds characters that no token has")
+            raise ValueError("the caller's token contains characters that no token has")
         return (("authorization", f"Bearer {token}"),)
 
 

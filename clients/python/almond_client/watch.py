@@ -133,7 +133,7 @@ class Watch:
                     if is_last:
                         return
         except TimeoutError:
-            sentence = f"Nothing was heard for {self._read_seconds:g} seconds."
+            sentence = f"The service sent nothing for {self._read_seconds:g} seconds."
             raise CannotKnowError(grpc.StatusCode.UNAVAILABLE, sentence) from None
         except grpc.aio.AioRpcError as failure:
             raise error_of(failure) from None
@@ -157,7 +157,7 @@ class Watch:
             case _:
                 raise AlmondRpcError(
                     grpc.StatusCode.UNIMPLEMENTED,
-                    "The service tells what this client does not know: update it.",
+                    "The service sent an event that this client does not know: update the client.",
                 )
 
     def _start(self, started: pb.WatchStarted) -> list[Event]:

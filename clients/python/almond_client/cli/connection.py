@@ -121,12 +121,12 @@ def _read(path: Path) -> str:
     try:
         return _checked(path.read_text(encoding="ascii").strip(), str(path))
     except UnicodeDecodeError:
-        raise Failure.usage(f"{path} does not hold a token") from None
+        raise Failure.usage(f"{path} does not contain a token") from None
     except OSError as error:
-        raise Failure.usage(f"{path}: {error.strerror}", "it should hold your own token") from None
+        raise Failure.usage(f"{path}: {error.strerror}", "the file should contain your own token") from None
 
 
 def _checked(text: str, source: str) -> str:
     if not text or not (text.isascii() and text.isprintable()):
-        raise Failure.usage(f"{source} does not hold a token", "a token begins with alm1_")
+        raise Failure.usage(f"{source} does not contain a token", "a token begins with alm1_")
     return text

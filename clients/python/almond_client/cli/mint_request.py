@@ -37,11 +37,13 @@ def mint(connection: Connection, request: pb.MintRequest, as_json: bool) -> None
         console.print_json({"token": minted.token, **shown, "branch_id": minted.branch_id})
         return
     console.print_secret(minted.token)
-    console.err().print(f"{_summary(minted.record)}. It is shown once: keep it now.", style="dim")
+    console.err().print(f"{_summary(minted.record)}. It is shown only once: save it now.", style="dim")
     if _is_shorter(minted.record, request):
-        console.err().print("It ends earlier than asked for: no token outlives the one it is minted with.")
+        console.err().print(
+            "It expires earlier than you asked for: no token outlives the token that mints it."
+        )
     if _is_for_any_org(minted.record):
-        console.warn("it is good for any org; a token that is not should have an org caveat")
+        console.warn("it is valid for any org; add an org caveat to limit it")
 
 
 def _summary(made: token_pb2.TokenRecord) -> str:

@@ -70,7 +70,7 @@ def _print(text: str, response: pb.AttenuateResponse | None, as_json: bool) -> N
     console.print_secret(text)
     registered = "" if response is None else f", and registered as {console.clean(response.record.name)}"
     console.err().print(
-        f"Narrowed{registered}. To revoke just this one: almond tokens revoke {token_id}/{branch_id}",
+        f"Narrowed{registered}. To revoke only this one: almond tokens revoke {token_id}/{branch_id}",
         style="dim",
     )
     for each in warnings:

@@ -123,7 +123,11 @@ def _usage(error: typer.TyperException) -> int:
     if not sentence or "\n" in sentence:
         print(sentence, end="", file=sys.stderr)
     elif token_text.looks_secret(sentence):
-        report(Failure.usage("a token stands where none should", "give it as --token -, on standard input"))
+        report(
+            Failure.usage(
+                "a token is in the wrong place on the command line", "give it as --token -, on standard input"
+            )
+        )
     else:
         context: typer.Context | None = getattr(error, "ctx", None)
         path = "almond" if context is None else context.command_path

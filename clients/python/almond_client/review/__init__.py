@@ -112,7 +112,7 @@ def _about_time(known: dict[int, Caveat], now: int) -> list[str]:
     ends = [each.not_after for each in known.values() if isinstance(each, caveats.Valid) and each.not_after]
     if not ends:
         return ["it never expires"]
-    return [f"it lives for another {(min(ends) - now) // _YEAR} years"] if min(ends) - now > _YEAR else []
+    return [f"it is valid for another {(min(ends) - now) // _YEAR} years"] if min(ends) - now > _YEAR else []
 
 
 def _about_scope(permissions: tuple[Permission, ...] | None) -> list[str]:
@@ -127,7 +127,7 @@ def _about_scope(permissions: tuple[Permission, ...] | None) -> list[str]:
         if everything <= found
     ]
     if "any org" in unrestricted and "it may do everything in any org" not in warnings:
-        warnings.append("it is good for any org")
+        warnings.append("it is valid for any org")
     return warnings
 
 

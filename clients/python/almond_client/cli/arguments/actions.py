@@ -23,7 +23,7 @@ def mask_of(text: str) -> Mask:
             mask |= parse_actions(_LETTERS.get(word, word))
         except FieldError:
             raise Failure.usage(
-                f"{word[:32]!a} is no action",
+                f"{word[:32]!a} is not an action",
                 "letters: r w c d C, or * for all; words: read, write, create, delete, control, with commas",
             ) from None
     return Mask(mask)

@@ -50,7 +50,7 @@ def _json(name: str, text: str) -> Any:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     # Python would keep the last of two equal keys and drop the first without an error.
     if len(dict(pairs)) != len(pairs):
-        raise ValueError("a key is there twice")
+        raise ValueError("a key is given twice")
     return dict(pairs)
 
 

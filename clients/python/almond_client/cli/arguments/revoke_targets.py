@@ -59,8 +59,8 @@ def targets_of(given: RevokeArguments) -> list[Target]:
     elif given.org is not None:
         if single or bulk:
             raise Failure.usage(
-                "--org revokes everything of the org, and narrows nothing but --app",
-                "give it alone, or with --app; for two things, call twice",
+                "--org revokes every token of the org, and goes with no other target but --app",
+                "give it alone, or with --app; for several targets run the command several times",
             )
         bulk.append(_by_org(given.org, before))
     if before is not None and not bulk:
@@ -115,7 +115,7 @@ def _by_subject(text: str, before: Timestamp | None) -> Target:
 
 def _by_app(app: str, org: str | None, before: Timestamp | None) -> Target:
     if org is None:
-        raise Failure.usage("which org?", "give --org ORG")
+        raise Failure.usage("which org is the app in?", "give --org ORG")
     org = checked_id("--org", org)
     by_app = pb.AppTarget(org=org, app=checked_id("--app", app), issued_before=before)
     return Target(f"app {app} of org {org}", pb.RevokeRequest(app=by_app), is_bulk=True)

@@ -24,7 +24,7 @@ def read(given: str) -> str:
     if not text:
         raise Failure.usage("there is no token", "pipe it in: almond ... -t - < token.file")
     if text.startswith("{"):
-        raise Failure.usage("that is JSON, not a token", "pass what stands in its field `token`")
+        raise Failure.usage("that is JSON, not a token", "pass the value of its field `token`")
     if not looks_secret(text) and len(text) < _MAX_PATH and Path(text).is_file():
         raise Failure.usage("that is the name of a file, not a token", f"pipe it in: -t - < {text}")
     return text

@@ -39,7 +39,7 @@ def readonly(
     api_token_file: options.ApiTokenFile = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Reads one org, and everything in it."""
+    """A token that reads one org and everything in it."""
     with explained():
         if not from_existing:
             if token is not None or register:

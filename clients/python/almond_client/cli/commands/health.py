@@ -20,8 +20,8 @@ _SECONDS: Final = 2.0
 _SERVING: Final = health_pb2.HealthCheckResponse.SERVING
 _DETAIL: Final = "almond-health-detail"
 _WHY: Final = {
-    "": "it starts, stops, or has lost touch with its store",
-    "live": "it stops",
+    "": "it is starting or stopping, or cannot reach its store",
+    "live": "it is stopping",
 }
 
 Part = Annotated[
@@ -29,17 +29,18 @@ Part = Annotated[
     typer.Option(
         "--of",
         metavar="PART",
-        help="`feed`: is Redis well, for alarms; `live`: is the process there. Without: can it answer.",
+        help="What to check: `feed` (is Redis healthy; for alerts) or `live` (is the process running)."
+        " By default: can the service answer requests.",
     ),
 ]
 
 
 def health(address: options.Address = options.DEFAULT_ADDRESS, part: Part = "") -> None:
-    """Ask the service whether it can answer; waits 2 seconds at most. Exits with 0 if it can, else with 3."""
+    """Ask the service whether it can answer; wait at most 2 seconds. Exits with 0 if it can, else with 3."""
     with explained():
         check_address(address)
         if part not in {"", "feed", "live"}:
-            raise typer.BadParameter("feed or live", param_hint="--of")
+            raise typer.BadParameter("give feed or live", param_hint="--of")
         status, detail = asyncio.run(_check(address, part))
         if status != _SERVING:
             of = f"the {part} of {address}" if part else address

@@ -30,7 +30,7 @@ def inspect(
     api_token_file: options.ApiTokenFile = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Say in plain words what a token may do, and, if the service tells you, whether it is genuine."""
+    """Describe in plain words what a token may do and, if the service answers, whether it is genuine."""
     with explained():
         text = token_text.read(token)
         decoded = wire.decode(text)

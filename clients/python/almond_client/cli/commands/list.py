@@ -43,21 +43,24 @@ def list_tokens(
             help="`app`: tokens of the app. `org`: all of the org. (default: app, if one is given)",
         ),
     ] = None,
-    show_all: Annotated[bool, typer.Option("--all", help="Revoked and expired ones too.")] = False,
+    show_all: Annotated[bool, typer.Option("--all", help="List revoked and expired tokens too.")] = False,
     tree: Annotated[
         bool,
-        typer.Option("--tree", help="Derived tokens under their parents, minted ones under their minters."),
+        typer.Option(
+            "--tree", help="Show derived tokens under their parents, minted ones under their minters."
+        ),
     ] = False,
     wide: Annotated[
-        bool, typer.Option("--wide", help="Also who minted and who revoked it, why, and what it may do.")
+        bool,
+        typer.Option("--wide", help="Also show who minted and who revoked a token, why, and what it may do."),
     ] = False,
     address: options.Address = options.DEFAULT_ADDRESS,
     api_token_file: options.ApiTokenFile = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """List tokens, newest first. The secret text of a token is kept nowhere, so it is not here either.
+    """List tokens, newest first. The secret text of a token is not stored, so it is not shown.
 
-    Tokens of several orgs, or of any, belong to no single one: --org almond lists them.
+    Tokens for several orgs, or for any org, belong to no single one: --org almond lists them.
     """
     with explained():
         connection = connect(address, api_token_file)

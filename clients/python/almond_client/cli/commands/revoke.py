@@ -35,45 +35,45 @@ def revoke(
             "--token",
             "-t",
             metavar="TOKEN|-",
-            help="A token itself, for leaks: it and what derives from it, nothing above it. Needs no token"
-            " of your own. `-` reads it from standard input; anything else is visible in the process list.",
+            help="The text of a leaked token: revokes it and what derives from it, nothing above it. Needs no"
+            " token of your own. `-` reads it from standard input; otherwise the process list shows it.",
         ),
     ] = None,
     branch: Annotated[
         list[str] | None,
-        typer.Option(metavar="ID/BRANCH", help="One narrowed token with what was derived from it."),
+        typer.Option(metavar="ID/BRANCH", help="One narrowed token, with what was derived from it."),
     ] = None,
     minted_by: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="ID", help="What this token (or ID/BRANCH) minted, and what that minted, and so on."
+            metavar="ID", help="All tokens that this one (or ID/BRANCH) minted, that those minted, and so on."
         ),
     ] = None,
     subject: Annotated[
         list[str] | None,
-        typer.Option(help="The tokens of user:U or service:S, and what they minted, and so on."),
+        typer.Option(help="All tokens of user:U or service:S, those that they minted, and so on."),
     ] = None,
     app: Annotated[
-        str | None, typer.Option("--app", "-a", help="All tokens of an app. Reads no ALMOND_APP.")
+        str | None, typer.Option("--app", "-a", help="All tokens of an app. Ignores ALMOND_APP.")
     ] = None,
     org: Annotated[
         str | None,
         typer.Option(
             "--org",
             "-o",
-            help="Everything of an org that was issued until now; goes alone, or with --app, and is then the"
-            " app's org. Reads no ALMOND_ORG.",
+            help="All tokens of an org issued until now. Give it alone; with --app it only says which org the"
+            " app is in. Ignores ALMOND_ORG.",
         ),
     ] = None,
     issued_before: Annotated[
         str | None,
         typer.Option(
             metavar="TIME",
-            help="With --minted-by, --subject, --app, --org: only what was issued before then, such as"
+            help="With --minted-by, --subject, --app, --org: only tokens issued before this time, such as"
             " 2026-11-24 or 2026-11-24T08:00:00Z.",
         ),
     ] = None,
-    reason: Annotated[str, typer.Option(help="Why, for the record.")] = "",
+    reason: Annotated[str, typer.Option(help="The reason, for the record.")] = "",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only show what would be revoked, and change nothing.")
     ] = False,
@@ -82,10 +82,10 @@ def revoke(
     api_token_file: options.ApiTokenFile = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Revoke tokens, and everything derived from them, for good. Exits with 0 only if all of it was done.
+    """Revoke tokens, and everything derived from them, for good. Exits with 0 only if all were revoked.
 
-    At a terminal it shows what it would revoke and asks. Elsewhere it does what was named exactly (ids,
-    branches, a token) without asking, and needs --yes for the rest; --dry-run shows it and does nothing.
+    At a terminal, the command shows what it would revoke and asks. Elsewhere it revokes single tokens (ids,
+    branches, a token) without asking, and needs --yes for all else. --dry-run only shows what would happen.
     """
     with explained():
         connection = connect(address, api_token_file)
@@ -153,8 +153,8 @@ def _confirm(connection: Connection, targets: list[Target], as_json: bool) -> No
     if as_json or not sys.stdin.isatty():
         if any(target.is_bulk for target in targets):
             raise Failure.usage(
-                "this revokes all that belongs to something, and nobody can be asked here",
-                "look first with --dry-run, then add --yes",
+                "this may revoke many tokens, and there is no terminal to ask for confirmation",
+                "check with --dry-run first, then add --yes",
             )
         return
     previews = connection.call(lambda client: _revoke_all(connection, client, targets, validate_only=True))

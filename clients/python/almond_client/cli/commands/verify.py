@@ -39,25 +39,31 @@ def verify(
     machine_feature: Annotated[_Id, typer.Option(help="The feature of the machine.")] = None,
     cluster: Annotated[_Id, typer.Option(help="The LiteFS cluster.")] = None,
     mutation: Annotated[_Id, typer.Option(help="The mutation, by name.")] = None,
-    command: Annotated[_Id, typer.Option(help="The command for the machine, split as a shell would.")] = None,
+    command: Annotated[
+        _Id, typer.Option(help="The command for the machine, split into words as a shell would.")
+    ] = None,
     storage_object: Annotated[_Id, typer.Option(help="The path of the storage object.")] = None,
     source_org: Annotated[_Id, typer.Option(help="The org that the call comes from.")] = None,
     source_app: Annotated[_Id, typer.Option(help="The app that the call comes from.")] = None,
     source_machine: Annotated[_Id, typer.Option(help="The machine that the call comes from.")] = None,
     ip: Annotated[_Id, typer.Option(help="The address that the call comes from.")] = None,
-    attribute: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="A further fact.")] = None,
-    min_revision: Annotated[str, typer.Option(help="Rest the answer on at least this revision.")] = "",
-    explain: Annotated[bool, typer.Option("--explain", help="Say what each caveat said.")] = False,
+    attribute: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="An attribute of the request. May be repeated."),
+    ] = None,
+    min_revision: Annotated[str, typer.Option(help="Answer from data of at least this revision.")] = "",
+    explain: Annotated[bool, typer.Option("--explain", help="Show the result of each caveat.")] = False,
     address: options.Address = options.DEFAULT_ADDRESS,
     api_token_file: options.ApiTokenFile = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Ask whether a token permits an access now.
 
-    The one who asks, by the token in --api-token-file, is the audience of a token made for one.
+    If the token is limited to an audience, that is compared with the service of your own token
+    (--api-token-file).
 
-    Exits with 0 allowed, 1 denied, 2 if the question could not be asked (also for your own token), 3 if
-    nobody can know.
+    Exits with 0 if allowed, 1 if denied, 2 if the question could not be asked (also because of your own
+    token), 3 if the service cannot answer.
     """
     # A question that could not be asked must not look like an answer: exit code 1 means "denied".
     with explained(failed=CANNOT_KNOW, refused=USAGE):

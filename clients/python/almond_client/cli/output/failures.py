@@ -61,7 +61,7 @@ class Failure(Exception):  # noqa: N818 - it ends a command; errors end calls
         """Return the failure of a command whose service did not answer in time, or at all."""
         return cls(
             f"no answer from {address}: {_sentence(error)}",
-            "is the service running there? `almond dev` starts one; --address or ALMOND_ADDRESS says where",
+            "is the service running there? `almond dev` starts one; set --address or ALMOND_ADDRESS to it",
             CANNOT_KNOW,
         )
 
@@ -102,7 +102,7 @@ def _hint(error: AlmondRpcError) -> str:
     if isinstance(error, UnauthenticatedError):
         return _IDENTIFY
     if isinstance(error, PermissionDeniedError):
-        return "`almond tokens inspect -t - < FILE` says what your own token may do"
+        return "`almond tokens inspect -t - < FILE` shows what your own token may do"
     if error.retry_after is not None:
         return f"try again in {error.retry_after:g} s"
     return ""

@@ -19,7 +19,7 @@ def show(claims: dict[str, Any], answer: pb.InspectTokenResponse | None, note: s
     """Print a token's `claims` (as in the JSON), and the service's answer or a `note` why there is none."""
     _show_end(claims, answer)
     _show_permissions(claims)
-    _section("How it was narrowed: a request must pass every step, and nobody can take one back")
+    _section("How it was narrowed: a request must pass every step, and no step can be removed")
     for number, caveat in enumerate(claims["caveats"], start=1):
         _line(str(number), caveat["meaning"])
     warnings = [f"WARNING: {each}" for each in claims["contradictions"]] + claims["warnings"]
@@ -30,17 +30,17 @@ def show(claims: dict[str, Any], answer: pb.InspectTokenResponse | None, note: s
     _section("The token itself")
     _line("kind", claims["kind"])
     _line("org", _ORG_TEXTS.get(claims["org"], claims["org"]))
-    _line("subject", claims["subject"] or "nobody: whoever holds it may use it")
+    _line("subject", claims["subject"] or "none: anybody who holds it may use it")
     _line("issued", claims["issued_at"])
-    _line("expires", f"{claims['expires_at'] or 'never'}{' (it is over)' if claims['expired'] else ''}")
+    _line("expires", f"{claims['expires_at'] or 'never'}{' (expired)' if claims['expired'] else ''}")
     _line("size", f"{claims['characters']} characters")
     _line("id", claims["id"])
-    _line("branch", f"{claims['branch_id']} (this very narrowing of it)")
+    _line("branch", f"{claims['branch_id']} (this narrowed form of it)")
     _line("key", claims["key"])
     if answer is not None:
         _show_answer(answer)
     elif note:
-        console.warn(f"nobody has checked whether this is true: {note}")
+        console.warn(f"the service has not confirmed any of this: {note}")
 
 
 def _show_end(claims: dict[str, Any], answer: pb.InspectTokenResponse | None) -> None:
@@ -49,9 +49,9 @@ def _show_end(claims: dict[str, Any], answer: pb.InspectTokenResponse | None) ->
         by = f" by {record.revoked_by}" if record.revoked_by else ""
         time = console.day_and_time(record.revoke_time.seconds) if record.HasField("revoke_time") else ""
         when = f" at {time}" if time else ""
-        _alarm(f"REVOKED{when}{by}: it is good for nothing any more. What it was:")
+        _alarm(f"REVOKED{when}{by}: it is no longer valid. What it was:")
     elif claims["expired"]:
-        _alarm(f"EXPIRED at {claims['expires_at']}: it is good for nothing any more. What it was:")
+        _alarm(f"EXPIRED at {claims['expires_at']}: it is no longer valid. What it was:")
 
 
 def _alarm(sentence: str) -> None:
@@ -73,7 +73,7 @@ def _show_permissions(claims: dict[str, Any]) -> None:
         for each in in_org[:_MAX_LINES]:
             console.out().print(f"  {console.clean(each['thing'])}: {describe(parse_mask(each['actions']))}")
         if len(in_org) > _MAX_LINES:
-            console.out().print(f"  and {len(in_org) - _MAX_LINES} more: --json has all")
+            console.out().print(f"  and {len(in_org) - _MAX_LINES} more: --json shows all")
     console.out().print("  and nothing else")
     if claims["conditions"]:
         _section("But only")
@@ -85,9 +85,9 @@ def _show_answer(answer: pb.InspectTokenResponse) -> None:
     _section("What the service says")
     genuine = GENUINE.get(answer.genuineness)
     if genuine is None:
-        _line("genuine", "not told: your own token may not read records here")
+        _line("genuine", "unknown: your own token may not read records here")
         return
-    _line("genuine", "yes" if genuine else "NO: not made here, or changed since")
+    _line("genuine", "yes" if genuine else "NO: not made by this service, or changed since")
     if answer.HasField("revoked"):
         _line("revoked", "YES" if answer.revoked else "no")
     if answer.HasField("record"):

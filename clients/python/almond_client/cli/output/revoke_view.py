@@ -49,9 +49,9 @@ def show_preview(target: Target, preview: pb.RevokeResponse) -> None:
     if len(preview.records) < preview.entries and preview.records:
         console.out().print(f"  ... and {preview.entries - len(preview.records)} more")
     if target.request.WhichOneof("target") == "org":
-        console.out().print("  and, on this org, tokens of several orgs, which are not counted here")
+        console.out().print("  and, for this org only, tokens of several orgs, which are not counted here")
     if preview.includes_caller:
-        console.warn("YOUR OWN token is among them: this is the last thing that you do with it")
+        console.warn("YOUR OWN token is among them: you cannot use it after this")
 
 
 def show_done(target: Target, result: pb.RevokeResponse) -> None:
@@ -65,12 +65,12 @@ def show_done(target: Target, result: pb.RevokeResponse) -> None:
 
 def _done(target: Target, result: pb.RevokeResponse) -> str:
     if not target.is_bulk:
-        return "revoked" if result.entries else "was revoked before"
+        return "revoked" if result.entries else "was already revoked"
     if not result.entries:
         return _NOTHING_LEFT
     # An org or a subject is revoked by a point in time, even if it has no token yet: no tokens are counted.
     kind = target.request.WhichOneof("target")
-    what = f", whatever was issued {_when(getattr(target.request, kind))}" if kind in _CUT_OFF else ""
+    what = f", everything issued {_when(getattr(target.request, kind))}" if kind in _CUT_OFF else ""
     return f"revoked{what}, by {_number(result.entries, 'entry', 'entries')}"
 
 
