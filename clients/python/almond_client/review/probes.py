@@ -1,4 +1,4 @@
-"""Sample accesses that tell caveats apart: one for every value that the caveats mention, and one for another.
+"""Sample accesses that distinguish caveats: on every value that the caveats mention, and on one they do not.
 
 Two sets of caveats that give the same answer to every sample give the same answer to every access.
 """

@@ -1,4 +1,4 @@
-"""`almond tokens verify`: may a token do this? Exits with 0 allowed, 1 denied, 2 not asked, 3 cannot know."""
+"""`almond tokens verify`: may a token do this? Exit codes: 0 allowed, 1 denied, 2 not asked, 3 unknown."""
 
 from __future__ import annotations
 
