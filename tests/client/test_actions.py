@@ -1,3 +1,5 @@
+"""Actions on the command line: letters and words become a mask, and anything else is an error."""
+
 import pytest
 
 from almond_client.cli.arguments.actions import mask_of

@@ -1,3 +1,5 @@
+"""`almond tokens inspect`: a token in words and in JSON, with and without the service's answer."""
+
 import json
 import secrets
 
@@ -14,7 +16,7 @@ from client.run_cli import almond
 from client.samples import PRK, details, mint
 
 
-def test_what_a_token_says_is_shown_in_words() -> None:
+def test_the_content_of_a_token_is_shown_in_words() -> None:
     token = mint(Valid(None, 1_700_003_600))
     ran = almond("tokens", "inspect", "-t", "-", "--offline", stdin=token)
     assert ran.exit_code == 0
@@ -56,7 +58,7 @@ def test_a_refusing_service_is_no_failure_either(service: FakeService) -> None:
     assert "broken" in ran.stderr
 
 
-def test_what_the_service_knows_is_shown_and_cleaned(service: FakeService) -> None:
+def test_the_answer_of_the_service_is_shown_and_cleaned(service: FakeService) -> None:
     record = token_pb2.TokenRecord(name="a\x1b[31m\u202eb[bold]", revoke_reason="leaked")
     service.answers["InspectToken"] = gives(
         pb.InspectTokenResponse(genuineness=pb.GENUINENESS_GENUINE, revoked=True, record=record)
@@ -77,7 +79,7 @@ def test_what_the_service_knows_is_shown_and_cleaned(service: FakeService) -> No
         (pb.GENUINENESS_GENUINE, "genuine    yes", True),
     ],
 )
-def test_genuine_is_said_only_when_told(
+def test_genuine_is_shown_only_if_the_service_says_so(
     service: FakeService, genuineness: pb.Genuineness.ValueType, line: str, value: bool | None
 ) -> None:
     service.answers["InspectToken"] = gives(pb.InspectTokenResponse(genuineness=genuineness))
@@ -87,7 +89,7 @@ def test_genuine_is_said_only_when_told(
     assert shown["service"] == {"genuine": value, "revoked": None, "branch_ids": [], "record": None}
 
 
-def test_json_says_everything_that_words_say() -> None:
+def test_json_contains_everything_that_the_page_shows() -> None:
     token = mint()
     shown = json.loads(almond("tokens", "inspect", "-t", "-", "--json", "--offline", stdin=token).stdout)
     assert (shown["org"], shown["kind"], shown["expires_at"]) == ("acme", "deploy", None)
@@ -105,7 +107,7 @@ def test_a_caveat_of_the_future_denies_and_its_escapes_are_not_printed() -> None
     assert "\x1b" not in ran.stdout
 
 
-def test_what_is_no_token_is_wrong_usage() -> None:
+def test_a_malformed_token_is_wrong_usage() -> None:
     ran = almond("tokens", "inspect", "-t", "-", stdin="alm1_garbage")
     assert (ran.exit_code, ran.stdout) == (2, "")
     assert "garbage" not in ran.stderr
