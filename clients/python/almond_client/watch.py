@@ -63,12 +63,13 @@ class Watch:
         self._request = pb.WatchRevocationsRequest()
         self._request.CopyFrom(request)
         self._complete_at = -math.inf
+        """The latest time, by `now`, at which the received data is known to be complete."""
         self._read_seconds = _START_SECONDS
         self._has_started = False
         self.max_staleness = 0.0
         """The age in seconds above which the service does not use its data; 0 before `WatchStarted`."""
         self.revision = ""
-        """The reader has handled all events up to this revision. Another watch can start after it."""
+        """The reader has received all up to here and requested more. Another watch can start after it."""
 
     def age(self) -> float:
         """Return the age of the data in seconds: an upper bound, infinite before the first heartbeat.

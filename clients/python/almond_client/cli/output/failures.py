@@ -61,7 +61,7 @@ class Failure(Exception):  # noqa: N818 - it ends a command; errors end calls
         """Return the failure of a command whose service did not answer in time, or at all."""
         return cls(
             f"no answer from {address}: {_sentence(error)}",
-            "is the service running there? `almond dev` starts one; set --address or ALMOND_ADDRESS to it",
+            "is the service running there? `almond dev` starts one; --address or ALMOND_ADDRESS names one",
             CANNOT_KNOW,
         )
 
