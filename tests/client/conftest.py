@@ -1,3 +1,5 @@
+"""Fixtures of the client's tests: a fake service, and an environment without the developer's variables."""
+
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,11 +15,11 @@ def service() -> Iterator[FakeService]:
 
 
 @pytest.fixture(autouse=True)
-def nothing_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No variable of the developer's, and no `.almond` directory, gets into a test."""
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Keep the developer's variables and `.almond` directory out of the tests."""
     for name in ("ADDRESS", "API_TOKEN", "APP", "ORG"):
         monkeypatch.delenv(f"ALMOND_{name}", raising=False)
-    # Typer makes help and errors colourful for these, terminal or not.
+    # With these Typer colours help and errors even without a terminal.
     for name in ("GITHUB_ACTIONS", "FORCE_COLOR", "PY_COLORS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)

@@ -1,7 +1,7 @@
-"""A TokenService on a real port of the loopback, whose answers a test sets, and which remembers its calls.
+"""A fake TokenService on a loopback port: a test sets its answers, and it records its calls.
 
-It runs in threads, not in the tests' event loop: the command line opens a loop of its own, and grpc.aio
-does not serve several in one process.
+It runs in threads, not in the tests' event loop: the command line opens an event loop of its own, and
+grpc.aio does not support several in one process.
 """
 
 from collections.abc import Callable, Iterator
@@ -43,7 +43,7 @@ Answer = Callable[[Any, grpc.ServicerContext], Any]
 def fails(
     code: grpc.StatusCode, message: str = "", *, details: bytes = b"", pushback_ms: int | None = None
 ) -> Answer:
-    """An answer that is an error."""
+    """Return an answer that is an error."""
 
     def answer(request: Any, context: grpc.ServicerContext) -> NoReturn:
         trailers: list[tuple[str, str | bytes]] = []
@@ -59,7 +59,7 @@ def fails(
 
 
 def gives(*responses: Any) -> Answer:
-    """An answer that gives the responses in turn; an `Answer` among them is called. The last one stays."""
+    """Return an answer that gives the responses in order, and repeats the last; callables are called."""
     left = list(responses)
 
     def answer(request: Any, context: grpc.ServicerContext) -> Any:
@@ -71,7 +71,7 @@ def gives(*responses: Any) -> Answer:
 
 @dataclass
 class FakeService:
-    """What the service was asked, and what it answers."""
+    """The fake service: the calls that it got, and the answers that it gives."""
 
     address: str = ""
     calls: list[Call] = field(default_factory=list)

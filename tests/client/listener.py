@@ -1,4 +1,4 @@
-"""A watch that is read in the background, and what it told."""
+"""Reads a watch in the background and records its events."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ SNAPSHOT = pb.WatchRevocationsRequest(snapshot=pb.FromSnapshot())
 
 
 class Listener:
-    """Reads a watch in the background, and keeps what it hears."""
+    """A watch that is read in the background, with the events and breaks so far."""
 
     def __init__(self, client: AsyncClient, request: pb.WatchRevocationsRequest) -> None:
         self.breaks: list[AlmondRpcError] = []
         self.watch = watch = client.watch(request, on_break=self.breaks.append)
-        self.asked: list[pb.WatchRevocationsRequest] = []
-        """What each stream was begun with."""
-        opened = watch._opened
+        self.requests: list[pb.WatchRevocationsRequest] = []
+        """The request of each stream."""
+        open_stream = watch._open_stream
 
-        def noted(request: pb.WatchRevocationsRequest) -> Any:
-            self.asked.append(request)
-            return opened(request)
+        def recorded(request: pb.WatchRevocationsRequest) -> Any:
+            self.requests.append(request)
+            return open_stream(request)
 
-        watch._opened = noted
+        watch._open_stream = recorded
         self.events: list[Event] = []
         self.ages: list[float] = []
-        self._heard = asyncio.Condition()
+        self._received = asyncio.Condition()
 
     async def run(self) -> None:
         async for event in self.watch:
-            async with self._heard:
+            async with self._received:
                 self.events.append(event)
                 if isinstance(event, pb.Heartbeat):
                     self.ages.append(self.watch.age())
-                self._heard.notify_all()
+                self._received.notify_all()
 
     @property
     def changes(self) -> list[pb.RevocationChange]:
@@ -53,26 +53,26 @@ class Listener:
     def ids(self) -> list[str]:
         return [entry.token_id for each in self.changes for entry in each.withdrawals]
 
-    async def hears(self, kind: type[Event], more: int = 1) -> None:
+    async def wait_for(self, kind: type[Event], more: int = 1) -> None:
         """Wait for further events of a kind."""
 
         def count() -> int:
             return sum(isinstance(each, kind) for each in self.events)
 
-        async with asyncio.timeout(20), self._heard:
+        async with asyncio.timeout(20), self._received:
             wanted = count() + more
-            await self._heard.wait_for(lambda: count() >= wanted)
+            await self._received.wait_for(lambda: count() >= wanted)
 
-    async def turns_stale(self) -> None:
-        async def look() -> bool:
+    async def wait_until_stale(self) -> None:
+        async def is_fresh() -> bool:
             return self.watch.is_fresh
 
-        await eventually(look, lambda is_fresh: not is_fresh, 10)
+        await eventually(is_fresh, lambda fresh: not fresh, 10)
 
-    async def has(self, count: int) -> None:
+    async def wait_for_changes(self, count: int) -> None:
         """Wait until there are that many changes."""
-        async with asyncio.timeout(20), self._heard:
-            await self._heard.wait_for(lambda: len(self.changes) >= count)
+        async with asyncio.timeout(20), self._received:
+            await self._received.wait_for(lambda: len(self.changes) >= count)
 
 
 @asynccontextmanager
@@ -84,7 +84,7 @@ async def listening(
         running = asyncio.create_task(listener.run())
         try:
             await asyncio.wait(
-                {running, asyncio.create_task(listener.hears(pb.Heartbeat))}, return_when="FIRST_COMPLETED"
+                {running, asyncio.create_task(listener.wait_for(pb.Heartbeat))}, return_when="FIRST_COMPLETED"
             )
             yield listener
             assert not running.done(), running.exception()
@@ -94,7 +94,8 @@ async def listening(
 
 
 async def revoked(service: Almond, count: int) -> list[str]:
-    made = [(await service.mint(org_wide())).record.id for _ in range(count)]
-    for each in made:
+    """Mint and revoke some tokens, and return their ids."""
+    token_ids = [(await service.mint(org_wide())).record.id for _ in range(count)]
+    for each in token_ids:
         await service.revoke(token_id=each)
-    return made
+    return token_ids

@@ -1,4 +1,4 @@
-"""Tokens and statuses for the client's tests, made without a service."""
+"""Tokens and error details for the client's tests, made without a service."""
 
 import secrets
 
@@ -23,7 +23,7 @@ class OneKey:
 
 
 def mint(*more: Caveat, now_ms: int = NOW_MS) -> str:
-    """A deploy token for the app web of acme, narrowed by `more`."""
+    """Return a deploy token for the app web of acme, narrowed by `more`."""
     identity = Identity("k1", token_id_at(now_ms, secrets.token_bytes(10)), "deploy", "acme", "")
     caveats = [*Deploy("web").caveats("acme"), *more]
     return minting.mint(PRK, identity, [encode(each) for each in caveats]).text
@@ -32,7 +32,7 @@ def mint(*more: Caveat, now_ms: int = NOW_MS) -> str:
 def details(
     reason: str = "", *, domain: str = "almond", field: str = "", retry_after_ms: int | None = None
 ) -> bytes:
-    """A google.rpc.Status as the service puts it into the trailers."""
+    """Return a serialised google.rpc.Status, as the service puts it into the trailers."""
     parts: list[Message] = [error_details_pb2.ErrorInfo(reason=reason, domain=domain)]
     if field:
         violation = error_details_pb2.BadRequest.FieldViolation(field=field)

@@ -1,3 +1,5 @@
+"""Actions on the command line: letters and words become a mask, and anything else is an error."""
+
 import pytest
 
 from almond_client.cli.arguments.actions import mask_of
@@ -31,6 +33,6 @@ def test_letters_and_words_name_actions(text: str, mask: str) -> None:
     "text", ["", "x", "R", "rx", "rr", "Read", "read write", "read,", ",r", "**", "reed"]
 )
 def test_an_unknown_action_is_an_error_and_never_dropped(text: str) -> None:
-    with pytest.raises(Failure, match="is no action") as refused:
+    with pytest.raises(Failure, match="is not an action") as refused:
         mask_of(text)
     assert refused.value.exit_code == USAGE

@@ -1,4 +1,4 @@
-"""`almond tokens attenuate` works offline: no service is there in any of these tests."""
+"""`almond tokens attenuate`: it works offline, so none of these tests has a service."""
 
 import json
 import time
@@ -17,7 +17,7 @@ def attenuate(*words: str, stdin: str | None = None) -> Result:
 
 
 def added(token: str) -> list[list[object]]:
-    """The caveats behind those that every deploy token has."""
+    """Return the caveats that were added to those of every deploy token."""
     return [list(caveat.body or ()) for caveat in wire.decode(token.strip()).unverified_caveats[3:]]
 
 
@@ -45,7 +45,7 @@ def test_each_option_adds_its_caveat_and_every_token_gets_a_label() -> None:
     assert (label[0], label[2]) == ("label", "ci")
 
 
-def test_the_same_words_twice_make_two_tokens() -> None:
+def test_the_same_command_twice_makes_two_tokens() -> None:
     token = mint()
     assert attenuate("--read-only", stdin=token).stdout != attenuate("--read-only", stdin=token).stdout
 
@@ -81,7 +81,7 @@ def test_adding_nothing_is_refused() -> None:
         ('["action","r"]', "caveat 1: caveat: an array"),
         ('[["action","r"],["action","x"]]', "caveat 2: mask"),
         ('[["wat",1]]', "no caveat is called 'wat'"),
-        ('[["apps",{"web":"*","web":"r"}]]', "a key is there twice"),
+        ('[["apps",{"web":"*","web":"r"}]]', "a key is given twice"),
         ('[["valid",null,1.5]]', "caveat 1: valid"),
         ('[["valid",null,true]]', "caveat 1: valid"),
         ('[["valid",null,NaN]]', "caveat 1: valid"),
@@ -114,14 +114,14 @@ def test_a_bad_caveat_file_is_refused_with_the_place(
     ],
     ids=" ".join,
 )
-def test_what_makes_no_sense_is_wrong_usage(words: tuple[str, ...]) -> None:
+def test_malformed_options_are_wrong_usage(words: tuple[str, ...]) -> None:
     ran = attenuate(*words)
     assert (ran.exit_code, ran.stdout) == (2, "")
     assert ran.stderr.startswith("error: ")
 
 
 @pytest.mark.parametrize("stdin", ["", " \n", "garbage", "alm1_cut_AAAAAA"])
-def test_what_is_no_token_is_refused_and_not_repeated(stdin: str) -> None:
+def test_a_malformed_token_is_refused_and_not_printed(stdin: str) -> None:
     ran = attenuate("--read-only", stdin=stdin)
     assert (ran.exit_code, ran.stdout) == (2, "")
     assert stdin.strip() == "" or stdin not in ran.stderr

@@ -1,3 +1,5 @@
+"""`AsyncClient`: one method for each RPC, the caller's token, deadlines, retries and request ids."""
+
 import asyncio
 import time
 from typing import Any
@@ -40,7 +42,7 @@ async def test_without_a_callers_token_no_authorization_is_sent(service: FakeSer
     assert "authorization" not in service.calls[0].metadata
 
 
-async def test_a_function_is_asked_for_the_token_before_each_call(service: FakeService) -> None:
+async def test_a_token_function_is_called_before_each_call(service: FakeService) -> None:
     tokens = iter(["alm1_old", "alm1_new"])
     async with AsyncClient(service.address, lambda: next(tokens)) as client:
         await client.verify(pb.VerifyRequest())
@@ -69,15 +71,15 @@ async def test_only_the_outcome_allowed_is_allowed(service: FakeService, outcome
     service.answers["Verify"] = gives(_response(outcome))
     async with AsyncClient(service.address) as client:
         assert await client.is_allowed("alm1_x", ACCESS, min_revision="e.1") is allowed
-    asked = service.calls[0].request
-    assert (asked.token, asked.access, asked.min_revision) == ("alm1_x", ACCESS, "e.1")
+    request = service.calls[0].request
+    assert (request.token, request.access, request.min_revision) == ("alm1_x", ACCESS, "e.1")
 
 
 def _response(outcome: int) -> pb.VerifyResponse:
     return pb.VerifyResponse.FromString(bytes([8, outcome]) if outcome else b"")
 
 
-async def test_is_allowed_raises_when_nobody_can_know(service: FakeService) -> None:
+async def test_is_allowed_raises_when_the_service_cannot_answer(service: FakeService) -> None:
     service.answers["Verify"] = fails(grpc.StatusCode.UNAVAILABLE, "stale", details=details("CANNOT_KNOW"))
     async with AsyncClient(service.address) as client:
         with pytest.raises(CannotKnowError) as raised:
@@ -96,8 +98,9 @@ async def test_a_request_id_is_filled_in_once_and_the_callers_message_left_alone
         await getattr(client, method)(request)
         await getattr(client, method)(request)
     first, again, second = (call.request.request_id for call in service.calls)
-    assert first == again  # a repetition is the same request
-    assert second != first  # a new call is another
+    # A retry is the same request, and a new call is another.
+    assert first == again
+    assert second != first
     assert len(first) == 36
     assert request.request_id == ""
 
@@ -142,7 +145,7 @@ async def test_the_services_pushback_says_when_to_try_again(service: FakeService
     assert service.methods == ["Verify"] * 2
 
 
-async def test_the_services_refusal_to_be_asked_again_is_kept(service: FakeService) -> None:
+async def test_a_pushback_that_forbids_retries_is_obeyed(service: FakeService) -> None:
     service.answers["Verify"] = fails(grpc.StatusCode.UNAVAILABLE, pushback_ms=-1)
     async with AsyncClient(service.address) as client:
         with pytest.raises(CannotKnowError):
@@ -178,17 +181,19 @@ async def test_cancelling_a_call_cancels_it(service: FakeService) -> None:
             await call
 
 
-async def test_a_service_that_is_not_there_is_cannot_know() -> None:
+async def test_a_service_that_does_not_answer_is_cannot_know() -> None:
     async with AsyncClient("127.0.0.1:1") as client:
         with pytest.raises(CannotKnowError) as raised:
             await client.verify(pb.VerifyRequest())
-    assert raised.value.reason == ""  # nobody there said so
+    # The error did not come from the service.
+    assert raised.value.reason == ""
 
 
 async def test_all_pages_are_read_in_order(service: FakeService) -> None:
     pages = [
         pb.ListTokensResponse(records=[token_pb2.TokenRecord(id="a")], next_page_token="1"),
-        pb.ListTokensResponse(records=[], next_page_token="2"),  # an empty page is not the last
+        # An empty page is not the last.
+        pb.ListTokensResponse(records=[], next_page_token="2"),
         pb.ListTokensResponse(records=[token_pb2.TokenRecord(id="b"), token_pb2.TokenRecord(id="c")]),
     ]
     service.answers["ListTokens"] = gives(*pages)

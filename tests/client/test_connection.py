@@ -1,3 +1,5 @@
+"""The connection of a command: which addresses are local, and which service gets the dev token."""
+
 from pathlib import Path
 
 import pytest

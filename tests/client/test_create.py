@@ -1,3 +1,5 @@
+"""`almond tokens create`: the request of each kind, the caller's token, and what is printed."""
+
 import json
 from pathlib import Path
 
@@ -115,7 +117,7 @@ def test_a_service_without_a_clear_role_is_wrong_usage(service: FakeService, wor
     ],
     ids=str,
 )
-def test_a_user_has_one_role_that_is_one(
+def test_a_user_has_one_existing_role(
     service: FakeService, given: list[str], orgs: list[str] | None, role: str
 ) -> None:
     ran = create(service, "personal", "--user", "ann", *(word for org in given for word in ("--org", org)))
@@ -127,7 +129,7 @@ def test_a_user_has_one_role_that_is_one(
         assert (list(personal.orgs), personal.role) == (orgs, role)
 
 
-def test_what_is_wrong_is_called_as_it_was_typed(service: FakeService) -> None:
+def test_a_field_at_fault_is_named_by_its_option(service: FakeService) -> None:
     service.answers["Mint"] = fails(
         grpc.StatusCode.INVALID_ARGUMENT, "ttl: at most 720h.", details=details("FIELD", field="ttl")
     )
@@ -195,7 +197,7 @@ def test_a_file_without_a_token_is_refused_without_repeating_it(
     assert service.calls == []
 
 
-def test_a_file_that_is_not_there_is_wrong_usage(service: FakeService) -> None:
+def test_a_missing_file_is_wrong_usage(service: FakeService) -> None:
     ran = create(service, "org", "-o", "acme", "--api-token-file", "not-there")
     assert ran.exit_code == 2
     assert "not-there: No such file" in ran.stderr

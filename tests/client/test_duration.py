@@ -1,3 +1,5 @@
+"""Durations on the command line: read as Go reads them, in whole seconds."""
+
 import pytest
 
 from almond_client.cli.arguments import duration
@@ -58,18 +60,18 @@ def test_a_go_duration_is_read_to_the_second(text: str, seconds: int) -> None:
         "9" * 65 + "h",
     ],
 )
-def test_what_is_no_go_duration_is_refused(text: str) -> None:
+def test_other_texts_are_refused(text: str) -> None:
     with pytest.raises(Failure, match="is not a duration") as refused:
         duration.seconds(text)
     assert refused.value.exit_code == USAGE
 
 
 @pytest.mark.parametrize("text", ["0s", "0h0m", "500ms", "1500ms", "1ns", "1.5s", "0.1s", "300000000h"])
-def test_parts_of_a_second_nothing_and_ages_are_refused(text: str) -> None:
+def test_fractions_of_a_second_zero_and_over_292_years_are_refused(text: str) -> None:
     with pytest.raises(Failure, match="not a whole number of seconds"):
         duration.seconds(text)
 
 
-def test_a_part_of_a_nanosecond_is_no_duration() -> None:
+def test_a_fraction_of_a_nanosecond_is_refused() -> None:
     with pytest.raises(Failure):
         duration.seconds("0.00000000001s")

@@ -1,3 +1,5 @@
+"""Errors of calls: the class of each status, and the details that are read from the trailers."""
+
 import grpc
 import pytest
 

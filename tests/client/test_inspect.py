@@ -1,3 +1,5 @@
+"""`almond tokens inspect`: a token in words and in JSON, with and without the service's answer."""
+
 import json
 import secrets
 
@@ -14,7 +16,7 @@ from client.run_cli import almond
 from client.samples import PRK, details, mint
 
 
-def test_what_a_token_says_is_shown_in_words() -> None:
+def test_the_content_of_a_token_is_shown_in_words() -> None:
     token = mint(Valid(None, 1_700_003_600))
     ran = almond("tokens", "inspect", "-t", "-", "--offline", stdin=token)
     assert ran.exit_code == 0
@@ -24,13 +26,13 @@ def test_what_a_token_says_is_shown_in_words() -> None:
     assert (shown["kind"], shown["org"], shown["subject"]) == (
         "deploy",
         "acme",
-        "nobody: whoever holds it may use it",
+        "none: anybody who holds it may use it",
     )
     assert shown["issued"] == "2023-11-14T22:13:20Z"
-    assert shown["expires"] == "2023-11-14T23:13:20Z (it is over)"
+    assert shown["expires"] == "2023-11-14T23:13:20Z (expired)"
     assert shown["size"] == f"{len(token)} characters"
     assert shown["1"] == "org acme: all actions"
-    assert ran.stdout.startswith("EXPIRED at 2023-11-14T23:13:20Z: it is good for nothing any more.")
+    assert ran.stdout.startswith("EXPIRED at 2023-11-14T23:13:20Z: it is no longer valid.")
     assert ran.stderr == ""
 
 
@@ -46,7 +48,7 @@ def test_without_a_service_the_offline_part_is_shown_and_it_is_no_failure() -> N
     assert ran.exit_code == 0
     assert "org acme" in ran.stdout
     assert "genuine" not in ran.stdout
-    assert "nobody has checked" in ran.stderr
+    assert "the service has not confirmed" in ran.stderr
 
 
 def test_a_refusing_service_is_no_failure_either(service: FakeService) -> None:
@@ -56,13 +58,13 @@ def test_a_refusing_service_is_no_failure_either(service: FakeService) -> None:
     assert "broken" in ran.stderr
 
 
-def test_what_the_service_knows_is_shown_and_cleaned(service: FakeService) -> None:
+def test_the_answer_of_the_service_is_shown_and_cleaned(service: FakeService) -> None:
     record = token_pb2.TokenRecord(name="a\x1b[31m\u202eb[bold]", revoke_reason="leaked")
     service.answers["InspectToken"] = gives(
         pb.InspectTokenResponse(genuineness=pb.GENUINENESS_GENUINE, revoked=True, record=record)
     )
     ran = almond("tokens", "inspect", "-t", "-", stdin=mint(), address=service.address)
-    assert ran.stdout.startswith("REVOKED: it is good for nothing any more. What it was:\nWhat it may do in")
+    assert ran.stdout.startswith("REVOKED: it is no longer valid. What it was:\nWhat it may do in")
     assert "genuine    yes" in ran.stdout
     assert "revoked    YES" in ran.stdout
     assert "a?[31m?b[bold]" in ran.stdout
@@ -72,12 +74,12 @@ def test_what_the_service_knows_is_shown_and_cleaned(service: FakeService) -> No
 @pytest.mark.parametrize(
     ("genuineness", "line", "value"),
     [
-        (pb.GENUINENESS_UNSPECIFIED, "genuine    not told", None),
+        (pb.GENUINENESS_UNSPECIFIED, "genuine    unknown", None),
         (pb.GENUINENESS_NOT_GENUINE, "genuine    NO", False),
         (pb.GENUINENESS_GENUINE, "genuine    yes", True),
     ],
 )
-def test_genuine_is_said_only_when_told(
+def test_genuine_is_shown_only_if_the_service_says_so(
     service: FakeService, genuineness: pb.Genuineness.ValueType, line: str, value: bool | None
 ) -> None:
     service.answers["InspectToken"] = gives(pb.InspectTokenResponse(genuineness=genuineness))
@@ -87,7 +89,7 @@ def test_genuine_is_said_only_when_told(
     assert shown["service"] == {"genuine": value, "revoked": None, "branch_ids": [], "record": None}
 
 
-def test_json_says_everything_that_words_say() -> None:
+def test_json_contains_everything_that_the_page_shows() -> None:
     token = mint()
     shown = json.loads(almond("tokens", "inspect", "-t", "-", "--json", "--offline", stdin=token).stdout)
     assert (shown["org"], shown["kind"], shown["expires_at"]) == ("acme", "deploy", None)
@@ -105,7 +107,7 @@ def test_a_caveat_of_the_future_denies_and_its_escapes_are_not_printed() -> None
     assert "\x1b" not in ran.stdout
 
 
-def test_what_is_no_token_is_wrong_usage() -> None:
+def test_a_malformed_token_is_wrong_usage() -> None:
     ran = almond("tokens", "inspect", "-t", "-", stdin="alm1_garbage")
     assert (ran.exit_code, ran.stdout) == (2, "")
     assert "garbage" not in ran.stderr

@@ -1,3 +1,5 @@
+"""`almond tokens list` and `almond tokens revoke`: their output, requests, questions and exit codes."""
+
 import json
 
 import grpc
@@ -49,7 +51,7 @@ def test_all_pages_are_in_the_table_with_their_states(service: FakeService) -> N
     assert service.calls[0].request.show_all
 
 
-def test_a_use_is_shown_to_the_minute_that_is_known(service: FakeService) -> None:
+def test_the_last_use_is_shown_to_the_minute(service: FakeService) -> None:
     used = record("a")
     used.last_use_time.CopyFrom(Timestamp(seconds=1_700_000_040))
     service.answers["ListTokens"] = gives(pb.ListTokensResponse(records=[used]))
@@ -66,7 +68,7 @@ def test_names_are_text_and_nothing_else(service: FakeService) -> None:
     assert "\x1b" not in listed(service, "-o", "acme", "--json").stdout
 
 
-def test_the_scope_says_whose_tokens(service: FakeService, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_scope_selects_the_org_or_the_app(service: FakeService, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALMOND_ORG", "acme")
     monkeypatch.setenv("ALMOND_APP", "web")
     for words, app in (((), "web"), (("--scope", "app"), "web"), (("--scope", "org"), "")):
@@ -94,7 +96,7 @@ def test_a_tree_has_derived_tokens_under_parents_and_minted_ones_under_minters(s
     assert [row.index(name * 22) for row, name in zip(rows, "abcd", strict=True)] == [4, 8, 12, 16]
 
 
-def test_wide_says_who_why_and_what(service: FakeService) -> None:
+def test_wide_shows_the_minter_the_reason_and_the_permissions(service: FakeService) -> None:
     one = record("a", revoke_time=PAST)
     one.revoked_by, one.revoke_reason, one.minter_token_id = "X", "left", "M"
     one.caveats[:] = ['["org","*","*"]', '["org","acme","r"]', '["ip",["10.0.0.0/8"]]']
@@ -146,7 +148,7 @@ def test_each_id_gets_a_line_with_the_revision(service: FakeService) -> None:
     assert ran.exit_code == 0
     assert ran.stdout.splitlines() == [
         f"{ONE} revoked, at revision e.7",
-        f"{TWO} was revoked before, at revision e.7",
+        f"{TWO} was already revoked, at revision e.7",
     ]
     assert [call.request.token_id for call in service.calls] == [ONE, TWO]
     assert {call.request.reason for call in service.calls} == {"left the team"}
@@ -160,7 +162,7 @@ def test_one_failure_does_not_keep_the_others_from_being_revoked(service: FakeSe
     assert ran.stderr == f"error: {TWO}: No such token.\n"
 
 
-def test_json_says_which_failed(service: FakeService) -> None:
+def test_json_shows_which_target_failed(service: FakeService) -> None:
     service.answers["Revoke"] = gives(REVOKED, NOT_THERE)
     ran = revoke(service, ONE, TWO, "--json")
     done, failed = json.loads(ran.stdout)
@@ -202,7 +204,7 @@ def test_a_token_shown_needs_no_token_of_your_own_not_even_a_good_one(
     )
 
 
-def test_an_id_that_is_none_is_named(service: FakeService) -> None:
+def test_a_malformed_id_is_named(service: FakeService) -> None:
     assert revoke(service, ONE, "nosuch").stderr.startswith("error: 'nosuch' is not a token id")
 
 
@@ -237,7 +239,7 @@ def test_a_branch_is_named_with_its_token(service: FakeService) -> None:
     ],
     ids=" ".join,
 )
-def test_a_target_that_is_none_is_wrong_usage_and_nothing_is_sent(
+def test_a_malformed_target_is_wrong_usage_and_nothing_is_sent(
     service: FakeService, words: tuple[str, ...]
 ) -> None:
     ran = revoke(service, *words)
@@ -248,7 +250,7 @@ def test_a_target_that_is_none_is_wrong_usage_and_nothing_is_sent(
 
 
 @pytest.mark.parametrize(
-    ("words", "target", "value", "said"),
+    ("words", "target", "value", "expected"),
     [
         (("--minted-by", ONE), "minted_by", pb.MintedByTarget(token_id=ONE), "revoked"),
         (
@@ -261,21 +263,21 @@ def test_a_target_that_is_none_is_wrong_usage_and_nothing_is_sent(
             ("--subject", "user:ann"),
             "subject",
             pb.SubjectTarget(subject="user:ann"),
-            "subject user:ann revoked, whatever was issued so far",
+            "subject user:ann revoked, everything issued so far",
         ),
-        (("--org", "acme"), "org", pb.OrgTarget(org="acme"), "org acme revoked, whatever was issued so far"),
+        (("--org", "acme"), "org", pb.OrgTarget(org="acme"), "org acme revoked, everything issued so far"),
         (
             ("--org", "acme", "--issued-before", "2023-11-14 23:13:20+01:00"),
             "org",
             pb.OrgTarget(org="acme", issued_before=PAST),
-            "org acme revoked, whatever was issued before 2023-11-14 22:13:20 UTC",
+            "org acme revoked, everything issued before 2023-11-14 22:13:20 UTC",
         ),
         (("--org", "acme", "--app", "web"), "app", pb.AppTarget(org="acme", app="web"), "revoked"),
     ],
     ids=str,
 )
-def test_what_belongs_to_something_is_revoked_if_nobody_need_be_asked(
-    service: FakeService, words: tuple[str, ...], target: str, value: object, said: str
+def test_a_bulk_target_is_revoked_with_yes(
+    service: FakeService, words: tuple[str, ...], target: str, value: object, expected: str
 ) -> None:
     service.answers["Revoke"] = gives(pb.RevokeResponse(entries=3, revision="e.7", includes_caller=True))
     ran = revoke(service, *words, "--yes")
@@ -283,14 +285,12 @@ def test_what_belongs_to_something_is_revoked_if_nobody_need_be_asked(
     (call,) = service.calls
     assert call.request.WhichOneof("target") == target
     assert getattr(call.request, target) == value
-    assert ran.stdout.endswith(f"{said}, by 3 entries, at revision e.7\n")
+    assert ran.stdout.endswith(f"{expected}, by 3 entries, at revision e.7\n")
     assert "your own token was among them" in ran.stderr
 
 
 @pytest.mark.parametrize("words", [("--org", "acme"), ("--org", "acme", "--yes"), (ONE, TWO)], ids=" ".join)
-def test_a_dry_run_shows_what_would_go_and_only_asks_for_that(
-    service: FakeService, words: tuple[str, ...]
-) -> None:
+def test_a_dry_run_only_shows_what_would_be_revoked(service: FakeService, words: tuple[str, ...]) -> None:
     would = pb.RevokeResponse(entries=3, includes_caller=True, records=[record("a")])
     service.answers["Revoke"] = gives(would)
     ran = revoke(service, *words, "--dry-run")
@@ -299,28 +299,28 @@ def test_a_dry_run_shows_what_would_go_and_only_asks_for_that(
     assert all(call.request.validate_only for call in service.calls)
     assert ran.stdout.count("3 tokens to revoke\n") == len(service.calls)
     assert "YOUR OWN token" in ran.stderr
-    told = json.loads(revoke(service, *words, "--dry-run", "--json").stdout)
+    shown = json.loads(revoke(service, *words, "--dry-run", "--json").stdout)
     assert all(call.request.validate_only for call in service.calls)
-    assert {(each["dry_run"], each["revoked"], each["tokens"]) for each in told} == {(True, False, 3)}
-    assert {tuple(each["first_ids"]) for each in told} == {("a" * 22,)}
+    assert {(each["dry_run"], each["revoked"], each["tokens"]) for each in shown} == {(True, False, 3)}
+    assert {tuple(each["first_ids"]) for each in shown} == {("a" * 22,)}
 
 
-def test_an_app_without_an_org_is_told_what_is_read_here(service: FakeService) -> None:
+def test_an_app_without_an_org_gets_a_hint_to_give_one(service: FakeService) -> None:
     assert "hint: give --org ORG\n" in revoke(service, "--app", "web", "--yes").stderr
 
 
-def test_where_nobody_can_be_asked_the_way_to_look_first_is_named(service: FakeService) -> None:
+def test_without_a_terminal_the_dry_run_is_suggested(service: FakeService) -> None:
     ran = revoke(service, "--org", "acme")
     assert (ran.exit_code, "--dry-run" in ran.stderr) == (2, True)
 
 
-def test_variables_name_no_victims(service: FakeService, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_are_no_targets(service: FakeService, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALMOND_ORG", "acme")
     monkeypatch.setenv("ALMOND_APP", "web")
     assert revoke(service, "--yes").exit_code == 2
     assert service.calls == []
 
 
-def test_when_nobody_answers_the_exit_code_says_so() -> None:
+def test_without_an_answer_the_exit_code_is_three() -> None:
     ran = almond("tokens", "revoke", ONE)
     assert (ran.exit_code, ran.stdout) == (3, "")

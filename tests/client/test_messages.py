@@ -1,4 +1,4 @@
-"""What the client writes is what the server reads."""
+"""The messages that the client writes are those that the server reads."""
 
 import pytest
 

@@ -1,3 +1,5 @@
+"""The command line as a whole: wrong usage, the version, health, and commands of extensions."""
+
 import subprocess
 import sys
 from importlib.metadata import EntryPoint, EntryPoints, version
@@ -71,7 +73,7 @@ def test_anything_but_serving_is_not_healthy(service: FakeService, answer: bytes
     assert (ran.exit_code, ran.stdout) == (3, "")
 
 
-def test_a_service_that_is_not_there_is_not_healthy() -> None:
+def test_a_service_that_does_not_answer_is_not_healthy() -> None:
     assert almond("health").exit_code == 3
 
 
@@ -81,7 +83,7 @@ def install(monkeypatch: pytest.MonkeyPatch, *values: str) -> None:
 
 
 def register(app: typer.Typer) -> None:
-    """What an extension does."""
+    """Add a command, as an extension does."""
     app.command("extra")(lambda: typer.echo("from outside"))
 
 
@@ -103,7 +105,7 @@ def test_without_the_server_its_commands_say_what_to_install(
     assert "pip install '.[server]' in a clone" in ran.stderr
 
 
-@pytest.mark.parametrize("missing", ["typer", "rich"])
+@pytest.mark.parametrize("missing", ["grpc_health", "rich", "typer"])
 def test_without_its_extra_the_command_line_says_what_to_install(missing: str) -> None:
     script = f"import sys; sys.modules['{missing}'] = None; from almond_client.cli import main; main()"
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""What is said about a token's caveats is true: of random ones as of those that people will meet."""
+"""The review of a token's caveats is true, for random caveats and for those of common tokens."""
 
 from __future__ import annotations
 
@@ -44,15 +44,15 @@ def test_without_those_that_add_nothing_the_same_is_permitted(
 ) -> None:
     when = Circumstances(when.now, 0, when.caller_subject)
     found = reviewed(org, *written, now=when.now)
-    (said, *_) = [line for line in found.warnings if "nothing: the others" in line] or [""]
-    spare = {int(number) for number in re.findall(r"\d+", said)}
-    kept = [each for number, each in enumerate((org, *written), start=1) if number not in spare]
-    assert 1 not in spare
+    (warning, *_) = [line for line in found.warnings if "nothing: the others" in line] or [""]
+    redundant = {int(number) for number in re.findall(r"\d+", warning)}
+    kept = [each for number, each in enumerate((org, *written), start=1) if number not in redundant]
+    assert 1 not in redundant
     assert permits(minted(*kept), access, when) == permits(minted(org, *written), access, when)
 
 
 @given(org_caveats, more, accesses())
-def test_nothing_is_permitted_where_nothing_is_said_to_be(
+def test_a_review_without_permissions_means_that_nothing_is_permitted(
     org: Caveat, written: list[Caveat], access: Access
 ) -> None:
     found = reviewed(org, *written)
@@ -61,7 +61,7 @@ def test_nothing_is_permitted_where_nothing_is_said_to_be(
             assert not permits(minted(org, *written), access, Circumstances(NOW, 0, caller_subject))
 
 
-def test_any_cluster_is_something_to_be_permitted() -> None:
+def test_any_cluster_is_a_target_of_permissions() -> None:
     written: list[Any] = [["org", "acme", "r"], ["clusters", {"*": "r"}]]
     assert lines(reviewed(*map(caveats.parse, written))) == ["any cluster of feature litefs-cloud: read"]
 
@@ -88,15 +88,15 @@ def test_an_ssh_token_in_words() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "org", "said"),
+    ("kind", "org", "expected"),
     [
         (OrgWide(), "acme", "it may do everything in org acme"),
-        (Service("s", VerifyRole()), "*", "it is good for any org"),
+        (Service("s", VerifyRole()), "*", "it is valid for any org"),
         (Readonly(), "acme", "it never expires"),
     ],
 )
-def test_a_wide_scope_is_worth_a_warning(kind: Kind, org: str, said: str) -> None:
-    assert said in of_kind(kind, org).warnings
+def test_a_wide_scope_is_worth_a_warning(kind: Kind, org: str, expected: str) -> None:
+    assert expected in of_kind(kind, org).warnings
 
 
 def test_a_narrow_scope_with_an_end_is_worth_none() -> None:
@@ -104,7 +104,7 @@ def test_a_narrow_scope_with_an_end_is_worth_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("added", "said"),
+    ("added", "expected"),
     [
         ((["apps", {"api": "*"}],), "2 and 4 can never be met together"),
         ((["action", "r"], ["action", "w"]), "4 and 5 can never be met together"),
@@ -122,8 +122,8 @@ def test_a_narrow_scope_with_an_end_is_worth_none() -> None:
     ],
     ids=str,
 )
-def test_what_can_never_be_met_is_said(added: tuple[list[Any], ...], said: str) -> None:
-    assert said in of_kind(Deploy("web"), "acme", *added).contradictions
+def test_caveats_that_can_never_be_met_are_reported(added: tuple[list[Any], ...], expected: str) -> None:
+    assert expected in of_kind(Deploy("web"), "acme", *added).contradictions
 
 
 @pytest.mark.parametrize(
@@ -136,10 +136,10 @@ def test_what_can_never_be_met_is_said(added: tuple[list[Any], ...], said: str) 
     ],
     ids=str,
 )
-def test_what_adds_nothing_is_said(added: tuple[list[Any], ...], number: int) -> None:
+def test_caveats_that_add_nothing_are_reported(added: tuple[list[Any], ...], number: int) -> None:
     warnings = of_kind(Deploy("web"), "acme", *added).warnings
-    (said,) = (line for line in warnings if line.endswith("nothing: the others are as strict already"))
-    assert str(number) in re.findall(r"\d+", said)
+    (warning,) = (line for line in warnings if line.endswith("nothing: the others are as strict already"))
+    assert str(number) in re.findall(r"\d+", warning)
 
 
 def test_different_conditions_are_no_contradiction() -> None:
@@ -168,7 +168,7 @@ def test_of_several_ends_the_first_counts() -> None:
     assert only == "from 2027-01-15 07:59:55 UTC until 2027-01-15 08:00:10 UTC"
 
 
-def test_more_than_anybody_would_read_is_not_computed() -> None:
+def test_more_permissions_than_people_can_read_are_not_computed() -> None:
     apps = {f"app{number}": "*" for number in range(30)}
     machines = {f"m{number}": "*" for number in range(30)}
     found = of_kind(OrgWide(), "acme", ["apps", apps], ["machines", machines], ["mutations", ["a", "b"]])

@@ -1,3 +1,5 @@
+"""`almond tokens verify`: its exit codes, the access that it sends, and the decision that it prints."""
+
 import json
 
 import grpc
@@ -32,7 +34,7 @@ def test_allowed_exits_with_zero(service: FakeService) -> None:
     assert (ran.exit_code, ran.stdout) == (0, "ALLOWED\n")
 
 
-def test_denied_exits_with_one_and_says_every_reason(service: FakeService) -> None:
+def test_denied_exits_with_one_and_shows_every_reason(service: FakeService) -> None:
     service.answers["Verify"] = gives(DENIED)
     ran = verify(service, "-A", "r")
     assert ran.exit_code == 1
@@ -44,7 +46,7 @@ def test_denied_exits_with_one_and_says_every_reason(service: FakeService) -> No
     ]
 
 
-def test_an_outcome_that_is_not_said_is_no_permission(service: FakeService) -> None:
+def test_an_unspecified_outcome_is_no_permission(service: FakeService) -> None:
     service.answers["Verify"] = gives(pb.VerifyResponse())
     assert verify(service, "-A", "r").exit_code == 1
 
@@ -78,7 +80,7 @@ def test_a_question_that_was_not_answered_is_never_a_denial(
     assert ran.stderr.startswith("error: ")
 
 
-def test_nobody_there_is_cannot_know() -> None:
+def test_a_service_that_does_not_answer_is_cannot_know() -> None:
     ran = almond("tokens", "verify", "-t", "-", "-o", "acme", "-A", "r", stdin="alm1_x")
     assert (ran.exit_code, ran.stdout) == (3, "")
     assert "no answer from 127.0.0.1:1: Failed to connect" in ran.stderr
@@ -122,7 +124,7 @@ def test_an_access_without_meaning_is_wrong_usage_and_is_not_sent(
     assert service.calls == []
 
 
-def test_json_says_allowed_and_the_reasons(service: FakeService) -> None:
+def test_json_contains_allowed_and_the_reasons(service: FakeService) -> None:
     service.answers["Verify"] = gives(DENIED)
     ran = verify(service, "-A", "r", "--json")
     shown = json.loads(ran.stdout)
@@ -131,12 +133,12 @@ def test_json_says_allowed_and_the_reasons(service: FakeService) -> None:
     assert "\x1b" not in ran.stdout
 
 
-def test_explain_prints_what_each_caveat_said(service: FakeService) -> None:
-    told = decision_pb2.CaveatExplanation(
+def test_explain_shows_the_result_of_each_caveat(service: FakeService) -> None:
+    explanation = decision_pb2.CaveatExplanation(
         caveat='["action","r"]', verdict=decision_pb2.VERDICT_DENIES, sentence="Only reading."
     )
     service.answers["Verify"] = gives(
-        pb.VerifyResponse(outcome=decision_pb2.OUTCOME_DENIED, explanation=[told])
+        pb.VerifyResponse(outcome=decision_pb2.OUTCOME_DENIED, explanation=[explanation])
     )
     shown = verify(service, "-A", "r", "--explain").stdout
     assert "  step 1 denies: only these actions: read (Only reading.)" in shown.splitlines()

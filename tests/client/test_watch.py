@@ -1,4 +1,4 @@
-"""The client's watch: it goes on by itself, misses nothing, and never takes itself for newer than it is."""
+"""The client's watch: it reconnects by itself, misses no change, and never reports too low an age."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from support.orders import deploy, verifier
 from support.service import almond
 
 
-async def test_nothing_is_missing_or_comes_twice_however_often_the_line_is_cut(tmp_path: Path) -> None:
+async def test_no_change_is_missing_or_repeated_however_often_the_connection_breaks(tmp_path: Path) -> None:
     async with almond(tmp_path / "data", max_staleness=1.0) as service:
         with FaultProxy(("127.0.0.1", int(service.address.rpartition(":")[2]))) as proxy:
             async with listening(f"127.0.0.1:{proxy.port}", service.admin) as listener:
                 made = await revoked(service, 3)
-                await listener.has(3)
+                await listener.wait_for_changes(3)
                 for fault in (proxy.cut, proxy.half_open):
                     await asyncio.to_thread(fault)
                     made += await revoked(service, 3)
                     await asyncio.to_thread(proxy.heal)
-                    await listener.has(len(made))
+                    await listener.wait_for_changes(len(made))
                 assert listener.ids == made
                 numbers = [int(each.revision.partition(".")[2]) for each in listener.changes]
                 assert numbers == list(range(1, len(made) + 1))
@@ -42,46 +42,47 @@ async def test_nothing_is_missing_or_comes_twice_however_often_the_line_is_cut(t
                 assert sum(isinstance(each, pb.WatchStarted) for each in listener.events) == 1
 
 
-async def test_its_age_counts_what_was_delayed_and_grows_while_nothing_comes(tmp_path: Path) -> None:
+async def test_the_age_includes_delays_and_grows_while_nothing_arrives(tmp_path: Path) -> None:
     async with almond(tmp_path / "data", max_staleness=1.0) as service:
         with FaultProxy(("127.0.0.1", int(service.address.rpartition(":")[2]))) as proxy:
             async with listening(f"127.0.0.1:{proxy.port}", service.admin) as listener:
                 assert listener.watch.is_fresh
                 assert listener.watch.max_staleness == 1.0
                 await asyncio.to_thread(proxy.delay, 0.4)
-                await listener.hears(pb.Heartbeat, 4)
-                assert listener.ages[-1] >= 0.4  # it was that long on its way, which no clock has told
+                await listener.wait_for(pb.Heartbeat, 4)
+                # The heartbeat was delayed by that long, which no clock in it shows.
+                assert listener.ages[-1] >= 0.4
                 await asyncio.to_thread(proxy.half_open)
-                await listener.turns_stale()
+                await listener.wait_until_stale()
                 assert listener.watch.age() > 1.0
                 await asyncio.to_thread(proxy.heal)
-                await listener.hears(pb.Heartbeat)
+                await listener.wait_for(pb.Heartbeat)
                 assert listener.watch.is_fresh
 
 
-async def test_a_server_that_lost_its_store_makes_it_stale_until_it_is_back(tmp_path: Path) -> None:
+async def test_the_watch_is_stale_while_the_server_cannot_read_its_store(tmp_path: Path) -> None:
     async with (
         almond(tmp_path / "data", max_staleness=0.5) as service,
         listening(service.address, service.admin) as listener,
     ):
         assert listener.watch.is_fresh
         await service.stop_following()
-        await listener.turns_stale()
+        await listener.wait_until_stale()
         following = asyncio.create_task(service.app.follower.run())
-        await listener.hears(pb.Heartbeat)
+        await listener.wait_for(pb.Heartbeat)
         assert listener.watch.is_fresh
         following.cancel()
         await asyncio.wait({following})
 
 
-async def test_before_the_first_heartbeat_it_is_not_fresh() -> None:
+async def test_a_watch_is_not_fresh_before_its_first_heartbeat() -> None:
     async with AsyncClient("127.0.0.1:1") as client:
         watch = client.watch(NOW)
         assert watch.age() == float("inf")
         assert not watch.is_fresh
 
 
-async def test_it_raises_what_will_not_pass(tmp_path: Path) -> None:
+async def test_errors_that_a_retry_cannot_cure_are_raised(tmp_path: Path) -> None:
     async with almond(tmp_path / "data") as service:
         for token, request, error in (
             (None, NOW, UnauthenticatedError),
@@ -121,7 +122,7 @@ async def test_a_snapshot_comes_first_and_is_not_repeated_after_a_break(tmp_path
                 await asyncio.to_thread(proxy.cut)
                 more = await revoked(service, 1)
                 await asyncio.to_thread(proxy.heal)
-                await listener.has(1)
+                await listener.wait_for_changes(1)
                 chunks = [each for each in listener.events if isinstance(each, pb.SnapshotChunk)]
                 assert [entry.token_id for each in chunks for entry in each.withdrawals] == sorted(made)
                 assert listener.ids == more
@@ -129,20 +130,21 @@ async def test_a_snapshot_comes_first_and_is_not_repeated_after_a_break(tmp_path
 
 
 @pytest.mark.parametrize("request_", [NOW, SNAPSHOT], ids=["now", "snapshot"])
-async def test_who_fails_on_what_was_told_is_told_it_again_after_the_revision_that_was_reached(
+async def test_an_event_that_the_reader_fails_on_comes_again_after_the_watchs_revision(
     tmp_path: Path, request_: pb.WatchRevocationsRequest
 ) -> None:
     async with almond(tmp_path / "data") as service, AsyncClient(service.address, service.admin) as client:
         made = await revoked(service, 1) if request_.HasField("snapshot") else []
-        watch, told = client.watch(request_), ""
+        watch, failed_at = client.watch(request_), ""
         async with aclosing(aiter(watch)) as events:
             async for event in events:
                 if isinstance(event, pb.WatchStarted) and not made:
                     made = await revoked(service, 1)
                 if isinstance(event, pb.SnapshotChunk | pb.RevocationChange):
-                    told = event.revision
-                    break  # where somebody failed
-            assert watch.revision != told
+                    # The reader fails on this event.
+                    failed_at = event.revision
+                    break
+            assert watch.revision != failed_at
         if watch.revision:
             again = client.watch(pb.WatchRevocationsRequest(after_revision=watch.revision))
             async with aclosing(aiter(again)) as events:

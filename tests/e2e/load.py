@@ -10,7 +10,7 @@ from typing import Self
 
 import grpc
 
-from almond.v1 import access_pb2, kind_pb2, token_service_pb2_grpc
+from almond.v1 import access_pb2, kind_pb2
 from almond.v1 import token_service_pb2 as pb
 from almond_client import AlmondRpcError, AsyncClient
 from almond_client.channel import OPTIONS
@@ -27,8 +27,7 @@ class OwnConnection(AsyncClient):
 
     async def __aenter__(self) -> Self:
         options = (*OPTIONS, ("grpc.use_local_subchannel_pool", 1))
-        self._channel = grpc.aio.insecure_channel(self._address, options=options)
-        self._opened = token_service_pb2_grpc.TokenServiceStub(self._channel)
+        self._use(grpc.aio.insecure_channel(self._address, options=options))
         return self
 
 

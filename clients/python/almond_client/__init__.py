@@ -1,4 +1,4 @@
-"""The Python client of Almond: `AsyncClient`, and the errors it raises."""
+"""The Python client of Almond: `AsyncClient`, its watches, and the errors that it raises."""
 
 from almond_client.client import AsyncClient, Deadlines
 from almond_client.errors import (

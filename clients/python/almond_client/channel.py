@@ -1,4 +1,4 @@
-"""The channel to the service: message sizes, no proxies, and which calls gRPC may repeat by itself."""
+"""The gRPC channel to the service: message limits, no proxies, and the calls gRPC may retry by itself."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import grpc
 
 SERVICE: Final = "almond.v1.TokenService"
 
-# Repeating one of these changes nothing: the first five only read, Attenuate keeps nothing, and Mint and
-# Revoke carry a request id. A method that is not named here is never repeated.
+# Retrying one of these changes nothing: the first five only read, Attenuate stores nothing (with `register` a
+# retry can leave one more record, of a token that was not delivered), and Mint and Revoke carry a request id.
+# A method that is not listed here is never retried.
 REPEATABLE: Final = (
     "Verify",
     "BatchVerify",
@@ -22,8 +23,8 @@ REPEATABLE: Final = (
     "Revoke",
 )
 
-# CANCELLED too: a server that shuts down answers so to calls that reach it on the way (grpc #41785). Who
-# cancels a call himself hears no more of it. The service's `grpc-retry-pushback-ms` overrides these waits;
+# CANCELLED too: a server that shuts down gives this status to calls that arrive meanwhile (grpc #41785).
+# A call that the caller cancels is not retried. The service's `grpc-retry-pushback-ms` overrides these waits;
 # the call's own deadline bounds them all.
 _RETRIES: Final = {
     "maxAttempts": 4,
@@ -42,19 +43,19 @@ _SERVICE_CONFIG: Final = {
 }
 
 OPTIONS: Final = (
-    # A batch of 500 questions is at most 2 MiB; its answer with explanations is several times that.
+    # A batch of 500 requests is at most 2 MiB; its answer with explanations is several times that.
     ("grpc.max_send_message_length", 2 * 1024 * 1024),
     ("grpc.max_receive_message_length", 32 * 1024 * 1024),
     ("grpc.max_metadata_size", 16 * 1024),
-    # A token must not pass through whatever `http_proxy` happens to name.
+    # Tokens must not pass through a proxy that the variable `http_proxy` happens to name.
     ("grpc.enable_http_proxy", 0),
-    # A connection may meet a worker that is just ending, while its siblings take calls. With gRPC's own
-    # second of pause (two minutes at last) every retry of a call would be over before the next connection.
+    # A connection may reach a worker that is shutting down while the others take calls. gRPC's own back-off
+    # starts at one second and grows to two minutes: all retries of a call would fail before it reconnects.
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.max_reconnect_backoff_ms", 5000),
     ("grpc.enable_retries", 1),
     ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
-    # The policy above is the client's own, not something to be looked up in DNS.
+    # The retry policy above is the client's own: none is looked up in DNS.
     ("grpc.service_config_disable_resolution", 1),
 )
 
@@ -62,7 +63,7 @@ OPTIONS: Final = (
 def open_channel(address: str, credentials: grpc.ChannelCredentials | None = None) -> grpc.aio.Channel:
     """Open a channel to `host:port` or `unix:/path`, in the running loop; plain text without `credentials`.
 
-    Connects when the first call is made, and raises nothing until then.
+    The channel connects at the first call, and raises nothing before.
     """
     if credentials is None:
         return grpc.aio.insecure_channel(address, options=OPTIONS)

@@ -1,6 +1,6 @@
-"""`AsyncClient`: the RPCs of the service as methods, messages in and messages out, typed errors.
+"""The asynchronous client: one method for each RPC, which takes and returns messages and raises typed errors.
 
-Decides nothing, and keeps nothing between calls but the channel.
+It decides nothing, and stores nothing between calls but the channel.
 """
 
 from __future__ import annotations
@@ -38,8 +38,25 @@ _R = TypeVar("_R")
 
 
 @dataclass(frozen=True, slots=True)
+class _Stubs:
+    """The stubs of the three RPC services, made once for a channel."""
+
+    tokens: token_service_pb2_grpc.TokenServiceAsyncStub
+    admin: admin_service_pb2_grpc.AdminServiceAsyncStub
+    revocations: revocation_service_pb2_grpc.RevocationServiceAsyncStub
+
+    @classmethod
+    def of(cls, channel: grpc.aio.Channel) -> _Stubs:
+        return cls(
+            token_service_pb2_grpc.TokenServiceStub(channel),
+            admin_service_pb2_grpc.AdminServiceStub(channel),
+            revocation_service_pb2_grpc.RevocationServiceStub(channel),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Deadlines:
-    """How long calls may take, retries included, in seconds. `verify` is for Verify alone."""
+    """Time limits of calls in seconds, retries included: `verify` for Verify, `others` for all other RPCs."""
 
     verify: float = 1.0
     others: float = 5.0
@@ -48,10 +65,12 @@ class Deadlines:
 class AsyncClient:
     """A client of one Almond service, for use as `async with AsyncClient(address, token) as client`.
 
-    `address` is `host:port` or `unix:/path`; `token` the caller's own token text, or a function that returns
-    it, asked before each call (so that a renewed file is picked up), or None. Every method takes
-    `timeout_seconds` in place of its default deadline, raises an `AlmondRpcError` when there is no answer,
-    and lets `asyncio.CancelledError` pass. Share one among tasks: it is one channel.
+    `address` is `host:port` or `unix:/path`. `token` is the caller's own token text, or a function that
+    returns it, called before each RPC (so that a renewed file is used), or None. The channel is plain text
+    without `credentials`, and opened by `async with`.
+
+    Every method takes `timeout_seconds` in place of its default deadline, raises an `AlmondRpcError` if there
+    is no answer, and lets `asyncio.CancelledError` pass. Tasks should share one client: it has one channel.
     """
 
     def __init__(
@@ -62,22 +81,18 @@ class AsyncClient:
         deadlines: Deadlines | None = None,
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
-        """Keep the settings; nothing is opened before `async with`. Plain text without `credentials`."""
         self._address = address
         self._token = token
         self._deadlines = deadlines or Deadlines()
         self._credentials = credentials
         self._channel: grpc.aio.Channel | None = None
-        self._opened: token_service_pb2_grpc.TokenServiceAsyncStub | None = None
-        self._admin: admin_service_pb2_grpc.AdminServiceAsyncStub | None = None
+        self._open: _Stubs | None = None
 
     def __repr__(self) -> str:
         return f"AsyncClient({self._address!r})"
 
     async def __aenter__(self) -> Self:
-        self._channel = open_channel(self._address, self._credentials)
-        self._opened = token_service_pb2_grpc.TokenServiceStub(self._channel)
-        self._admin = admin_service_pb2_grpc.AdminServiceStub(self._channel)
+        self._use(open_channel(self._address, self._credentials))
         return self
 
     async def __aexit__(
@@ -86,8 +101,8 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
-        """Close the channel; calls under way are cancelled. Closing twice does nothing."""
-        channel, self._channel, self._opened, self._admin = self._channel, None, None, None
+        """Close the channel and cancel the calls in progress. Closing twice does nothing."""
+        channel, self._channel, self._open = self._channel, None, None
         if channel is not None:
             await channel.close()
 
@@ -101,7 +116,8 @@ class AsyncClient:
     ) -> bool:
         """Return whether `token` permits `access` now: True for ALLOWED, and for nothing else.
 
-        (A response message is always truthy: never test one.) Raises when nobody can know.
+        Raises `CannotKnowError` if the service cannot answer. Do not test a response message instead: as a
+        condition it is always true.
         """
         request = pb.VerifyRequest(token=token, access=access, min_revision=min_revision)
         response = await self.verify(request, timeout_seconds=timeout_seconds)
@@ -110,54 +126,54 @@ class AsyncClient:
     async def verify(
         self, request: pb.VerifyRequest, *, timeout_seconds: float | None = None
     ) -> pb.VerifyResponse:
-        """Answer one question; a denial is an answer."""
+        """Verify a token for one access. A denial is an answer, not an error."""
         timeout = self._deadlines.verify if timeout_seconds is None else timeout_seconds
-        return await self._call(self._stub.Verify, request, timeout)
+        return await self._call(self._stubs().tokens.Verify, request, timeout)
 
     async def batch_verify(
         self, request: pb.BatchVerifyRequest, *, timeout_seconds: float | None = None
     ) -> pb.BatchVerifyResponse:
-        """Answer up to 500 questions, in order. A result that is an error never means allowed."""
-        return await self._call(self._stub.BatchVerify, request, timeout_seconds)
+        """Verify up to 500 requests, answered in order. A result that is an error never means allowed."""
+        return await self._call(self._stubs().tokens.BatchVerify, request, timeout_seconds)
 
     async def mint(self, request: pb.MintRequest, *, timeout_seconds: float | None = None) -> pb.MintResponse:
-        """Make a token. An empty `request_id` is filled in, so that retries make one token, not two."""
-        return await self._call(self._stub.Mint, _with_request_id(request), timeout_seconds)
+        """Mint a token. An empty `request_id` is filled in, so that retries mint one token, not two."""
+        return await self._call(self._stubs().tokens.Mint, _with_request_id(request), timeout_seconds)
 
     async def attenuate(
         self, request: pb.AttenuateRequest, *, timeout_seconds: float | None = None
     ) -> pb.AttenuateResponse:
         """Narrow a token. `almond_core.minting.attenuate` does the same without the service."""
-        return await self._call(self._stub.Attenuate, request, timeout_seconds)
+        return await self._call(self._stubs().tokens.Attenuate, request, timeout_seconds)
 
     async def revoke(
         self, request: pb.RevokeRequest, *, timeout_seconds: float | None = None
     ) -> pb.RevokeResponse:
-        """Revoke a token or a branch, durably. An empty `request_id` is filled in."""
-        return await self._call(self._stub.Revoke, _with_request_id(request), timeout_seconds)
+        """Revoke a token, a branch or a selection of tokens, durably. An empty `request_id` is filled in."""
+        return await self._call(self._stubs().tokens.Revoke, _with_request_id(request), timeout_seconds)
 
     async def inspect_token(
         self, request: pb.InspectTokenRequest, *, timeout_seconds: float | None = None
     ) -> pb.InspectTokenResponse:
-        """Say what a token is."""
-        return await self._call(self._stub.InspectToken, request, timeout_seconds)
+        """Return what a token contains and, if the caller may read its record, whether it is genuine."""
+        return await self._call(self._stubs().tokens.InspectToken, request, timeout_seconds)
 
     async def get_token(
         self, request: pb.GetTokenRequest, *, timeout_seconds: float | None = None
     ) -> pb.GetTokenResponse:
-        """Return one record."""
-        return await self._call(self._stub.GetToken, request, timeout_seconds)
+        """Return the record of one token."""
+        return await self._call(self._stubs().tokens.GetToken, request, timeout_seconds)
 
     async def list_tokens(
         self, request: pb.ListTokensRequest, *, timeout_seconds: float | None = None
     ) -> pb.ListTokensResponse:
         """Return one page of records, newest first."""
-        return await self._call(self._stub.ListTokens, request, timeout_seconds)
+        return await self._call(self._stubs().tokens.ListTokens, request, timeout_seconds)
 
     async def records(
         self, request: pb.ListTokensRequest, *, timeout_seconds: float | None = None
     ) -> AsyncIterator[token_pb2.TokenRecord]:
-        """Yield the records of all pages from `request` on; `timeout_seconds` is for each page."""
+        """Yield the records of all pages, beginning with `request`; `timeout_seconds` is for each page."""
         page = pb.ListTokensRequest()
         page.CopyFrom(request)
         while True:
@@ -171,21 +187,21 @@ class AsyncClient:
     async def set_org_policy(
         self, policy: admin_service_pb2.OrgPolicy, *, timeout_seconds: float | None = None
     ) -> None:
-        """Set how long tokens of an org and kind may live."""
+        """Set the default and the maximum lifetime of the tokens of an org and kind."""
         request = admin_service_pb2.SetOrgPolicyRequest(policy=policy)
-        await self._call(self._admin_stub.SetOrgPolicy, request, timeout_seconds)
+        await self._call(self._stubs().admin.SetOrgPolicy, request, timeout_seconds)
 
     async def delete_org_policy(self, org: str, kind: str, *, timeout_seconds: float | None = None) -> None:
-        """Take back what was set for an org and kind."""
+        """Delete the policy of an org and kind."""
         request = admin_service_pb2.DeleteOrgPolicyRequest(org=org, kind=kind)
-        await self._call(self._admin_stub.DeleteOrgPolicy, request, timeout_seconds)
+        await self._call(self._stubs().admin.DeleteOrgPolicy, request, timeout_seconds)
 
     async def list_org_policies(
         self, org: str = "", *, timeout_seconds: float | None = None
     ) -> list[admin_service_pb2.OrgPolicy]:
-        """Return what is set for an org, or for all."""
+        """Return the policies of an org, or of all orgs."""
         request = admin_service_pb2.ListOrgPoliciesRequest(org=org)
-        response = await self._call(self._admin_stub.ListOrgPolicies, request, timeout_seconds)
+        response = await self._call(self._stubs().admin.ListOrgPolicies, request, timeout_seconds)
         return list(response.policies)
 
     def watch(
@@ -194,37 +210,27 @@ class AsyncClient:
         *,
         on_break: Callable[[AlmondRpcError], None] | None = None,
     ) -> Watch:
-        """Watch what is revoked: `async for event in client.watch(request)`. It has no deadline.
+        """Return a watch of revocations, for `async for event in client.watch(request)`. It has no deadline.
 
-        `on_break` hears of each break that it will go on after.
+        `on_break` is called with the error of each break after which the watch reconnects.
         """
 
-        def opened(
+        def open_stream(
             request: revocation_service_pb2.WatchRevocationsRequest,
         ) -> grpc.aio.UnaryStreamCall[
             revocation_service_pb2.WatchRevocationsRequest, revocation_service_pb2.WatchRevocationsResponse
         ]:
-            return self._revocations_stub.WatchRevocations(request, metadata=self._metadata())
+            return self._stubs().revocations.WatchRevocations(request, metadata=self._metadata())
 
-        return Watch(opened, request, on_break)
+        return Watch(open_stream, request, on_break)
 
-    @property
-    def _revocations_stub(self) -> revocation_service_pb2_grpc.RevocationServiceAsyncStub:
-        if self._channel is None:
+    def _use(self, channel: grpc.aio.Channel) -> None:
+        self._channel, self._open = channel, _Stubs.of(channel)
+
+    def _stubs(self) -> _Stubs:
+        if self._open is None:
             raise RuntimeError("an AsyncClient is open only inside `async with`")
-        return revocation_service_pb2_grpc.RevocationServiceStub(self._channel)
-
-    @property
-    def _admin_stub(self) -> admin_service_pb2_grpc.AdminServiceAsyncStub:
-        if self._admin is None:
-            raise RuntimeError("an AsyncClient is open only inside `async with`")
-        return self._admin
-
-    @property
-    def _stub(self) -> token_service_pb2_grpc.TokenServiceAsyncStub:
-        if self._opened is None:
-            raise RuntimeError("an AsyncClient is open only inside `async with`")
-        return self._opened
+        return self._open
 
     async def _call(
         self, method: grpc.aio.UnaryUnaryMultiCallable[_Q, _R], request: _Q, timeout_seconds: float | None
@@ -239,10 +245,11 @@ class AsyncClient:
         token = self._token() if callable(self._token) else self._token
         if token is None:
             return ()
-        token = token.strip()  # a file ends in a newline
-        # gRPC would quote an unsendable value, which is a secret, in its own error.
+        # A token file ends in a newline.
+        token = token.strip()
+        # gRPC's own error would quote the value that it cannot send, which is a secret.
         if not (token.isascii() and token.isprintable()):
-            raise ValueError("the caller's token holds characters that no token has")
+            raise ValueError("the caller's token contains characters that no token has")
         return (("authorization", f"Bearer {token}"),)
 
 

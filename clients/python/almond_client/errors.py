@@ -1,6 +1,6 @@
-"""What a call can raise: one class a kind of failure, read from the status and its google.rpc details.
+"""The errors of calls: one class for each kind of failure, read from the status and its google.rpc details.
 
-A denied token is an answer, never an error. No error holds a token, or anything else the caller sent.
+A denied token is an answer, never an error. No error contains a token, or anything else that the caller sent.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ DETAILS_KEY: Final = "grpc-status-details-bin"
 
 
 class AlmondRpcError(Exception):
-    """A call that has no answer.
+    """A call that got no answer.
 
-    `code` is the canonical status. `reason` is for machines and empty when the failure is not the service's
-    own word (a dead connection, a proxy). `field` names the field at fault, if one is. `retry_after` is in
-    seconds, None if the service did not say.
+    `code` is the canonical status, and `message` one sentence for a person. `reason` is for programs, and
+    empty if the failure did not come from the service itself (a dead connection, a proxy). `field` names the
+    request's field at fault, if there is one. `retry_after` is in seconds, None if the service gave none.
     """
 
     def __init__(
@@ -32,7 +32,6 @@ class AlmondRpcError(Exception):
         field: str | None = None,
         retry_after: float | None = None,
     ) -> None:
-        """Keep what is known; `message` is one sentence for a person."""
         super().__init__(message)
         self.code = code
         self.message = message
@@ -42,7 +41,7 @@ class AlmondRpcError(Exception):
 
 
 class UnauthenticatedError(AlmondRpcError):
-    """The caller presented no token, or none that is genuine, live and unrevoked."""
+    """The caller presented no token, or none that is genuine, unexpired and unrevoked."""
 
 
 class PermissionDeniedError(AlmondRpcError):
@@ -50,27 +49,27 @@ class PermissionDeniedError(AlmondRpcError):
 
 
 class InvalidArgumentError(AlmondRpcError):
-    """The request has no meaning; `field` says where."""
+    """The request is malformed; `field` names the field at fault."""
 
 
 class NotFoundError(AlmondRpcError):
-    """There is no such record."""
+    """The record does not exist."""
 
 
 class FailedPreconditionError(AlmondRpcError):
-    """The request can never be met as things stand, such as a revision of another store."""
+    """The request cannot succeed in the present state, such as one with a revision of another store."""
 
 
 class ResourceExhaustedError(AlmondRpcError):
-    """Too many calls, or a message over its limit."""
+    """The caller made too many calls, or sent a message over its limit."""
 
 
 class CannotKnowError(AlmondRpcError):
-    """Nobody can know the answer now, or it did not come in time. Neither a denial nor a yes."""
+    """The service cannot answer now, or did not in time. This is neither a denial nor a yes."""
 
 
 class InternalError(AlmondRpcError):
-    """Something went wrong inside the service; the message holds the request id of its log."""
+    """The service failed internally; the message contains the request id to find in its log."""
 
 
 _KINDS: Final[dict[grpc.StatusCode, type[AlmondRpcError]]] = {
@@ -89,7 +88,7 @@ _KINDS: Final[dict[grpc.StatusCode, type[AlmondRpcError]]] = {
 
 
 def error_of(failure: grpc.aio.AioRpcError) -> AlmondRpcError:
-    """Return the typed error of a failed call, not raised.
+    """Return the typed error of a failed call, for the caller to raise.
 
     Details that are missing, unreadable or of another domain leave their attributes empty.
     """

@@ -1,4 +1,4 @@
-"""From the core's values to the API's messages."""
+"""Converts values of the core into messages of the API."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _PLAIN_FIELDS = (
 
 
 def caveat_message(caveat: Caveat) -> caveat_pb2.Caveat:  # noqa: C901, PLR0912 - one arm a caveat
-    """Write one caveat; raises `TypeError` for a class that the API has no arm for."""
+    """Return a caveat as a message; raises `TypeError` for a class that the API has no arm for."""
     message = caveat_pb2.Caveat()
     match caveat:
         case caveats.Org(org, mask):
@@ -68,7 +68,7 @@ def caveat_message(caveat: Caveat) -> caveat_pb2.Caveat:  # noqa: C901, PLR0912 
 
 
 def pattern_message(pattern: caveats.Pattern) -> caveat_pb2.CommandPattern:
-    """Write one command of a `commands` caveat or of a machine-exec token."""
+    """Return one command of a `commands` caveat, or of a machine-exec token, as a message."""
     mode = (
         caveat_pb2.CommandPattern.MODE_PREFIX if pattern.is_prefix else caveat_pb2.CommandPattern.MODE_EXACT
     )
@@ -85,7 +85,7 @@ def _valid(caveat: caveats.Valid) -> caveat_pb2.ValidCaveat:
 
 
 def access_message(access: Access) -> access_pb2.Access:
-    """Write one access, which has checked itself when it was built."""
+    """Return an access as a message. The access was validated when it was built."""
     message = access_pb2.Access(
         org=access.org, actions=spell(access.actions), attributes=dict(access.attributes)
     )

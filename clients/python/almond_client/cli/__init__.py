@@ -1,4 +1,4 @@
-"""The command line `almond`. This module alone must be importable without Typer and Rich."""
+"""The command line `almond`. This module alone must be importable without the extra `cli`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 from typing import NoReturn
 
 _USAGE = 2
+_OF_THE_EXTRA = frozenset({"grpc_health", "rich", "typer"})
 
 
 def main() -> NoReturn:
@@ -13,7 +14,7 @@ def main() -> NoReturn:
     try:
         from almond_client.cli.program import run  # noqa: PLC0415 - the extra may be missing
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in {"typer", "rich"}:
+        if (error.name or "").partition(".")[0] not in _OF_THE_EXTRA:
             raise
         print("error: the command line needs an extra: pip install '.[cli]' in a clone", file=sys.stderr)
         sys.exit(_USAGE)

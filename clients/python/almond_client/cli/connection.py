@@ -1,4 +1,4 @@
-"""Where the service is, and as whom the command calls it."""
+"""The connection of a command: where the service is, and which token the command shows it."""
 
 from __future__ import annotations
 
@@ -28,51 +28,52 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """An address, and the caller's own token if there is one, with where it came from."""
+    """The address of a service, and the caller's own token, if there is one, with where it was found."""
 
     address: str
     token: str | None = field(default=None, repr=False)
-    token_from: str = ""
+    token_source: str = ""
 
     @property
     def home_org(self) -> str | None:
-        """The one org that the caller's own token is for; None if there is none, or several, or any."""
+        """The org of the caller's own token; None without a token, or if it is for several orgs or any."""
         try:
             org = wire.decode(self.token or "").unverified_identity.home_org
         except TokenError:
             return None
         return org if org not in {"", RESERVED_ORG} else None
 
-    def org_or_home(self, org: str | None, hint: str = "give --org ORG, or set ALMOND_ORG") -> str:
-        """Return `org`, or without one that of the caller's own token; raises `Failure` (usage, `hint`)."""
+    def org_or_home(self, org: str | None) -> str:
+        """Return `org`, or else the home org; raises `Failure` (usage) if there is neither."""
         found = org or self.home_org
         if found is None:
-            raise Failure.usage("which org?", hint)
+            raise Failure.usage("which org?", "give --org ORG, or set ALMOND_ORG")
         return found
 
-    def ask(self, question: Callable[[AsyncClient], Awaitable[_T]]) -> _T:
-        """Open a client, put the question, and return its answer.
+    def call(self, work: Callable[[AsyncClient], Awaitable[_T]]) -> _T:
+        """Open a client, do `work` with it, and return the result.
 
-        Raises `Failure` (cannot know) if nobody answers there, else the client's own errors.
+        Raises `Failure` (cannot know) if no service answers at the address, else the client's own errors.
         """
-        return asyncio.run(self._ask(question))
+        return asyncio.run(self._call(work))
 
     def anonymous(self) -> AsyncClient:
-        """Return a client, not opened, that shows no token of the caller's."""
+        """Return a client, not yet opened, that sends no token of the caller's."""
         return AsyncClient(self.address, deadlines=_DEADLINES)
 
     def failure_of(self, error: AlmondRpcError) -> Failure:
-        """Say how an error of the service ends a command; of the caller's own token, where it came from."""
+        """Return the failure for an error of the service; for the own token with where it was found."""
         if isinstance(error, UnauthenticatedError):
-            return Failure.unauthenticated(error, self.token_from)
+            return Failure.unauthenticated(error, self.token_source)
         return Failure.of(error)
 
-    async def _ask(self, question: Callable[[AsyncClient], Awaitable[_T]]) -> _T:
+    async def _call(self, work: Callable[[AsyncClient], Awaitable[_T]]) -> _T:
         async with AsyncClient(self.address, self.token, deadlines=_DEADLINES) as client:
             try:
-                return await question(client)
+                return await work(client)
             except CannotKnowError as error:
-                if error.reason:  # the service's own word: it did answer
+                # With a reason the error came from the service itself.
+                if error.reason:
                     raise
                 raise Failure.unreachable(self.address, error) from None
             except UnauthenticatedError as error:
@@ -80,21 +81,24 @@ class Connection:
 
 
 def connect(address: str, token_file: Path | None) -> Connection:
-    """Find the caller's token; raises `Failure` (usage) for a file that does not hold one."""
+    """Return a connection with the caller's token, which comes from the file, the variable or the dev file.
+
+    Raises `Failure` (usage) for a bad address, and for a file or variable that does not contain a token.
+    """
     check_address(address)
     if token_file is not None:
         return Connection(address, _read(token_file), str(token_file))
     given = os.environ.get(TOKEN_VARIABLE, "").strip()
     if given:
         return Connection(address, _checked(given, TOKEN_VARIABLE), f"the variable {TOKEN_VARIABLE}")
-    # What `almond dev` wrote is for the service on this machine: it is not shown to any other.
+    # The token that `almond dev` wrote is for the service on this machine: no other service gets it.
     if is_local(address) and DEV_TOKEN_FILE.is_file():
         return Connection(address, _read(DEV_TOKEN_FILE), str(DEV_TOKEN_FILE))
     return Connection(address)
 
 
 def check_address(address: str) -> None:
-    """Raise `Failure` (usage) for what can be no address of a service."""
+    """Raise `Failure` (usage) if `address` cannot be the address of a service."""
     _, colon, port = address.rpartition(":")
     if not address.startswith("unix:") and ("://" in address or not colon or not port.isdecimal()):
         raise Failure.usage(
@@ -103,7 +107,7 @@ def check_address(address: str) -> None:
 
 
 def is_local(address: str) -> bool:
-    """Tell whether an address is of this machine alone: a unix socket, or loopback."""
+    """Return whether an address is on this machine: a unix socket or loopback."""
     if address.startswith("unix:"):
         return True
     host = address.rpartition(":")[0].strip("[]")
@@ -117,12 +121,12 @@ def _read(path: Path) -> str:
     try:
         return _checked(path.read_text(encoding="ascii").strip(), str(path))
     except UnicodeDecodeError:
-        raise Failure.usage(f"{path} does not hold a token") from None
+        raise Failure.usage(f"{path} does not contain a token") from None
     except OSError as error:
-        raise Failure.usage(f"{path}: {error.strerror}", "it should hold your own token") from None
+        raise Failure.usage(f"{path}: {error.strerror}", "the file should contain your own token") from None
 
 
 def _checked(text: str, source: str) -> str:
     if not text or not (text.isascii() and text.isprintable()):
-        raise Failure.usage(f"{source} does not hold a token", "a token begins with alm1_")
+        raise Failure.usage(f"{source} does not contain a token", "a token begins with alm1_")
     return text

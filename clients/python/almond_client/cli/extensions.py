@@ -1,6 +1,6 @@
-"""Commands from other packages: entry points of the group `almond.commands`, each a `register(app)`.
+"""Adds the commands of other packages: entry points of the group `almond.commands`, each a `register(app)`.
 
-So the client's command line need not know the server. Where its extra is missing, its commands say so.
+So the client does not import the server. Without the extra `server`, its commands say how to install it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _HELP: Final = "Needs the server: pip install '.[server]' in a clone."
 
 
 def add_commands(app: typer.Typer) -> None:
-    """Let every installed extension add its commands; raises whatever a broken one raises."""
+    """Add the commands of each installed extension; one that cannot be imported counts as missing."""
     missing: str | None = "it is not installed"
     for point in entry_points(group=GROUP):
         try:

@@ -1,4 +1,4 @@
-"""Ask for a token, and show it once."""
+"""Mints a token and prints it, once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SHORTER_SECONDS: Final = 60
 
 
 def request(kind: kind_pb2.Kind, org: str, name: str, expiry: str | None) -> pb.MintRequest:
-    """Write what to mint; raises `Failure` (usage) for a bad duration."""
+    """Return the request for a token; raises `Failure` (usage) for a malformed duration."""
     made = pb.MintRequest(kind=kind, org=org, name=name)
     if expiry is not None:
         made.ttl.CopyFrom(Duration(seconds=duration.seconds(expiry)))
@@ -30,22 +30,23 @@ def request(kind: kind_pb2.Kind, org: str, name: str, expiry: str | None) -> pb.
 
 
 def mint(connection: Connection, request: pb.MintRequest, as_json: bool) -> None:
-    """Mint, and print the token alone on standard output; what else there is to say on standard error."""
-    minted = connection.ask(lambda client: client.mint(request))
+    """Mint a token and print it alone on standard output; all other text goes to standard error."""
+    minted = connection.call(lambda client: client.mint(request))
     if as_json:
         shown = record_view.as_json(minted.record, time.time())
         console.print_json({"token": minted.token, **shown, "branch_id": minted.branch_id})
         return
     console.print_secret(minted.token)
-    console.err().print(f"{note(minted.record)}. It is shown once: keep it now.", style="dim")
+    console.err().print(f"{_summary(minted.record)}. It is shown only once: save it now.", style="dim")
     if _is_shorter(minted.record, request):
-        console.err().print("It ends earlier than asked for: no token outlives the one it is minted with.")
+        console.err().print(
+            "It expires earlier than you asked for: no token outlives the token that mints it."
+        )
     if _is_for_any_org(minted.record):
-        console.warn("it is good for any org; a token that is not should have an org caveat")
+        console.warn("it is valid for any org; add an org caveat to limit it")
 
 
-def note(made: token_pb2.TokenRecord) -> str:
-    """Say in one line which token a record is of."""
+def _summary(made: token_pb2.TokenRecord) -> str:
     end = (
         f"until {console.day_and_time(made.expire_time.seconds)}"
         if made.HasField("expire_time")

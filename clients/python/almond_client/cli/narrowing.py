@@ -1,4 +1,4 @@
-"""Narrowing a token: offline, or through the service where a record is wanted; and showing the result."""
+"""Narrows a token, offline or (to register it) through the service, and prints the result."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Narrowing:
-    """A token, what to add to it, and a name for the result."""
+    """A token, the caveats to add to it, and a name for the result."""
 
     text: str = field(repr=False)
     added: Sequence[Caveat]
     label: str
 
     def show(self, connection: Connection | None, as_json: bool) -> None:
-        """Narrow, with a record if there is a `connection`, and print the token alone on standard output.
+        """Narrow the token, and print the result alone on standard output; with a `connection`, register it.
 
-        Raises `TokenError`, `CaveatError`, `Failure` and the client's errors; then nothing was made.
+        Raises `TokenError`, `CaveatError`, `Failure` and the client's errors; then no token was printed.
         """
-        # First offline in any case: a token that cannot be narrowed is not sent anywhere.
+        # Offline first in any case: a token that cannot be narrowed is not sent to the service.
         label = Label.new(secrets.token_bytes(ID_BYTES), self.label)
         narrowed = minting.attenuate(self.text, self.added, label)
-        text, told = narrowed.text, None
+        text, response = narrowed.text, None
         if connection is not None:
             request = pb.AttenuateRequest(
                 token=self.text,
@@ -46,12 +46,12 @@ class Narrowing:
                 label=self.label,
                 register=True,
             )
-            told = connection.ask(lambda client: client.attenuate(request))
-            text = told.token
-        _print(text, told, as_json)
+            response = connection.call(lambda client: client.attenuate(request))
+            text = response.token
+        _print(text, response, as_json)
 
 
-def _print(text: str, told: pb.AttenuateResponse | None, as_json: bool) -> None:
+def _print(text: str, response: pb.AttenuateResponse | None, as_json: bool) -> None:
     token = wire.decode(text)
     branch_id = base64url.encode(minting.own_branch_id(token))
     token_id = token.unverified_identity.token_id
@@ -63,14 +63,15 @@ def _print(text: str, told: pb.AttenuateResponse | None, as_json: bool) -> None:
             "branch_id": branch_id,
             "caveats": [each.raw.decode("utf-8", "backslashreplace") for each in token.unverified_caveats],
             "warnings": warnings,
-            "record": None if told is None else record_view.as_json(told.record, time.time()),
+            "record": None if response is None else record_view.as_json(response.record, time.time()),
         }
         console.print_json(shown)
         return
     console.print_secret(text)
-    what = "Narrowed" if told is None else f"Narrowed, and registered as {console.clean(told.record.name)}"
+    registered = "" if response is None else f", and registered as {console.clean(response.record.name)}"
     console.err().print(
-        f"{what}. To revoke just this one: almond tokens revoke {token_id}/{branch_id}", style="dim"
+        f"Narrowed{registered}. To revoke only this one: almond tokens revoke {token_id}/{branch_id}",
+        style="dim",
     )
     for each in warnings:
         console.warn(each)

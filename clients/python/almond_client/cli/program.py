@@ -1,11 +1,11 @@
-"""The command line as a whole: which commands there are, and how it ends."""
+"""The command line as a whole: its commands, and how it ends."""
 
 from __future__ import annotations
 
 import inspect
 import sys
 from importlib.metadata import PackageNotFoundError, version
-from typing import Annotated, Any, Final, NoReturn
+from typing import Annotated, Final, NoReturn
 
 import typer
 
@@ -25,17 +25,15 @@ from almond_client.cli.output.failures import FAILED, USAGE, Failure, report
 _DISTRIBUTION: Final = "almond-auth"
 _OWN_COMMANDS: Final = frozenset({"tokens", "policy", "health", "watch", "--version"})
 
-# Typer does not export it, and where it comes from differs between versions.
-_UsageError: Final[Any] = typer.BadParameter.__mro__[1]
-
 
 def build(*, extended: bool = True) -> typer.Typer:
-    """Put the command line together; with `extended`, the installed extensions' commands too."""
+    """Return the command line; with `extended`, it has the commands of installed extensions too."""
     app = typer.Typer(
         name="almond",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
-        pretty_exceptions_show_locals=False,  # locals hold tokens
+        # Local variables contain tokens.
+        pretty_exceptions_show_locals=False,
         help="Mint, narrow, verify and revoke access tokens.",
         epilog="Example: almond tokens create deploy -o acme -a web -x 48h > web.token",
     )
@@ -51,7 +49,7 @@ def build(*, extended: bool = True) -> typer.Typer:
 
 
 def _reflow(app: typer.Typer) -> None:
-    # Typer breaks later paragraphs of a docstring where the source does, whatever the width of the screen.
+    # Typer keeps the line breaks of the source in a docstring's later paragraphs, however wide the screen is.
     for command in app.registered_commands:
         paragraphs = inspect.cleandoc((command.callback and command.callback.__doc__) or "").split("\n\n")
         command.help = command.help or "\n\n".join(each.replace("\n", " ") for each in paragraphs)
@@ -92,7 +90,7 @@ def _root(
         typer.Option("--version", help="Print the version and exit.", callback=_show_version, is_eager=True),
     ] = False,
 ) -> None:
-    """Hold the options that stand before any command."""
+    """Declare the options that come before any command."""
 
 
 def _version() -> str:
@@ -105,24 +103,33 @@ def _version() -> str:
 def run(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line on `arguments` (default: the process's own) and exit."""
     given = sys.argv[1:] if arguments is None else arguments
-    # Loading the server takes most of a second, which only its own commands, and the help, are worth.
+    # Loading the server takes most of a second. Only its own commands and the help need it.
     app = build(extended=not given or given[0] not in _OWN_COMMANDS)
     try:
         code = app(args=given, prog_name="almond", standalone_mode=False)
-    except _UsageError as error:
+    except typer.TyperException as error:
+        # Typer 0.26 and later carry their own copy of click and raise its UsageError, not that of the package
+        # `click`. TyperException (Typer 0.28) is the public base class of that copy's errors, and only wrong
+        # usage raises one here.
         code = _usage(error)
     except typer.Abort:
         code = FAILED
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _usage(error: Any) -> int:
-    sentence = str(error.format_message())
-    if not sentence or "\n" in sentence:  # the help, which a group without a command has for an error
+def _usage(error: typer.TyperException) -> int:
+    sentence = error.format_message()
+    # A group without a command raises its help as the error.
+    if not sentence or "\n" in sentence:
         print(sentence, end="", file=sys.stderr)
     elif token_text.looks_secret(sentence):
-        report(Failure.usage("a token stands where none should", "give it as --token -, on standard input"))
+        report(
+            Failure.usage(
+                "a token is in the wrong place on the command line", "give it as --token -, on standard input"
+            )
+        )
     else:
-        path = error.ctx.command_path if error.ctx is not None else "almond"
+        context: typer.Context | None = getattr(error, "ctx", None)
+        path = "almond" if context is None else context.command_path
         report(Failure.usage(sentence.rstrip("."), f"{path} --help"))
     return USAGE

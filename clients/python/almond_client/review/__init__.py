@@ -1,6 +1,6 @@
-"""What a token's caveats come to, for people: what they leave, under which conditions, and what is odd.
+"""Reviews a token's caveats for people: what they permit, under which conditions, and what is unusual.
 
-Needs no key and no service. It speaks about what a token says, not about whether it is genuine.
+Needs no key and no service. It describes what a token says, not whether the token is genuine.
 """
 
 from __future__ import annotations
@@ -9,14 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from almond_client.review import probes
-from almond_client.review.probes import AccessTarget
+from almond_client.review.probes import MAX_PROBES, AccessTarget, Probe, probes, targets, values_in
 from almond_client.review.redundancy import CONDITIONS, CaveatGroup, condition_groups, number_list
 from almond_core import caveats
 from almond_core.caveats import Caveat
 from almond_core.errors import CaveatError
 from almond_core.masks import ALL, LETTERS, Mask, describe
-from almond_core.model import Access, Circumstances
+from almond_core.model import Circumstances
 from almond_core.wire import WireCaveat
 
 _YEAR: Final = 366 * 86_400
@@ -24,22 +23,22 @@ _YEAR: Final = 366 * 86_400
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """What may be done to one thing of one org."""
+    """The actions permitted on one target of one org."""
 
     org: str
-    thing: str
+    target: str
     mask: Mask
 
     def __str__(self) -> str:
-        return f"{self.thing}: {describe(self.mask)}"
+        return f"{self.target}: {describe(self.mask)}"
 
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """What caveats come to. Caveats are numbered from 1. All texts are for people."""
+    """The result of a review. Caveats are numbered from 1. All texts are for people."""
 
     permissions: tuple[Permission, ...] | None
-    """What may be done where all conditions are met; None if there is too much to say."""
+    """What is permitted where all conditions are met; None if it is too much to list."""
 
     conditions: tuple[str, ...]
     contradictions: tuple[str, ...]
@@ -47,7 +46,7 @@ class Review:
 
 
 def review(given: Sequence[WireCaveat], now: int) -> Review:
-    """Look at a token's caveats at `now` (unix seconds)."""
+    """Review a token's caveats as of `now` (unix seconds)."""
     known: dict[int, Caveat] = {}
     unknown: list[str] = []
     for number, each in enumerate(given, start=1):
@@ -58,14 +57,16 @@ def review(given: Sequence[WireCaveat], now: int) -> Review:
                 known[number] = caveats.parse(each.body)
         except CaveatError as error:
             unknown.append(f"{number} has no meaning here, and so denies everything: {error}")
-    about = {number: each for number, each in known.items() if not isinstance(each, CONDITIONS)}
-    named = probes.named_by(about.values())
-    orgs, things = [*named.of("org"), named.fresh_id("org")], probes.things(named)
-    asked = probes.accesses(orgs, things) if _is_little(orgs, things) else []
-    groups = [CaveatGroup(about, [(access, Circumstances(now)) for *_, access in asked])] if asked else []
-    groups += condition_groups(known, now)
-    left = groups[0].left if asked else 0
-    permissions = _permissions(asked, left, named.fresh_id("org")) if asked else None
+    about_objects = {number: each for number, each in known.items() if not isinstance(each, CONDITIONS)}
+    mentioned = values_in(about_objects.values())
+    any_org = mentioned.fresh_id("org")
+    probed = _probes([*mentioned.of("org"), any_org], targets(mentioned))
+    groups = condition_groups(known, now)
+    permissions = None
+    if probed:
+        objects = CaveatGroup(about_objects, [(probe.access, Circumstances(now)) for probe in probed])
+        permissions = _permissions(probed, objects.permitted, any_org)
+        groups.insert(0, objects)
     contradictions = [*unknown, *(line for group in groups for line in group.contradictions())]
     redundant = sorted(number for group in groups for number in group.redundant())
     return Review(
@@ -74,6 +75,10 @@ def review(given: Sequence[WireCaveat], now: int) -> Review:
         tuple(contradictions),
         (*_about_time(known, now), *_about_scope(permissions), *_about_redundant(redundant)),
     )
+
+
+def _probes(orgs: Sequence[str], about: Sequence[AccessTarget]) -> list[Probe]:
+    return probes(orgs, about) if len(orgs) * len(about) * len(LETTERS) <= MAX_PROBES else []
 
 
 def _conditions(known: Sequence[Caveat]) -> list[str]:
@@ -85,26 +90,21 @@ def _conditions(known: Sequence[Caveat]) -> list[str]:
     return [each.describe() for each in ([time] if starts or ends else []) + others]
 
 
-def _is_little(orgs: Sequence[str], things: Sequence[AccessTarget]) -> bool:
-    return len(orgs) * len(things) * len(LETTERS) <= probes.MAX_QUESTIONS
-
-
-def _permissions(
-    asked: Sequence[tuple[str, AccessTarget, str, Access]], left: int, any_org: str
-) -> tuple[Permission, ...]:
+def _permissions(probed: Sequence[Probe], permitted: int, any_org: str) -> tuple[Permission, ...]:
     masks: dict[tuple[str, str], Mask] = {}
-    of_thing: dict[tuple[str, str], AccessTarget] = {}
-    for bit, (org, thing, letter, _) in enumerate(asked):
-        place = (org, thing.words)
-        of_thing[place] = thing
-        granted = 1 << LETTERS.index(letter) if left >> bit & 1 else 0
-        masks[place] = Mask(masks.get(place, 0) | granted)
+    targets_by_text: dict[str, AccessTarget] = {}
+    for bit, probe in enumerate(probed):
+        key = (probe.org, probe.target.text)
+        targets_by_text[probe.target.text] = probe.target
+        granted = 1 << LETTERS.index(probe.letter) if permitted >> bit & 1 else 0
+        masks[key] = Mask(masks.get(key, 0) | granted)
     found = []
-    for (org, words), mask in masks.items():
-        within = of_thing[org, words].within
-        is_news = within is None or masks[org, within.words] != mask
-        if is_news and (mask or (within is not None and masks[org, within.words])):
-            found.append(Permission("any org" if org == any_org else org, words, mask))
+    for (org, text), mask in masks.items():
+        within = targets_by_text[text].within
+        # A target with the same actions as the one that contains it is not listed.
+        differs = within is None or masks[org, within.text] != mask
+        if differs and (mask or (within is not None and masks[org, within.text])):
+            found.append(Permission("any org" if org == any_org else org, text, mask))
     return tuple(found)
 
 
@@ -112,19 +112,23 @@ def _about_time(known: dict[int, Caveat], now: int) -> list[str]:
     ends = [each.not_after for each in known.values() if isinstance(each, caveats.Valid) and each.not_after]
     if not ends:
         return ["it never expires"]
-    return [f"it lives for another {(min(ends) - now) // _YEAR} years"] if min(ends) - now > _YEAR else []
+    return [f"it is valid for another {(min(ends) - now) // _YEAR} years"] if min(ends) - now > _YEAR else []
 
 
 def _about_scope(permissions: tuple[Permission, ...] | None) -> list[str]:
-    wide = {"the org itself", "any app", "any feature", "any storage object"}
-    everywhere = {
-        org: {each.thing for each in permissions or () if each.org == org and each.mask == ALL}
+    everything = {"the org itself", "any app", "any feature", "any storage object"}
+    unrestricted = {
+        org: {each.target for each in permissions or () if each.org == org and each.mask == ALL}
         for org in dict.fromkeys(each.org for each in permissions or ())
     }
-    said = [f"it may do everything in {place(org)}" for org, all_of in everywhere.items() if wide <= all_of]
-    if "any org" in everywhere and "it may do everything in any org" not in said:
-        said.append("it is good for any org")
-    return said
+    warnings = [
+        f"it may do everything in {org_text(org)}"
+        for org, found in unrestricted.items()
+        if everything <= found
+    ]
+    if "any org" in unrestricted and "it may do everything in any org" not in warnings:
+        warnings.append("it is valid for any org")
+    return warnings
 
 
 def _about_redundant(redundant: Sequence[int]) -> list[str]:
@@ -134,6 +138,6 @@ def _about_redundant(redundant: Sequence[int]) -> list[str]:
     return [f"{number_list(redundant)} {verb} nothing: the others are as strict already"]
 
 
-def place(org: str) -> str:
-    """Say where a permission holds: `any org`, or `org ORG`."""
+def org_text(org: str) -> str:
+    """Return the org of a permission as text: `any org`, or `org ORG`."""
     return org if org == "any org" else f"org {org}"

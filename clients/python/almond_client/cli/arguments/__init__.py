@@ -1,1 +1,1 @@
-"""What is typed: how the command line reads options, ids, durations and files."""
+"""Reads what is typed on the command line: options, ids, durations and files."""

@@ -1,4 +1,4 @@
-"""Actions on the command line: letters as in a mask, or words."""
+"""Reads actions from the command line: letters as in a mask, or words."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ _LETTERS: Final = {"read": "r", "write": "w", "create": "c", "delete": "d", "con
 
 
 def mask_of(text: str) -> Mask:
-    """Read `rw`, `read,write` or `*`; raises `Failure` (usage) for anything else, `R` and `x` included."""
+    """Return the mask of `rw`, `read,write` or `*`.
+
+    Raises `Failure` (usage) for anything else, `R` and `x` included.
+    """
     mask = 0
     for part in text.split(","):
         word = part.strip()
@@ -20,7 +23,7 @@ def mask_of(text: str) -> Mask:
             mask |= parse_actions(_LETTERS.get(word, word))
         except FieldError:
             raise Failure.usage(
-                f"{word[:32]!a} is no action",
+                f"{word[:32]!a} is not an action",
                 "letters: r w c d C, or * for all; words: read, write, create, delete, control, with commas",
             ) from None
     return Mask(mask)

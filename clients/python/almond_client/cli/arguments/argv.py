@@ -1,4 +1,4 @@
-"""Commands as people type them, split into words as a shell splits them. Never at commas."""
+"""Splits commands that people type into words, as a shell does. Never at commas."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from almond_client.cli.output.failures import Failure
 
 
 def split(flag: str, text: str) -> tuple[str, ...]:
-    """Split `text`, given with `flag`; raises `Failure` (usage) for no word at all, or open quotes."""
+    """Return the words of `text`, given with `flag`; raises `Failure` (usage) for none, or open quotes."""
     try:
         words = tuple(shlex.split(text))
     except ValueError as error:

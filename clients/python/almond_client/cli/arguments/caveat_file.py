@@ -1,4 +1,4 @@
-"""Caveats from a file: a JSON list of caveat arrays, as people write it, with any white space."""
+"""Reads caveats from a file: a JSON list of caveat arrays, as people write it, with any white space."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _EXAMPLE: Final = 'it should look like [["org","acme","r"],["apps",{"web":"*"}]]
 
 
 def read(source: str) -> list[Caveat]:
-    """Read the caveats of a file, or of standard input for `-`; at least one.
+    """Return the caveats of a file, or of standard input for `-`; at least one.
 
     Raises `Failure` (usage) that says which caveat is wrong and why.
     """
@@ -48,9 +48,9 @@ def _json(name: str, text: str) -> Any:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    # Python would keep the last of two equal keys, and nobody would see what became of the first.
+    # Python would keep the last of two equal keys and drop the first without an error.
     if len(dict(pairs)) != len(pairs):
-        raise ValueError("a key is there twice")
+        raise ValueError("a key is given twice")
     return dict(pairs)
 
 

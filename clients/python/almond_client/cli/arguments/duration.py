@@ -1,4 +1,4 @@
-"""Durations as Go spells them: `48h`, `1h30m`, `1.5h`. Read exactly, to whole seconds."""
+"""Reads durations as Go writes them: `48h`, `1h30m`, `1.5h`. Exact, in whole seconds."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _SECOND: Final = _NANOSECONDS["s"]
 
 
 def seconds(text: str) -> int:
-    """Read a Go duration of at least one second; returns whole seconds.
+    """Return the whole seconds of a Go duration of at least one second.
 
-    Raises `Failure` (usage) for any other text, for a part of a second, and above Go's own 292 years.
+    Raises `Failure` (usage) for any other text, for a fraction of a second, and above Go's own 292 years.
     """
     total = _nanoseconds(text)
     if total is None:

@@ -1,4 +1,4 @@
-"""`KEY=VALUE` on the command line."""
+"""Reads `KEY=VALUE` from the command line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def read(flag: str, texts: Iterable[str]) -> list[tuple[str, str]]:
-    """Read the pairs given with `flag`; raises `Failure` (usage) for one without `=`."""
+    """Return the pairs given with `flag`; raises `Failure` (usage) for one without `=`."""
     split = [text.partition("=") for text in texts]
     if not all(equals for _, equals, _ in split):
         raise Failure.usage(f"{flag}: write it as KEY=VALUE")

@@ -11,15 +11,17 @@ DEFAULT_ADDRESS: Final = "127.0.0.1:50051"
 
 Address = Annotated[
     str,
-    typer.Option("--address", envvar="ALMOND_ADDRESS", help="Where the service is: host:port or unix:/path."),
+    typer.Option(
+        "--address", envvar="ALMOND_ADDRESS", help="The address of the service: host:port or unix:/path."
+    ),
 ]
 ApiTokenFile = Annotated[
     Path | None,
     typer.Option(
         "--api-token-file",
         metavar="FILE",
-        help="File with your own token, with which you call the service. Without it: the variable"
-        " ALMOND_API_TOKEN, then .almond/admin.token here if the address is this machine's.",
+        help="A file with your own token, with which you call the service. Without it: the variable"
+        " ALMOND_API_TOKEN, then .almond/admin.token in this directory if the address is on this machine.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -31,12 +33,12 @@ Org = Annotated[
         "--org",
         "-o",
         envvar="ALMOND_ORG",
-        help="The org's id. Without it, the one that your own token is for, if it is for one.",
+        help="The org's id. (default: the org of your own token, if that is for a single one)",
     ),
 ]
 RequiredOrg = Annotated[str, typer.Option("--org", "-o", envvar="ALMOND_ORG", help="The org's id.")]
 Name = Annotated[
-    str, typer.Option("--name", "-n", help="A name, to find the token by. (default: the kind's)")
+    str, typer.Option("--name", "-n", help="A name to find the token by. (default: that of the kind)")
 ]
 Expiry = Annotated[
     str | None,
@@ -44,7 +46,7 @@ Expiry = Annotated[
         "--expiry",
         "-x",
         metavar="DURATION",
-        help="How long it is valid, such as 48h or 1h30m; never longer than your own token."
+        help="How long the token is valid, such as 48h or 1h30m; never longer than your own token."
         " (default: 175200h, or what the org's policy says)",
     ),
 ]
@@ -52,19 +54,19 @@ Register = Annotated[
     bool,
     typer.Option(
         "--register",
-        help="Let the service keep a record of it: it is then listed, and can be revoked alone. Your own"
-        " token needs `create` on the feature tokens.",
+        help="Let the service keep a record of the token: it is then listed, and can be revoked alone."
+        " Your own token needs `create` on the feature tokens.",
     ),
 ]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 TokenText = Annotated[
     str,
     typer.Option(
         "--token",
         "-t",
         metavar="TOKEN|-",
-        help="The token it is about. `-` reads it from standard input, which is better: anything else on"
-        " the command line is visible in the process list and stays in the shell's history.",
+        help="The token. `-` reads it from standard input, which is safer: a token on the command line is"
+        " visible in the process list and stays in the shell's history.",
     ),
 ]
 CaveatFile = Annotated[

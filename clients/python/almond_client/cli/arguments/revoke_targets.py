@@ -1,10 +1,10 @@
-"""What a `revoke` command line names. All of it is checked before anything is revoked."""
+"""Reads the targets of a `revoke` command line. All are checked before anything is revoked."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -15,57 +15,61 @@ from almond_core import wire
 from almond_core.errors import FieldError
 from almond_core.model import checked_id, token_id_bytes
 
-if TYPE_CHECKING:
-    from almond_client.cli.connection import Connection
+
+@dataclass(frozen=True, slots=True)
+class RevokeArguments:
+    """The options of a `revoke` command line that name its targets, as they were typed.
+
+    `home_org` is the org of the caller's own token: the app's org where `--org` is not given.
+    """
+
+    token_ids: Sequence[str] = ()
+    token: str | None = field(default=None, repr=False)
+    branches: Sequence[str] = ()
+    minters: Sequence[str] = ()
+    subjects: Sequence[str] = ()
+    app: str | None = None
+    org: str | None = None
+    home_org: str | None = None
+    issued_before: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What to call it, the request, and whether it is all that belongs to something rather than one token."""
+    """One thing to revoke: its name for people, its request, and whether it is bulk (not a single token)."""
 
     name: str
     request: pb.RevokeRequest
-    is_wide: bool = False
+    is_bulk: bool = False
 
 
-def targets_of(
-    connection: Connection,
-    token_ids: list[str],
-    token: str | None,
-    branches: list[str],
-    minters: list[str],
-    subjects: list[str],
-    app: str | None,
-    org: str | None,
-    issued_before: str | None,
-) -> list[Target]:
-    """Return the targets; raises `Failure` (usage) or the core's errors if any of them makes no sense."""
-    targets = [_by_id(each) for each in token_ids] + [_by_branch(each) for each in branches]
-    if token is not None:
-        text = token_text.read(token)
-        wire.decode(text)
-        targets.append(Target("the token shown", pb.RevokeRequest(token=text)))
-    before = None if issued_before is None else _time(issued_before)
-    wide = [_by_minter(each, before) for each in minters] + [_by_subject(each, before) for each in subjects]
-    if app is not None:
-        home = checked_id("--org", connection.org_or_home(org, "give --org ORG"))
-        by_app = pb.AppTarget(org=home, app=checked_id("--app", app), issued_before=before)
-        wide.append(Target(f"app {app} of org {home}", pb.RevokeRequest(app=by_app), is_wide=True))
-    elif org is not None:
-        if targets or wide:
+def targets_of(given: RevokeArguments) -> list[Target]:
+    """Return the targets, single tokens first.
+
+    Raises `Failure` (usage) or the core's errors if one of them is malformed, or if there is none.
+    """
+    single = [_by_id(each) for each in given.token_ids] + [_by_branch(each) for each in given.branches]
+    if given.token is not None:
+        single.append(_by_token(given.token))
+    before = None if given.issued_before is None else _time(given.issued_before)
+    bulk = [_by_minter(each, before) for each in given.minters]
+    bulk += [_by_subject(each, before) for each in given.subjects]
+    if given.app is not None:
+        bulk.append(_by_app(given.app, given.org or given.home_org, before))
+    elif given.org is not None:
+        if single or bulk:
             raise Failure.usage(
-                "--org revokes everything of the org, and narrows nothing but --app",
-                "give it alone, or with --app; for two things, call twice",
+                "--org revokes every token of the org, and goes with no other target but --app",
+                "give it alone, or with --app; for several targets run the command several times",
             )
-        by_org = pb.OrgTarget(org=checked_id("--org", org), issued_before=before)
-        wide.append(Target(f"org {org}", pb.RevokeRequest(org=by_org), is_wide=True))
-    if before is not None and not wide:
+        bulk.append(_by_org(given.org, before))
+    if before is not None and not bulk:
         raise Failure.usage("--issued-before goes with --minted-by, --subject, --app or --org")
-    if not targets and not wide:
+    if not single and not bulk:
         raise Failure.usage(
             "nothing to revoke", "give ids, --token -, --branch, --minted-by, --subject, --app or --org"
         )
-    return targets + wide
+    return single + bulk
 
 
 def _by_id(text: str) -> Target:
@@ -80,6 +84,12 @@ def _by_id(text: str) -> Target:
     return Target(text, pb.RevokeRequest(token_id=text))
 
 
+def _by_token(given: str) -> Target:
+    text = token_text.read(given)
+    wire.decode(text)
+    return Target("the token shown", pb.RevokeRequest(token=text))
+
+
 def _by_branch(text: str) -> Target:
     token_id, branch_id = _id_and_branch("--branch", text)
     if not branch_id:
@@ -92,7 +102,7 @@ def _by_minter(text: str, before: Timestamp | None) -> Target:
     request = pb.RevokeRequest(
         minted_by=pb.MintedByTarget(token_id=token_id, branch_id=branch_id, issued_before=before)
     )
-    return Target(f"minted by {text}", request, is_wide=True)
+    return Target(f"minted by {text}", request, is_bulk=True)
 
 
 def _by_subject(text: str, before: Timestamp | None) -> Target:
@@ -100,7 +110,20 @@ def _by_subject(text: str, before: Timestamp | None) -> Target:
     if not subject.startswith(("user:", "service:")):
         raise Failure.usage("--subject: write it as user:NAME or service:NAME")
     by_subject = pb.SubjectTarget(subject=subject, issued_before=before)
-    return Target(f"subject {subject}", pb.RevokeRequest(subject=by_subject), is_wide=True)
+    return Target(f"subject {subject}", pb.RevokeRequest(subject=by_subject), is_bulk=True)
+
+
+def _by_app(app: str, org: str | None, before: Timestamp | None) -> Target:
+    if org is None:
+        raise Failure.usage("which org is the app in?", "give --org ORG")
+    org = checked_id("--org", org)
+    by_app = pb.AppTarget(org=org, app=checked_id("--app", app), issued_before=before)
+    return Target(f"app {app} of org {org}", pb.RevokeRequest(app=by_app), is_bulk=True)
+
+
+def _by_org(org: str, before: Timestamp | None) -> Target:
+    by_org = pb.OrgTarget(org=checked_id("--org", org), issued_before=before)
+    return Target(f"org {org}", pb.RevokeRequest(org=by_org), is_bulk=True)
 
 
 def _id_and_branch(flag: str, text: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""The token that a command is about: from the command line, or better from standard input."""
+"""Reads the token that a command works on: from the command line or, better, from standard input."""
 
 from __future__ import annotations
 
@@ -24,14 +24,17 @@ def read(given: str) -> str:
     if not text:
         raise Failure.usage("there is no token", "pipe it in: almond ... -t - < token.file")
     if text.startswith("{"):
-        raise Failure.usage("that is JSON, not a token", "pass what stands in its field `token`")
+        raise Failure.usage("that is JSON, not a token", "pass the value of its field `token`")
     if not looks_secret(text) and len(text) < _MAX_PATH and Path(text).is_file():
         raise Failure.usage("that is the name of a file, not a token", f"pipe it in: -t - < {text}")
     return text
 
 
 def standard_input(prompt: str) -> str:
-    """Read all of standard input; from a terminal one line, without showing it. Raises `Failure` (usage)."""
+    """Return all of standard input; from a terminal one line, which is not shown.
+
+    Raises `Failure` (usage) for more than 1,048,576 characters.
+    """
     if sys.stdin.isatty():
         return getpass.getpass(prompt)
     text = sys.stdin.read(_MAX_CHARACTERS + 1)
@@ -41,5 +44,5 @@ def standard_input(prompt: str) -> str:
 
 
 def looks_secret(text: str) -> bool:
-    """Tell whether a text that should be something else is, or holds, a token: it must not be repeated."""
+    """Return whether a text that should be something else contains a token, and so must not be printed."""
     return wire.PREFIX in text

@@ -1,4 +1,4 @@
-"""`almond tokens attenuate`: narrow a token. Works offline: any holder may, without a key or a service."""
+"""`almond tokens attenuate`: narrow a token. Any holder can, offline, without a key or a service."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ def attenuate(
     caveats: options.CaveatFile = None,
     app: Annotated[str | None, typer.Option("--app", "-a", help="Only this app.")] = None,
     action: Annotated[
-        str | None, typer.Option("--action", "-A", metavar="ACTIONS", help="Only these: rw, or read,write.")
+        str | None,
+        typer.Option("--action", "-A", metavar="ACTIONS", help="Only these actions: rw, or read,write."),
     ] = None,
     read_only: Annotated[
         bool, typer.Option("--read-only", help="Only reading: the same as --action r.")
     ] = False,
     expires_in: Annotated[
         str | None,
-        typer.Option("--expires-in", metavar="DURATION", help="Only so long from now, such as 10m."),
+        typer.Option("--expires-in", metavar="DURATION", help="Only for this long from now, such as 10m."),
     ] = None,
     command: Annotated[
         list[str] | None,
@@ -41,13 +42,16 @@ def attenuate(
     ] = None,
     ip: Annotated[
         list[str] | None,
-        typer.Option(metavar="CIDR", help="Only calls from there, such as 10.0.0.0/8. May be repeated."),
+        typer.Option(
+            metavar="CIDR",
+            help="Only calls from these addresses, such as 10.0.0.0/8. Several are alternatives.",
+        ),
     ] = None,
     attribute: Annotated[
         list[str] | None,
         typer.Option(
             metavar="KEY=VALUE",
-            help="Only where the request has this attribute. Several of one key are alternatives.",
+            help="Only requests with this attribute. Several of one key are alternatives.",
         ),
     ] = None,
     label: Annotated[
@@ -58,12 +62,12 @@ def attenuate(
     api_token_file: options.ApiTokenFile = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Make a narrower token out of one you hold, offline. Prints it, and only it, on standard output."""
+    """Narrow a token that you hold, offline. Prints the new token, and nothing else, on standard output."""
     with explained():
         if token == caveats == token_text.STDIN:
-            raise Failure.usage("standard input can hold the token or the caveats, not both")
+            raise Failure.usage("standard input can contain the token or the caveats, not both")
         if action is not None and read_only:
-            raise Failure.usage("--read-only is --action r: give one of them")
+            raise Failure.usage("--read-only means --action r: give only one of them")
         added = caveat_file.read(caveats) if caveats is not None else []
         added += _about_objects(app, "r" if read_only else action, command or [])
         added += _about_the_call(audience or [], ip or [], attribute or [])
@@ -71,7 +75,7 @@ def attenuate(
             added.append(Valid(None, int(time.time()) + duration.seconds(expires_in)))
         if not added and not label:
             raise Failure.usage(
-                "nothing to add: the token would stay as wide as it is",
+                "nothing to add: the token would not become narrower",
                 "give --app, --action, --read-only, --expires-in, --command, --audience, --ip, --attribute,"
                 " --caveats or --label",
             )

@@ -1,4 +1,4 @@
-"""`almond tokens create KIND`: mint a token, and show it once."""
+"""`almond tokens create KIND`: mint a token and print it, once."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ def deploy(
     api_token_file: options.ApiTokenFile = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Manages one app and what is in it; uses the org's WireGuard and builders. Mints nothing."""
+    """A token that manages one app and what is in it, and uses the org's WireGuard and builders.
+
+    It mints nothing.
+    """
     with explained():
         connection = connect(address, api_token_file)
         kind = kind_pb2.Kind(deploy=kind_pb2.DeployKind(app=app_id))
@@ -45,7 +48,10 @@ def ssh(
     api_token_file: options.ApiTokenFile = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Gets an SSH certificate for one app and a WireGuard peer of its org. Nothing else, not even reading."""
+    """A token that gets an SSH certificate for one app and a WireGuard peer of its org.
+
+    It can do nothing else, not even read.
+    """
     with explained():
         connection = connect(address, api_token_file)
         kind = kind_pb2.Kind(ssh=kind_pb2.SshKind(app=app_id))
@@ -60,11 +66,11 @@ def machine_exec(
     ] = None,
     command: Annotated[
         list[str] | None,
-        typer.Option(help="An exact command, split as a shell would. May be given several times."),
+        typer.Option(help="An exact command, split into words as a shell would. May be given several times."),
     ] = None,
     command_prefix: Annotated[
         list[str] | None,
-        typer.Option(help="The beginning of commands, in whole words. May be given several times."),
+        typer.Option(help="The first words of the commands to permit. May be given several times."),
     ] = None,
     org: options.Org = None,
     name: options.Name = "",
@@ -73,7 +79,7 @@ def machine_exec(
     api_token_file: options.ApiTokenFile = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Runs these commands on one app's machines; any command if none is given. Reads the app."""
+    """A token that runs these commands (any if none is given) on one app's machines, and reads the app."""
     with explained():
         patterns = _patterns(argv or [], command or [], command_prefix or [])
         connection = connect(address, api_token_file)
@@ -88,9 +94,9 @@ def _patterns(words: list[str], commands: list[str], prefixes: list[str]) -> lis
     patterns = [Pattern(tuple(words))] if words else []
     patterns += [Pattern(argv.split("--command", each)) for each in commands]
     patterns += [Pattern(argv.split("--command-prefix", each), is_prefix=True) for each in prefixes]
-    for place, each in enumerate(patterns):
-        if each in patterns[:place]:
-            raise Failure.usage(f"the command {each} is there twice")
+    for index, each in enumerate(patterns):
+        if each in patterns[:index]:
+            raise Failure.usage(f"the command {each} is given twice")
     return patterns
 
 
@@ -102,7 +108,7 @@ def org_wide(
     api_token_file: options.ApiTokenFile = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Everything in one org."""
+    """A token for everything in one org."""
     with explained():
         connection = connect(address, api_token_file)
         kind = kind_pb2.Kind(org=kind_pb2.OrgKind())
@@ -118,7 +124,7 @@ def litefs_cloud(
     api_token_file: options.ApiTokenFile = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Everything in one LiteFS cluster."""
+    """A token for everything in one LiteFS cluster."""
     with explained():
         connection = connect(address, api_token_file)
         kind = kind_pb2.Kind(litefs_cloud=kind_pb2.LitefsCloudKind(cluster=cluster))
@@ -133,7 +139,7 @@ def wireguard(
     api_token_file: options.ApiTokenFile = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Everything about WireGuard in one org."""
+    """A token for everything about WireGuard in one org."""
     with explained():
         connection = connect(address, api_token_file)
         kind = kind_pb2.Kind(wireguard=kind_pb2.WireguardKind())
@@ -155,7 +161,10 @@ def custom(
     api_token_file: options.ApiTokenFile = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Exactly the caveats given, on top of your own token's. They say the org, unless your own token does."""
+    """A token with exactly the given caveats, in addition to those of your own token.
+
+    The caveats must name the org, unless your own token does.
+    """
     with explained():
         given = [caveat_message(each) for each in caveat_file.read(caveats)]
         kind = kind_pb2.Kind(custom=kind_pb2.CustomKind(caveats=given))
@@ -164,7 +173,7 @@ def custom(
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Mint a token. It is printed on standard output, once, and stored nowhere.",
+    help="Mint a token. It is printed on standard output, once, and its text is not stored.",
     epilog="Example: almond tokens create deploy -o acme -a web -x 48h > web.token",
 )
 _EXAMPLE: Final = "Example: almond tokens create"

@@ -1,4 +1,4 @@
-"""`almond tokens create personal` and `service`: tokens that speak for somebody."""
+"""`almond tokens create personal` and `service`: mint a token that acts for a user or a service."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def personal(
             "--org",
             "-o",
             metavar="ORG[:ROLE]",
-            help=f"An org, and the role in it, the same in all: {', '.join(ROLES)}. May be given several"
-            f" times. (default role: {MEMBER})",
+            help=f"An org, and the user's role in it: {', '.join(ROLES)}. May be given several times, with"
+            f" the same role in all. (default role: {MEMBER})",
         ),
     ],
     name: options.Name = "",
@@ -34,14 +34,14 @@ def personal(
             "--expiry",
             "-x",
             metavar="DURATION",
-            help="How long the session is, at most 24h. (default: 1h)",
+            help="How long the session lasts, at most 24h. (default: 1h)",
         ),
     ] = None,
     address: options.Address = options.DEFAULT_ADDRESS,
     api_token_file: options.ApiTokenFile = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Everything that a user may do in some orgs, for one session. What it mints may live longer."""
+    """A token for all that a user may do in some orgs, for one session. Tokens it mints may live longer."""
     with explained():
         orgs, role = _orgs_and_role(org)
         kind = kind_pb2.Kind(personal=kind_pb2.PersonalKind(user=user, orgs=orgs, role=role))
@@ -51,7 +51,8 @@ def personal(
 def _orgs_and_role(given: list[str]) -> tuple[list[str], str]:
     orgs, roles = [], set()
     for each in given:
-        org, colon, role = each.rpartition(":")  # ids may hold colons: what stands after the last is a role
+        # An org's id may contain colons: the text after the last one is the role.
+        org, colon, role = each.rpartition(":")
         if colon and role not in ROLES:
             raise Failure.usage(
                 f"--org: no role is called {role[:32]!a}",
@@ -69,13 +70,15 @@ def _orgs_and_role(given: list[str]) -> tuple[list[str], str]:
 
 def service(
     name: Annotated[
-        str, typer.Option("--name", "-n", help="The service's name, an id; the subject of the token.")
+        str, typer.Option("--name", "-n", help="The service's name, an id; the subject is service:NAME.")
     ],
-    verify: Annotated[bool, typer.Option("--verify", help="It asks for decisions.")] = False,
+    verify: Annotated[bool, typer.Option("--verify", help="The service asks for decisions.")] = False,
     mint_: Annotated[
-        bool, typer.Option("--mint", help="It mints tokens, for --app or the whole org.")
+        bool, typer.Option("--mint", help="The service mints tokens, for --app or the whole org.")
     ] = False,
-    revoke: Annotated[bool, typer.Option("--revoke", help="It reads records and revokes tokens.")] = False,
+    revoke: Annotated[
+        bool, typer.Option("--revoke", help="The service reads records and revokes tokens.")
+    ] = False,
     org: Annotated[
         str | None, typer.Option("--org", "-o", help="The org's id. (default with --verify: any org)")
     ] = None,
@@ -85,7 +88,7 @@ def service(
     api_token_file: options.ApiTokenFile = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """A backend service's own token: --verify, --mint or --revoke. Reads no ALMOND_APP, no ALMOND_ORG."""
+    """A backend service's own token, to --verify, --mint or --revoke. Ignores ALMOND_APP and ALMOND_ORG."""
     with explained():
         if verify + mint_ + revoke != 1:
             raise Failure.usage("give exactly one of --verify, --mint and --revoke")

@@ -1,4 +1,4 @@
-"""`almond tokens create readonly`: mint a token that reads an org, or narrow one you hold to reading."""
+"""`almond tokens create readonly`: mint a token that reads an org, or narrow a token to reading."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def readonly(
     api_token_file: options.ApiTokenFile = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Reads one org, and everything in it."""
+    """A token that reads one org and everything in it."""
     with explained():
         if not from_existing:
             if token is not None or register:
@@ -50,10 +50,10 @@ def readonly(
             return
         if token is None:
             raise Failure.usage("--from-existing needs the token: -t -", "pipe it in: -t - < org.token")
-        # A variable that names an org is meant for minting; only who says so narrows to one.
+        # ALMOND_ORG is meant for minting. Only --org on the command line narrows the token to an org.
         source = context.get_parameter_source("org")
-        is_said = source is not None and source.name == "COMMANDLINE"
-        added = _added(org if is_said else None, expiry)
+        is_given = source is not None and source.name == "COMMANDLINE"
+        added = _added(org if is_given else None, expiry)
         narrowing = Narrowing(token_text.read(token), added, name or Readonly.TITLE)
         narrowing.show(connect(address, api_token_file) if register else None, as_json)
 

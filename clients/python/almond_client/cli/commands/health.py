@@ -1,12 +1,13 @@
-"""`almond health`: does the service serve? For people, probes and scripts. Exit codes: 0 yes, 3 no."""
+"""`almond health`: is the service healthy? For people, probes and scripts. Exit codes: 0 yes, 3 no."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import grpc
 import typer
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from almond_client.channel import open_channel
 from almond_client.cli.arguments import options
@@ -15,16 +16,12 @@ from almond_client.cli.output import console
 from almond_client.cli.output.failures import CANNOT_KNOW, Failure, explained
 from almond_client.errors import error_of
 
-_CHECK: Final = "/grpc.health.v1.Health/Check"
 _SECONDS: Final = 2.0
-
-# The two messages are this small, so the server's extra with their generated code is not needed for them:
-# HealthCheckRequest{service} is field 1, of at most 127 bytes; HealthCheckResponse{status: SERVING} is 1 = 1.
-_SERVING: Final = b"\x08\x01"
+_SERVING: Final = health_pb2.HealthCheckResponse.SERVING
 _DETAIL: Final = "almond-health-detail"
 _WHY: Final = {
-    "": "it starts, stops, or has lost touch with its store",
-    "live": "it stops",
+    "": "it is starting or stopping, or cannot reach its store",
+    "live": "it is stopping",
 }
 
 Part = Annotated[
@@ -32,17 +29,18 @@ Part = Annotated[
     typer.Option(
         "--of",
         metavar="PART",
-        help="`feed`: is Redis well, for alarms; `live`: is the process there. Without: can it answer.",
+        help="What to check: `feed` (is Redis healthy; for alerts) or `live` (is the process running)."
+        " By default: can the service answer requests.",
     ),
 ]
 
 
 def health(address: options.Address = options.DEFAULT_ADDRESS, part: Part = "") -> None:
-    """Ask the service whether it can answer; waits 2 seconds at most. Exits with 0 if it can, else with 3."""
+    """Ask the service whether it can answer; wait at most 2 seconds. Exits with 0 if it can, else with 3."""
     with explained():
         check_address(address)
         if part not in {"", "feed", "live"}:
-            raise typer.BadParameter("feed or live", param_hint="--of")
+            raise typer.BadParameter("give feed or live", param_hint="--of")
         status, detail = asyncio.run(_check(address, part))
         if status != _SERVING:
             of = f"the {part} of {address}" if part else address
@@ -52,15 +50,14 @@ def health(address: options.Address = options.DEFAULT_ADDRESS, part: Part = "") 
     console.out().print("serving")
 
 
-async def _check(address: str, part: str) -> tuple[bytes, str]:
-    request = b"\x0a" + bytes([len(part)]) + part.encode() if part else b""
+async def _check(address: str, part: str) -> tuple[int, str]:
     async with open_channel(address) as channel:
-        check = channel.unary_unary(_CHECK, request_serializer=bytes, response_deserializer=bytes)
-        call = check(request, timeout=_SECONDS)
+        stub: Any = health_pb2_grpc.HealthStub(channel)
+        call = stub.Check(health_pb2.HealthCheckRequest(service=part), timeout=_SECONDS)
         try:
-            status = bytes(await call)
+            response = await call
             trailers = await call.trailing_metadata()
         except grpc.aio.AioRpcError as failure:
             raise Failure.unreachable(address, error_of(failure)) from None
         details = [str(value) for name, value in trailers or () if name == _DETAIL]
-        return status, "".join(details)
+        return response.status, "".join(details)

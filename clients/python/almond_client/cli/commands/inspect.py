@@ -1,4 +1,4 @@
-"""`almond tokens inspect`: what a token is, in plain words. Its own text needs no service to be read."""
+"""`almond tokens inspect`: describe a token in plain words. Reading its text needs no service."""
 
 from __future__ import annotations
 
@@ -30,30 +30,32 @@ def inspect(
     api_token_file: options.ApiTokenFile = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Say in plain words what a token may do, and, if the service tells you, whether it is genuine."""
+    """Describe in plain words what a token may do and, if the service answers, whether it is genuine."""
     with explained():
         text = token_text.read(token)
-        claims = wire.decode(text)
+        decoded = wire.decode(text)
         connection = None if offline else connect(address, api_token_file)
-    answer, note = (None, "") if connection is None else _told(connection, text)
-    said = _said(claims, len(text))
+    answer, note = (None, "") if connection is None else _ask_service(connection, text)
+    claims = _claims(decoded, len(text))
     if as_json:
-        console.print_json({**said, "service": None if answer is None else _told_json(answer), "note": note})
+        console.print_json(
+            {**claims, "service": None if answer is None else _answer_json(answer), "note": note}
+        )
     else:
-        inspection_view.show(said, answer, note)
+        inspection_view.show(claims, answer, note)
 
 
-def _told(connection: Connection, text: str) -> tuple[pb.InspectTokenResponse | None, str]:
+def _ask_service(connection: Connection, text: str) -> tuple[pb.InspectTokenResponse | None, str]:
     try:
         request = pb.InspectTokenRequest(token=text)
-        return connection.ask(lambda client: client.inspect_token(request)), ""
+        return connection.call(lambda client: client.inspect_token(request)), ""
     except Failure as failure:
         return None, failure.sentence
     except AlmondRpcError as error:
         return None, Failure.of(error).sentence
 
 
-def _said(token: Token, characters: int) -> dict[str, Any]:
+def _claims(token: Token, characters: int) -> dict[str, Any]:
     identity, given, now = token.unverified_identity, token.unverified_caveats, int(time.time())
     end = minting.expires_at(caveat.raw for caveat in given if caveat.body is not None)
     reviewed = review(given, now)
@@ -64,22 +66,22 @@ def _said(token: Token, characters: int) -> dict[str, Any]:
         "kind": identity.kind,
         "org": identity.home_org,
         "subject": identity.subject,
-        "issued_at": console.moment(identity.issued_at_ms / 1000),
-        "expires_at": None if end is None else console.moment(end),
+        "issued_at": console.rfc3339(identity.issued_at_ms / 1000),
+        "expires_at": None if end is None else console.rfc3339(end),
         "expired": end is not None and end <= now,
         "characters": characters,
         "branch_id": base64url.encode(minting.own_branch_id(token)),
         "may": None
         if permissions is None
-        else [{"org": each.org, "thing": each.thing, "actions": spell(each.mask)} for each in permissions],
+        else [{"org": each.org, "thing": each.target, "actions": spell(each.mask)} for each in permissions],
         "conditions": list(reviewed.conditions),
         "contradictions": list(reviewed.contradictions),
         "warnings": list(reviewed.warnings),
-        "caveats": [_shown(caveat) for caveat in given],
+        "caveats": [_caveat_json(caveat) for caveat in given],
     }
 
 
-def _shown(caveat: WireCaveat) -> dict[str, str]:
+def _caveat_json(caveat: WireCaveat) -> dict[str, str]:
     return {"caveat": caveat.raw.decode("utf-8", "backslashreplace"), "meaning": _meaning(caveat)}
 
 
@@ -93,11 +95,10 @@ def _meaning(caveat: WireCaveat) -> str:
         return f"denies everything: {error}"
 
 
-def _told_json(answer: pb.InspectTokenResponse) -> dict[str, Any]:
-    there = answer.HasField("record")
+def _answer_json(answer: pb.InspectTokenResponse) -> dict[str, Any]:
     return {
         "genuine": inspection_view.GENUINE.get(answer.genuineness),
         "revoked": answer.revoked if answer.HasField("revoked") else None,
         "branch_ids": list(answer.facts.branch_ids),
-        "record": record_view.as_json(answer.record, time.time()) if there else None,
+        "record": record_view.as_json(answer.record, time.time()) if answer.HasField("record") else None,
     }

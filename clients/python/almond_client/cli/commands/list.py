@@ -1,4 +1,4 @@
-"""`almond tokens list`: the records of an org's or an app's tokens."""
+"""`almond tokens list`: show the records of the tokens of an org or an app."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
-from rich import box
-from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
@@ -46,21 +43,24 @@ def list_tokens(
             help="`app`: tokens of the app. `org`: all of the org. (default: app, if one is given)",
         ),
     ] = None,
-    show_all: Annotated[bool, typer.Option("--all", help="Revoked and expired ones too.")] = False,
+    show_all: Annotated[bool, typer.Option("--all", help="List revoked and expired tokens too.")] = False,
     tree: Annotated[
         bool,
-        typer.Option("--tree", help="Derived tokens under their parents, minted ones under their minters."),
+        typer.Option(
+            "--tree", help="Show derived tokens under their parents, minted ones under their minters."
+        ),
     ] = False,
     wide: Annotated[
-        bool, typer.Option("--wide", help="Also who minted and who revoked it, why, and what it may do.")
+        bool,
+        typer.Option("--wide", help="Also show who minted and who revoked a token, why, and what it may do."),
     ] = False,
     address: options.Address = options.DEFAULT_ADDRESS,
     api_token_file: options.ApiTokenFile = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """List tokens, newest first. The secret text of a token is kept nowhere, so it is not here either.
+    """List tokens, newest first. The secret text of a token is not stored, so it is not shown.
 
-    Tokens of several orgs, or of any, belong to no single one: --org almond lists them.
+    Tokens for several orgs, or for any org, belong to no single one: --org almond lists them.
     """
     with explained():
         connection = connect(address, api_token_file)
@@ -76,7 +76,7 @@ def list_tokens(
         async def all_pages(client: AsyncClient) -> list[token_pb2.TokenRecord]:
             return [each async for each in client.records(request)]
 
-        records = connection.ask(all_pages)
+        records = connection.call(all_pages)
     now = time.time()
     if as_json:
         console.print_json([record_view.as_json(each, now) for each in records])
@@ -87,47 +87,21 @@ def list_tokens(
     elif tree:
         console.out().print(_tree(records, now), soft_wrap=False)
     else:
-        print_table(records, now, wide=wide)
-
-
-def print_table(records: Sequence[token_pb2.TokenRecord], now: float, *, wide: bool = False) -> None:
-    """Print records as a table; on a terminal too narrow for one, a paragraph each."""
-    out = console.out()
-    table = Table(box=box.SIMPLE_HEAD if out.is_terminal else None, pad_edge=False)
-    columns = record_view.COLUMNS + (record_view.WIDE_COLUMNS if wide else ())
-    for name in columns:
-        # Cells may break over lines. Nothing is cut, and an id stays in one piece to copy.
-        table.add_column(name, overflow="fold", no_wrap=name == "ID")
-    rows = [record_view.row(each, now, wide=wide) for each in records]
-    for row in rows:
-        table.add_row(*row)
-    if out.measure(table, options=out.options.update(width=console.ENDLESS)).minimum <= out.width:
-        out.print(table, soft_wrap=False)
-        return
-    for each, row in zip(records, rows, strict=True):
-        # The state is beside the id, where no name that somebody chose can stand in for it.
-        out.print(Text(f"{each.id}  {record_view.state(each, now)}", style="bold"))
-        out.print(Padding(_sentence(columns, row), (0, 0, 0, 4)), soft_wrap=False)
-
-
-def _sentence(columns: Sequence[str], row: Sequence[str]) -> Text:
-    cells = zip(columns, row, strict=True)
-    told = (f"{name.lower()} {cell}" for name, cell in cells if name not in {"ID", "STATE"} and cell != "-")
-    return Text(", ".join(told))
+        record_view.print_table(records, now, wide=wide)
 
 
 def _tree(records: Sequence[token_pb2.TokenRecord], now: float) -> Tree:
-    # What hangs below something that is not listed (or is older than the service) hangs below the root.
-    whole = Tree("tokens", guide_style="dim")
-    branches = {each.id: Tree(_leaf(each, now)) for each in records}
+    # A token whose parent or minter is not listed (or has no record) is placed below the root.
+    root = Tree("tokens", guide_style="dim")
+    nodes = {each.id: Tree(_leaf(each, now)) for each in records}
     for each in reversed(records):
-        above = each.parent_id or each.minter_token_id
-        branches.get(above, whole).children.append(branches[each.id])
-    return whole
+        parent_id = each.parent_id or each.minter_token_id
+        nodes.get(parent_id, root).children.append(nodes[each.id])
+    return root
 
 
 def _leaf(each: token_pb2.TokenRecord, now: float) -> Text:
-    sort = "derived" if each.branch_id else each.kind
-    place = f"app {each.app}" if each.app else ""
-    words = (each.id, each.name, sort, place, each.subject, record_view.state(each, now))
-    return Text(console.clean("  ".join(word for word in words if word)))
+    kind = "derived" if each.branch_id else each.kind
+    app = f"app {each.app}" if each.app else ""
+    parts = (each.id, each.name, kind, app, each.subject, record_view.state(each, now))
+    return Text(console.clean("  ".join(part for part in parts if part)))

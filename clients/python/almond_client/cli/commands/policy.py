@@ -1,4 +1,4 @@
-"""`almond policy`: how long the tokens of an org may live."""
+"""`almond policy`: set how long the tokens of an org may live."""
 
 from __future__ import annotations
 
@@ -34,25 +34,30 @@ def set_policy(
     org: options.RequiredOrg,
     kind: Kind = EVERY_KIND,
     default: Annotated[
-        str | None, typer.Option("--default", metavar="DURATION", help="How long if create is not told.")
+        str | None,
+        typer.Option(
+            "--default", metavar="DURATION", help="How long a token lives that is created without --expiry."
+        ),
     ] = None,
     maximum: Annotated[
-        str | None, typer.Option("--max", metavar="DURATION", help="How long at most.")
+        str | None, typer.Option("--max", metavar="DURATION", help="How long a token lives at most.")
     ] = None,
     address: options.Address = options.DEFAULT_ADDRESS,
     api_token_file: options.ApiTokenFile = None,
 ) -> None:
-    """Set the default and the maximum for one org and kind, in place of what was set for them."""
+    """Set the default and the maximum for one org and kind, in place of their earlier policy."""
     with explained():
         if default is None and maximum is None:
-            raise Failure.usage("nothing to set", "give --default, --max or both; `policy delete` takes back")
+            raise Failure.usage(
+                "nothing to set", "give --default, --max or both; `policy delete` removes a policy"
+            )
         rule = admin_service_pb2.OrgPolicy(org=org, kind=kind)
         if default is not None:
             rule.default_ttl.CopyFrom(Duration(seconds=duration.seconds(default)))
         if maximum is not None:
             rule.max_ttl.CopyFrom(Duration(seconds=duration.seconds(maximum)))
-        connect(address, api_token_file).ask(lambda client: client.set_org_policy(rule))
-    console.out().print("set; it holds for tokens created from now on")
+        connect(address, api_token_file).call(lambda client: client.set_org_policy(rule))
+    console.out().print("set; it applies to tokens created from now on")
 
 
 @app.command("delete", epilog="Example: almond policy delete -o acme --kind deploy")
@@ -62,39 +67,39 @@ def delete_policy(
     address: options.Address = options.DEFAULT_ADDRESS,
     api_token_file: options.ApiTokenFile = None,
 ) -> None:
-    """Take back what was set for one org and kind."""
+    """Delete the policy of one org and kind."""
     with explained():
-        connect(address, api_token_file).ask(lambda client: client.delete_org_policy(org, kind))
+        connect(address, api_token_file).call(lambda client: client.delete_org_policy(org, kind))
     console.out().print("deleted")
 
 
 @app.command("list", epilog="Example: almond policy list --json")
 def list_policies(
-    org: Annotated[str, typer.Option("--org", "-o", help="Only of this org.")] = "",
+    org: Annotated[str, typer.Option("--org", "-o", help="Only policies of this org.")] = "",
     address: options.Address = options.DEFAULT_ADDRESS,
     api_token_file: options.ApiTokenFile = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """List what is set. The shortest of the rules that hold for a token counts."""
+    """List the policies. If several rules apply to a token, the shortest wins."""
 
     async def policies(client: AsyncClient) -> list[admin_service_pb2.OrgPolicy]:
         return await client.list_org_policies(org)
 
     with explained():
-        rules = connect(address, api_token_file).ask(policies)
+        rules = connect(address, api_token_file).call(policies)
     if as_json:
         console.print_json(list(map(_json, rules)))
     elif rules:
         table = Table("ORG", "KIND", "DEFAULT", "MAXIMUM", box=None, pad_edge=False)
         for rule in rules:
-            its = _json(rule)
-            spans = [durations.spell(its[key]) if its[key] else "-" for key in ("default_ttl", "max_ttl")]
+            shown = _json(rule)
+            spans = [durations.spell(shown[key]) if shown[key] else "-" for key in ("default_ttl", "max_ttl")]
             table.add_row(console.clean(rule.org), console.clean(rule.kind), *spans)
         console.out().print(table, soft_wrap=False)
     else:
         console.err().print(
-            "Nothing is set: tokens live for 175200h (20 years) unless create is told otherwise, never"
-            " longer than the one that mints them."
+            "No policy is set: tokens live for 175200h (20 years) unless --expiry says otherwise, and never"
+            " longer than the token that mints them."
         )
 
 

@@ -1,19 +1,17 @@
-"""`almond tokens revoke`: revoke tokens for good. Says what it would do, asks, and does it."""
+"""`almond tokens revoke`: show what would be revoked, ask, and revoke it for good."""
 
 from __future__ import annotations
 
 import sys
-import time
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from almond.v1 import token_service_pb2 as pb
 from almond_client.cli.arguments import options
-from almond_client.cli.arguments.revoke_targets import Target, targets_of
-from almond_client.cli.commands.list import print_table
+from almond_client.cli.arguments.revoke_targets import RevokeArguments, Target, targets_of
 from almond_client.cli.connection import Connection, connect
-from almond_client.cli.output import console
+from almond_client.cli.output import console, revoke_view
 from almond_client.cli.output.failures import CANNOT_KNOW, FAILED, Failure, explained, report
 from almond_client.errors import AlmondRpcError, CannotKnowError, UnauthenticatedError
 
@@ -22,13 +20,8 @@ if TYPE_CHECKING:
 
     Outcome = tuple[Target, pb.RevokeResponse | AlmondRpcError]
 
-
-_NOTHING_LEFT: Final = "had nothing left to revoke"
-_CUT_OFF: Final = ("org", "subject")
-_WIDE_SECONDS: Final = 600.0
+_BULK_SECONDS: Final = 600.0
 """An app's tokens, and a minter's, are revoked in parts of 10,000, at about a second each."""
-_COUNTED: Final = 10_000
-"""The service counts no further what one entry revokes."""
 
 
 def revoke(
@@ -42,45 +35,45 @@ def revoke(
             "--token",
             "-t",
             metavar="TOKEN|-",
-            help="A token itself, for leaks: it and what derives from it, nothing above it. Needs no token"
-            " of your own. `-` reads it from standard input; anything else is visible in the process list.",
+            help="The text of a leaked token: revokes it and what derives from it, nothing above it. Needs no"
+            " token of your own. `-` reads it from standard input; otherwise the process list shows it.",
         ),
     ] = None,
     branch: Annotated[
         list[str] | None,
-        typer.Option(metavar="ID/BRANCH", help="One narrowed token with what was derived from it."),
+        typer.Option(metavar="ID/BRANCH", help="One narrowed token, with what was derived from it."),
     ] = None,
     minted_by: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="ID", help="What this token (or ID/BRANCH) minted, and what that minted, and so on."
+            metavar="ID", help="All tokens that this one (or ID/BRANCH) minted, that those minted, and so on."
         ),
     ] = None,
     subject: Annotated[
         list[str] | None,
-        typer.Option(help="The tokens of user:U or service:S, and what they minted, and so on."),
+        typer.Option(help="All tokens of user:U or service:S, those that they minted, and so on."),
     ] = None,
     app: Annotated[
-        str | None, typer.Option("--app", "-a", help="All tokens of an app. Reads no ALMOND_APP.")
+        str | None, typer.Option("--app", "-a", help="All tokens of an app. Ignores ALMOND_APP.")
     ] = None,
     org: Annotated[
         str | None,
         typer.Option(
             "--org",
             "-o",
-            help="Everything of an org that was issued until now; goes alone, or with --app, and is then the"
-            " app's org. Reads no ALMOND_ORG.",
+            help="All tokens of an org issued until now. Give it alone; with --app it only says which org the"
+            " app is in. Ignores ALMOND_ORG.",
         ),
     ] = None,
     issued_before: Annotated[
         str | None,
         typer.Option(
             metavar="TIME",
-            help="With --minted-by, --subject, --app, --org: only what was issued before then, such as"
+            help="With --minted-by, --subject, --app, --org: only tokens issued before this time, such as"
             " 2026-11-24 or 2026-11-24T08:00:00Z.",
         ),
     ] = None,
-    reason: Annotated[str, typer.Option(help="Why, for the record.")] = "",
+    reason: Annotated[str, typer.Option(help="The reason, for the record.")] = "",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only show what would be revoked, and change nothing.")
     ] = False,
@@ -89,38 +82,41 @@ def revoke(
     api_token_file: options.ApiTokenFile = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Revoke tokens, and everything derived from them, for good. Exits with 0 only if all of it was done.
+    """Revoke tokens, and everything derived from them, for good. Exits with 0 only if all were revoked.
 
-    At a terminal it shows what it would revoke and asks. Elsewhere it does what was named exactly (ids,
-    branches, a token) without asking, and needs --yes for the rest; --dry-run shows it and does nothing.
+    At a terminal, the command shows what it would revoke and asks. Elsewhere it revokes single tokens (ids,
+    branches, a token) without asking, and needs --yes for all else. --dry-run only shows what would happen.
     """
     with explained():
         connection = connect(address, api_token_file)
-        targets = targets_of(
-            connection,
-            token_ids or [],
-            token,
-            branch or [],
-            minted_by or [],
-            subject or [],
-            app,
-            org,
-            issued_before,
+        given = RevokeArguments(
+            token_ids=token_ids or (),
+            token=token,
+            branches=branch or (),
+            minters=minted_by or (),
+            subjects=subject or (),
+            app=app,
+            org=org,
+            home_org=connection.home_org,
+            issued_before=issued_before,
         )
+        targets = targets_of(given)
         for target in targets:
             target.request.reason = reason
         if not yes and not dry_run:
-            _ask(connection, targets, as_json)
-        outcomes = connection.ask(lambda client: _all(connection, client, targets, validate_only=dry_run))
+            _confirm(connection, targets, as_json)
+        outcomes = connection.call(
+            lambda client: _revoke_all(connection, client, targets, validate_only=dry_run)
+        )
     if as_json:
-        console.print_json([_json(*each, is_done=not dry_run) for each in outcomes])
+        console.print_json([revoke_view.as_json(*each, is_done=not dry_run) for each in outcomes])
     else:
-        for each in outcomes:
-            _print(connection, *each, is_done=not dry_run)
+        for target, result in outcomes:
+            _print(connection, target, result, is_done=not dry_run)
     _exit([result for _, result in outcomes if isinstance(result, AlmondRpcError)], len(outcomes))
 
 
-async def _all(
+async def _revoke_all(
     connection: Connection, client: AsyncClient, targets: list[Target], *, validate_only: bool
 ) -> list[Outcome]:
     return [(target, await _revoke(connection, client, target, validate_only)) for target in targets]
@@ -132,14 +128,14 @@ async def _revoke(
     request = pb.RevokeRequest()
     request.CopyFrom(target.request)
     request.validate_only = validate_only
-    seconds = _WIDE_SECONDS if target.is_wide else None
+    seconds = _BULK_SECONDS if target.is_bulk else None
     try:
-        return await _answer(connection, client, request, seconds)
+        return await _call(connection, client, request, seconds)
     except AlmondRpcError as error:
         return error
 
 
-async def _answer(
+async def _call(
     connection: Connection, client: AsyncClient, request: pb.RevokeRequest, seconds: float | None
 ) -> pb.RevokeResponse:
     try:
@@ -147,65 +143,27 @@ async def _answer(
     except UnauthenticatedError:
         if request.WhichOneof("target") != "token":
             raise
-    # Whoever shows a token may revoke it: their own says who they were, and is not needed.
-    async with connection.anonymous() as nobody:
-        return await nobody.revoke(request)
+    # The holder of a token may revoke it. Their own token, which would only say who they are, is not needed.
+    async with connection.anonymous() as anonymous:
+        return await anonymous.revoke(request)
 
 
-def _ask(connection: Connection, targets: list[Target], as_json: bool) -> None:
-    """Show what would be revoked and ask; raises `Failure` where nobody can be asked and somebody should."""
+def _confirm(connection: Connection, targets: list[Target], as_json: bool) -> None:
+    """Show what would be revoked and ask; raises `Failure` for a bulk target without a terminal."""
     if as_json or not sys.stdin.isatty():
-        if any(target.is_wide for target in targets):
+        if any(target.is_bulk for target in targets):
             raise Failure.usage(
-                "this revokes all that belongs to something, and nobody can be asked here",
-                "look first with --dry-run, then add --yes",
+                "this may revoke many tokens, and there is no terminal to ask for confirmation",
+                "check with --dry-run first, then add --yes",
             )
         return
-    would_be = connection.ask(lambda client: _all(connection, client, targets, validate_only=True))
-    for target, would in would_be:
-        if isinstance(would, AlmondRpcError):
-            raise connection.failure_of(would)
-        _show(target, would)
+    previews = connection.call(lambda client: _revoke_all(connection, client, targets, validate_only=True))
+    for target, preview in previews:
+        if isinstance(preview, AlmondRpcError):
+            raise connection.failure_of(preview)
+        revoke_view.show_preview(target, preview)
     if not typer.confirm("Revoke for good?"):
         raise Failure("nothing was revoked")
-
-
-def _show(target: Target, would: pb.RevokeResponse) -> None:
-    count = _number(would.entries, "token", "tokens") + (" or more" if would.entries >= _COUNTED else "")
-    console.out().print(console.clean(f"{target.name}: {count} to revoke"), style="bold")
-    if would.records:
-        print_table(would.records, time.time())
-    if len(would.records) < would.entries and would.records:
-        console.out().print(f"  ... and {would.entries - len(would.records)} more")
-    if target.request.WhichOneof("target") == "org":
-        console.out().print("  and, on this org, tokens of several orgs, which are not counted here")
-    if would.includes_caller:
-        console.warn("YOUR OWN token is among them: this is the last thing that you do with it")
-
-
-def _number(count: int, one: str, many: str) -> str:
-    return f"{count} {one if count == 1 else many}"
-
-
-def _json(target: Target, result: pb.RevokeResponse | AlmondRpcError, *, is_done: bool) -> dict[str, Any]:
-    said = {"target": target.name, "dry_run": not is_done}
-    if isinstance(result, AlmondRpcError):
-        problem = {"code": result.code.name, "reason": result.reason, "message": result.message}
-        return said | {"revoked": False, "error": problem}
-    if not is_done:
-        ids = [each.id for each in result.records]
-        return said | {
-            "revoked": False,
-            "tokens": result.entries,
-            "first_ids": ids,
-            "includes_own_token": result.includes_caller,
-        }
-    return said | {
-        "revoked": True,
-        "entries": result.entries,
-        "revision": result.revision,
-        "includes_own_token": result.includes_caller,
-    }
 
 
 def _print(
@@ -215,36 +173,14 @@ def _print(
         failure = connection.failure_of(result)
         failure.sentence = f"{target.name}: {failure.sentence}"
         report(failure)
-        return
-    if not is_done:
-        _show(target, result)
-        return
-    console.out().print(
-        console.clean(f"{target.name} {_done(target, result)}, at revision {result.revision}")
-    )
-    if result.includes_caller:
-        console.warn("your own token was among them")
+    elif is_done:
+        revoke_view.show_done(target, result)
+    else:
+        revoke_view.show_preview(target, result)
 
 
-def _done(target: Target, result: pb.RevokeResponse) -> str:
-    if not target.is_wide:
-        return "revoked" if result.entries else "was revoked before"
-    if not result.entries:
-        return _NOTHING_LEFT
-    # Of an org or a subject it is a time that is written down: nobody need have had a token to revoke.
-    kind = target.request.WhichOneof("target")
-    what = f", whatever was issued {_when(getattr(target.request, kind))}" if kind in _CUT_OFF else ""
-    return f"revoked{what}, by {_number(result.entries, 'entry', 'entries')}"
-
-
-def _when(target: pb.OrgTarget | pb.SubjectTarget) -> str:
-    if not target.HasField("issued_before"):
-        return "so far"
-    return f"before {console.day_and_time(target.issued_before.seconds)}"
-
-
-def _exit(errors: list[AlmondRpcError], asked: int) -> None:
+def _exit(errors: list[AlmondRpcError], targets: int) -> None:
     if not errors:
         return
     unanswered = [error for error in errors if isinstance(error, CannotKnowError)]
-    raise typer.Exit(CANNOT_KNOW if len(unanswered) == asked else FAILED)
+    raise typer.Exit(CANNOT_KNOW if len(unanswered) == targets else FAILED)

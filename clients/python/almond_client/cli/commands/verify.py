@@ -1,4 +1,4 @@
-"""`almond tokens verify`: may this token do that? Exits: 0 allowed, 1 denied, 2 not asked, 3 cannot know."""
+"""`almond tokens verify`: may a token do this? Exit codes: 0 allowed, 1 denied, 2 not asked, 3 unknown."""
 
 from __future__ import annotations
 
@@ -39,27 +39,33 @@ def verify(
     machine_feature: Annotated[_Id, typer.Option(help="The feature of the machine.")] = None,
     cluster: Annotated[_Id, typer.Option(help="The LiteFS cluster.")] = None,
     mutation: Annotated[_Id, typer.Option(help="The mutation, by name.")] = None,
-    command: Annotated[_Id, typer.Option(help="The command for the machine, split as a shell would.")] = None,
+    command: Annotated[
+        _Id, typer.Option(help="The command for the machine, split into words as a shell would.")
+    ] = None,
     storage_object: Annotated[_Id, typer.Option(help="The path of the storage object.")] = None,
     source_org: Annotated[_Id, typer.Option(help="The org that the call comes from.")] = None,
     source_app: Annotated[_Id, typer.Option(help="The app that the call comes from.")] = None,
     source_machine: Annotated[_Id, typer.Option(help="The machine that the call comes from.")] = None,
     ip: Annotated[_Id, typer.Option(help="The address that the call comes from.")] = None,
-    attribute: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="A further fact.")] = None,
-    min_revision: Annotated[str, typer.Option(help="Rest the answer on at least this revision.")] = "",
-    explain: Annotated[bool, typer.Option("--explain", help="Say what each caveat said.")] = False,
+    attribute: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="An attribute of the request. May be repeated."),
+    ] = None,
+    min_revision: Annotated[str, typer.Option(help="Answer from data of at least this revision.")] = "",
+    explain: Annotated[bool, typer.Option("--explain", help="Show the result of each caveat.")] = False,
     address: options.Address = options.DEFAULT_ADDRESS,
     api_token_file: options.ApiTokenFile = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Ask whether a token permits an access now.
 
-    The one who asks, by the token in --api-token-file, is the audience of a token made for one.
+    If the token is limited to an audience, that is compared with the service of your own token
+    (--api-token-file).
 
-    Exits with 0 allowed, 1 denied, 2 if the question could not be asked (also for your own token), 3 if
-    nobody can know.
+    Exits with 0 if allowed, 1 if denied, 2 if the question could not be asked (also because of your own
+    token), 3 if the service cannot answer.
     """
-    # Whatever keeps the question from being asked must not look like an answer, where 1 is "denied".
+    # A question that could not be asked must not look like an answer: exit code 1 means "denied".
     with explained(failed=CANNOT_KNOW, refused=USAGE):
         access = Access(
             org=org,
@@ -74,7 +80,7 @@ def verify(
             mutation=mutation,
             command=None if command is None else argv.split("--command", command),
             storage_object=storage_object,
-            source=_source(source_org, source_app, source_machine),
+            source=_call_source(source_org, source_app, source_machine),
             attributes=dict(key_value.read("--attribute", attribute or ()))
             | ({} if ip is None else {"ip": ip}),
         )
@@ -84,7 +90,7 @@ def verify(
             min_revision=min_revision,
             explain=explain,
         )
-        response = connect(address, api_token_file).ask(lambda client: client.verify(request))
+        response = connect(address, api_token_file).call(lambda client: client.verify(request))
     allowed = response.outcome == decision_pb2.OUTCOME_ALLOWED
     if as_json:
         console.print_json(_json(response, allowed))
@@ -95,13 +101,13 @@ def verify(
 
 
 def _app(context: typer.Context, app: str | None, *others: str | None) -> str | None:
-    # The current app is not meant where the question is about something that is in no app.
+    # ALMOND_APP does not apply to a question about something that is in no app.
     source = context.get_parameter_source("app")
-    is_said = source is not None and source.name == "COMMANDLINE"
-    return app if is_said or all(each is None for each in others) else None
+    is_given = source is not None and source.name == "COMMANDLINE"
+    return app if is_given or all(each is None for each in others) else None
 
 
-def _source(org: str | None, app: str | None, machine: str | None) -> Source | None:
+def _call_source(org: str | None, app: str | None, machine: str | None) -> Source | None:
     return None if org is app is machine is None else Source(org, app, machine)
 
 
@@ -117,7 +123,7 @@ def _reasons(response: pb.VerifyResponse) -> list[str]:
 
 
 def _reason(denial: decision_pb2.Denial) -> str:
-    # A reason newer than this program has a number and no name.
+    # A reason newer than this program has a number but no name.
     known = decision_pb2.DenialReason.DESCRIPTOR.values_by_number.get(denial.reason)
     name = known.name if known is not None else f"REASON_{denial.reason}"
     return name.removeprefix(_REASON_PREFIX).lower()
@@ -136,22 +142,23 @@ def _print(response: pb.VerifyResponse, allowed: bool) -> None:
         out.print(f"  {which}{_reason(denial)}: {console.clean(denial.sentence)}")
     several = len({each.token_index for each in response.explanation}) > 1
     for each in response.explanation:
-        out.print(_explained(each, several))
+        out.print(_explanation(each, several))
 
 
-def _explained(each: decision_pb2.CaveatExplanation, several: bool) -> str:
+def _explanation(each: decision_pb2.CaveatExplanation, several: bool) -> str:
     known = decision_pb2.Verdict.DESCRIPTOR.values_by_number.get(each.verdict)
     verdict = known.name.removeprefix(_VERDICT_PREFIX).lower() if known is not None else "unknown"
     which = f"token {each.token_index + 1}, " if several else ""
     reason = f" ({each.sentence})" if each.sentence else ""
-    said = (
+    line = (
         f"  {which}step {each.caveat_index + 1} {verdict.replace('_', ' ')}: {_meaning(each.caveat)}{reason}"
     )
-    return console.clean(said)
+    return console.clean(line)
 
 
 def _meaning(caveat: str) -> str:
     try:
         return caveats.parse(list(canonical.loads(caveat.encode()))).describe()
-    except (AlmondError, ValueError):  # newer than this program, or a third party's
+    except (AlmondError, ValueError):
+        # The caveat is newer than this program, or a third party's.
         return caveat

@@ -1,4 +1,4 @@
-"""`almond watch`: what is revoked, a line each, as it happens."""
+"""`almond watch`: print each revocation on a line as it happens."""
 
 from __future__ import annotations
 
@@ -36,25 +36,25 @@ def watch(
             "--org",
             "-o",
             envvar="ALMOND_ORG",
-            help="Only what may concern this org. Without it, the one that your own token is for, or all.",
+            help="Only what may concern this org. (default: the org of your own token, or all orgs)",
         ),
     ] = None,
     after: Annotated[
-        str | None, typer.Option(metavar="REVISION", help="Begin after a revision, not now.")
+        str | None, typer.Option(metavar="REVISION", help="Start after this revision, not now.")
     ] = None,
-    snapshot: Annotated[bool, typer.Option("--snapshot", help="Begin with all that is revoked.")] = False,
+    snapshot: Annotated[bool, typer.Option("--snapshot", help="Start with all that is revoked.")] = False,
     address: options.Address = options.DEFAULT_ADDRESS,
     api_token_file: options.ApiTokenFile = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print an object of JSON a line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
 ) -> None:
-    """Print what is revoked, as it happens, until Ctrl-C: a token id, or ID/BRANCH, and at which revision.
+    """Print each revocation as it happens, until Ctrl-C: its revision, and a token id or ID/BRANCH.
 
-    Goes on by itself after a break, and misses nothing. Names of orgs and subjects are told as hashes: the
-    first 32 digits of `printf almond/v1/cut-off/org/ORG | sha256sum`, or of .../subject/SUBJECT.
+    Reconnects by itself and misses no change. Orgs and subjects appear as hashes: the first 32 digits of
+    `printf almond/v1/cut-off/org/ORG | sha256sum`, or of .../subject/SUBJECT.
     """
     with explained(), contextlib.suppress(KeyboardInterrupt):
         if after is not None and snapshot:
-            raise Failure.usage("--after and --snapshot are two places to begin", "give one of them")
+            raise Failure.usage("--after and --snapshot both say where to start", "give one of them")
         connection = connect(address, api_token_file)
         request = pb.WatchRevocationsRequest(org=org or connection.home_org)
         if after is not None:
@@ -63,20 +63,21 @@ def watch(
             request.snapshot.SetInParent()
         else:
             request.from_now.SetInParent()
-        connection.ask(lambda client: _print(client, request, as_json=as_json))
+        connection.call(lambda client: _print(client, request, as_json=as_json))
 
 
 async def _print(client: AsyncClient, request: pb.WatchRevocationsRequest, *, as_json: bool) -> None:
     is_broken = False
 
-    def broke(error: AlmondRpcError) -> None:
+    def report_break(error: AlmondRpcError) -> None:
         nonlocal is_broken
-        if not is_broken:  # quiet looks like "nothing is revoked"
-            why = Failure.of(error).sentence
-            console.err().print(console.clean(f"not watching, and trying again: {why}"))
+        # Without this line the silence would look like "nothing is revoked".
+        if not is_broken:
+            problem = Failure.of(error).sentence
+            console.err().print(console.clean(f"the watch was interrupted and reconnects: {problem}"))
         is_broken = True
 
-    watch = client.watch(request, on_break=broke)
+    watch = client.watch(request, on_break=report_break)
     async for event in watch:
         if isinstance(event, pb.WatchStarted) or is_broken:
             begin = f"after revision {console.clean(watch.revision)}" if watch.revision else "from a snapshot"
@@ -91,7 +92,7 @@ async def _print(client: AsyncClient, request: pb.WatchRevocationsRequest, *, as
 
 def _entries(event: pb.SnapshotChunk | pb.RevocationChange) -> Iterator[_Fields]:
     for revoked in event.withdrawals:
-        expires = console.moment(revoked.expire_time.seconds) if revoked.HasField("expire_time") else None
+        expires = console.rfc3339(revoked.expire_time.seconds) if revoked.HasField("expire_time") else None
         yield {
             "revision": event.revision or None,
             "token_id": revoked.token_id,

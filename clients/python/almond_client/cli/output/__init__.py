@@ -1,1 +1,1 @@
-"""What is printed: tables, JSON, and how commands fail."""
+"""Prints the results of commands (tables, JSON), and reports how they fail."""

@@ -1,6 +1,6 @@
-"""How commands fail: one line that says what, perhaps a hint what to do, and an exit code. No tracebacks.
+"""How commands fail: one line with the problem, perhaps a hint what to do, and an exit code. No tracebacks.
 
-The one place that maps errors to exit codes.
+Only this module maps errors to exit codes.
 """
 
 from __future__ import annotations
@@ -31,21 +31,20 @@ CANNOT_KNOW: Final = 3
 
 _REFUSALS: Final = (UnauthenticatedError, PermissionDeniedError, FailedPreconditionError)
 _OPTIONS: Final = {"ttl": "--expiry", "after_revision": "--after", "access.attributes.ip": "--ip"}
-"""What the service calls some fields, and what they are called as an option."""
-_WHERE: Final = re.compile(r"^[A-Z_]+: (ipv4|ipv6|unix):\S+: ")
-_WHO: Final = "say who you are with --api-token-file FILE, or put your token into ALMOND_API_TOKEN"
+"""The command-line option for each field that the service calls by another name."""
+_ADDRESS: Final = re.compile(r"^[A-Z_]+: (ipv4|ipv6|unix):\S+: ")
+_IDENTIFY: Final = "say who you are with --api-token-file FILE, or put your token into ALMOND_API_TOKEN"
 
 
 class Failure(Exception):  # noqa: N818 - it ends a command; errors end calls
-    """A command's end: `sentence`, `hint` (may be empty), `exit_code`. Never holds a secret.
+    """The failure of a command: a `sentence`, a `hint` (may be empty) and an `exit_code`. Contains no secret.
 
-    `is_refusal`: the service refused the call as such, and trying again will not help.
+    `is_refusal` means that the service refused the call itself, and that trying again will not help.
     """
 
     def __init__(
         self, sentence: str, hint: str = "", exit_code: int = FAILED, *, is_refusal: bool = False
     ) -> None:
-        """Keep them."""
         super().__init__(sentence)
         self.sentence = sentence
         self.hint = hint
@@ -54,28 +53,28 @@ class Failure(Exception):  # noqa: N818 - it ends a command; errors end calls
 
     @classmethod
     def usage(cls, sentence: str, hint: str = "") -> Self:
-        """Build one about how the command was called."""
+        """Return the failure of a command that was called wrongly."""
         return cls(sentence, hint, USAGE)
 
     @classmethod
     def unreachable(cls, address: str, error: AlmondRpcError) -> Self:
-        """Build one about a service that did not answer in time, or at all."""
+        """Return the failure of a command whose service did not answer in time, or at all."""
         return cls(
-            f"no answer from {address}: {_last(error)}",
-            "is the service running there? `almond dev` starts one; --address or ALMOND_ADDRESS says where",
+            f"no answer from {address}: {_sentence(error)}",
+            "is the service running there? `almond dev` starts one; --address or ALMOND_ADDRESS names one",
             CANNOT_KNOW,
         )
 
     @classmethod
-    def unauthenticated(cls, error: AlmondRpcError, token_from: str) -> Self:
-        """Build one about the caller's own token, which came from `token_from` (empty: there is none)."""
-        if not token_from:
-            return cls(_last(error), _WHO, is_refusal=True)
-        return cls(_last(error), f"your own token came from {token_from}; {_WHO}", is_refusal=True)
+    def unauthenticated(cls, error: AlmondRpcError, token_source: str) -> Self:
+        """Return the failure of the caller's own token, found in `token_source` (empty: there is none)."""
+        if not token_source:
+            return cls(_sentence(error), _IDENTIFY, is_refusal=True)
+        return cls(_sentence(error), f"your own token came from {token_source}; {_IDENTIFY}", is_refusal=True)
 
     @classmethod
     def of(cls, error: AlmondRpcError | AlmondError) -> Self:
-        """Look up how an error of the service, or of the core, ends a command."""
+        """Return the failure for an error of the service or of the core."""
         if isinstance(error, AlmondError):
             return cls(str(error), "", USAGE)
         code = FAILED
@@ -83,14 +82,14 @@ class Failure(Exception):  # noqa: N818 - it ends a command; errors end calls
             code = USAGE
         elif isinstance(error, CannotKnowError):
             code = CANNOT_KNOW
-        sentence = _in_options(_last(error), error.field)
+        sentence = _in_options(_sentence(error), error.field)
         return cls(sentence, _hint(error), code, is_refusal=isinstance(error, _REFUSALS))
 
 
-def _last(error: AlmondRpcError) -> str:
-    # gRPC's own texts end with the cause, after the address that everybody knows: "failed to connect to all
-    # addresses; last error: UNKNOWN: ipv4:127.0.0.1:1: Failed to connect to remote host: ..."
-    last = _WHERE.sub("", error.message.rpartition("last error: ")[2])
+def _sentence(error: AlmondRpcError) -> str:
+    # gRPC's own texts end with the cause, after an address that the user already knows: "failed to connect to
+    # all addresses; last error: UNKNOWN: ipv4:127.0.0.1:1: Failed to connect to remote host: ..."
+    last = _ADDRESS.sub("", error.message.rpartition("last error: ")[2])
     return last or error.code.name.lower().replace("_", " ")
 
 
@@ -101,9 +100,9 @@ def _in_options(sentence: str, field: str | None) -> str:
 
 def _hint(error: AlmondRpcError) -> str:
     if isinstance(error, UnauthenticatedError):
-        return _WHO
+        return _IDENTIFY
     if isinstance(error, PermissionDeniedError):
-        return "`almond tokens inspect -t - < FILE` says what your own token may do"
+        return "`almond tokens inspect -t - < FILE` shows what your own token may do"
     if error.retry_after is not None:
         return f"try again in {error.retry_after:g} s"
     return ""
@@ -111,9 +110,9 @@ def _hint(error: AlmondRpcError) -> str:
 
 @contextmanager
 def explained(*, failed: int = FAILED, refused: int = FAILED) -> Iterator[None]:
-    """Turn expected errors into their lines on standard error and `typer.Exit`.
+    """Report expected errors on standard error, and raise `typer.Exit` with their exit codes.
 
-    `failed`, and `refused` for refusals, take the place of exit code 1, where 1 means something else.
+    `failed`, and `refused` for refusals, replace exit code 1 in commands where 1 means something else.
     """
     try:
         yield
@@ -131,7 +130,7 @@ def _exit(failure: Failure, failed: int, refused: int) -> typer.Exit:
 
 
 def report(failure: Failure) -> None:
-    """Write a failure's one or two lines to standard error."""
+    """Print the one or two lines of a failure on standard error."""
     console.err().print(f"error: {console.clean(failure.sentence)}", style="red")
     if failure.hint:
         console.err().print(f"hint: {console.clean(failure.hint)}")
