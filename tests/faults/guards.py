@@ -33,7 +33,7 @@ class Shown:
 
 SHOWN: Final = {
     "relay": Shown(frozenset({BLIND_SERVER}), ("go on by heartbeats",)),
-    "gap-check": Shown(frozenset({"a_lost_past"}), ("a yes", "no more told apart")),
+    "gap-check": Shown(frozenset({"a_lost_past"}), ("a yes", "no longer kept")),
     "age-check": Shown(frozenset({"an_island"}), ("a yes",)),
     "min-revision-check": Shown(frozenset({"a_paused_valkey"}), ("below min_revision",)),
     "minter-check": Shown(frozenset({"a_paused_valkey"}), ("a yes", "minted by")),
