@@ -6,7 +6,7 @@ import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from almond_server.domain import cut_off_text
+from almond_server.domain import cut_off_rules, cut_off_text
 from almond_server.domain.revocations import (
     KEPT_SECONDS,
     LINKED_SECONDS,
@@ -14,6 +14,7 @@ from almond_server.domain.revocations import (
     Change,
     CutOff,
     Reading,
+    RecordedCutOff,
     Revocation,
     RevokeReceipt,
     Scope,
@@ -21,7 +22,7 @@ from almond_server.domain.revocations import (
 )
 from almond_server.domain.stores import AuditRow, RevisionForgottenError
 from almond_server.errors import SelectionChangedError
-from fakes.store import MadeCutOff, MemoryStore, selected
+from fakes.store import MemoryStore, selected
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,15 +92,13 @@ class MemoryRevocations:
         if selection.cut_off is None:
             return None
         scope, name = selection.cut_off
-        issued = [
+        orgs = cut_off_rules.home_orgs_counted(name)
+        issued = (
             each.created_at_ms
             for each in self._store.records.values()
-            if (each.org in {name, ""} if scope is Scope.ORG else each.subject == name)
-        ]
-        until_ms = max([now * 1000, *issued])
-        if selection.issued_before_ms is not None:
-            until_ms = min(until_ms, selection.issued_before_ms - 1)
-        return None if until_ms < 0 else CutOff(scope, name, until_ms)
+            if (each.org in orgs if scope is Scope.ORG else each.subject == name)
+        )
+        return cut_off_rules.cut_off_of(selection, now, max(issued, default=0))
 
     def _revoke(
         self,
@@ -132,14 +131,14 @@ class MemoryRevocations:
         self._store.reading(now)
         added = [each for each in revocations if self._enter(each)]
         standing = highest(each.cut_off for each in self._store.cut_offs)
-        raised = [each for place, each in highest(cut_offs).items() if each.is_above(standing.get(place))]
+        raised = [each for target, each in highest(cut_offs).items() if each.is_above(standing.get(target))]
         if added or raised:
             self._store.append(sorted(added, key=_order), raised)
         for each in added:
             self._fill_in(each, actor, reason, now)
         for cut_off in raised:
             number, detail = self._store.number, cut_off_text.detail(cut_off, reason)
-            self._store.cut_offs.append(MadeCutOff(cut_off, number, now, actor.name, reason))
+            self._store.cut_offs.append(RecordedCutOff(cut_off, number, now, actor.name, reason))
             action = cut_off_text.action(cut_off)
             self._store.audit.append(AuditRow(now, actor.name, action, cut_off.name, detail, number))
         return len(added) + len(raised)
@@ -175,7 +174,7 @@ class MemoryRevocations:
         """Return the highest cut-offs up to a revision."""
         await self._store.turn()
         found = highest(each.cut_off for each in self._store.cut_offs if each.revision <= number)
-        return [found[place] for place in sorted(found)]
+        return [found[target] for target in sorted(found)]
 
     async def begin_epoch(self, actor: Actor, now: int) -> Reading:
         """Begin a new epoch."""
@@ -208,9 +207,7 @@ class MemoryRevocations:
         oldest, made = min(self._store.marks), self._store.cut_offs
         old = highest(each.cut_off for each in made if each.revision < oldest)
         replaced = [
-            each
-            for each in made
-            if (it := old.get((each.cut_off.scope, each.cut_off.name))) and it.is_above(each.cut_off)
+            each for each in made if (it := old.get(each.cut_off.target)) and it.is_above(each.cut_off)
         ][:limit]
         self._store.cut_offs = [each for each in made if each not in replaced]
         return len(replaced)
@@ -240,8 +237,7 @@ class MemoryRevocations:
 
 
 def _falls_under(record: Record, cut_off: CutOff) -> bool:
-    name = record.org if cut_off.scope is Scope.ORG else record.subject
-    return cut_off.name == name and cut_off.covers(record.created_at_ms)
+    return cut_off_rules.falls_under(cut_off, cut_off_rules.targets_of_record(record), record.created_at_ms)
 
 
 def _order(revocation: Revocation) -> tuple[str, bytes]:

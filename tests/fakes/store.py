@@ -11,12 +11,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from almond_core.model import RESERVED_ORG
+from almond_server.domain import cut_off_rules
 from almond_server.domain.records import MAX_DERIVED, record_id
-from almond_server.domain.revocations import Change, CutOff, Reading, Revocation, Scope
+from almond_server.domain.revocations import Change, CutOff, Reading, RecordedCutOff, Revocation
 from almond_server.domain.selections import MintedBy, OfApp, OfOrg, OfSubject
 from almond_server.domain.stores import AuditRow, ExpiryRule
 from almond_server.errors import (
-    IssuedTooEarlyError,
     MinterRevokedError,
     RecordNotFoundError,
     RequestReusedError,
@@ -25,24 +25,13 @@ from almond_server.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from almond_server.domain.records import Record, Use
     from almond_server.domain.selections import Listing, Selection
     from almond_server.domain.stores import Actor, Idempotency, SealedKey
 
 _REQUESTS_KEPT_SECONDS: Final = 24 * 3600
-
-
-@dataclass(frozen=True, slots=True)
-class MadeCutOff:
-    """A cut-off with its revision, and when, by whom and why it was made."""
-
-    cut_off: CutOff
-    revision: int
-    at: int
-    by: str
-    reason: str
 
 
 @dataclass(slots=True)
@@ -57,7 +46,7 @@ class MemoryStore:
     marks: dict[int, bytes] = field(default_factory=lambda: {0: secrets.token_bytes(8)})
     given_out: dict[int, int] = field(default_factory=lambda: {0: 0})
     entries: set[tuple[str, bytes | None]] = field(default_factory=set)
-    cut_offs: list[MadeCutOff] = field(default_factory=list)
+    cut_offs: list[RecordedCutOff] = field(default_factory=list)
     requests: dict[bytes, tuple[bytes, int, Any]] = field(default_factory=dict)
     keys: list[SealedKey] = field(default_factory=list)
     policies: dict[tuple[str, str], ExpiryRule] = field(default_factory=dict)
@@ -103,25 +92,10 @@ class MemoryStore:
         self.marks[number] = mark
         self.given_out[number] = self.time
 
-    def covering(self, orgs_and_apps: Collection[tuple[Scope, str]], issued_at_ms: int) -> list[MadeCutOff]:
-        """Return the cut-offs of some scopes and names under which a token issued at a time falls."""
-        return [
-            each
-            for each in self.cut_offs
-            if (each.cut_off.scope, each.cut_off.name) in orgs_and_apps and each.cut_off.covers(issued_at_ms)
-        ]
-
     def as_read(self, record: Record) -> Record:
         """Return a record with `revoked_*` of the first thing that revoked it, a cut-off or its own."""
         minted = self.records.get(record.token_id, record)
-        orgs_and_apps = {(Scope.SUBJECT, minted.subject), (Scope.KEY, minted.key_id)}
-        if minted.org != RESERVED_ORG:
-            orgs_and_apps.add((Scope.ORG, minted.org))
-        under = self.covering(orgs_and_apps, minted.created_at_ms)
-        first = min(under, key=lambda each: each.at, default=None)
-        if first is None or (record.revoked_at is not None and record.revoked_at < first.at):
-            return record
-        return replace(record, revoked_at=first.at, revoked_by=first.by, revoke_reason=first.reason)
+        return cut_off_rules.as_read(record, minted, cut_off_rules.by_target(self.cut_offs))
 
 
 class MemoryTokens:
@@ -138,7 +112,7 @@ class MemoryTokens:
         earlier = self._store.answered(request, now)
         if earlier is not None:
             return self._store.as_read(self._store.records[earlier])
-        self._refuse_too_early(record, actor)
+        cut_off_rules.check_issue_time(record, actor, (each.cut_off for each in self._store.cut_offs))
         self._store.records[record.token_id] = record
         self._store.remember(request, record.token_id, now)
         self._store.audit.append(AuditRow(now, actor.name, "token.minted", record.token_id, record.kind, 0))
@@ -213,18 +187,8 @@ class MemoryTokens:
 
     def _refuse_revoked(self, actor: Actor) -> None:
         self._refuse_lineage(actor.token_id, actor.branch_ids)
-        orgs_and_apps = {(Scope.KEY, actor.key_id), (Scope.SUBJECT, actor.subject)}
-        orgs_and_apps |= {(Scope.ORG, org) for org in actor.cut_off_orgs}
-        if actor.token_id and self._store.covering(orgs_and_apps, actor.issued_at_ms):
+        if cut_off_rules.is_stopped(actor, (each.cut_off for each in self._store.cut_offs)):
             raise MinterRevokedError("The token that this was to be made from has been revoked.")
-
-    def _refuse_too_early(self, record: Record, actor: Actor) -> None:
-        orgs_and_apps = {(Scope.SUBJECT, record.subject)}
-        if record.org != RESERVED_ORG:
-            orgs_and_apps |= {(Scope.ORG, org) for org in (record.org, *actor.orgs)}
-        covering = self._store.covering(orgs_and_apps, record.created_at_ms)
-        if covering:
-            raise IssuedTooEarlyError(max(each.cut_off.until_ms or 0 for each in covering))
 
     def _refuse_lineage(self, token_id: str, branch_ids: tuple[bytes, ...]) -> None:
         lineage = {(token_id, branch_id) for branch_id in (None, *branch_ids)}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from almond_core.caveats.valid import END_OF_TIME
 
@@ -44,6 +44,10 @@ class Scope(StrEnum):
     KEY = "key"
 
 
+CutOffTarget: TypeAlias = tuple[Scope, str]
+"""What a cut-off revokes: the scope, and the name of the org or subject or the id of the key."""
+
+
 @dataclass(frozen=True, slots=True)
 class CutOff:
     """Many tokens revoked at once: those of an org or a subject issued at `until_ms` or before.
@@ -63,6 +67,11 @@ class CutOff:
             message = "a cut-off has a name; an org's or a subject's has a time, a key's has none"
             raise ValueError(message)
 
+    @property
+    def target(self) -> CutOffTarget:
+        """Its scope and name: of cut-offs with the same target, only the highest counts."""
+        return self.scope, self.name
+
     def is_above(self, other: CutOff | None) -> bool:
         """Tell whether it says more than another one of the same scope and name, or than none."""
         if other is None or self.until_ms is None or other.until_ms is None:
@@ -74,13 +83,24 @@ class CutOff:
         return self.until_ms is None or issued_at_ms <= self.until_ms
 
 
-def highest(cut_offs: Iterable[CutOff]) -> dict[tuple[Scope, str], CutOff]:
-    """Return of each scope and name the cut-off that says most."""
-    found: dict[tuple[Scope, str], CutOff] = {}
+def highest(cut_offs: Iterable[CutOff]) -> dict[CutOffTarget, CutOff]:
+    """Return the highest cut-off of each target."""
+    found: dict[CutOffTarget, CutOff] = {}
     for each in cut_offs:
-        if each.is_above(found.get((each.scope, each.name))):
-            found[each.scope, each.name] = each
+        if each.is_above(found.get(each.target)):
+            found[each.target] = each
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedCutOff:
+    """A cut-off as a store records it: under which revision, when, by whom and why it was made."""
+
+    cut_off: CutOff
+    revision: int
+    at: int
+    by: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)

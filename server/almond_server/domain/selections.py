@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from almond_core.model import RESERVED_ORG
-from almond_server.domain.revocations import Scope
+from almond_server.domain.cut_off_rules import org_target
+from almond_server.domain.revocations import CutOffTarget, Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +57,14 @@ class Selection:
         return isinstance(self.of, MintedBy | OfSubject)
 
     @property
-    def cut_off(self) -> tuple[Scope, str] | None:
-        """The scope and name of the cut-off that revokes its first level; None where records do.
+    def cut_off(self) -> CutOffTarget | None:
+        """The target of the cut-off that revokes its first level; None where each token is revoked by itself.
 
-        The reserved org's do: no org's cut-off is about its tokens.
+        The reserved org's are: its tokens fall under no cut-off of an org.
         """
         match self.of:
-            case OfOrg(org) if org != RESERVED_ORG:
-                return Scope.ORG, org
+            case OfOrg(org):
+                return org_target(org)
             case OfSubject(subject):
                 return Scope.SUBJECT, subject
             case _:

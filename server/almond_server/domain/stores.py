@@ -16,8 +16,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from almond_core.model import RESERVED_ORG
-
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -45,13 +43,6 @@ class Actor:
     issued_at_ms: int = 0
     orgs: tuple[str, ...] = ()
     """On which orgs it acts by this call: what it makes is for them."""
-
-    @property
-    def cut_off_orgs(self) -> frozenset[str]:
-        """The orgs whose cut-offs stop it: none of a token of the reserved org."""
-        if self.home_org == RESERVED_ORG:
-            return frozenset()
-        return frozenset({self.home_org, *self.orgs}) - {"", RESERVED_ORG}
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from almond_server.adapters.sql import audit, cut_offs, idempotency, revocation_
 from almond_server.adapters.sql.tables import REVISIONS, STORE
 from almond_server.adapters.sql.wanted import RequestedRevocations
 from almond_server.domain import cut_off_text
-from almond_server.domain.revocations import RevokeReceipt, highest
+from almond_server.domain.revocations import RecordedCutOff, RevokeReceipt, highest
 from almond_server.domain.stores import AuditRow
 
 if TYPE_CHECKING:
@@ -132,8 +132,8 @@ class RevisionWriter:
     def _cut_off(self, order: _Order) -> None:
         call = order.call
         for each in highest(order.wanted.cut_offs).values():
-            made = cut_offs.Made(each, call.now, call.actor.name, call.reason)
-            if cut_offs.add(self._connection, made, self._next):
+            made = RecordedCutOff(each, self._next, call.now, call.actor.name, call.reason)
+            if cut_offs.add(self._connection, made):
                 action, detail = cut_off_text.action(each), cut_off_text.detail(each, call.reason)
                 row = AuditRow(call.now, call.actor.name, action, each.name, detail, self._next)
                 audit.write(self._connection, row)

@@ -10,7 +10,8 @@ from almond_server.adapters.sql import cut_off_filter
 from almond_server.adapters.sql.array_params import in_list
 from almond_server.adapters.sql.record_rows import branches_of
 from almond_server.adapters.sql.tables import TOKENS
-from almond_server.domain.revocations import Scope
+from almond_server.domain.cut_off_rules import home_orgs_counted
+from almond_server.domain.revocations import CutOffTarget, Scope
 from almond_server.domain.selections import MintedBy, OfApp, OfOrg, OfSubject, Selection
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ _COLUMNS: Final = (
     TOKENS.c.expires_at,
     TOKENS.c.revoked_at,
     TOKENS.c.subject,
+    TOKENS.c.key_id,
     TOKENS.c.created_at_ms,
     cut_off_filter.minted_is_cut_off().label("is_cut_off"),
 )
@@ -76,11 +78,9 @@ def newest_live(connection: Connection, selection: Selection, now: int, limit: i
     return [row.id for row in connection.execute(living.order_by(*newest_first).limit(limit))]
 
 
-def newest_issue(connection: Connection, scope: Scope, name: str) -> int:
-    """Return the newest issue time on record, in milliseconds, of an org or a subject; 0 if there is none.
-
-    Tokens of several orgs count for each org, as the records do not say which.
-    """
+def newest_issue(connection: Connection, target: CutOffTarget) -> int:
+    """Return the newest issue time on record, in milliseconds, of an org or a subject; 0 if there is none."""
+    scope, name = target
     if scope is Scope.SUBJECT:
         newest = select(func.max(TOKENS.c.created_at_ms)).where(TOKENS.c.subject == name)
         return connection.scalar(newest) or 0
@@ -89,7 +89,7 @@ def newest_issue(connection: Connection, scope: Scope, name: str) -> int:
         .where(TOKENS.c.org == org)
         .order_by(TOKENS.c.created_at_ms.desc())
         .limit(1)
-        for org in (name, "")
+        for org in home_orgs_counted(name)
     )
     return max(connection.scalar(each) or 0 for each in by_org)
 

@@ -13,11 +13,10 @@ from almond_server.adapters.sql import audit, cut_off_filter, cut_offs, idempote
 from almond_server.adapters.sql.array_params import in_list
 from almond_server.adapters.sql.record_rows import record_of, values_of
 from almond_server.adapters.sql.tables import REVOCATIONS, TOKENS
+from almond_server.domain import cut_off_rules
 from almond_server.domain.records import MAX_DERIVED, Record, record_id
-from almond_server.domain.revocations import Scope
 from almond_server.domain.stores import AuditRow
 from almond_server.errors import (
-    IssuedTooEarlyError,
     MinterRevokedError,
     RecordNotFoundError,
     TooManyDerivedError,
@@ -168,19 +167,14 @@ def _refuse_revoked(connection: Connection, actor: Actor) -> None:
     if not actor.token_id:
         return
     _refuse_lineage(connection, actor.token_id, actor.branch_ids)
-    orgs_and_apps = [(Scope.KEY, actor.key_id), (Scope.SUBJECT, actor.subject)]
-    orgs_and_apps += [(Scope.ORG, org) for org in actor.cut_off_orgs]
-    if cut_offs.covering(connection, orgs_and_apps, actor.issued_at_ms):
+    targets = cut_off_rules.targets_of_actor(actor)
+    if cut_off_rules.is_stopped(actor, cut_offs.highest_of(connection, targets)):
         raise _revoked()
 
 
 def _refuse_too_early(connection: Connection, record: Record, actor: Actor) -> None:
-    orgs_and_apps = [(Scope.SUBJECT, record.subject)]
-    if record.org != RESERVED_ORG:
-        orgs_and_apps += [(Scope.ORG, org) for org in {record.org, *actor.orgs}]
-    covering = cut_offs.covering(connection, orgs_and_apps, record.created_at_ms)
-    if covering:
-        raise IssuedTooEarlyError(max(each.until_ms or 0 for each in covering))
+    targets = cut_off_rules.targets_of_new_record(record, actor)
+    cut_off_rules.check_issue_time(record, actor, cut_offs.highest_of(connection, targets))
 
 
 def _refuse_lineage(connection: Connection, token_id: str, branch_ids: tuple[bytes, ...]) -> None:

@@ -7,7 +7,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from almond_server.adapters.sql import selections
-from almond_server.domain.revocations import CutOff, Revocation, Scope
+from almond_server.domain import cut_off_rules
+from almond_server.domain.revocations import CutOff, Revocation
 from almond_server.errors import SelectionChangedError
 
 if TYPE_CHECKING:
@@ -51,15 +52,10 @@ def selected(
 def _cut_off(connection: Connection, selection: Selection, now: int) -> CutOff | None:
     if selection.cut_off is None:
         return None
-    scope, name = selection.cut_off
-    # A server with a fast clock may have issued what is on record "later" than now.
-    until_ms = max(now * 1000, selections.newest_issue(connection, scope, name))
-    if selection.issued_before_ms is not None:
-        until_ms = min(until_ms, selection.issued_before_ms - 1)
-    return None if until_ms < 0 else CutOff(scope, name, until_ms)
+    newest_issue_ms = selections.newest_issue(connection, selection.cut_off)
+    return cut_off_rules.cut_off_of(selection, now, newest_issue_ms)
 
 
 def _falls_under(row: Row[Any], cut_off: CutOff | None) -> bool:
-    if cut_off is None or not cut_off.covers(row.created_at_ms):
-        return False
-    return bool(cut_off.name == (row.org if cut_off.scope is Scope.ORG else row.subject))
+    targets = cut_off_rules.targets_of_token(row.key_id, row.subject, row.org)
+    return cut_off is not None and cut_off_rules.falls_under(cut_off, targets, row.created_at_ms)
