@@ -15,9 +15,14 @@ from sqlalchemy import Connection, select, update
 
 from almond_server.adapters.sql import audit, changes, cut_offs, locks, store_clock
 from almond_server.adapters.sql.group_commit import GroupCommit
-from almond_server.adapters.sql.revision_writer import RevisionWriter, RevokeCall, answered
+from almond_server.adapters.sql.revision_writer import (
+    RequestedRevocations,
+    RevisionWriter,
+    RevokeCall,
+    answered,
+    selected,
+)
 from almond_server.adapters.sql.tables import REVISIONS, STORE
-from almond_server.adapters.sql.wanted import RequestedRevocations, selected
 from almond_server.domain.revocations import MOST_AT_ONCE, Reading, RevokeReceipt
 from almond_server.domain.stores import AuditRow
 from almond_server.errors import StoreUnavailableError
@@ -80,12 +85,12 @@ class SqlRevocations:
     ) -> RevokeReceipt:
         """Revoke all that is selected; what it may refuse and return is the port's."""
         self._told(now)
-        wanted_in = partial(
+        requested = partial(
             selected, selection=selection, within=within, now=now, max_entries=self.max_entries
         )
-        done = await self._wide.submit(RevokeCall(wanted_in, actor, reason, request, now))
+        done = await self._wide.submit(RevokeCall(requested, actor, reason, request, now))
         while not done.is_all:
-            done = await self._wide.submit(RevokeCall(wanted_in, actor, reason, request, now, done.entries))
+            done = await self._wide.submit(RevokeCall(requested, actor, reason, request, now, done.entries))
         return done
 
     async def _commit(self, calls: Sequence[RevokeCall]) -> Sequence[RevokeReceipt | Exception]:

@@ -59,7 +59,7 @@ def beyond_cut_off(connection: Connection, selection: Selection, now: int) -> It
     return _followed(connection, _rows(connection, TOKENS.c.minter_id.in_(ids)), now)
 
 
-def places_of(
+def orgs_and_apps(
     connection: Connection, selection: Selection, now: int, beyond: Iterable[Row[Any]]
 ) -> frozenset[tuple[str, str]]:
     """Return org and app of what `live` yields; `beyond` is what `beyond_cut_off` yielded."""

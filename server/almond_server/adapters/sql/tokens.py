@@ -113,7 +113,7 @@ class SqlTokens:
 
         def work(connection: Connection) -> frozenset[tuple[str, str]]:
             beyond = selections.beyond_cut_off(connection, selection, now)
-            return selections.places_of(connection, selection, now, beyond)
+            return selections.orgs_and_apps(connection, selection, now, beyond)
 
         return await self._database.read(work)
 
