@@ -142,7 +142,7 @@ async def test_a_held_lock_is_waited_for_but_not_for_ever(
         loop.call_soon_threadsafe(holding.set)
         asyncio.run_coroutine_threadsafe(release.wait(), loop).result()
 
-    held = asyncio.create_task(blocker.database.write(hold))
+    held = asyncio.create_task(blocker.database.write("test", hold))
     await holding.wait()
     async with asyncio.timeout(1):  # whatever tokens are used meanwhile, that waits for nobody
         await store.tokens.record_last_used([Use(minted.id, (), NOW)])
@@ -187,10 +187,11 @@ async def test_sessions_are_durable_and_bounded_whatever_the_server_defaults_to(
     postgres.execute(sql.SQL("ALTER DATABASE {} SET synchronous_commit = off").format(name))
     store = open_store(url)
     shown = await store.database.write(
+        "test",
         lambda connection: [
             connection.exec_driver_sql(f"SHOW {setting}").scalar()
             for setting in ("synchronous_commit", "statement_timeout", "lock_timeout")
-        ]
+        ],
     )
     assert shown == ["on", "5s", "2s"]
     await store.close()
@@ -231,7 +232,9 @@ async def test_the_stores_time_is_the_databases_whatever_it_is_told(postgres_url
     for told in (0, NOW * 2):
         assert abs((await store.revocations.reading(told)).store_time - time.time()) < 5
     ahead = int(time.time()) + 500
-    await store.database.write(lambda connection: connection.execute(update(STORE).values(clock=ahead)))
+    await store.database.write(
+        "test", lambda connection: connection.execute(update(STORE).values(clock=ahead))
+    )
     assert (await store.revocations.reading(0)).store_time == ahead  # kept, and never goes back
     await store.close()
 

@@ -62,7 +62,10 @@ async def test_a_server_that_the_named_authority_vouches_for_is_spoken_to(
 ) -> None:
     store = open_store(f"{database}?sslmode=verify-full&sslrootcert={authority.file}")
     used = sql.SQL("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()").as_string()
-    assert await store.database.read(lambda connection: connection.exec_driver_sql(used).scalar()) is True
+    assert (
+        await store.database.read("test", lambda connection: connection.exec_driver_sql(used).scalar())
+        is True
+    )
     await store.close()
 
 

@@ -27,14 +27,14 @@ class SqlAudit:
         """Return the newest rows."""
         statement = select(AUDIT).order_by(AUDIT.c.seq.desc()).limit(limit)
         return await self._database.read(
-            lambda connection: [_row(row) for row in connection.execute(statement)]
+            "audit.newest", lambda connection: [_row(row) for row in connection.execute(statement)]
         )
 
     async def page(self, after: int, limit: int) -> Sequence[tuple[int, AuditRow]]:
         """Return a page of rows, oldest first."""
         statement = select(AUDIT).where(AUDIT.c.seq > after).order_by(AUDIT.c.seq).limit(limit)
         return await self._database.read(
-            lambda connection: [(row.seq, _row(row)) for row in connection.execute(statement)]
+            "audit.page", lambda connection: [(row.seq, _row(row)) for row in connection.execute(statement)]
         )
 
 

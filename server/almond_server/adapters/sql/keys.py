@@ -37,7 +37,7 @@ class SqlKeys:
             )
             audit.write(connection, AuditRow(now, actor.name, "key.added", key.key_id, "", 0))
 
-        await self._database.write(work)
+        await self._database.write("keys.add", work)
 
     async def all(self) -> Sequence[SealedKey]:
         """Return all keys, oldest first."""
@@ -46,4 +46,4 @@ class SqlKeys:
             rows = connection.execute(select(KEYS).order_by(KEYS.c.position))
             return [SealedKey(row.id, row.sealed, row.created_at) for row in rows]
 
-        return await self._database.read(work)
+        return await self._database.read("keys.all", work)

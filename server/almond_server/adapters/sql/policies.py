@@ -38,7 +38,7 @@ class SqlPolicies:
             detail = f"default {rule.default_ttl}, maximum {rule.max_ttl}"
             _audit(connection, now, actor, "policy.set", rule.org, rule.kind, detail)
 
-        await self._database.write(work)
+        await self._database.write("policies.put", work)
 
     async def delete(self, org: str, kind: str, actor: Actor, now: int) -> bool:
         """Take back a rule."""
@@ -49,7 +49,7 @@ class SqlPolicies:
                 _audit(connection, now, actor, "policy.deleted", org, kind, "")
             return there
 
-        return await self._database.write(work)
+        return await self._database.write("policies.delete", work)
 
     async def rules(self, orgs: Sequence[str]) -> Sequence[ExpiryRule]:
         """Return the rules of these orgs, or all."""
@@ -63,7 +63,7 @@ class SqlPolicies:
                 for row in connection.execute(statement)
             ]
 
-        return await self._database.read(work)
+        return await self._database.read("policies.rules", work)
 
 
 def _delete(connection: Connection, org: str, kind: str) -> bool:

@@ -24,12 +24,14 @@ if TYPE_CHECKING:
     from psycopg.abc import PQGen
     from sqlalchemy import Engine
 
+    from almond_server.adapters.sql.database import Observe
+
 T = TypeVar("T")
 RV = TypeVar("RV")
 
 _WRITERS: Final = 3
 _READERS: Final = 2
-_LOOKERS: Final = 1
+_URGENT_READERS: Final = 1
 _POOL_SECONDS: Final = 2.0
 _SILENCE_SECONDS: Final = 5.5  # a little above `statement_timeout`, which a server that lives keeps itself
 
@@ -61,13 +63,14 @@ class Postgres:
     Sessions that broke are replaced: the server may restart. One that a call finds silent is given up.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, observe: Observe | None = None) -> None:
         """Take where it is; nothing is connected yet."""
+        self._observe = observe
         self._writing = _engine(
             url,
             _SESSION,
             poolclass=QueuePool,
-            pool_size=_WRITERS + _READERS + _LOOKERS,
+            pool_size=_WRITERS + _READERS + _URGENT_READERS,
             max_overflow=0,
             pool_timeout=_POOL_SECONDS,
             pool_pre_ping=True,
@@ -79,23 +82,26 @@ class Postgres:
         # Threads of their own: writes that wait for a lock must not keep the view from being read.
         self._writers = ThreadPoolExecutor(_WRITERS, "almond-store-write")
         self._readers = ThreadPoolExecutor(_READERS, "almond-store-read")
-        self._looker = ThreadPoolExecutor(_LOOKERS, "almond-store-look")
+        self._urgent_reader = ThreadPoolExecutor(_URGENT_READERS, "almond-store-now")
 
-    async def write(self, work: Callable[[Connection], T]) -> T:
+    async def write(self, operation: str, work: Callable[[Connection], T]) -> T:
         """Run `work` in a transaction that is durable when this returns."""
-        return await run(self._writers, partial(_transact, self._writing, work))
+        transact = partial(_transact, self._writing, work)
+        return await run(self._writers, transact, operation, self._observe)
 
-    async def read(self, work: Callable[[Connection], T]) -> T:
+    async def read(self, operation: str, work: Callable[[Connection], T]) -> T:
         """Run `work` on one consistent state of the database."""
-        return await run(self._readers, partial(_transact, self._reading, work))
+        transact = partial(_transact, self._reading, work)
+        return await run(self._readers, transact, operation, self._observe)
 
-    async def read_now(self, work: Callable[[Connection], T]) -> T:
-        """Run `work` as `read` does, behind no `read`."""
-        return await run(self._looker, partial(_transact, self._reading, work))
+    async def read_now(self, operation: str, work: Callable[[Connection], T]) -> T:
+        """Run `work` as `read` does, without waiting for any `read` to end."""
+        transact = partial(_transact, self._reading, work)
+        return await run(self._urgent_reader, transact, operation, self._observe)
 
     async def close(self) -> None:
         """Finish what has begun and close the sessions."""
-        for executor in (self._writers, self._readers, self._looker):
+        for executor in (self._writers, self._readers, self._urgent_reader):
             await asyncio.to_thread(executor.shutdown)
         await asyncio.to_thread(self._writing.dispose)
 

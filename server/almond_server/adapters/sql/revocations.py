@@ -72,7 +72,7 @@ class SqlRevocations:
         def work(connection: Connection) -> RevokeReceipt | None:
             return answered(connection, request, now, _read(connection, 0).epoch)
 
-        return await self._database.write(work)
+        return await self._database.write("revocations.answered", work)
 
     async def revoke_selection(
         self,
@@ -103,37 +103,48 @@ class SqlRevocations:
             revision.finish()
             return outcomes
 
-        return await self._database.write(work)
+        return await self._database.write("revocations.commit", work)
 
     async def reading(self, now: int) -> Reading:
         """Read epoch, newest revision and time of the store."""
         told = self._told(now)
         reading, kept = await self._database.read_now(
-            lambda connection: (_read(connection, told), connection.scalar(select(STORE.c.clock)) or 0)
+            "revocations.reading",
+            lambda connection: (_read(connection, told), connection.scalar(select(STORE.c.clock)) or 0),
         )
         if reading.store_time - kept >= _CLOCK_STEP_SECONDS:
             # Often enough that the store's time survives a restart, seldom enough to cost nothing.
             # What a full disk refuses to keep is true all the same.
             with contextlib.suppress(StoreUnavailableError):
-                await self._database.write(lambda connection: _keep_clock(connection, reading.store_time))
+                await self._database.write(
+                    "revocations.reading", lambda connection: _keep_clock(connection, reading.store_time)
+                )
         self._told(reading.store_time)
         return reading
 
     async def changes_after(self, number: int, limit: int) -> Sequence[Change]:
         """Return the changes after a revision, in order; raises `RevisionForgottenError`."""
-        return await self._database.read_now(lambda connection: changes.after(connection, number, limit))
+        return await self._database.read_now(
+            "revocations.changes_after", lambda connection: changes.after(connection, number, limit)
+        )
 
     async def mark_of(self, number: int) -> bytes | None:
         """Return the mark of a revision."""
-        return await self._database.read_now(lambda connection: changes.mark_of(connection, number))
+        return await self._database.read_now(
+            "revocations.mark_of", lambda connection: changes.mark_of(connection, number)
+        )
 
     async def page(self, number: int, after: Revocation | None, limit: int) -> Sequence[Revocation]:
         """Return a page of all entries up to a revision."""
-        return await self._database.read(lambda connection: changes.page(connection, number, after, limit))
+        return await self._database.read(
+            "revocations.page", lambda connection: changes.page(connection, number, after, limit)
+        )
 
     async def cut_offs(self, number: int) -> Sequence[CutOff]:
         """Return the highest cut-offs up to a revision."""
-        return await self._database.read(lambda connection: cut_offs.highest(connection, number))
+        return await self._database.read(
+            "revocations.cut_offs", lambda connection: cut_offs.highest(connection, number)
+        )
 
     async def begin_epoch(self, actor: Actor, now: int) -> Reading:
         """Begin a new epoch."""
@@ -149,7 +160,7 @@ class SqlRevocations:
             audit.write(connection, row)
             return replace(before, epoch=epoch, store_time=clock)
 
-        begun = await self._database.write(work)
+        begun = await self._database.write("revocations.begin_epoch", work)
         self._highest_time = begun.store_time
         return begun
 
@@ -161,7 +172,7 @@ class SqlRevocations:
             locks.exclude(connection, locks.REVOCATIONS)
             return changes.prune(connection, _read(connection, told).store_time, limit)
 
-        return await self._database.write(work)
+        return await self._database.write("revocations.prune", work)
 
     def _told(self, now: int) -> int:
         self._highest_time = max(self._highest_time, now)

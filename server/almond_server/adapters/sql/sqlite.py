@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
+    from almond_server.adapters.sql.database import Observe
+
 T = TypeVar("T")
 
 _BUSY_SECONDS: Final = 2.0
@@ -51,37 +53,43 @@ class Sqlite:
     the caller is cancelled. Every failure of the database becomes `StoreUnavailableError`.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, observe: Observe | None = None) -> None:
         """Open the file, which must exist."""
+        self._observe = observe
         self._file = _File(path)
         self._writing = _engine(path, _WRITE)
         self._reading = _engine(path, "BEGIN")
         self._writer = ThreadPoolExecutor(1, "almond-store-write")
-        self._looking = _engine(path, "BEGIN")
+        self._reading_now = _engine(path, "BEGIN")
         self._reader = ThreadPoolExecutor(1, "almond-store-read")
-        self._looker = ThreadPoolExecutor(1, "almond-store-look")
+        self._urgent_reader = ThreadPoolExecutor(1, "almond-store-now")
 
-    async def write(self, work: Callable[[Connection], T]) -> T:
+    async def write(self, operation: str, work: Callable[[Connection], T]) -> T:
         """Run `work` in a transaction that is durable when this returns."""
-        return await run(self._writer, partial(_transact, self._writing, work, self._file))
+        return await self._run(operation, self._writer, self._writing, work)
 
-    async def read(self, work: Callable[[Connection], T]) -> T:
+    async def read(self, operation: str, work: Callable[[Connection], T]) -> T:
         """Run `work` on one consistent state of the database."""
-        return await run(self._reader, partial(_transact, self._reading, work, self._file))
+        return await self._run(operation, self._reader, self._reading, work)
 
-    async def read_now(self, work: Callable[[Connection], T]) -> T:
-        """Run `work` as `read` does, behind no `read`."""
-        return await run(self._looker, partial(_transact, self._looking, work, self._file))
+    async def read_now(self, operation: str, work: Callable[[Connection], T]) -> T:
+        """Run `work` as `read` does, without waiting for any `read` to end."""
+        return await self._run(operation, self._urgent_reader, self._reading_now, work)
 
     async def close(self) -> None:
         """Finish what has begun and close the file."""
         for executor, engine in (
             (self._writer, self._writing),
             (self._reader, self._reading),
-            (self._looker, self._looking),
+            (self._urgent_reader, self._reading_now),
         ):
             await asyncio.get_running_loop().run_in_executor(executor, engine.dispose)
             executor.shutdown()
+
+    async def _run(
+        self, operation: str, thread: ThreadPoolExecutor, engine: Engine, work: Callable[[Connection], T]
+    ) -> T:
+        return await run(thread, partial(_transact, engine, work, self._file), operation, self._observe)
 
 
 def create_file(path: Path) -> None:

@@ -59,7 +59,7 @@ class SqlTokens:
             )
             return record
 
-        return await self._database.write(work)
+        return await self._database.write("tokens.add", work)
 
     async def answered(self, request: Idempotency, now: int) -> Record | None:
         """Return what `add` answered to a request."""
@@ -68,7 +68,7 @@ class SqlTokens:
             before = idempotency.answered(connection, request, now)
             return None if before is None else _get(connection, before)
 
-        return await self._database.write(work)
+        return await self._database.write("tokens.answered", work)
 
     async def add_derived(self, record: Record, actor: Actor, now: int) -> Record:
         """Record a derived token; what it may refuse and return is the port's."""
@@ -88,11 +88,11 @@ class SqlTokens:
             audit.write(connection, AuditRow(now, actor.name, "token.registered", record.id, record.name, 0))
             return placed
 
-        return await self._database.write(work)
+        return await self._database.write("tokens.add_derived", work)
 
     async def get(self, record_id: str) -> Record | None:
         """Return one record."""
-        return await self._database.read(lambda connection: _get(connection, record_id))
+        return await self._database.read("tokens.get", lambda connection: _get(connection, record_id))
 
     async def select(self, selection: Selection, now: int, limit: int | None = None) -> Sequence[Record]:
         """Return the live records of a selection, newest first."""
@@ -106,7 +106,7 @@ class SqlTokens:
             found = sorted(map(record_of, rows), key=lambda each: (each.created_at_ms, each.id), reverse=True)
             return found[:limit]
 
-        return await self._database.read(work)
+        return await self._database.read("tokens.select", work)
 
     async def orgs_and_apps(self, selection: Selection, now: int) -> frozenset[tuple[str, str]]:
         """Return org and app of the live records of a selection."""
@@ -115,7 +115,7 @@ class SqlTokens:
             beyond = selections.beyond_cut_off(connection, selection, now)
             return selections.orgs_and_apps(connection, selection, now, beyond)
 
-        return await self._database.read(work)
+        return await self._database.read("tokens.orgs_and_apps", work)
 
     async def record_last_used(self, uses: Sequence[Use]) -> None:
         """Keep when tokens were last used, some at a time."""
@@ -128,7 +128,8 @@ class SqlTokens:
             ids_at.setdefault(at, []).append(each)
         for at, ids in ids_at.items():
             for some in selections.chunks(ids):
-                await self._database.write(partial(_used, ids=some, at=at))
+                # The label that dashboards have always shown for this operation.
+                await self._database.write("other", partial(_used, ids=some, at=at))
 
     async def page(self, listing: Listing, after: tuple[int, str] | None, limit: int) -> Sequence[Record]:
         """Return a page of records."""
@@ -138,7 +139,7 @@ class SqlTokens:
             records = [record_of(row) for row in connection.execute(statement)]
             return cut_off_filter.as_read(connection, records)
 
-        return await self._database.read(work)
+        return await self._database.read("tokens.page", work)
 
     async def home_orgs(self, token_ids: Sequence[str]) -> Mapping[str, str]:
         """Return the home orgs of tokens."""
@@ -152,7 +153,7 @@ class SqlTokens:
             )
             return {row.id: row.org for row in rows}
 
-        return await self._database.read(work)
+        return await self._database.read("tokens.home_orgs", work)
 
 
 def _used(connection: Connection, ids: Sequence[str], at: int) -> None:
