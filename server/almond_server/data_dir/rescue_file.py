@@ -10,14 +10,12 @@ import json
 import secrets
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from almond_core.crypto import BRANCH_ID_BYTES
-from almond_core.errors import FieldError
-from almond_core.model import checked_id, token_id_bytes
 from almond_server.data_dir.secret_file import write_secret
 from almond_server.domain.feed import RevocationPage
-from almond_server.domain.revocations import CutOff, Revocation, Scope
+from almond_server.domain.packed_revocations import genuine_revocation
+from almond_server.domain.revocations import CutOff, Revocation
 from almond_server.errors import StartError
 
 if TYPE_CHECKING:
@@ -37,9 +35,7 @@ def write(
     path = data_dir / f"unhealed-{revision.epoch}-{revision.number}-{serial}.jsonl"
     lines = [json.dumps({"epoch": revision.epoch, "number": revision.number})]
     lines += [json.dumps(asdict(each)) for each in cut_offs]
-    for each in revocations:
-        branch = None if each.branch_id is None else each.branch_id.hex()
-        lines.append(json.dumps([each.token_id, branch, each.ends_at]))
+    lines += [json.dumps(each.to_json()) for each in revocations]
     write_secret(path, "\n".join(lines) + "\n")
     return path
 
@@ -51,32 +47,11 @@ def read(path: Path) -> RevocationPage:
         _ = json.loads(head)["epoch"]
         rows = [json.loads(line) for line in lines]
         return RevocationPage(
-            [revocation(*row) for row in rows if isinstance(row, list)],
-            [_cut_off(**row) for row in rows if not isinstance(row, list)],
+            [genuine_revocation(*row) for row in rows if isinstance(row, list)],
+            [CutOff.from_json(**row) for row in rows if not isinstance(row, list)],
         )
-    except (OSError, ValueError, TypeError, KeyError, FieldError):
+    except (OSError, ValueError, TypeError, KeyError):
         raise StartError(f"{path} is not a file that a server wrote for `almond store heal`.") from None
-
-
-def revocation(token_id: Any, branch: Any, ends_at: Any) -> Revocation:
-    """Read the parts of a revocation; `branch` is in hex.
-
-    Raises `ValueError`, `TypeError` or `FieldError` for what no server wrote: from the store it would get
-    into every server's view.
-    """
-    token_id_bytes(token_id)
-    branch_id = bytes.fromhex(branch) if branch else None
-    if branch_id is not None and len(branch_id) != BRANCH_ID_BYTES:
-        raise ValueError
-    if ends_at is not None and type(ends_at) is not int:
-        raise TypeError
-    return Revocation(token_id, branch_id, ends_at)
-
-
-def _cut_off(scope: Any, name: Any, until_ms: Any) -> CutOff:
-    if type(name) is not str or type(until_ms) not in {int, type(None)}:
-        raise TypeError
-    return CutOff(Scope(scope), checked_id("name", name), until_ms)
 
 
 def pending(data_dir: Path) -> list[Path]:

@@ -56,6 +56,19 @@ def unpacked(record: bytes) -> Revocation:
     return Revocation(token_id_of(record[:ID_BYTES]), branch_id, None if end == _NEVER else end)
 
 
+def genuine_revocation(token_id: object, branch_id: object, ends_at: object) -> Revocation:
+    """Read a revocation as `Revocation.from_json` does, but refuse ids that no genuine token has.
+
+    Raises `ValueError` or `TypeError`. For files that people hand to the server: what they put into the store
+    gets into every server's view.
+    """
+    revocation = Revocation.from_json(token_id, branch_id, ends_at)
+    if packed(revocation) is None:
+        message = "no genuine token has these ids"
+        raise ValueError(message)
+    return revocation
+
+
 @dataclass(frozen=True, slots=True)
 class Packed(Sequence[Revocation]):
     """Revocations in little memory: first of whole tokens, then of branches, then what has no record."""
@@ -83,16 +96,13 @@ class Packed(Sequence[Revocation]):
         whole, branches = _COUNTS.unpack_from(data)
         middle = _COUNTS.size + whole * WHOLE_BYTES
         end = middle + branches * BRANCH_BYTES
-        others = tuple(_other(*row) for row in json.loads(data[end:]))
+        others = tuple(Revocation.from_json(*row) for row in json.loads(data[end:]))
         return cls(data[_COUNTS.size : middle], data[middle:end], others)
 
     def encode(self) -> bytes:
         """Write all of them."""
         counts = _COUNTS.pack(len(self.whole) // WHOLE_BYTES, len(self.branches) // BRANCH_BYTES)
-        rows = [
-            [each.token_id, None if each.branch_id is None else each.branch_id.hex(), each.ends_at]
-            for each in self.others
-        ]
+        rows = [each.to_json() for each in self.others]
         return counts + self.whole + self.branches + json.dumps(rows, separators=(",", ":")).encode()
 
     def __len__(self) -> int:
@@ -125,12 +135,3 @@ class Packed(Sequence[Revocation]):
 def records(data: bytes, width: int) -> Iterator[bytes]:
     """Cut what is a row of records into them."""
     return map(_FIRST, struct.iter_unpack(f"{width}s", data))  # half of the time of slicing
-
-
-def _other(token_id: object, branch_id: object, ends_at: object) -> Revocation:
-    if not isinstance(token_id, str) or type(ends_at) not in {int, type(None)}:
-        raise TypeError
-    if branch_id is not None and not isinstance(branch_id, str):
-        raise TypeError
-    branch = None if branch_id is None else bytes.fromhex(branch_id)
-    return Revocation(token_id, branch, ends_at)  # type: ignore[arg-type]

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, TypeAlias
+from types import NoneType
+from typing import TYPE_CHECKING, Final, Self, TypeAlias, cast
 
 from almond_core.caveats.valid import END_OF_TIME
+from almond_core.model import is_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,6 +36,20 @@ class Revocation:
     branch_id: bytes | None
     ends_at: int | None
     """When the token is over anyway, in unix seconds; None if never."""
+
+    @classmethod
+    def from_json(cls, token_id: object, branch_id: object, ends_at: object) -> Self:
+        """Read the three values of `to_json`; raises `ValueError` or `TypeError` for anything else."""
+        if type(token_id) is not str or type(ends_at) not in {int, NoneType}:
+            raise TypeError
+        if branch_id is not None and type(branch_id) is not str:
+            raise TypeError
+        branch = None if branch_id is None else bytes.fromhex(branch_id)
+        return cls(token_id, branch, cast("int | None", ends_at))
+
+    def to_json(self) -> list[str | int | None]:
+        """Return token id, branch id in hex or None, and end or None, as one row of JSON."""
+        return [self.token_id, None if self.branch_id is None else self.branch_id.hex(), self.ends_at]
 
 
 class Scope(StrEnum):
@@ -66,6 +82,20 @@ class CutOff:
         if not self.name or is_timed == (self.scope is Scope.KEY) or (self.until_ms is not None) != is_timed:
             message = "a cut-off has a name; an org's or a subject's has a time, a key's has none"
             raise ValueError(message)
+
+    @classmethod
+    def from_json(cls, scope: object, name: object, until_ms: object) -> Self:
+        """Read the three values of `to_json`; raises `ValueError` or `TypeError` for anything else."""
+        if type(scope) is not str or type(until_ms) not in {int, NoneType}:
+            raise TypeError
+        if type(name) is not str or not is_id(name):
+            message = "the name of a cut-off is an id"
+            raise ValueError(message)
+        return cls(Scope(scope), name, cast("int | None", until_ms))
+
+    def to_json(self) -> list[str | int | None]:
+        """Return scope, name and time or None, as one row of JSON."""
+        return [self.scope, self.name, self.until_ms]
 
     @property
     def target(self) -> CutOffTarget:

@@ -19,6 +19,7 @@ from almond_server.adapters.system_clock import SystemClock
 from almond_server.data_dir import master_key, paths, rescue_file
 from almond_server.domain import cut_off_text
 from almond_server.domain.feed import FeedUnavailableError, RevocationPage
+from almond_server.domain.packed_revocations import genuine_revocation
 from almond_server.domain.revocations import KEPT_SECONDS, highest
 from almond_server.domain.stores import Actor
 from almond_server.errors import StartError
@@ -163,11 +164,11 @@ async def _with_its_end(store: Store, revocation: Revocation) -> Revocation:
 
 
 def _told(rows: Sequence[tuple[str, str, str]]) -> RevocationPage:
-    """Read action, target and detail of audit rows; raises as `unhealed.revocation`."""
+    """Read action, target and detail of audit rows; raises as `genuine_revocation`."""
     targets = [target.partition("/") for action, target, _ in rows if action == "token.revoked"]
     cut_offs = [cut_off_text.read(*row) for row in rows]
     return RevocationPage(
-        [rescue_file.revocation(token_id, branch, None) for token_id, _, branch in targets],
+        [genuine_revocation(token_id, branch or None, None) for token_id, _, branch in targets],
         list(highest(each for each in cut_offs if each is not None).values()),
     )
 

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from almond_core import crypto
 from almond_server.domain.feed import Heartbeat, RevocationPage
 from almond_server.domain.packed_revocations import Packed
-from almond_server.domain.revocations import CutOff, Reading, Revocation, Scope
+from almond_server.domain.revocations import CutOff, Reading, Revocation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
 _LABEL: Final = b"almond/v3/feed"
 _LENGTH: Final = struct.Struct(">I")
@@ -60,8 +60,8 @@ class Codec:
 
     def part(self, place: str, part: ChangePart) -> Fields:
         """Write a part of a change; `place` is its id in the stream."""
-        body = [part.mark.hex(), part.before.hex(), part.parts, _rows(part.revocations)]
-        return self._write("part", place, [*body, _cut_off_rows(part.cut_offs)])
+        body = [part.mark.hex(), part.before.hex(), part.parts, [each.to_json() for each in part.revocations]]
+        return self._write("part", place, [*body, [each.to_json() for each in part.cut_offs]])
 
     def read_part(self, place: str, fields: Mapping[bytes, bytes]) -> ChangePart | None:
         """Read what `part` wrote."""
@@ -90,7 +90,7 @@ class Codec:
 
         `place` says which of which.
         """
-        cut_offs = json.dumps(_cut_off_rows(page.cut_offs), separators=(",", ":")).encode()
+        cut_offs = json.dumps([each.to_json() for each in page.cut_offs], separators=(",", ":")).encode()
         return self._proven(
             "chunk", place, _LENGTH.pack(len(cut_offs)) + cut_offs + Packed.of(page.revocations).encode()
         )
@@ -150,34 +150,12 @@ def _head(value: Any) -> Head:
     return Head(_str(name), _int(number), bytes.fromhex(mark), _int(chunks))
 
 
-def _rows(revocations: Sequence[Revocation]) -> list[list[str | int | None]]:
-    return [
-        [each.token_id, None if each.branch_id is None else each.branch_id.hex(), each.ends_at]
-        for each in revocations
-    ]
-
-
 def _revocations(rows: Any) -> tuple[Revocation, ...]:
-    return tuple(_revocation(*row) for row in rows)
-
-
-def _revocation(token_id: Any, branch_id: Any, ends_at: Any) -> Revocation:
-    return Revocation(
-        _str(token_id),
-        None if branch_id is None else bytes.fromhex(branch_id),
-        None if ends_at is None else _int(ends_at),
-    )
-
-
-def _cut_off_rows(cut_offs: Sequence[CutOff]) -> list[list[str | int | None]]:
-    return [[each.scope, each.name, each.until_ms] for each in cut_offs]
+    return tuple(Revocation.from_json(*row) for row in rows)
 
 
 def _cut_offs(rows: Any) -> tuple[CutOff, ...]:
-    return tuple(
-        CutOff(Scope(scope), _str(name), None if until_ms is None else _int(until_ms))
-        for scope, name, until_ms in rows
-    )
+    return tuple(CutOff.from_json(*row) for row in rows)
 
 
 def _int(value: Any) -> int:
