@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from almond_server.domain.packed_revocations import Packed
+from almond_server.domain.packed_revocations import PackedRevocations
 from almond_server.domain.revocations import CutOff, Revocation, Scope
 
 REVOCATIONS = st.builds(Revocation, st.text(), st.none() | st.binary(), st.none() | st.integers(0, 2**53))
@@ -28,7 +28,7 @@ def test_a_cut_off_is_read_as_it_was_written(cut_off: CutOff) -> None:
 
 
 def test_what_has_no_record_is_packed_in_the_form_that_it_always_had() -> None:
-    data = Packed.of([Revocation("t", b"\x01\xff", 9), Revocation("t", None, None)]).encode()
+    data = PackedRevocations.of([Revocation("t", b"\x01\xff", 9), Revocation("t", None, None)]).encode()
     assert data == bytes(8) + b'[["t","01ff",9],["t",null,null]]'
 
 

@@ -10,7 +10,7 @@ from almond_server.domain import cut_off_rules, cut_off_text
 from almond_server.domain.revocations import (
     KEPT_SECONDS,
     LINKED_SECONDS,
-    MOST_AT_ONCE,
+    MAX_ENTRIES,
     Change,
     CutOff,
     Reading,
@@ -38,7 +38,7 @@ class MemoryRevocations:
     def __init__(self, store: MemoryStore) -> None:
         """Keep revocations in `store`."""
         self._store = store
-        self.max_entries = MOST_AT_ONCE
+        self.max_entries = MAX_ENTRIES
 
     async def revoke(
         self,

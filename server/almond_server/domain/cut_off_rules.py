@@ -4,8 +4,8 @@ Rules:
 
 * A token falls under the cut-offs of its key, its subject and its home org that cover its issue time.
 * A token of the reserved org falls under no cut-off of an org.
-* A derived token falls under what its minted token falls under: their identifier is the same.
-* A record is read as revoked by what revoked it first: a cut-off, or a revocation of its own.
+* A derived token falls under the cut-offs of its minted token, because both have the same identifier.
+* A record is read as revoked by whatever revoked it first: a cut-off, or a revocation of its own.
 * An actor is stopped by the cut-offs of its token, and by those of the orgs on which it acts.
 * A token that would fall under a cut-off from the start is not recorded.
 """
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def org_target(home_org: str) -> CutOffTarget | None:
-    """Return the target of the cut-off that covers the tokens of a home org; None of the reserved org."""
+    """Return the target of the cut-off that covers the tokens of a home org; None for the reserved org."""
     return None if home_org == RESERVED_ORG else (Scope.ORG, home_org)
 
 
@@ -56,20 +56,20 @@ def targets_of_actor(actor: Actor) -> frozenset[CutOffTarget]:
 
 
 def targets_of_new_record(record: Record, actor: Actor) -> frozenset[CutOffTarget]:
-    """Return the targets of the cut-offs that can forbid to record a token which the actor made.
+    """Return the targets of the cut-offs that can forbid recording a token which the actor made.
 
-    Its key's is not among them: it covers any issue time, so a later one would not help.
+    Its key is not among them: a cut-off of a key covers any issue time, so a later one would not help.
     """
     return targets_of_token("", record.subject, record.org, actor.orgs)
 
 
 def falls_under(cut_off: CutOff, targets: Collection[CutOffTarget], issued_at_ms: int) -> bool:
-    """Tell whether what has these targets and that issue time falls under a cut-off."""
+    """Return whether a token with these targets and that issue time falls under a cut-off."""
     return cut_off.target in targets and cut_off.covers(issued_at_ms)
 
 
 def is_stopped(actor: Actor, cut_offs: Iterable[CutOff]) -> bool:
-    """Tell whether one of the cut-offs stops an actor."""
+    """Return whether one of the cut-offs stops an actor."""
     targets = targets_of_actor(actor)
     return any(falls_under(each, targets, actor.issued_at_ms) for each in cut_offs)
 
@@ -91,7 +91,7 @@ def home_orgs_counted(org: str) -> tuple[str, str]:
 
 
 def cut_off_of(selection: Selection, now: int, newest_issue_ms: int) -> CutOff | None:
-    """Return the cut-off of a selection; None if it has none, or nothing is below its bound.
+    """Return the cut-off that revokes a selection; None if it has none, or no time is below its bound.
 
     It reaches until `now`, or until the newest issue time on record of its target if that is later: a server
     with a fast clock may have issued tokens "after" now. It stays below `issued_before_ms`.
@@ -117,8 +117,8 @@ def as_read(
 ) -> Record:
     """Return a record with `revoked_*` of what revoked it first: a cut-off, or a revocation of its own.
 
-    Of the same second it is the cut-off. `minted` is the record of the minted token: of a derived token, the
-    one that it derives from; else `record` itself.
+    If both are of the same second, it is the cut-off. `minted` is the record of the minted token: the one
+    that a derived token derives from; else `record` itself.
     """
     covering = [
         each

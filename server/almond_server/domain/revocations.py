@@ -1,6 +1,6 @@
-"""What is revoked: tokens, branches and cut-offs, and the revisions and readings that tell of them.
+"""Revocations of tokens, branches and many tokens at once, and the changes and readings of a store.
 
-Immutable values; must not know who keeps them. Times are unix seconds unless the name says milliseconds.
+Immutable values, which know no store. Times are unix seconds unless the name says milliseconds.
 """
 
 from __future__ import annotations
@@ -18,24 +18,26 @@ if TYPE_CHECKING:
 
 
 KEPT_SECONDS: Final = 24 * 3600
-"""How long an entry outlives its token's end, by the store's time."""
+"""How long an entry is kept after the end of its token, by the store's time."""
 
 LINKED_SECONDS: Final = 48 * 3600
-"""How long a reader may have been away and still be told the changes since, by the store's time."""
+"""How long a revision is kept, by the store's time. A reader that was away for longer reads all entries."""
 
-MOST_AT_ONCE: Final = 10_000
-"""How many entries one revision of a wide revocation has: who reads a change holds all of it, and whoever
-else writes waits for it."""
+MAX_ENTRIES: Final = 10_000
+"""The maximum number of entries in one revision of a bulk revocation.
+
+A reader of a change holds all of it in memory, and other writers wait until it is written.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Revocation:
-    """A token revoked whole (`branch_id` is None), or one branch of it with all derived from it."""
+    """The revocation of a whole token (`branch_id` is None), or of a branch and all that derives from it."""
 
     token_id: str
     branch_id: bytes | None
     ends_at: int | None
-    """When the token is over anyway, in unix seconds; None if never."""
+    """When the token expires anyway; None if never."""
 
     @classmethod
     def from_json(cls, token_id: object, branch_id: object, ends_at: object) -> Self:
@@ -53,7 +55,7 @@ class Revocation:
 
 
 class Scope(StrEnum):
-    """What a cut-off is about."""
+    """The kinds of targets that cut-offs have."""
 
     ORG = "org"
     SUBJECT = "subject"
@@ -61,23 +63,23 @@ class Scope(StrEnum):
 
 
 CutOffTarget: TypeAlias = tuple[Scope, str]
-"""What a cut-off revokes: the scope, and the name of the org or subject or the id of the key."""
+"""The target of a cut-off: a scope, and the name of an org or subject or the id of a key in it."""
 
 
 @dataclass(frozen=True, slots=True)
 class CutOff:
-    """Many tokens revoked at once: those of an org or a subject issued at `until_ms` or before.
+    """The revocation of many tokens at once: those of an org, a subject or a key issued until a time.
 
-    An org's denies accesses on that org alone, and none of a token whose home org is the reserved one.
+    A cut-off of an org denies accesses on that org only, and none of a token of the reserved org.
     """
 
     scope: Scope
     name: str
     until_ms: int | None
-    """Unix milliseconds; None, of a key alone, is every token made with it, whatever time it claims."""
+    """The latest issue time that it covers. None, for keys only, covers tokens of any issue time."""
 
     def __post_init__(self) -> None:
-        """Raise `ValueError` for what no store holds."""
+        """Raise `ValueError` for a cut-off that no store can hold."""
         is_timed = self.until_ms is not None and 0 <= self.until_ms < END_OF_TIME * 1000
         if not self.name or is_timed == (self.scope is Scope.KEY) or (self.until_ms is not None) != is_timed:
             message = "a cut-off has a name; an org's or a subject's has a time, a key's has none"
@@ -99,17 +101,17 @@ class CutOff:
 
     @property
     def target(self) -> CutOffTarget:
-        """Its scope and name: of cut-offs with the same target, only the highest counts."""
+        """The scope and name. Of several cut-offs with the same target, only the highest counts."""
         return self.scope, self.name
 
     def is_above(self, other: CutOff | None) -> bool:
-        """Tell whether it says more than another one of the same scope and name, or than none."""
+        """Return whether it covers more tokens than another cut-off of the same target, or than none."""
         if other is None or self.until_ms is None or other.until_ms is None:
             return other is None
         return self.until_ms > other.until_ms
 
     def covers(self, issued_at_ms: int) -> bool:
-        """Tell whether a token of its org, subject or key falls under it, by its issue time."""
+        """Return whether it covers the issue time of a token of its target."""
         return self.until_ms is None or issued_at_ms <= self.until_ms
 
 
@@ -124,7 +126,7 @@ def highest(cut_offs: Iterable[CutOff]) -> dict[CutOffTarget, CutOff]:
 
 @dataclass(frozen=True, slots=True)
 class RecordedCutOff:
-    """A cut-off as a store records it: under which revision, when, by whom and why it was made."""
+    """A cut-off as a store records it: with its revision, and when, by whom and why it was made."""
 
     cut_off: CutOff
     revision: int
@@ -135,10 +137,10 @@ class RecordedCutOff:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What one transaction revoked, perhaps without what was pruned since. Numbers have no gaps in an epoch.
+    """The entries that one transaction added, except those pruned since. Numbers have no gaps in an epoch.
 
-    The random `mark` tells it from a change that got the same number after a restore of the database;
-    `before` is the mark of the change before it.
+    The random `mark` distinguishes it from a change that got the same number after a restore of the database.
+    `before` is the mark of the previous change.
     """
 
     number: int
@@ -150,7 +152,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One look at the store: its epoch, newest revision with its mark, and time (never going back)."""
+    """A reading of the store: epoch, newest revision with its mark, and the time, which never goes back."""
 
     epoch: str
     number: int
@@ -160,10 +162,10 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class RevokeReceipt:
-    """What a revocation did: how many entries it added, and the revision at which all of it is visible."""
+    """The result of a revocation: how many entries it added, and the revision at which all are visible."""
 
     entries: int
     epoch: str
     number: int
     is_all: bool = True
-    """Whether nothing that was asked for is left."""
+    """Whether all that was requested is revoked."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from almond_core import crypto
 from almond_server.domain.feed import Heartbeat, RevocationPage
-from almond_server.domain.packed_revocations import Packed
+from almond_server.domain.packed_revocations import PackedRevocations
 from almond_server.domain.revocations import CutOff, Reading, Revocation
 
 if TYPE_CHECKING:
@@ -91,9 +91,8 @@ class Codec:
         `place` says which of which.
         """
         cut_offs = json.dumps([each.to_json() for each in page.cut_offs], separators=(",", ":")).encode()
-        return self._proven(
-            "chunk", place, _LENGTH.pack(len(cut_offs)) + cut_offs + Packed.of(page.revocations).encode()
-        )
+        revocations = PackedRevocations.of(page.revocations).encode()
+        return self._proven("chunk", place, _LENGTH.pack(len(cut_offs)) + cut_offs + revocations)
 
     def read_chunk(self, place: str, fields: Mapping[bytes, bytes]) -> RevocationPage | None:
         """Read what `chunk` wrote."""
@@ -142,7 +141,8 @@ def _page(body: bytes) -> RevocationPage:
     if len(body) < _LENGTH.size:
         raise ValueError
     middle = _LENGTH.size + _LENGTH.unpack_from(body)[0]
-    return RevocationPage(Packed.decode(body[middle:]), _cut_offs(json.loads(body[_LENGTH.size : middle])))
+    cut_offs = _cut_offs(json.loads(body[_LENGTH.size : middle]))
+    return RevocationPage(PackedRevocations.decode(body[middle:]), cut_offs)
 
 
 def _head(value: Any) -> Head:

@@ -12,7 +12,7 @@ from almond_server.adapters.sql.tables import REVISIONS, REVOCATIONS, STORE
 from almond_server.domain.revocations import (
     KEPT_SECONDS,
     LINKED_SECONDS,
-    MOST_AT_ONCE,
+    MAX_ENTRIES,
     Change,
     CutOff,
     Revocation,
@@ -22,7 +22,7 @@ from almond_server.domain.stores import RevisionForgottenError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_MOST_ENTRIES: Final = 2 * MOST_AT_ONCE
+_MOST_ENTRIES: Final = 2 * MAX_ENTRIES
 _ORDER: Final = (REVOCATIONS.c.token_id, REVOCATIONS.c.branch_id)
 
 

@@ -23,7 +23,7 @@ from almond_server.adapters.sql.revision_writer import (
     selected,
 )
 from almond_server.adapters.sql.tables import REVISIONS, STORE
-from almond_server.domain.revocations import MOST_AT_ONCE, Reading, RevokeReceipt
+from almond_server.domain.revocations import MAX_ENTRIES, Reading, RevokeReceipt
 from almond_server.domain.stores import AuditRow
 from almond_server.errors import StoreUnavailableError
 
@@ -45,7 +45,7 @@ class SqlRevocations:
     def __init__(self, database: Database) -> None:
         """Take the database."""
         self._database = database
-        self.max_entries = MOST_AT_ONCE
+        self.max_entries = MAX_ENTRIES
         self._highest_time = 0
         self._batches: GroupCommit[RevokeCall, RevokeReceipt] = GroupCommit(self._commit)
         # What may be thousands of entries is a transaction of its own, which nobody else's fails with.

@@ -17,7 +17,7 @@ from almond_server.domain.packed_revocations import (
     ID_BYTES,
     NO_END,
     WHOLE_BYTES,
-    Packed,
+    PackedRevocations,
     packed_end,
     records,
     unpacked,
@@ -76,7 +76,11 @@ class RevokedTokens:
 
     def add(self, revocations: Iterable[Revocation]) -> None:
         """Add revocations, in any order, known ones or not."""
-        given = revocations if isinstance(revocations, Packed) else Packed.of([*revocations])
+        given = (
+            revocations
+            if isinstance(revocations, PackedRevocations)
+            else PackedRevocations.of([*revocations])
+        )
         for record in self._tokens.add_all(records(given.whole, WHOLE_BYTES)):
             self._branches.remove(record[:ID_BYTES])
         for record in records(given.branches, BRANCH_BYTES):
