@@ -218,7 +218,7 @@ async def test_a_standby_is_no_store_until_it_is_promoted(own_server: PostgresSe
 
 @pytest.mark.parametrize("setting", ["synchronous_commit = off", "lock_timeout = 0"])
 def test_a_session_that_does_not_keep_its_settings_is_refused(postgres_url: str, setting: str) -> None:
-    engine = adapter.looking(postgres_url)
+    engine = adapter.for_one_read(postgres_url)
     with engine.connect() as connection:
         adapter.require_session_settings(connection, postgres_url)
         connection.exec_driver_sql(f"SET {setting}")  # what a pooler's session has, which began otherwise
@@ -293,7 +293,7 @@ def test_an_empty_database_is_new_until_it_is_migrated(postgres: PostgresServer)
 
 
 def test_the_migrations_give_what_the_tables_say(postgres_url: str) -> None:
-    engine = adapter.looking(postgres_url)
+    engine = adapter.for_one_read(postgres_url)
     with engine.connect() as connection:
         context = MigrationContext.configure(
             connection, opts={"compare_type": True, "compare_server_default": True}

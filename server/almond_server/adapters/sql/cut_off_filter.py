@@ -1,6 +1,7 @@
-"""Records under cut-offs. No cut-off changes a record, as there may be millions: it shows when they are read.
+"""Which records fall under cut-offs, as conditions of SQL and as records are read.
 
-A derived token falls under what the minted one does that it derives from: their identifier is the same.
+A cut-off changes no record, because there may be millions: it shows when they are read. The conditions are
+those of `cut_off_rules` in SQL; the contract suite compares the two.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _MINTED: Final = TOKENS.alias("minted")
 
 
 def minted_is_cut_off(tokens: FromClause = TOKENS) -> ColumnElement[bool]:
-    """Tell of each row of a query over minted tokens whether it falls under a cut-off."""
+    """Return the condition that a row of a query over minted tokens falls under a cut-off."""
     row = tokens.c
     in_time = CUT_OFFS.c.until_ms >= row.created_at_ms
     return or_(
@@ -38,12 +39,15 @@ def minted_is_cut_off(tokens: FromClause = TOKENS) -> ColumnElement[bool]:
 
 
 def is_cut_off() -> ColumnElement[bool]:
-    """Tell of each row of a query over the tokens whether it falls under a cut-off."""
+    """Return the condition that a row of a query over all tokens falls under a cut-off."""
     return exists().where(_MINTED.c.id == TOKENS.c.token_id, minted_is_cut_off(_MINTED))
 
 
-def made_after(connection: Connection, org: str, margin_ms: int = 0) -> ColumnElement[bool]:
-    """Narrow a query over the records of an org to those that can be live: what an index finds quickly."""
+def issued_after_cut_off(connection: Connection, org: str, margin_ms: int = 0) -> ColumnElement[bool]:
+    """Return a condition that narrows the records of an org to those that can be live; an index serves it.
+
+    Records up to `margin_ms` older than the org's cut-off satisfy it too.
+    """
     target = org_target(org)
     standing = None if target is None else cut_offs.standing(connection, target)
     if standing is None or standing.until_ms is None:
@@ -52,7 +56,7 @@ def made_after(connection: Connection, org: str, margin_ms: int = 0) -> ColumnEl
 
 
 def as_read(connection: Connection, records: Sequence[Record]) -> list[Record]:
-    """Return records with `revoked_*` of the first thing that revoked them, a cut-off or their own."""
+    """Return records with `revoked_*` of what revoked them first (`cut_off_rules.as_read`)."""
     minted = _minted(connection, records)
     targets = {target for each in minted.values() for target in cut_off_rules.targets_of_record(each)}
     recorded = cut_off_rules.by_target(cut_offs.recorded(connection, targets))

@@ -1,4 +1,4 @@
-"""Cut-offs as rows: added, read by revision and as a whole, forgotten once a higher one is old enough."""
+"""Adds cut-offs to the store, reads them by revision and by target, and prunes replaced ones."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ _TARGET: Final = (CUT_OFFS.c.scope, CUT_OFFS.c.name)
 
 
 def standing(connection: Connection, target: CutOffTarget) -> CutOff | None:
-    """Return the highest cut-off of a target, or None."""
+    """Return the standing cut-off of a target, which is the highest; None if it has none."""
     row = _newest(connection, target)
     return None if row is None else _cut_off(row)
 
 
 def add(connection: Connection, made: RecordedCutOff) -> bool:
-    """Add a cut-off under its revision unless one as high stands; answers whether it was added."""
+    """Add a cut-off under its revision unless one as high stands; return whether it was added."""
     cut_off = made.cut_off
     newest = _newest(connection, cut_off.target)
     if newest is not None and not cut_off.is_above(_cut_off(newest)):
         return False
     values = {"until_ms": cut_off.until_ms, "at": made.at, "by": made.by, "reason": made.reason}
     if newest is not None and newest.revision == made.revision:
-        # It is of this very transaction: nobody has read it.
+        # The row is of this very transaction, so no reader has seen it.
         own = _is_about(cut_off.target) & (CUT_OFFS.c.revision == made.revision)
         connection.execute(update(CUT_OFFS).where(own).values(values))
     else:
@@ -53,7 +53,7 @@ def add(connection: Connection, made: RecordedCutOff) -> bool:
 
 
 def between(connection: Connection, after: int, until: int) -> Iterator[tuple[int, CutOff]]:
-    """Yield the cut-offs of the revisions after one and until another, with their revisions."""
+    """Yield the cut-offs of the revisions above `after` up to `until`, each with its revision."""
     rows = connection.execute(
         select(CUT_OFFS)
         .where(CUT_OFFS.c.revision > after, CUT_OFFS.c.revision <= until)
@@ -63,29 +63,29 @@ def between(connection: Connection, after: int, until: int) -> Iterator[tuple[in
 
 
 def highest(connection: Connection, number: int) -> list[CutOff]:
-    """Return the highest cut-off of each target, of those up to a revision."""
+    """Return the highest cut-off of each target, of those up to revision `number`."""
     return _highest(connection, CUT_OFFS.c.revision <= number)
 
 
 def highest_of(connection: Connection, targets: Collection[CutOffTarget]) -> list[CutOff]:
-    """Return the highest cut-off of each of some targets, as far as they have one."""
+    """Return the highest cut-off of each of these targets that has one."""
     return _highest(connection, or_(*map(_is_about, targets))) if targets else []
 
 
 def recorded(connection: Connection, targets: Collection[CutOffTarget]) -> Iterator[RecordedCutOff]:
-    """Yield all cut-offs of some targets."""
+    """Yield all cut-offs of these targets."""
     ordered = sorted(targets)
     for start in range(0, len(ordered), _CHUNK):
         names: dict[Scope, list[str]] = {}
         for scope, name in ordered[start : start + _CHUNK]:
             names.setdefault(scope, []).append(name)
-        some = or_(*(and_(CUT_OFFS.c.scope == each, CUT_OFFS.c.name.in_(names[each])) for each in names))
-        for row in connection.execute(select(CUT_OFFS).where(some).order_by(CUT_OFFS.c.revision)):
+        chosen = or_(*(and_(CUT_OFFS.c.scope == each, CUT_OFFS.c.name.in_(names[each])) for each in names))
+        for row in connection.execute(select(CUT_OFFS).where(chosen).order_by(CUT_OFFS.c.revision)):
             yield RecordedCutOff(_cut_off(row), row.revision, row.at, row.by, row.reason)
 
 
 def prune(connection: Connection, limit: int) -> int:
-    """Forget at most `limit` that a higher one replaced so long ago that nobody asks for either change."""
+    """Delete up to `limit` cut-offs that a higher one replaced whose revision is pruned already."""
     higher = CUT_OFFS.alias("higher")
     oldest = select(func.min(REVISIONS.c.number)).scalar_subquery()
     replaced = exists().where(
@@ -112,7 +112,7 @@ def _highest(connection: Connection, condition: ColumnElement[bool]) -> list[Cut
 
 
 def _newest(connection: Connection, target: CutOffTarget) -> Row[Any] | None:
-    # Which is the highest too: each is above the one before.
+    # The newest one is the highest too, because each is above the one before.
     return connection.execute(
         select(CUT_OFFS).where(_is_about(target)).order_by(CUT_OFFS.c.revision.desc()).limit(1)
     ).one_or_none()

@@ -1,4 +1,4 @@
-"""The key ring at rest, in SQL."""
+"""The sealed keys of the key ring, in SQL."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 class SqlKeys:
-    """Implements `ports.Keys`."""
+    """Implements `stores.Keys`."""
 
     def __init__(self, database: Database) -> None:
-        """Take the database."""
+        """Store keys in a database."""
         self._database = database
 
     async def add(self, key: SealedKey, actor: Actor, now: int) -> None:
-        """Add a key."""
+        """Add a key to the ring."""
 
         def work(connection: Connection) -> None:
             locks.exclude(connection, locks.REVOCATIONS)

@@ -1,6 +1,6 @@
-"""What has been revoked, in SQL: one revision a transaction, given out in the order of commits.
+"""The revocations, in SQL: each transaction has one revision, numbered in the order of commits.
 
-Calls that wait together share a transaction, and with it its revision (`batch.py`).
+Calls that arrive together share a transaction, and with it its revision (`group_commit.py`).
 """
 
 from __future__ import annotations
@@ -36,20 +36,22 @@ if TYPE_CHECKING:
     from almond_server.domain.stores import Actor, Idempotency
 
 _CLOCK_STEP_SECONDS: Final = 60
+"""How far the store's time advances before it is written again: it must survive a restart at little cost."""
+
 _EPOCH_BYTES: Final = 4
 
 
 class SqlRevocations:
-    """Implements `ports.Revocations`."""
+    """Implements `stores.Revocations`."""
 
     def __init__(self, database: Database) -> None:
-        """Take the database."""
+        """Store revocations in a database."""
         self._database = database
         self.max_entries = MAX_ENTRIES
         self._highest_time = 0
         self._batches: GroupCommit[RevokeCall, RevokeReceipt] = GroupCommit(self._commit)
-        # What may be thousands of entries is a transaction of its own, which nobody else's fails with.
-        self._wide: GroupCommit[RevokeCall, RevokeReceipt] = GroupCommit(self._commit, max_calls=1)
+        # A bulk revocation may have thousands of entries: no other call should fail with its transaction.
+        self._bulk: GroupCommit[RevokeCall, RevokeReceipt] = GroupCommit(self._commit, max_calls=1)
 
     async def revoke(
         self,
@@ -60,14 +62,14 @@ class SqlRevocations:
         now: int,
         cut_offs: Sequence[CutOff] = (),
     ) -> RevokeReceipt:
-        """Revoke under one new revision; what it may refuse and return is the port's."""
-        self._told(now)
+        """Revoke under one new revision, as the port says."""
+        self._highest_now(now)
         return await self._batches.submit(
             RevokeCall(RequestedRevocations(revocations, cut_offs), actor, reason, request, now)
         )
 
     async def answered(self, request: Idempotency, now: int) -> RevokeReceipt | None:
-        """Return what was answered to a request."""
+        """Return the answer that a request got, or None."""
 
         def work(connection: Connection) -> RevokeReceipt | None:
             return answered(connection, request, now, _read(connection, 0).epoch)
@@ -83,22 +85,23 @@ class SqlRevocations:
         request: Idempotency | None,
         now: int,
     ) -> RevokeReceipt:
-        """Revoke all that is selected; what it may refuse and return is the port's."""
-        self._told(now)
+        """Revoke every selected token, as the port says."""
+        self._highest_now(now)
         requested = partial(
             selected, selection=selection, within=within, now=now, max_entries=self.max_entries
         )
-        done = await self._wide.submit(RevokeCall(requested, actor, reason, request, now))
-        while not done.is_all:
-            done = await self._wide.submit(RevokeCall(requested, actor, reason, request, now, done.entries))
-        return done
+        receipt = await self._bulk.submit(RevokeCall(requested, actor, reason, request, now))
+        while not receipt.is_all:
+            more = RevokeCall(requested, actor, reason, request, now, receipt.entries)
+            receipt = await self._bulk.submit(more)
+        return receipt
 
     async def _commit(self, calls: Sequence[RevokeCall]) -> Sequence[RevokeReceipt | Exception]:
-        told = self._told(0)
+        highest_now = self._highest_now(0)
 
         def work(connection: Connection) -> list[RevokeReceipt | Exception]:
             locks.exclude(connection, locks.REVOCATIONS)
-            revision = RevisionWriter(connection, _read(connection, told))
+            revision = RevisionWriter(connection, _read(connection, highest_now))
             outcomes = revision.outcomes(calls)
             revision.finish()
             return outcomes
@@ -107,19 +110,19 @@ class SqlRevocations:
 
     async def reading(self, now: int) -> Reading:
         """Read epoch, newest revision and time of the store."""
-        told = self._told(now)
-        reading, kept = await self._database.read_now(
-            "revocations.reading",
-            lambda connection: (_read(connection, told), connection.scalar(select(STORE.c.clock)) or 0),
-        )
-        if reading.store_time - kept >= _CLOCK_STEP_SECONDS:
-            # Often enough that the store's time survives a restart, seldom enough to cost nothing.
-            # What a full disk refuses to keep is true all the same.
+        highest_now = self._highest_now(now)
+
+        def work(connection: Connection) -> tuple[Reading, int]:
+            return _read(connection, highest_now), connection.scalar(select(STORE.c.clock)) or 0
+
+        reading, written = await self._database.read_now("revocations.reading", work)
+        if reading.store_time - written >= _CLOCK_STEP_SECONDS:
+            # If a full disk refuses the write, the reading is true all the same.
             with contextlib.suppress(StoreUnavailableError):
                 await self._database.write(
-                    "revocations.reading", lambda connection: _keep_clock(connection, reading.store_time)
+                    "revocations.reading", lambda connection: _write_clock(connection, reading.store_time)
                 )
-        self._told(reading.store_time)
+        self._highest_now(reading.store_time)
         return reading
 
     async def changes_after(self, number: int, limit: int) -> Sequence[Change]:
@@ -165,30 +168,33 @@ class SqlRevocations:
         return begun
 
     async def prune(self, limit: int) -> int:
-        """Forget what nobody needs."""
-        told = self._told(0)
+        """Delete what is no longer needed, as the port says."""
+        highest_now = self._highest_now(0)
 
         def work(connection: Connection) -> int:
             locks.exclude(connection, locks.REVOCATIONS)
-            return changes.prune(connection, _read(connection, told).store_time, limit)
+            return changes.prune(connection, _read(connection, highest_now).store_time, limit)
 
         return await self._database.write("revocations.prune", work)
 
-    def _told(self, now: int) -> int:
+    def _highest_now(self, now: int) -> int:
+        """Return the highest `now` so far, in unix seconds."""
         self._highest_time = max(self._highest_time, now)
         return self._highest_time
 
 
-def _read(connection: Connection, told: int) -> Reading:
+def _read(connection: Connection, highest_now: int) -> Reading:
     row = connection.execute(
         select(STORE, REVISIONS.c.mark).join(REVISIONS, REVISIONS.c.number == STORE.c.revision)
     ).one_or_none()
-    if row is None:  # in the middle of a restore: what comes of it, the next reading tells
+    if row is None:
+        # The store is being restored: the next reading shows the result.
         raise StoreUnavailableError("The store has no newest revision; an operator must look at it.")
-    time = max(row.clock, store_clock.seconds(connection, told))
+    time = max(row.clock, store_clock.seconds(connection, highest_now))
     return Reading(row.epoch, row.revision, bytes(row.mark), time)
 
 
-def _keep_clock(connection: Connection, clock: int) -> None:
-    locks.share(connection, locks.REVOCATIONS)  # which writes the clock too, as it read it before
+def _write_clock(connection: Connection, clock: int) -> None:
+    # A revocation writes the clock that it read before: this write must not come in between.
+    locks.share(connection, locks.REVOCATIONS)
     connection.execute(update(STORE).where(STORE.c.clock < clock).values(clock=clock))

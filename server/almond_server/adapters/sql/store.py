@@ -1,4 +1,4 @@
-"""The store: one database with all its ports."""
+"""Opens a store: all ports of `domain.stores` on one database."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """The ports of one database."""
+    """All ports on one database."""
 
     database: Database
     tokens: SqlTokens
@@ -30,14 +30,14 @@ class Store:
     audit: SqlAudit
 
     async def close(self) -> None:
-        """Finish what has begun and close the database."""
+        """Finish the transactions that have begun, and close the database."""
         await self.database.close()
 
 
 def open_store(location: Location, observe: Observe | None = None) -> Store:
-    """Open the database there; raises `StartError` unless it has exactly this program's schema.
+    """Open a database; raises `StartError` unless it has exactly this program's schema.
 
-    `observe` gets the operation and the seconds of each transaction (`database.py`).
+    `observe` is called with the operation and the seconds of each transaction (`database.py`).
     """
     schema.check(location)
     database = _database(location, observe)

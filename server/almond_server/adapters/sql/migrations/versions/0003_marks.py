@@ -1,4 +1,4 @@
-"""A random mark for every revision, by which a store that was restored to a past is known."""
+"""A random mark for every revision, by which a store that was restored to an earlier state is recognised."""
 
 import secrets
 import time
