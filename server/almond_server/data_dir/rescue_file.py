@@ -1,7 +1,8 @@
-"""What a server knew when its store lost it: a file in its data directory, until somebody heals the store.
+"""The rescue file, with revocations that a server still holds although its store lost them.
 
-The first line says of which epoch and revision it is; each other line is a revocation or a cut-off. No secret
-is in it.
+When the store goes backwards, a server writes the revocations it still holds to `unhealed-*.jsonl` in its
+data directory; `almond store heal` puts them back. The first line has epoch and revision; each other line has
+a revocation or a cut-off. No secret is in it.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ _PATTERN: Final = "unhealed-*.jsonl"
 def write(
     data_dir: Path, revision: Revision, revocations: Iterable[Revocation], cut_offs: Iterable[CutOff] = ()
 ) -> Path:
-    """Write down what is revoked as of a revision; returns where."""
-    # Workers on one directory write at the same revision, and one may know more than another.
+    """Write all entries up to a revision to a new rescue file; return its path."""
+    # Workers on one directory write at the same revision, and one may hold more entries than another.
     serial = secrets.token_hex(4)
     path = data_dir / f"unhealed-{revision.epoch}-{revision.number}-{serial}.jsonl"
     lines = [json.dumps({"epoch": revision.epoch, "number": revision.number})]
@@ -41,7 +42,7 @@ def write(
 
 
 def read(path: Path) -> RevocationPage:
-    """Read what `write` wrote; raises `StartError` if it is something else."""
+    """Return the entries of a rescue file; raises `StartError` if the file is something else."""
     try:
         head, *lines = path.read_text().splitlines()
         _ = json.loads(head)["epoch"]
@@ -55,20 +56,20 @@ def read(path: Path) -> RevocationPage:
 
 
 def pending(data_dir: Path) -> list[Path]:
-    """Return the files that wait for `almond store heal`."""
+    """Return the rescue files that `almond store heal` has not put back yet."""
     return sorted(data_dir.glob(_PATTERN))
 
 
-def done(path: Path) -> None:
-    """Keep a file whose revocations are in the store, under a name that nobody waits for."""
+def mark_restored(path: Path) -> None:
+    """Rename a file whose entries are in the store again, so that it is no longer pending."""
     path.rename(path.with_name(path.name.replace("unhealed", "healed")))
 
 
 def require_none(data_dir: Path) -> None:
-    """Raise `StartError` if a file waits."""
-    waiting = pending(data_dir)
-    if waiting:
+    """Raise `StartError` if a rescue file is pending."""
+    files = pending(data_dir)
+    if files:
         raise StartError(
-            f"{waiting[0]} holds revocations that the store had lost when a server last ran here: run "
-            "`almond store heal`, which puts them back. ops/RESTORE.md tells the whole story."
+            f"{files[0]} holds revocations that the store had lost when a server last ran here: run "
+            "`almond store heal`, which puts them back. ops/RESTORE.md explains each step."
         )

@@ -65,7 +65,7 @@ async def heal(data_dir: Path, location: Location, files: Sequence[Path]) -> Rec
             done.entries[path.name] = await _put_back(store, page, f"healed from {path.name}")
         done.epoch = await _epoch(store, is_new=any(done.entries.values()))
     for path in given:
-        rescue_file.done(path)
+        rescue_file.mark_restored(path)
     return done
 
 

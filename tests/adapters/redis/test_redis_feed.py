@@ -224,8 +224,8 @@ async def test_parts_that_do_not_belong_together_make_no_change(feed: RedisFeed,
 async def test_a_change_that_takes_long_to_read_is_not_begun_anew_for_ever(
     feed: RedisFeed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_feed, "_AGAIN_SECONDS", 0.02)
-    monkeypatch.setattr(redis_feed, "_AT_ONCE", 1)
+    monkeypatch.setattr(redis_feed, "_RESTART_SECONDS", 0.02)
+    monkeypatch.setattr(redis_feed, "_BATCH", 1)
     large = Change(1, mark(1), mark(0), tuple(whole(f"t{each:05}") for each in range(40_000)))
     await feed.append(large)
     async with Listener(feed) as listener:
