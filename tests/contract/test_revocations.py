@@ -1,4 +1,4 @@
-"""What every store owes as `ports.Revocations`, `ports.Keys` and `ports.Audit`."""
+"""What every store owes as `stores.Revocations`, `stores.Keys` and `stores.Audit`."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ async def test_what_is_over_is_forgotten_and_nothing_else(ports: Ports) -> None:
     await revoked(ports, Revocation("last", None, NOW + 1))
     revocations = ports.revocations
     await revocations.reading(NOW + KEPT_SECONDS)
-    assert [await revocations.prune(9) for _ in range(2)] == [1, 0]  # revision 0, given out long before NOW
+    assert [await revocations.prune(9) for _ in range(2)] == [1, 0]  # revision 0, used long before NOW
     await revocations.reading(NOW + KEPT_SECONDS + 1)
     assert await revocations.prune(9) == 1
     left = await revocations.page(3, None, 9)

@@ -1,4 +1,4 @@
-"""The file of what a server alone knew: read as it was written; nothing else gets into the store."""
+"""The rescue file: it is read as it was written, and nothing else gets into the store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""That a database of an older version is brought up to this one with all that is in it."""
+"""A database of an older version is upgraded to this one, with all its data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the PostgreSQL store owes beyond the ports: its server's faults, its sessions, silence on secrets."""
+"""The PostgreSQL store beyond the ports: faults of the server, sessions, and no secret in any message."""
 
 from __future__ import annotations
 
@@ -144,14 +144,14 @@ async def test_a_held_lock_is_waited_for_but_not_for_ever(
 
     held = asyncio.create_task(blocker.database.write("test", hold))
     await holding.wait()
-    async with asyncio.timeout(1):  # whatever tokens are used meanwhile, that waits for nobody
+    async with asyncio.timeout(1):  # recording last-used times waits for no other transaction
         await store.tokens.record_last_used([Use(minted.id, (), NOW)])
     used = await store.tokens.get(minted.id)
     assert used is not None
     assert used.last_used_at == NOW
     with pytest.raises(StoreUnavailableError):
         await revoke(store, "a")
-    assert (await store.revocations.reading(NOW)).number == 0  # reading waits for no writer
+    assert (await store.revocations.reading(NOW)).number == 0  # a reading waits for no write
     release.set()
     await asyncio.gather(held, return_exceptions=True)
     assert await revoke(store, "a") == 1
@@ -221,7 +221,7 @@ def test_a_session_that_does_not_keep_its_settings_is_refused(postgres_url: str,
     engine = adapter.for_one_read(postgres_url)
     with engine.connect() as connection:
         adapter.require_session_settings(connection, postgres_url)
-        connection.exec_driver_sql(f"SET {setting}")  # what a pooler's session has, which began otherwise
+        connection.exec_driver_sql(f"SET {setting}")  # as a pooler that drops settings leaves it
         with pytest.raises(StartError, match="PgBouncer"):
             adapter.require_session_settings(connection, postgres_url)
     engine.dispose()

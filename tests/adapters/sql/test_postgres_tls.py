@@ -1,4 +1,4 @@
-"""TLS to PostgreSQL: what the URL asks for is kept, and what goes wrong is said without a secret."""
+"""TLS to PostgreSQL: the settings of the URL are enforced, and failures are explained without a secret."""
 
 from __future__ import annotations
 

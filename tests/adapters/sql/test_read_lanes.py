@@ -1,4 +1,4 @@
-"""What proves the view does not wait for who walks through the records."""
+"""The reads that prove the view do not wait for long reads of records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the SQLite store owes beyond the ports: files, restarts, crashes, a full disk, versions."""
+"""The SQLite store beyond the ports: files, restarts, crashes, a full disk, versions, times."""
 
 from __future__ import annotations
 
@@ -351,7 +351,7 @@ async def test_each_transaction_is_timed_by_the_name_of_its_operation(database: 
         assert [name for name, _ in timed] == [operation]
         timed.clear()
     await revocations.revoke_selection(of_acme, None, OPERATOR, "", None, NOW)
-    # The store's time has gone on by a minute: it is written down.
+    # The store's time has advanced by a minute, so it is written.
     await revocations.reading(NOW + 60)
     assert [name for name, _ in timed] == ["revocations.commit", *["revocations.reading"] * 2]
     await store.close()
