@@ -84,7 +84,10 @@ class WrongRevisionError(RefusedError):
 
 
 class ChangesForgottenError(RefusedError):
-    """The changes since that revision are no longer kept; a snapshot contains all of them."""
+    """The changes since that revision are no longer kept.
+
+    The caller starts again with a snapshot, which contains all of them.
+    """
 
     reason = "REVISION_FORGOTTEN"
 

@@ -50,7 +50,7 @@ async def test_concurrent_revocations_are_numbered_without_gaps(ports: Ports) ->
 async def test_changes_are_read_in_bounded_parts_and_none_is_missing(
     ports: Ports, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sql_changes, "_MAX_ENTRIES", 3)
+    monkeypatch.setattr(sql_changes, "_MAX_READ_ENTRIES", 3)
     for number, size in enumerate((1, 2, 3, 8, 1, 1, 1, 1, 4), start=1):
         await revoked(ports, *(whole(f"{number}-{each}") for each in range(size)))
     read: list[list[Change]] = [[]]

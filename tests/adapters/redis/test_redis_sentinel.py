@@ -1,4 +1,4 @@
-"""Redis behind sentinels: the master is found, lost and found elsewhere; nothing waits, no entry stays lost."""
+"""Redis behind sentinels: the master is found, lost and found elsewhere; nothing waits or stays lost."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ class SentinelMaster:
             except (TypeError, ValueError, KeyError):
                 continue
         if not found:
-            raise RedisConnectionError("no sentinel knows the master")
+            raise RedisConnectionError("no sentinel reports the master")
         return max(found)[1]
 
 
@@ -83,7 +83,7 @@ class ClusterMaster:
             except (TypeError, ValueError):
                 continue
         if not votes:
-            raise RedisConnectionError("no node of the cluster knows who has the feed's slot")
+            raise RedisConnectionError("no node of the cluster reports the owner of the feed's slot")
         return votes.most_common(1)[0][0]
 
 

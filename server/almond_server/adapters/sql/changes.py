@@ -22,14 +22,15 @@ from almond_server.domain.stores import RevisionForgottenError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_MAX_ENTRIES: Final = 2 * MAX_ENTRIES
+# A reader of changes holds up to two full ones in memory.
+_MAX_READ_ENTRIES: Final = 2 * MAX_ENTRIES
 _ORDER: Final = (REVOCATIONS.c.token_id, REVOCATIONS.c.branch_id)
 
 
 def after(connection: Connection, number: int, limit: int) -> list[Change]:
     """Return up to `limit` changes after revision `number`; raises `RevisionForgottenError`.
 
-    Together they have at most `_MAX_ENTRIES`. Only a single change may have more, and is then returned alone.
+    Together they have at most `_MAX_READ_ENTRIES`. Only a single change may have more, and is then returned alone.
     """
     revisions = connection.execute(
         select(REVISIONS).where(REVISIONS.c.number >= number).order_by(REVISIONS.c.number).limit(limit + 1)
@@ -38,10 +39,10 @@ def after(connection: Connection, number: int, limit: int) -> list[Change]:
         raise RevisionForgottenError(number)
     last = revisions[-1].number
     rows = _rows(connection, number, last)
-    if len(rows) > _MAX_ENTRIES:
+    if len(rows) > _MAX_READ_ENTRIES:
         last = max(rows[-1].revision - 1, number + 1)
         rows = [each for each in rows if each.revision <= last]
-        while len(rows) > _MAX_ENTRIES and (more := _rows(connection, number, last, rows[-1])):
+        while len(rows) > _MAX_READ_ENTRIES and (more := _rows(connection, number, last, rows[-1])):
             rows += more
         revisions = [each for each in revisions if each.number <= last]
     entries = {each: tuple(map(_entry, group)) for each, group in groupby(rows, key=lambda row: row.revision)}
@@ -64,13 +65,13 @@ def after(connection: Connection, number: int, limit: int) -> list[Change]:
 def _rows(connection: Connection, number: int, last: int, row: Row[Any] | None = None) -> list[Row[Any]]:
     """Return entries of the revisions above `number` up to `last` that come after `row`.
 
-    At most one more than `_MAX_ENTRIES`, which shows that there are too many.
+    At most one more than `_MAX_READ_ENTRIES`, which shows that there are too many.
     """
     columns = (REVOCATIONS.c.revision, *_ORDER)
     statement = select(REVOCATIONS).where(REVOCATIONS.c.revision > number, REVOCATIONS.c.revision <= last)
     if row is not None:
         statement = statement.where(tuple_(*columns) > (row.revision, row.token_id, row.branch_id))
-    return list(connection.execute(statement.order_by(*columns).limit(_MAX_ENTRIES + 1)))
+    return list(connection.execute(statement.order_by(*columns).limit(_MAX_READ_ENTRIES + 1)))
 
 
 def mark_of(connection: Connection, number: int) -> bytes | None:

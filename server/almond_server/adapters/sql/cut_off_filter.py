@@ -15,7 +15,6 @@ from almond_server.adapters.sql import cut_offs
 from almond_server.adapters.sql.record_rows import record_of
 from almond_server.adapters.sql.tables import CUT_OFFS, TOKENS
 from almond_server.domain import cut_off_rules
-from almond_server.domain.cut_off_rules import org_target
 from almond_server.domain.revocations import Scope
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ def issued_after_cut_off(connection: Connection, org: str, margin_ms: int = 0) -
 
     Records up to `margin_ms` older than the org's cut-off satisfy it too.
     """
-    target = org_target(org)
+    target = cut_off_rules.org_target(org)
     standing = None if target is None else cut_offs.standing(connection, target)
     if standing is None or standing.until_ms is None:
         return true()

@@ -189,7 +189,7 @@ def _read(connection: Connection, highest_now: int) -> Reading:
     ).one_or_none()
     if row is None:
         # The store is being restored: the next reading shows the result.
-        raise StoreUnavailableError("The store has no newest revision; an operator must look at it.")
+        raise StoreUnavailableError("The store has no newest revision; an operator must check it.")
     time = max(row.clock, store_clock.seconds(connection, highest_now))
     return Reading(row.epoch, row.revision, bytes(row.mark), time)
 
