@@ -118,4 +118,4 @@ async def test_sentinels_and_their_master_are_both_spoken_to_with_tls(
         feed = RedisFeed(f"rediss+sentinel://{hosts}?ssl_ca_certs={authority.file}", KEY, EPOCH)
         assert await feed.append(change(1))
         await feed.close()
-        assert "no sentinel knows" in await refused(f"rediss+sentinel://{hosts}")
+        assert "no sentinel reports the master" in await refused(f"rediss+sentinel://{hosts}")

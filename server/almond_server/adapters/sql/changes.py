@@ -30,7 +30,7 @@ _ORDER: Final = (REVOCATIONS.c.token_id, REVOCATIONS.c.branch_id)
 def after(connection: Connection, number: int, limit: int) -> list[Change]:
     """Return up to `limit` changes after revision `number`; raises `RevisionForgottenError`.
 
-    Together they have at most `_MAX_READ_ENTRIES`. Only a single change may have more, and is then returned alone.
+    Together they have at most `_MAX_READ_ENTRIES`. Only one change may have more, and is then returned alone.
     """
     revisions = connection.execute(
         select(REVISIONS).where(REVISIONS.c.number >= number).order_by(REVISIONS.c.number).limit(limit + 1)
