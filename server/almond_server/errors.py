@@ -1,7 +1,7 @@
-"""What the server can refuse besides a bad token or field, and why.
+"""The errors of the server besides a bad token or field: refusals of calls, and errors at its start.
 
-Three kinds exist (server/ARCHITECTURE.md, "Errors"); these are the second and third. `rpc/errors.py` is the
-one place that knows their status codes.
+server/ARCHITECTURE.md, "Errors", says which kinds of errors exist. Only `rpc/errors.py` knows their gRPC
+status codes.
 """
 
 from __future__ import annotations
@@ -10,18 +10,27 @@ from almond_core.errors import AlmondError
 
 
 class RefusedError(AlmondError):
-    """A refusal with a machine-readable `reason` and a `sentence` that tells a person what to do."""
+    """A refusal: a machine-readable `reason`, and a `sentence` that tells a person what to do."""
 
     reason: str = "REFUSED"
 
     def __init__(self, sentence: str) -> None:
-        """Keep the sentence; it holds no secret."""
+        """Refuse with a sentence, which must hold no secret."""
         super().__init__(sentence)
         self.sentence = sentence
 
 
+class RetryAfter(AlmondError):  # noqa: N818 - a mixin of refusals, never raised by itself
+    """Mixin of refusals of calls that can succeed when repeated after `retry_after` seconds."""
+
+    def __init__(self, sentence: str, retry_after: float = 0.5) -> None:
+        """Refuse with a sentence, and a number of seconds to wait."""
+        super().__init__(sentence)
+        self.retry_after = retry_after
+
+
 class UnauthenticatedError(RefusedError):
-    """The caller presented no token, or none that is genuine."""
+    """The caller presented no token, or no genuine one."""
 
     reason = "CALLER_UNAUTHENTICATED"
 
@@ -33,122 +42,113 @@ class PermissionDeniedError(RefusedError):
 
 
 class RecordNotFoundError(RefusedError):
-    """No token with that id was minted here."""
+    """The store has no record of a token with that id."""
 
     reason = "TOKEN_NOT_FOUND"
 
 
 class PolicyNotFoundError(RefusedError):
-    """No rule is set for that org and kind."""
+    """No expiry rule is set for that org and kind."""
 
     reason = "POLICY_NOT_FOUND"
 
 
 class TooManyDerivedError(RefusedError):
-    """The minted token has as many registered derived tokens as it can have."""
+    """The minted token already has the maximum number of registered derived tokens."""
 
     reason = "TOO_MANY_DERIVED"
 
 
 class MinterRevokedError(RefusedError):
-    """The caller's token was revoked before the store could record what it minted."""
+    """The caller's token was revoked before the store could record the token that it minted."""
 
     reason = "MINTER_REVOKED"
 
 
 class RequestReusedError(RefusedError):
-    """The same caller used the same `request_id` for another content within 24 hours."""
+    """The caller used the same `request_id` for a request with other content within 24 hours."""
 
     reason = "REQUEST_ID_REUSED"
 
 
-class RateLimitedError(RefusedError):
-    """Too many tokenless calls about one token or from one peer; `retry_after` is in seconds."""
+class RateLimitedError(RetryAfter, RefusedError):
+    """Too many calls without a caller's token, about one token or from one peer."""
 
     reason = "RATE_LIMITED"
 
-    def __init__(self, sentence: str, retry_after: float) -> None:
-        """Keep the sentence and when to try again."""
-        super().__init__(sentence)
-        self.retry_after = retry_after
-
 
 class WrongRevisionError(RefusedError):
-    """A revision of another epoch, or above the store's own: it can never be reached."""
+    """The revision is of another epoch or above the newest one of the store, so it can never be reached."""
 
     reason = "REVISION_UNKNOWN"
 
 
 class ChangesForgottenError(RefusedError):
-    """What came after that revision is no more told apart: only all of it can be read."""
+    """The changes since that revision are no longer kept.
+
+    The caller starts again with a snapshot, which contains all of them.
+    """
 
     reason = "REVISION_FORGOTTEN"
 
 
 class WatcherTooSlowError(RefusedError):
-    """A watcher did not read what it was sent; it can go on from the last revision it got."""
+    """The watcher did not read what it was sent. It can resume from the last revision that it received."""
 
     reason = "WATCHER_TOO_SLOW"
 
 
-class TooManyWatchersError(RefusedError):
-    """The server has as many watchers as it can have; `retry_after` is in seconds."""
+class TooManyWatchersError(RetryAfter, RefusedError):
+    """The server already has the maximum number of watchers."""
 
     reason = "TOO_MANY_WATCHERS"
 
-    def __init__(self, sentence: str, retry_after: float) -> None:
-        """Keep the sentence and when to try again."""
-        super().__init__(sentence)
-        self.retry_after = retry_after
 
-
-class CannotKnowError(RefusedError):
-    """Nobody can know the answer now: never a denial, never a yes. `retry_after` is in seconds."""
+class CannotKnowError(RetryAfter, RefusedError):
+    """The server cannot determine the answer now. This is never a denial and never a yes."""
 
     reason = "CANNOT_KNOW"
 
-    def __init__(self, sentence: str, retry_after: float = 0.5) -> None:
-        """Keep the sentence and when to try again."""
-        super().__init__(sentence)
-        self.retry_after = retry_after
-
 
 class StoreUnavailableError(CannotKnowError):
-    """The durable store did not answer, or refused to write. Nothing was written."""
+    """The store did not answer or refused to write. Nothing was written, unless the commit broke off."""
 
     reason = "STORE_UNAVAILABLE"
 
 
 class StoreExchangedError(StoreUnavailableError):
-    """The store is gone, or another one is in its place: what this server knows may be nowhere else."""
+    """The store was deleted or replaced; revocations that this server holds may exist nowhere else."""
 
 
 class DrainingError(CannotKnowError):
-    """This server is going; another one, or its successor, will answer."""
+    """This server is shutting down; another server, or its successor, can answer."""
 
     reason = "DRAINING"
 
 
 class SelectionChangedError(CannotKnowError):
-    """While a selection was looked at, something joined it that the caller was not checked for."""
+    """A token joined the selection while it was read, and the caller's permission for it was not checked."""
 
     reason = "SELECTION_CHANGED"
 
 
 class IssuedTooEarlyError(CannotKnowError):
-    """A token would be issued when all are revoked: not after `until_ms`, in unix milliseconds."""
+    """A new token would fall under a cut-off from the start: its issue time is not after `until_ms`.
+
+    `until_ms` is in unix milliseconds.
+    """
 
     reason = "ISSUED_TOO_EARLY"
 
     def __init__(self, until_ms: int) -> None:
-        """Keep the time of the cut-off."""
+        """Refuse with the time of the cut-off."""
         super().__init__("What this token is for was revoked at this very moment; try again.", 0.1)
         self.until_ms = until_ms
 
 
 class StartError(AlmondError):
-    """The server cannot start; the message says what to do."""
+    """The server or a command cannot start; the message says what the operator should do."""
 
 
 class OldSchemaError(StartError):
-    """The store was written by an older version, and has to be migrated first."""
+    """The store has the schema of an older version of Almond and must be migrated first."""

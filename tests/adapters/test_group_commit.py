@@ -1,4 +1,4 @@
-"""Group commit: who shares a transaction shares its fate, and nobody else's defect."""
+"""Group commit: calls that share a transaction fail together, except for a defect of one of them."""
 
 from __future__ import annotations
 

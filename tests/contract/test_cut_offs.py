@@ -1,4 +1,4 @@
-"""What every store owes of cut-offs: everything of an org, a subject or a key, by one entry."""
+"""What every store owes for cut-offs: one entry revokes all tokens of an org, a subject or a key."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ async def test_what_a_higher_one_replaced_is_forgotten_long_after_and_the_highes
     await revocations.reading(NOW + LINKED_SECONDS + 1)
     while await revocations.prune(9):
         pass
-    # The revision that raised it is the newest: who stood before it may still be reading.
+    # The revision that raised it is the newest: a reader at an earlier one may still be reading.
     assert list(await revocations.cut_offs(1)) == [ACME]
     await ports.revocations.revoke([whole("a")], OPERATOR, "", None, NOW)
     await ports.revocations.revoke([whole("b")], OPERATOR, "", None, NOW)
@@ -292,7 +292,7 @@ async def test_all_stores_agree(database: Path, postgres_url: str, seed: int) ->
 
 
 async def _lived(tokens: Tokens, revocations: Revocations, chance: random.Random) -> list[object]:
-    """Do what chance says, and tell everything that can be seen of it."""
+    """Do random things, and return everything that can be observed of them."""
     seen: list[object] = []
     orgs, subjects, made = ["acme", "other", "", "almond"], ["", "ann", "bob"], ["nobody"]
     for turn in range(60):

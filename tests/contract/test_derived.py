@@ -1,4 +1,4 @@
-"""What every store owes to the records of derived tokens: `ports.Tokens` and `ports.Revocations`."""
+"""What every store owes for the records of derived tokens: `stores.Tokens` and `stores.Revocations`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fakes import store
 from support.samples import DAY, EVERYTHING, NOW, OPERATOR, Ports, branch, holder, part, record, whole
 
 ROOM = 40
-"""For fewer records than the thousand that are promised, which take seconds."""
+"""A limit below the real one of a thousand, which takes seconds to reach."""
 
 
 async def minted(ports: Ports, **changes: object) -> Record:

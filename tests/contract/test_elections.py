@@ -1,4 +1,4 @@
-"""What every election owes: one winner at a time, who can lose it by resigning or by dying."""
+"""What every election owes: one winner at a time, until it resigns or its process ends."""
 
 from __future__ import annotations
 

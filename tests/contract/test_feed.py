@@ -1,4 +1,4 @@
-"""What every feed owes, over memory and over a real Valkey: alone, behind sentinels, in a cluster."""
+"""What every feed owes: in memory, and in a real Valkey alone, behind sentinels and in a cluster."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def valkey_url(valkey: ValkeyChild) -> str:
 
 @pytest.fixture(params=["memory", "valkey"])
 async def one_to_cut(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Feed, Callable[[], None]]]:
-    """A feed of the test's own, and how to take its server away."""
+    """A feed of the test's own, and how to stop its server."""
     if request.param == "memory":
         alone = MemoryFeed()
         yield alone, alone.cut

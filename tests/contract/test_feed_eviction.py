@@ -1,4 +1,4 @@
-"""A Redis that may drop keys to make room, or takes no writes, is said to be one."""
+"""The feed reports a Redis that may evict keys, or refuses writes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def admin(valkey: ValkeyChild) -> Iterator[Any]:
 
 
 async def _problem(feed: RedisFeed, word: str | None) -> str | None:
-    """Wait for an objection with a word in it, or for none; fails with what it stayed."""
+    """Wait for a problem with a word in it, or for none; fails with the last one."""
 
     async def look() -> str | None:
         return feed.problem

@@ -1,4 +1,4 @@
-"""What every store owes as `ports.Policies`."""
+"""What every store owes as `stores.Policies`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every store owes as `ports.Revocations`, `ports.Keys` and `ports.Audit`."""
+"""What every store owes as `stores.Revocations`, `stores.Keys` and `stores.Audit`."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def test_concurrent_revocations_are_numbered_without_gaps(ports: Ports) ->
 async def test_changes_are_read_in_bounded_parts_and_none_is_missing(
     ports: Ports, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sql_changes, "_MOST_ENTRIES", 3)
+    monkeypatch.setattr(sql_changes, "_MAX_READ_ENTRIES", 3)
     for number, size in enumerate((1, 2, 3, 8, 1, 1, 1, 1, 4), start=1):
         await revoked(ports, *(whole(f"{number}-{each}") for each in range(size)))
     read: list[list[Change]] = [[]]
@@ -150,7 +150,7 @@ async def test_what_is_over_is_forgotten_and_nothing_else(ports: Ports) -> None:
     await revoked(ports, Revocation("last", None, NOW + 1))
     revocations = ports.revocations
     await revocations.reading(NOW + KEPT_SECONDS)
-    assert [await revocations.prune(9) for _ in range(2)] == [1, 0]  # revision 0, given out long before NOW
+    assert [await revocations.prune(9) for _ in range(2)] == [1, 0]  # revision 0, used long before NOW
     await revocations.reading(NOW + KEPT_SECONDS + 1)
     assert await revocations.prune(9) == 1
     left = await revocations.page(3, None, 9)
@@ -306,7 +306,7 @@ async def test_a_new_epoch_goes_on_with_the_numbers_and_turns_back_a_time_that_w
 async def test_requests_that_are_over_are_forgotten_some_at_a_time(
     ports: Ports, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sql_requests, "_FORGOTTEN_AT_ONCE", 2)
+    monkeypatch.setattr(sql_requests, "_MAX_DELETED", 2)
     for number in range(5):
         await revoked(ports, whole(f"old{number}"), request=Idempotency(b"old%d" % number, b"content"))
     for number in range(4):

@@ -1,4 +1,4 @@
-"""What every store owes of selections: `Tokens.select`."""
+"""What every store owes for selections: `Tokens.select`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every store owes as `ports.Tokens`."""
+"""What every store owes as `stores.Tokens`."""
 
 from __future__ import annotations
 

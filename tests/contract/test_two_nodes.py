@@ -1,4 +1,4 @@
-"""What two servers on one store owe each other: here two stores opened on one database, of either kind."""
+"""Two servers on one store: two stores that are open on one database, SQLite or PostgreSQL."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def test_revisions_have_no_gaps_whoever_gives_them_out(nodes: Nodes) -> No
 
 
 async def test_a_reader_never_sees_a_revision_before_an_earlier_one(nodes: Nodes) -> None:
-    """Commits become visible in the order of their numbers: what a sequence would not give."""
+    """Commits become visible in the order of their numbers, which a sequence would not guarantee."""
     done = asyncio.Event()
 
     async def write(store: Store, name: str) -> None:
@@ -108,7 +108,7 @@ async def mint_until_refused(store: Store, actor: Actor, minter: Record) -> list
 
 @pytest.mark.parametrize("seed", range(8))
 async def test_no_token_outlives_the_revocation_of_what_it_minted_elsewhere(nodes: Nodes, seed: int) -> None:
-    """A minter races its own revocation: what it was acknowledged is revoked with it, or was refused."""
+    """A minter races its own revocation: what it minted is revoked too, or was refused."""
     here, there = nodes
     minter = record()
     await here.tokens.add(minter, OPERATOR, None, NOW)

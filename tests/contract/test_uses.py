@@ -1,4 +1,4 @@
-"""What every store owes of when tokens were last used: `Tokens.record_last_used`."""
+"""What every store owes for last-used times: `Tokens.record_last_used`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The file of what a server alone knew: read as it was written; nothing else gets into the store."""
+"""The rescue file: it is read as it was written, and nothing else gets into the store."""
 
 from __future__ import annotations
 
@@ -31,6 +31,19 @@ def test_workers_on_one_directory_do_not_write_over_each_other(tmp_path: Path) -
     assert len(paths) == 2
 
 
+def test_the_form_of_the_file_stays_as_it_is(tmp_path: Path) -> None:
+    known = [Revocation(TOKEN, None, None), Revocation(TOKEN, bytes(16), 1_800_000_000)]
+    cut_offs = [CutOff(Scope.ORG, "acme", 1_800_000_000_123), CutOff(Scope.KEY, "k1", None)]
+    path = rescue_file.write(tmp_path, Revision("0123abcd", 7), known, cut_offs)
+    assert path.read_text().splitlines() == [
+        '{"epoch": "0123abcd", "number": 7}',
+        '{"scope": "org", "name": "acme", "until_ms": 1800000000123}',
+        '{"scope": "key", "name": "k1", "until_ms": null}',
+        f'["{TOKEN}", null, null]',
+        f'["{TOKEN}", "{"00" * 16}", 1800000000]',
+    ]
+
+
 @pytest.mark.parametrize(
     "row",
     [
@@ -38,6 +51,7 @@ def test_workers_on_one_directory_do_not_write_over_each_other(tmp_path: Path) -
         [7, None, None],
         [TOKEN, "00", None],
         [TOKEN, "zz" * 16, None],
+        [TOKEN, "", None],
         [TOKEN, 7, None],
         [TOKEN, None, "soon"],
         [TOKEN, None, 1.5],
@@ -50,6 +64,7 @@ def test_workers_on_one_directory_do_not_write_over_each_other(tmp_path: Path) -
         {"scope": "org", "name": "acme", "until_ms": 1.5},
         {"scope": "org", "name": "", "until_ms": 1},
         {"scope": "org", "name": 7, "until_ms": 1},
+        {"scope": "org", "name": "a b", "until_ms": 1},
         {"scope": "key", "name": "k1", "until_ms": 1},
         {"scope": "app", "name": "web", "until_ms": 1},
         {"scope": "org", "name": "acme"},

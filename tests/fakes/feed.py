@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class MemoryFeed:
-    """Implements `fan_out.Feed`; servers that share one object hear of each other."""
+    """Implements `feed.Feed` for servers that share one object."""
 
     def __init__(self) -> None:
         """Start empty, and without readers."""
@@ -24,17 +24,17 @@ class MemoryFeed:
         self._beats: list[Heartbeat] = []
         self._nonces: list[bytes] = []
         self._kept: tuple[int, bytes, list[RevocationPage]] | None = None
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
 
     @property
     def problem(self) -> str | None:
-        """Say what is wrong with it now."""
+        """The current problem with the feed, or None."""
         return None if self._available and self.readers else "the feed is not read"
 
     def cut(self) -> None:
-        """Fail from now on, as if the network was down, until `mend`."""
+        """Fail every method, as if the network was down, until `mend`."""
         self._available = False
-        self._tell()
+        self._notify()
 
     def mend(self) -> None:
         """Work again."""
@@ -45,94 +45,94 @@ class MemoryFeed:
         self._changes, self._beats, self._nonces, self._kept = [], [], [], None
 
     async def append(self, change: Change) -> bool:
-        """Append a change after the one before it."""
-        await self._turn()
+        """Append a change after its predecessor; return whether it is there now."""
+        await self._begin()
         if self._changes and self._changes[-1].number < change.number - 1:
             return False
         if not self._changes or self._changes[-1].number == change.number - 1:
             self._changes.append(change)
-            self._tell()
+            self._notify()
         return True
 
     async def tail(self) -> Tail | None:
-        """Return the newest change."""
-        await self._turn()
+        """Return number and mark of the newest change, or None."""
+        await self._begin()
         return Tail(self._changes[-1].number, self._changes[-1].mark) if self._changes else None
 
     async def restart(self) -> None:
-        """Drop all changes, questions, heartbeats and the snapshot."""
-        await self._turn()
+        """Delete all changes, challenges, heartbeats and the snapshot."""
+        await self._begin()
         self.flush()
 
     async def challenge(self, nonce: bytes) -> None:
-        """Ask the relay to name a nonce in its next heartbeat."""
-        await self._turn()
+        """Publish a nonce, which the relay echoes in its next heartbeat."""
+        await self._begin()
         self._nonces.append(nonce)
 
     async def pending_challenges(self) -> Sequence[bytes]:
-        """Take the nonces of those who asked."""
-        await self._turn()
-        taken, self._nonces = self._nonces[:1000], self._nonces[1000:]
-        return taken
+        """Return and remove the published nonces."""
+        await self._begin()
+        pending, self._nonces = self._nonces[:1000], self._nonces[1000:]
+        return pending
 
     async def send_heartbeat(self, heartbeat: Heartbeat) -> None:
         """Send a heartbeat."""
-        await self._turn()
+        await self._begin()
         self._beats.append(heartbeat)
-        self._tell()
+        self._notify()
 
     async def follow(self, seen: Callable[[], int]) -> AsyncIterator[Change | Heartbeat | None]:
-        """Yield changes and heartbeats; ends with `FeedUnavailableError` when cut."""
-        await self._turn()
+        """Yield changes and heartbeats; raises `FeedUnavailableError` when cut."""
+        await self._begin()
         self.readers += 1
         number, beats = seen(), 0
         try:
             while True:
-                news = self._news
+                changed = self._changed
                 for change in [each for each in self._changes if each.number > number]:
                     number = change.number
                     yield change
                 for beat in self._beats[beats:]:
                     beats += 1
                     yield beat
-                if self._news is news:
-                    await news.wait()
-                await self._turn()
+                if self._changed is changed:
+                    await changed.wait()
+                await self._begin()
         finally:
             self.readers -= 1
 
     async def snapshot(self) -> Snapshot | None:
-        """Return the newest snapshot."""
-        await self._turn()
+        """Return the snapshot, or None."""
+        await self._begin()
         if self._kept is None:
             return None
         number, mark, pages = self._kept
         return Snapshot(number, mark, _each(pages), len(pages))
 
     async def salvage(self) -> AsyncIterator[RevocationPage]:
-        """Yield all entries that the feed has."""
-        await self._turn()
+        """Yield all entries of the snapshot and of all changes."""
+        await self._begin()
         for page in self._kept[2] if self._kept is not None else []:
             yield page
         for change in self._changes:
             yield RevocationPage(change.revocations, change.cut_offs)
 
     async def publish_snapshot(self, snapshot: Snapshot) -> None:
-        """Put a snapshot in place of the one before it."""
-        await self._turn()
+        """Replace the snapshot."""
+        await self._begin()
         self._kept = (snapshot.number, snapshot.mark, [page async for page in snapshot.pages])
 
     async def close(self) -> None:
-        """Let go of nothing."""
+        """Do nothing: there are no connections."""
 
-    async def _turn(self) -> None:
+    async def _begin(self) -> None:
         await asyncio.sleep(0)
         if not self._available:
             raise FeedUnavailableError("the feed was cut")
 
-    def _tell(self) -> None:
-        self._news.set()
-        self._news = asyncio.Event()
+    def _notify(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
 
 
 async def _each(pages: list[RevocationPage]) -> AsyncIterator[RevocationPage]:

@@ -1,6 +1,6 @@
-"""The ports in memory, for tests: the same obligations, kept for as long as the process lives.
+"""The store in memory, for tests: its ports have the same obligations, but nothing outlives the process.
 
-Every method gives way to other tasks once and then does its work without awaiting: one transaction.
+Every method lets other tasks run once, and then does its work without awaiting: that is one transaction.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from almond_core.model import RESERVED_ORG
+from almond_server.domain import cut_off_rules
 from almond_server.domain.records import MAX_DERIVED, record_id
-from almond_server.domain.revocations import Change, CutOff, Reading, Revocation, Scope
+from almond_server.domain.revocations import Change, CutOff, Reading, RecordedCutOff, Revocation
 from almond_server.domain.selections import MintedBy, OfApp, OfOrg, OfSubject
 from almond_server.domain.stores import AuditRow, ExpiryRule
 from almond_server.errors import (
-    IssuedTooEarlyError,
     MinterRevokedError,
     RecordNotFoundError,
     RequestReusedError,
@@ -25,7 +25,7 @@ from almond_server.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from almond_server.domain.records import Record, Use
     from almond_server.domain.selections import Listing, Selection
@@ -34,20 +34,9 @@ if TYPE_CHECKING:
 _REQUESTS_KEPT_SECONDS: Final = 24 * 3600
 
 
-@dataclass(frozen=True, slots=True)
-class MadeCutOff:
-    """A cut-off with its revision, and when, by whom and why it was made."""
-
-    cut_off: CutOff
-    revision: int
-    at: int
-    by: str
-    reason: str
-
-
 @dataclass(slots=True)
 class MemoryStore:
-    """What the ports below share. Set `available` to False and every call raises `StoreUnavailableError`."""
+    """The data that the ports share. Unless it is `available`, every call raises `StoreUnavailableError`."""
 
     available: bool = True
     epoch: str = field(default_factory=lambda: secrets.token_hex(4))
@@ -55,24 +44,24 @@ class MemoryStore:
     records: dict[str, Record] = field(default_factory=dict)
     changes: list[Change] = field(default_factory=list)
     marks: dict[int, bytes] = field(default_factory=lambda: {0: secrets.token_bytes(8)})
-    given_out: dict[int, int] = field(default_factory=lambda: {0: 0})
+    used_at: dict[int, int] = field(default_factory=lambda: {0: 0})
     entries: set[tuple[str, bytes | None]] = field(default_factory=set)
-    cut_offs: list[MadeCutOff] = field(default_factory=list)
+    cut_offs: list[RecordedCutOff] = field(default_factory=list)
     requests: dict[bytes, tuple[bytes, int, Any]] = field(default_factory=dict)
     keys: list[SealedKey] = field(default_factory=list)
     policies: dict[tuple[str, str], ExpiryRule] = field(default_factory=dict)
     audit: list[AuditRow] = field(default_factory=list)
 
-    async def turn(self) -> None:
-        """Let others go first; raise `StoreUnavailableError` while unavailable."""
+    async def begin(self) -> None:
+        """Let other tasks run, then begin a transaction; raise `StoreUnavailableError` unless `available`."""
         await asyncio.sleep(0)
         if not self.available:
             raise StoreUnavailableError("The store does not answer; nothing was changed.")
 
     def answered(self, request: Idempotency | None, now: int) -> Any:
-        """Return what was answered to `request` within 24 h before `now`, or None."""
+        """Return the answer that `request` got within 24 h before `now`, or None."""
         self.requests = {
-            key: kept for key, kept in self.requests.items() if kept[1] > now - _REQUESTS_KEPT_SECONDS
+            key: each for key, each in self.requests.items() if each[1] > now - _REQUESTS_KEPT_SECONDS
         }
         if request is None or request.key not in self.requests:
             return None
@@ -82,7 +71,7 @@ class MemoryStore:
         return answer
 
     def remember(self, request: Idempotency | None, answer: Any, now: int) -> None:
-        """Keep the answer to a request."""
+        """Remember the answer to a request."""
         if request is not None:
             self.requests[request.key] = (request.fingerprint, now, answer)
 
@@ -97,100 +86,85 @@ class MemoryStore:
         return max(self.marks)
 
     def append(self, revocations: Sequence[Revocation], cut_offs: Sequence[CutOff]) -> None:
-        """Give out the next revision."""
+        """Add a change under the next revision."""
         number, mark, before = self.number + 1, secrets.token_bytes(8), self.marks[self.number]
         self.changes.append(Change(number, mark, before, tuple(revocations), tuple(cut_offs)))
         self.marks[number] = mark
-        self.given_out[number] = self.time
-
-    def covering(self, orgs_and_apps: Collection[tuple[Scope, str]], issued_at_ms: int) -> list[MadeCutOff]:
-        """Return the cut-offs of some scopes and names under which a token issued at a time falls."""
-        return [
-            each
-            for each in self.cut_offs
-            if (each.cut_off.scope, each.cut_off.name) in orgs_and_apps and each.cut_off.covers(issued_at_ms)
-        ]
+        self.used_at[number] = self.time
 
     def as_read(self, record: Record) -> Record:
-        """Return a record with `revoked_*` of the first thing that revoked it, a cut-off or its own."""
+        """Return a record with `revoked_*` of what revoked it first."""
         minted = self.records.get(record.token_id, record)
-        orgs_and_apps = {(Scope.SUBJECT, minted.subject), (Scope.KEY, minted.key_id)}
-        if minted.org != RESERVED_ORG:
-            orgs_and_apps.add((Scope.ORG, minted.org))
-        under = self.covering(orgs_and_apps, minted.created_at_ms)
-        first = min(under, key=lambda each: each.at, default=None)
-        if first is None or (record.revoked_at is not None and record.revoked_at < first.at):
-            return record
-        return replace(record, revoked_at=first.at, revoked_by=first.by, revoke_reason=first.reason)
+        return cut_off_rules.as_read(record, minted, cut_off_rules.by_target(self.cut_offs))
 
 
 class MemoryTokens:
-    """Implements `ports.Tokens`."""
+    """Implements `stores.Tokens`."""
 
     def __init__(self, store: MemoryStore) -> None:
-        """Keep records in `store`."""
+        """Store records in `store`."""
         self._store = store
 
     async def add(self, record: Record, actor: Actor, request: Idempotency | None, now: int) -> Record:
-        """Record a token and return the record that stands; `MinterRevokedError`, `RequestReusedError`."""
-        await self._store.turn()
+        """Record a minted token, as the port says."""
+        await self._store.begin()
         self._refuse_revoked(actor)
         earlier = self._store.answered(request, now)
         if earlier is not None:
             return self._store.as_read(self._store.records[earlier])
-        self._refuse_too_early(record, actor)
+        cut_off_rules.check_issue_time(record, actor, (each.cut_off for each in self._store.cut_offs))
         self._store.records[record.token_id] = record
         self._store.remember(request, record.token_id, now)
         self._store.audit.append(AuditRow(now, actor.name, "token.minted", record.token_id, record.kind, 0))
         return record
 
     async def answered(self, request: Idempotency, now: int) -> Record | None:
-        """Return what `add` answered to a request."""
-        await self._store.turn()
+        """Return the record that `add` returned for a request, or None."""
+        await self._store.begin()
         earlier = self._store.answered(request, now)
         return None if earlier is None else self._store.as_read(self._store.records[earlier])
 
     async def add_derived(self, record: Record, actor: Actor, now: int) -> Record:
-        """Record a derived token; what it may refuse and return is the port's."""
-        await self._store.turn()
+        """Record a derived token, as the port says."""
+        await self._store.begin()
         self._refuse_revoked(actor)
         self._refuse_lineage(record.token_id, record.lineage)
         minted = self._store.records.get(record.token_id)
         if minted is not None and self._store.as_read(minted).revoked_at is not None:
             raise MinterRevokedError("The token that this was to be made from has been revoked.")
-        known = [each.id for each in self._store.records.values() if each.token_id == record.token_id]
-        if record.id in known:
+        recorded = [each.id for each in self._store.records.values() if each.token_id == record.token_id]
+        if record.id in recorded:
             return self._store.as_read(self._store.records[record.id])
-        if record.token_id not in known:
+        if record.token_id not in recorded:
             raise RecordNotFoundError("The token that it derives from was not minted here.")
-        if len(known) > MAX_DERIVED:
+        if len(recorded) > MAX_DERIVED:
             raise TooManyDerivedError("There is no room for more.")
         lineage = [record_id(record.token_id, each) for each in record.lineage[:-1]]
-        parent = next((each for each in reversed(lineage) if each in known), record.token_id)
+        parent = next((each for each in reversed(lineage) if each in recorded), record.token_id)
         self._store.records[record.id] = replace(record, parent=parent)
         row = AuditRow(now, actor.name, "token.registered", record.id, record.name, 0)
         self._store.audit.append(row)
         return self._store.records[record.id]
 
     async def get(self, record_id: str) -> Record | None:
-        """Return one record, or None."""
-        await self._store.turn()
+        """Return the record with that id, or None."""
+        await self._store.begin()
         record = self._store.records.get(record_id)
         return None if record is None else self._store.as_read(record)
 
     async def select(self, selection: Selection, now: int, limit: int | None = None) -> Sequence[Record]:
         """Return the live records of a selection, newest first."""
-        await self._store.turn()
+        await self._store.begin()
         return selected(self._store, selection, now)[:limit]
 
     async def orgs_and_apps(self, selection: Selection, now: int) -> frozenset[tuple[str, str]]:
-        """Return org and app of the live records of a selection."""
-        await self._store.turn()
+        """Return the (org, app) of the live records of a selection."""
+        await self._store.begin()
         return frozenset((each.org, each.app) for each in selected(self._store, selection, now))
 
     async def record_last_used(self, uses: Sequence[Use]) -> None:
-        """Keep when tokens were last used."""
-        await self._store.turn()
+        """Record when tokens were last used."""
+        await self._store.begin()
         for use in uses:
             for branch_id in (None, *use.branch_ids):
                 record = self._store.records.get(record_id(use.token_id, branch_id))
@@ -199,32 +173,22 @@ class MemoryTokens:
 
     async def page(self, listing: Listing, after: tuple[int, str] | None, limit: int) -> Sequence[Record]:
         """Return up to `limit` records after (`created_at_ms`, id), newest first."""
-        await self._store.turn()
+        await self._store.begin()
         records = map(self._store.as_read, self._store.records.values())
         found = [each for each in records if _is_listed(each, listing)]
-        found.sort(key=_place, reverse=True)
-        return [each for each in found if after is None or _place(each) < after][:limit]
+        found.sort(key=_listing_key, reverse=True)
+        return [each for each in found if after is None or _listing_key(each) < after][:limit]
 
     async def home_orgs(self, token_ids: Sequence[str]) -> Mapping[str, str]:
         """Return the home orgs of tokens."""
-        await self._store.turn()
+        await self._store.begin()
         records = self._store.records
         return {each: records[each].org for each in token_ids if each in records}
 
     def _refuse_revoked(self, actor: Actor) -> None:
         self._refuse_lineage(actor.token_id, actor.branch_ids)
-        orgs_and_apps = {(Scope.KEY, actor.key_id), (Scope.SUBJECT, actor.subject)}
-        orgs_and_apps |= {(Scope.ORG, org) for org in actor.cut_off_orgs}
-        if actor.token_id and self._store.covering(orgs_and_apps, actor.issued_at_ms):
+        if cut_off_rules.is_stopped(actor, (each.cut_off for each in self._store.cut_offs)):
             raise MinterRevokedError("The token that this was to be made from has been revoked.")
-
-    def _refuse_too_early(self, record: Record, actor: Actor) -> None:
-        orgs_and_apps = {(Scope.SUBJECT, record.subject)}
-        if record.org != RESERVED_ORG:
-            orgs_and_apps |= {(Scope.ORG, org) for org in (record.org, *actor.orgs)}
-        covering = self._store.covering(orgs_and_apps, record.created_at_ms)
-        if covering:
-            raise IssuedTooEarlyError(max(each.cut_off.until_ms or 0 for each in covering))
 
     def _refuse_lineage(self, token_id: str, branch_ids: tuple[bytes, ...]) -> None:
         lineage = {(token_id, branch_id) for branch_id in (None, *branch_ids)}
@@ -233,55 +197,55 @@ class MemoryTokens:
 
 
 class MemoryKeys:
-    """Implements `ports.Keys`."""
+    """Implements `stores.Keys`."""
 
     def __init__(self, store: MemoryStore) -> None:
-        """Keep keys in `store`."""
+        """Store keys in `store`."""
         self._store = store
 
     async def add(self, key: SealedKey, actor: Actor, now: int) -> None:
         """Add a key to the ring."""
-        await self._store.turn()
+        await self._store.begin()
         self._store.keys.append(key)
         self._store.audit.append(AuditRow(now, actor.name, "key.added", key.key_id, "", 0))
 
     async def all(self) -> Sequence[SealedKey]:
         """Return all keys, oldest first."""
-        await self._store.turn()
+        await self._store.begin()
         return list(self._store.keys)
 
 
 class MemoryPolicies:
-    """Implements `ports.Policies`."""
+    """Implements `stores.Policies`."""
 
     def __init__(self, store: MemoryStore) -> None:
-        """Keep rules in `store`."""
+        """Store rules in `store`."""
         self._store = store
 
     async def put(self, rule: ExpiryRule, actor: Actor, now: int) -> None:
-        """Set a rule."""
-        await self._store.turn()
+        """Set the rule for its org and kind."""
+        await self._store.begin()
         self._store.policies[rule.org, rule.kind] = rule
         detail = f"default {rule.default_ttl}, maximum {rule.max_ttl}"
         row = AuditRow(now, actor.name, "policy.set", f"{rule.org}/{rule.kind}", detail, 0)
         self._store.audit.append(row)
 
     async def delete(self, org: str, kind: str, actor: Actor, now: int) -> bool:
-        """Take back a rule."""
-        await self._store.turn()
-        there = self._store.policies.pop((org, kind), None) is not None
-        if there:
+        """Delete a rule; return whether there was one."""
+        await self._store.begin()
+        was_set = self._store.policies.pop((org, kind), None) is not None
+        if was_set:
             self._store.audit.append(AuditRow(now, actor.name, "policy.deleted", f"{org}/{kind}", "", 0))
-        return there
+        return was_set
 
     async def rules(self, orgs: Sequence[str]) -> Sequence[ExpiryRule]:
         """Return the rules of these orgs, or all."""
-        await self._store.turn()
+        await self._store.begin()
         return [rule for (org, _), rule in sorted(self._store.policies.items()) if not orgs or org in orgs]
 
 
 class MemoryAudit:
-    """Implements `ports.Audit`."""
+    """Implements `stores.Audit`."""
 
     def __init__(self, store: MemoryStore) -> None:
         """Read from `store`."""
@@ -289,24 +253,24 @@ class MemoryAudit:
 
     async def newest(self, limit: int) -> Sequence[AuditRow]:
         """Return the newest rows."""
-        await self._store.turn()
+        await self._store.begin()
         return self._store.audit[::-1][:limit]
 
     async def page(self, after: int, limit: int) -> Sequence[tuple[int, AuditRow]]:
         """Return a page of rows, oldest first."""
-        await self._store.turn()
+        await self._store.begin()
         return list(enumerate(self._store.audit, start=1))[after : after + limit]
 
 
 def _is_listed(record: Record, listing: Listing) -> bool:
-    # Tokens of several orgs have no home org; they are listed with those of any org.
+    # Tokens of several orgs have no home org; they are listed with those of the reserved org.
     orgs = {listing.org, ""} if listing.org == RESERVED_ORG else {listing.org}
     if record.org not in orgs or (listing.app is not None and record.app != listing.app):
         return False
     return listing.show_all or _is_live(record, listing.now)
 
 
-def _place(record: Record) -> tuple[int, str]:
+def _listing_key(record: Record) -> tuple[int, str]:
     return record.created_at_ms, record.id
 
 
@@ -325,7 +289,7 @@ def selected(store: MemoryStore, selection: Selection, now: int) -> list[Record]
             break
         found |= more
     live = [each for each in minted if each.token_id in found and _is_live(each, now)]
-    return sorted(live, key=_place, reverse=True)
+    return sorted(live, key=_listing_key, reverse=True)
 
 
 def _belongs(record: Record, selection: Selection) -> bool:

@@ -38,7 +38,7 @@ async def service(tmp_path: Path) -> AsyncIterator[Almond]:
 
 async def _limit(service: Almond, pages: int) -> None:
     await service.app.store.database.write(
-        lambda connection: connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
+        "test", lambda connection: connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
     )
 
 

@@ -73,9 +73,11 @@ async def test_what_is_in_the_audit_log_is_put_back(data_dir: Path, store: Store
     lines = [line async for line in recovery.export_audit(location, 0)]
     export.write_text("\n".join(lines) + "\n")
     lost = "DELETE FROM cut_offs"
-    await store.database.write(lambda connection: connection.exec_driver_sql(lost).close())
+    await store.database.write("test", lambda connection: connection.exec_driver_sql(lost).close())
     if exported:
-        await store.database.write(lambda connection: connection.exec_driver_sql("DELETE FROM audit").close())
+        await store.database.write(
+            "test", lambda connection: connection.exec_driver_sql("DELETE FROM audit").close()
+        )
     done = await recovery.restored(data_dir, location, None, export if exported else None)
     assert done.entries[export.name if exported else "its own audit log"] == 3
     assert await cut_offs_in(store) == CUT_OFFS

@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from almond_core.chain import VerifiedToken
 from almond_core.decision import LIVE, Revoked, Standing
 from almond_core.model import Identity, token_id_at
-from almond_server.domain.packed_revocations import BRANCH_BYTES, WHOLE_BYTES, Packed, packed, unpacked
+from almond_server.domain.packed_revocations import (
+    BRANCH_BYTES,
+    WHOLE_BYTES,
+    PackedRevocations,
+    packed,
+    unpacked,
+)
 from almond_server.domain.revocations import Revocation
 from almond_server.revocation.index.revoked_tokens import RevokedTokens
 
@@ -70,7 +76,7 @@ def test_it_behaves_like_a_set_of_entries(steps: list[Any]) -> None:
                 assert revoked.sweep(step, 1000) == before - len(list(revoked))
                 model.sweep(step)
             case tuple():
-                page = Packed.of(step)
+                page = PackedRevocations.of(step)
                 revoked.add(page)
                 for each in page:
                     model.add(each)
@@ -109,17 +115,17 @@ def test_an_entry_added_again_with_a_later_end_stays_until_then() -> None:
 
 @given(st.lists(ENTRIES))
 def test_packed_entries_are_unpacked_the_same_and_survive_encoding(entries: list[Revocation]) -> None:
-    page = Packed.of(entries)
+    page = PackedRevocations.of(entries)
     assert sorted(page, key=repr) == sorted(entries, key=repr)
     assert len(page) == len(entries)
-    assert Packed.decode(page.encode()) == page
+    assert PackedRevocations.decode(page.encode()) == page
 
 
 @given(st.lists(ENTRIES, max_size=12), st.integers(0, 13), st.integers(0, 13))
 def test_a_slice_of_packed_entries_equals_the_slice_of_their_list(
     entries: list[Revocation], start: int, stop: int
 ) -> None:
-    page = Packed.of(entries)
+    page = PackedRevocations.of(entries)
     assert list(page[start:stop]) == list(page)[start:stop]
     assert [page[index] for index in range(len(page))] == list(page)
 
@@ -153,7 +159,7 @@ def test_an_end_that_cannot_be_packed_never_becomes_earlier(ends_at: int | None)
 )
 def test_bytes_that_are_not_packed_entries_are_refused(data: bytes) -> None:
     with pytest.raises((ValueError, TypeError)):
-        Packed.decode(data)
+        PackedRevocations.decode(data)
     assert len(packed(Revocation(IDS[0], None, None)) or b"") == WHOLE_BYTES
     assert len(packed(Revocation(IDS[0], BRANCHES[0], None)) or b"") == BRANCH_BYTES
 

@@ -300,7 +300,7 @@ async def _forget(service: Almond, last: int) -> None:
     def work(connection: Connection) -> None:
         connection.execute(delete(REVISIONS).where(REVISIONS.c.number <= last))
 
-    await service.app.store.database.write(work)
+    await service.app.store.database.write("test", work)
 
 
 @pytest.mark.asyncio(loop_scope="function")

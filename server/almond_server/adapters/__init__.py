@@ -1,1 +1,1 @@
-"""Adapters: technology + port. Only the composition root knows them."""
+"""Adapters: each implements ports with one technology. Only `app` and the operator's commands import them."""

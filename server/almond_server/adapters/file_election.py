@@ -1,4 +1,4 @@
-"""Election of the relay by a lock on a file, which goes with the process that holds it, however it ends."""
+"""Election of the relay by a lock on a file, which is released when its process ends for any reason."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from pathlib import Path
 
 
 class FileElection:
-    """Implements `fan_out.Election` among the processes of one machine."""
+    """Implements `feed.Election` among the processes of one machine."""
 
     def __init__(self, path: Path) -> None:
-        """Take the file to lock; it is made if it is not there."""
+        """Use the file at `path` as the lock; it is created if missing."""
         self._path = path
         self._file: int | None = None
 
     async def is_won(self) -> bool:
-        """Try to lock the file, if it is not locked by this one already."""
+        """Try to lock the file, unless this object holds the lock already."""
         if self._file is not None:
             return True
         try:
             opened = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
-        except OSError:  # whoever opens many connections uses up the files that this process may have
+        except OSError:
+            # Clients that open many connections can use up the file descriptors of this process.
             return False
         try:
             fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import time
 from typing import Final
 
-# Goes on while the machine sleeps, where there is such a clock: knowledge ages then too.
+# Where the system has it, this clock also advances while the machine sleeps: the view ages then too.
 _BOOTTIME: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class SystemClock:
-    """Implements `ports.Clock`."""
+    """Implements `clock.Clock`."""
 
     def now_ms(self) -> int:
-        """Return wall time in milliseconds since the epoch."""
+        """Return wall time in unix milliseconds."""
         return time.time_ns() // 1_000_000
 
     def monotonic(self) -> float:

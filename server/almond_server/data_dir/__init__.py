@@ -1,1 +1,1 @@
-"""Files on disk: where they are in the data directory, and how secret ones are read and written."""
+"""Files of the data directory: their paths, and how the secret ones are read and written."""

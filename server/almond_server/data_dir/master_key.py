@@ -1,6 +1,6 @@
-"""The master key: a file of its own, and what is sealed under it and derived from it.
+"""The master key, in a file of its own: seals the keys of the key ring, and derives the key of the feed.
 
-Without the file, the store's key ring is of no use; a copy of the store alone betrays no key.
+Without the file, the key ring in the store cannot be used; a copy of the store alone reveals no key.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _MAX_FILE_BYTES: Final = 1024
 
 
 def create(path: Path) -> MasterKey:
-    """Make a key and its file, which only this user can read; raises `StartError`, also if there is one."""
+    """Create a key in a new file that only this user can read; raises `StartError`, also if it exists."""
     master = secrets.token_bytes(crypto.KEY_BYTES)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -47,7 +47,7 @@ def create(path: Path) -> MasterKey:
 
 
 def read(path: Path) -> MasterKey:
-    """Read the 32 bytes; raises `StartError` if the file is missing, open to others, or holds no key."""
+    """Return the 32 bytes; raises `StartError` if the file is missing, open to other users, or no key."""
     try:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
@@ -64,7 +64,7 @@ def read(path: Path) -> MasterKey:
         master = b""
     if len(master) != crypto.KEY_BYTES:
         raise StartError(
-            f"{path} is no master key: one line, {crypto.KEY_BYTES} bytes in base64, is what it should hold."
+            f"{path} is no master key: the file must hold one line, {crypto.KEY_BYTES} bytes in base64."
         )
     return master
 
@@ -78,7 +78,7 @@ def seal(master: MasterKey, key_id: str, key: bytes) -> bytes:
 
 
 def unseal(master: MasterKey, key_id: str, sealed: bytes) -> bytes:
-    """Open what `seal` made; raises `StartError` under another master key or id."""
+    """Open what `seal` returned; raises `StartError` under another master key or id."""
     try:
         return bytes(_box(master).decrypt(sealed, _RING_KEY + key_id.encode()))
     except (CryptoError, ValueError):
@@ -89,7 +89,7 @@ def unseal(master: MasterKey, key_id: str, sealed: bytes) -> bytes:
 
 
 def feed_key(master: MasterKey) -> bytes:
-    """Derive the key of the feed's proofs."""
+    """Return the key of the feed's proofs, which is derived from the master key."""
     return crypto.expand(crypto.extract(master), _FEED)
 
 

@@ -1,4 +1,4 @@
-"""Files that hold a secret."""
+"""Writes files that hold a secret."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def write_secret(path: Path, text: str) -> None:
-    """Write a secret that only this user can read, whole or not at all."""
+    """Write a file that only this user can read, completely or not at all."""
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:

@@ -1,1 +1,1 @@
-"""Values and ports: what the service keeps, and what every adapter owes it."""
+"""Values and ports: what the service stores, and what every adapter owes it."""

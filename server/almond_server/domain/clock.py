@@ -1,4 +1,4 @@
-"""The port of the clock: time as a value that tests can set."""
+"""The port of the clock."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Time, as a value that tests can set."""
+    """A source of time, which tests replace by one that they set."""
 
     def now_ms(self) -> int:
-        """Wall time in milliseconds since the epoch. For `valid` and issue times only."""
+        """Return wall time in unix milliseconds. For `valid` caveats and issue times only."""
         ...
 
     def monotonic(self) -> float:
-        """Monotonic time in seconds, going on through suspension. For ages."""
+        """Return monotonic time in seconds, which also advances while the machine sleeps. For ages."""
         ...

@@ -1,4 +1,4 @@
-"""A cut-off in words: for people, as a row of the audit log, and read back from there."""
+"""The text forms of a cut-off: for people, and as a row of the audit log, from which it can be read back."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ _MILLISECOND: Final = timedelta(milliseconds=1)
 
 
 def subject_matter(cut_off: CutOff) -> str:
-    """Say what it revokes, in a few words."""
+    """Describe what a cut-off revokes, in a few words for people."""
     if cut_off.until_ms is None:
         return f"everything made with key {cut_off.name}"
     return f"everything of {cut_off.scope} {cut_off.name} issued until {_time(cut_off.until_ms)}"
 
 
 def action(cut_off: CutOff) -> str:
-    """Return the audit log's name for it."""
+    """Return the action under which the audit log records a cut-off."""
     return _ACTIONS[cut_off.scope]
 
 
 def detail(cut_off: CutOff, reason: str) -> str:
-    """Return what the audit log says of it besides its name."""
+    """Return the detail that the audit log records for it: its time, if it has one, and the reason."""
     if cut_off.until_ms is None:
         return reason
     until = f"until {_time(cut_off.until_ms)}"
@@ -36,17 +36,20 @@ def detail(cut_off: CutOff, reason: str) -> str:
 
 
 def read(action: str, name: str, detail: str) -> CutOff | None:
-    """Read a row of the audit log; None if it is about something else. Raises `ValueError` if broken."""
+    """Read a cut-off from a row of the audit log; None if the row is of another action.
+
+    Raises `ValueError` if the detail holds no time in the form of `detail`.
+    """
     scope = _SCOPES.get(action)
     if scope is None:
         return None
     if scope is Scope.KEY:
         return CutOff(scope, name, None)
-    found = _DETAIL.fullmatch(detail)
-    if found is None:
-        message = "no time that a cut-off was written with"
+    match = _DETAIL.fullmatch(detail)
+    if match is None:
+        message = "the detail holds no time of a cut-off"
         raise ValueError(message)
-    at = datetime.fromisoformat(f"{found[1]}+00:00")
+    at = datetime.fromisoformat(f"{match[1]}+00:00")
     return CutOff(scope, name, (at - _EPOCH) // _MILLISECOND)
 
 

@@ -1,6 +1,7 @@
-"""The ports of the fan-out: how the servers on one store hear of its changes, and who tells them.
+"""The ports of the feed: how the servers on one store learn of its changes, and which of them is the relay.
 
-All of it may be lost, repeated or forged by others. The store is the truth, and readers check what they hear.
+Whatever the feed holds may be lost, repeated or forged by others. The store is the truth: readers check what
+they receive.
 """
 
 from __future__ import annotations
@@ -15,16 +16,16 @@ if TYPE_CHECKING:
 
 
 class FeedUnavailableError(Exception):
-    """The feed cannot be reached. Never more than a delay: the store is the truth."""
+    """The feed cannot be reached. This only delays revocations, because the store is the truth."""
 
 
 class FeedGarbledError(FeedUnavailableError):
-    """The feed is there, but somebody wrote over it: `Feed.restart` helps."""
+    """The feed answers, but something else wrote over its data. `Feed.restart` repairs it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """A heartbeat: what one server read from the store after it had heard the questions of `asked`."""
+    """A reading of the store that the relay made after it had received the challenges `nonces`."""
 
     reading: Reading
     nonces: frozenset[bytes]
@@ -32,7 +33,7 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """The newest change that is wholly in the feed."""
+    """The number and mark of the newest change that is completely in the feed."""
 
     number: int
     mark: bytes
@@ -40,7 +41,7 @@ class Tail:
 
 @dataclass(frozen=True, slots=True)
 class RevocationPage:
-    """Some of what is revoked."""
+    """A page of entries."""
 
     revocations: Sequence[Revocation]
     cut_offs: Sequence[CutOff] = ()
@@ -48,63 +49,69 @@ class RevocationPage:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Every entry up to a revision. `pages` raises `FeedUnavailableError` where one is missing or forged."""
+    """All entries up to revision `number`.
+
+    Iterating over `pages` raises `FeedUnavailableError` where a page is missing or forged.
+    """
 
     number: int
     mark: bytes
     pages: AsyncIterator[RevocationPage]
     page_count: int = 0
-    """How many pages there are, where that is known before they are read."""
+    """How many pages there are, if that is known before they are read; else 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class FeedState:
-    """What is known of a feed, in figures; `objection` says the same in words."""
+    """The state of a feed for metrics; `Feed.problem` says the same as a sentence."""
 
     is_read: bool
     is_written: bool
     may_evict: bool
-    """Whether it may drop what it holds, or does not say."""
+    """Whether the feed may evict keys, or does not say whether it may."""
 
     rejected: int
-    """How many entries and heartbeats were not genuine, since the start; each time that they were read."""
+    """How many entries and heartbeats were not genuine since the start, counted at each reading of one."""
 
 
 class Feed(Protocol):
-    """The fan-out of one epoch's changes to all servers. It may lose, repeat or forge: readers check.
+    """The feed of one epoch: it carries changes and heartbeats to all servers.
 
-    Only background tasks touch it. It raises `FeedUnavailableError` within about two seconds at most.
+    Obligations: every method raises `FeedUnavailableError`, within about two seconds, if the feed does not
+    answer. Callers are background tasks only, never a call of a client.
     """
 
     @property
     def problem(self) -> str | None:
-        """What an operator should hear of, in a sentence of ASCII; None if nothing, as it is being followed.
+        """The current problem with the feed as one ASCII sentence for operators, or None.
 
-        That it does not answer, takes no writes, or may drop what it holds. At most about two seconds old.
+        Problems are: no answer, writes refused, keys may be evicted. At most two seconds old while the feed
+        is followed.
         """
         ...
 
     async def append(self, change: Change) -> bool:
-        """Append a change for all readers; answers whether it is there now.
+        """Append a change for all readers; return whether the feed contains it now.
 
-        It is not if the feed has changes, and none of the number before it. It may be there already.
+        Returns False if the feed has changes but not the one before this. Appending a change that the feed
+        contains already does nothing and returns True.
         """
         ...
 
     async def tail(self) -> Tail | None:
-        """Return the newest change, None if there is none; `FeedGarbledError` if it is not genuine."""
+        """Return the newest change, None if the feed has none; `FeedGarbledError` if it is not genuine."""
         ...
 
     async def restart(self) -> None:
-        """Drop all changes, questions, heartbeats and the snapshot."""
+        """Delete all changes, challenges, heartbeats and the snapshot."""
         ...
 
     async def challenge(self, nonce: bytes) -> None:
-        """Ask whoever reads the store next, and beats, to name `nonce`."""
+        """Publish a nonce, which the relay echoes in the heartbeat about its next reading of the store."""
         ...
 
     async def pending_challenges(self) -> Sequence[bytes]:
-        """Take the nonces of those who asked, at most 1,000 at once, each only once."""
+        """Return and remove the published nonces, at most 1,000 at once."""
         ...
 
     async def send_heartbeat(self, heartbeat: Heartbeat) -> None:
@@ -112,37 +119,37 @@ class Feed(Protocol):
         ...
 
     def follow(self, seen: Callable[[], int]) -> AsyncIterator[Change | Heartbeat | None]:
-        """Yield changes after revision `seen()`, in order, and heartbeats, genuine ones only.
+        """Yield the changes after revision `seen()`, in order, and heartbeats; only genuine ones.
 
-        None is for something that is not genuine. Some may be repeated. Ends by raising
-        `FeedUnavailableError`; may be begun anew.
+        None stands for something that is not genuine. A change or heartbeat may be repeated. The iterator
+        ends only by raising `FeedUnavailableError`; the caller may then follow again.
         """
         ...
 
     async def snapshot(self) -> Snapshot | None:
-        """Return the newest snapshot; None if there is none, or it is not genuine."""
+        """Return the newest snapshot; None if there is none or it is not genuine."""
         ...
 
     def salvage(self) -> AsyncIterator[RevocationPage]:
-        """Yield all entries that the feed has in snapshot and changes: what is genuine, gaps or not."""
+        """Yield the genuine entries of the snapshot and of all changes, even if some between are missing."""
         ...
 
     async def publish_snapshot(self, snapshot: Snapshot) -> None:
-        """Put a snapshot in place of the one before it."""
+        """Replace the snapshot."""
         ...
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close all connections."""
         ...
 
 
 class Election(Protocol):
-    """Which of the servers on one store is the relay: one at a time, or for a moment nobody."""
+    """Elects the relay among the servers on one store: one at a time, and for a moment perhaps none."""
 
     async def is_won(self) -> bool:
-        """Stand for election; answers whether this server is the relay now."""
+        """Stand for election; return whether this server is the relay now."""
         ...
 
     async def resign(self) -> None:
-        """Let another server be it; nothing if this one was not."""
+        """Let another server become the relay; does nothing if this one is not."""
         ...

@@ -1,6 +1,6 @@
-"""The records of minted and derived tokens, and which of them go together.
+"""The records of minted and derived tokens.
 
-Immutable values; must not know who keeps them. Times are unix seconds unless the name says milliseconds.
+Immutable values, which know no store. Times are unix seconds unless the name says milliseconds.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from almond_core.crypto import BRANCH_ID_BYTES
 from almond_core.errors import FieldError
 
 MAX_DERIVED: Final = 1000
-"""How many derived tokens of one minted token can have records."""
+"""The maximum number of derived tokens of one minted token that can have records."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What is kept of a minted token, or of a registered derived one: everything but its secret text."""
+    """The record of a minted token, or of a registered derived one: everything but its secret text."""
 
     token_id: str
     key_id: str
@@ -37,10 +37,10 @@ class Record:
     revoke_reason: str = ""
     last_used_at: int | None = None
     lineage: tuple[bytes, ...] = ()
-    """Of a derived token: the branch ids of all its generations, its own last. Empty for a minted one."""
+    """For a derived token the branch ids of all its generations, its own last; empty for a minted token."""
 
     parent: str = ""
-    """Of a derived token: the id of its nearest ancestor that had a record when it was registered."""
+    """For a derived token the id of its nearest ancestor that had a record when it was registered."""
 
     @property
     def branch_id(self) -> bytes | None:
@@ -49,12 +49,12 @@ class Record:
 
     @property
     def id(self) -> str:
-        """What it is listed by: the token id, of a derived token with its branch id."""
+        """The id of the record: the token id, for a derived token followed by its branch id."""
         return record_id(self.token_id, self.branch_id)
 
 
 def record_id(token_id: str, branch_id: bytes | None) -> str:
-    """Write the id of a record: `TOKEN_ID`, or `TOKEN_ID/BRANCH_ID` in base64url."""
+    """Return the id of a record: `TOKEN_ID`, or `TOKEN_ID/BRANCH_ID` with the branch id in base64url."""
     if branch_id is None:
         return token_id
     return f"{token_id}/{base64url.encode(branch_id)}"
@@ -62,7 +62,7 @@ def record_id(token_id: str, branch_id: bytes | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """That a token was used at `at`, a whole minute. `branch_ids` are those of its whole lineage."""
+    """The use of a token at `at`, a whole minute. `branch_ids` are those of its whole lineage."""
 
     token_id: str
     branch_ids: tuple[bytes, ...]
@@ -70,7 +70,10 @@ class Use:
 
 
 def branch_id_of(field: str, text: str) -> bytes:
-    """Read a branch id: 16 bytes in 22 characters of base64url; raises `FieldError` that names `field`."""
+    """Return the 16 bytes of a branch id from its 22 characters of base64url.
+
+    Raises `FieldError` that names `field` for other text.
+    """
     try:
         raw = base64url.decode(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Revisions: opaque to callers, `epoch.number` inside."""
+"""Revisions of a store: opaque text for callers, `EPOCH.NUMBER` inside."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ _FORM: Final = re.compile(r"([0-9a-f]{8})\.(0|[1-9][0-9]{0,17})")
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """The state of one store after a number of changes. Epochs differ between stores and restores."""
+    """The state of a store after `number` changes. Each store, and each restore of one, has its own epoch."""
 
     epoch: str
     number: int
 
     @classmethod
     def parse(cls, field: str, text: str) -> Self:
-        """Read what `str` wrote; raises `FieldError` that names `field` for anything else."""
+        """Read the text that `str` returned; raises `FieldError` that names `field` for other text."""
         match = _FORM.fullmatch(text)
         if match is None:
             raise FieldError(field, "a revision exactly as Revoke or Verify returned it")
         return cls(match[1], int(match[2]))
 
     def __str__(self) -> str:
-        """Write it for callers."""
+        """Return the revision as text for callers."""
         return f"{self.epoch}.{self.number}"

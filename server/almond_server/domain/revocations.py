@@ -1,94 +1,146 @@
-"""What is revoked: tokens, branches and cut-offs, and the revisions and readings that tell of them.
+"""Revocations of tokens, branches and many tokens at once, and the changes and readings of a store.
 
-Immutable values; must not know who keeps them. Times are unix seconds unless the name says milliseconds.
+Immutable values, which know no store. Times are unix seconds unless the name says milliseconds.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from types import NoneType
+from typing import TYPE_CHECKING, Final, Self, TypeAlias, cast
 
 from almond_core.caveats.valid import END_OF_TIME
+from almond_core.model import is_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
 KEPT_SECONDS: Final = 24 * 3600
-"""How long an entry outlives its token's end, by the store's time."""
+"""How long an entry is kept after the end of its token, by the store's time."""
 
 LINKED_SECONDS: Final = 48 * 3600
-"""How long a reader may have been away and still be told the changes since, by the store's time."""
+"""How long a revision is kept, by the store's time. A reader that was away for longer reads all entries."""
 
-MOST_AT_ONCE: Final = 10_000
-"""How many entries one revision of a wide revocation has: who reads a change holds all of it, and whoever
-else writes waits for it."""
+MAX_ENTRIES: Final = 10_000
+"""The maximum number of entries in one revision of a bulk revocation.
+
+A reader of a change holds all of it in memory, and other writers wait until it is written.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Revocation:
-    """A token revoked whole (`branch_id` is None), or one branch of it with all derived from it."""
+    """The revocation of a whole token (`branch_id` is None), or of a branch and all that derives from it."""
 
     token_id: str
     branch_id: bytes | None
     ends_at: int | None
-    """When the token is over anyway, in unix seconds; None if never."""
+    """When the token expires anyway; None if never."""
+
+    @classmethod
+    def from_json(cls, token_id: object, branch_id: object, ends_at: object) -> Self:
+        """Read the three values of `to_json`; raises `ValueError` or `TypeError` for anything else."""
+        if type(token_id) is not str or type(ends_at) not in {int, NoneType}:
+            raise TypeError
+        if branch_id is not None and type(branch_id) is not str:
+            raise TypeError
+        branch = None if branch_id is None else bytes.fromhex(branch_id)
+        return cls(token_id, branch, cast("int | None", ends_at))
+
+    def to_json(self) -> list[str | int | None]:
+        """Return token id, branch id in hex or None, and end or None, as one row of JSON."""
+        return [self.token_id, None if self.branch_id is None else self.branch_id.hex(), self.ends_at]
 
 
 class Scope(StrEnum):
-    """What a cut-off is about."""
+    """The kinds of targets that cut-offs have."""
 
     ORG = "org"
     SUBJECT = "subject"
     KEY = "key"
 
 
+CutOffTarget: TypeAlias = tuple[Scope, str]
+"""The target of a cut-off: a scope, and the name of an org or subject or the id of a key in it."""
+
+
 @dataclass(frozen=True, slots=True)
 class CutOff:
-    """Many tokens revoked at once: those of an org or a subject issued at `until_ms` or before.
+    """The revocation of many tokens at once: those of an org, a subject or a key issued until a time.
 
-    An org's denies accesses on that org alone, and none of a token whose home org is the reserved one.
+    A cut-off of an org denies accesses on that org only, and none of a token of the reserved org.
     """
 
     scope: Scope
     name: str
     until_ms: int | None
-    """Unix milliseconds; None, of a key alone, is every token made with it, whatever time it claims."""
+    """The latest issue time that it covers. None, for keys only, covers tokens of any issue time."""
 
     def __post_init__(self) -> None:
-        """Raise `ValueError` for what no store holds."""
+        """Raise `ValueError` for a cut-off that no store can hold."""
         is_timed = self.until_ms is not None and 0 <= self.until_ms < END_OF_TIME * 1000
         if not self.name or is_timed == (self.scope is Scope.KEY) or (self.until_ms is not None) != is_timed:
             message = "a cut-off has a name; an org's or a subject's has a time, a key's has none"
             raise ValueError(message)
 
+    @classmethod
+    def from_json(cls, scope: object, name: object, until_ms: object) -> Self:
+        """Read the three values of `to_json`; raises `ValueError` or `TypeError` for anything else."""
+        if type(scope) is not str or type(until_ms) not in {int, NoneType}:
+            raise TypeError
+        if type(name) is not str or not is_id(name):
+            message = "the name of a cut-off is an id"
+            raise ValueError(message)
+        return cls(Scope(scope), name, cast("int | None", until_ms))
+
+    def to_json(self) -> list[str | int | None]:
+        """Return scope, name and time or None, as one row of JSON."""
+        return [self.scope, self.name, self.until_ms]
+
+    @property
+    def target(self) -> CutOffTarget:
+        """The scope and name. Of several cut-offs with the same target, only the highest counts."""
+        return self.scope, self.name
+
     def is_above(self, other: CutOff | None) -> bool:
-        """Tell whether it says more than another one of the same scope and name, or than none."""
+        """Return whether it covers more tokens than another cut-off of the same target, or than none."""
         if other is None or self.until_ms is None or other.until_ms is None:
             return other is None
         return self.until_ms > other.until_ms
 
     def covers(self, issued_at_ms: int) -> bool:
-        """Tell whether a token of its org, subject or key falls under it, by its issue time."""
+        """Return whether it covers the issue time of a token of its target."""
         return self.until_ms is None or issued_at_ms <= self.until_ms
 
 
-def highest(cut_offs: Iterable[CutOff]) -> dict[tuple[Scope, str], CutOff]:
-    """Return of each scope and name the cut-off that says most."""
-    found: dict[tuple[Scope, str], CutOff] = {}
+def highest(cut_offs: Iterable[CutOff]) -> dict[CutOffTarget, CutOff]:
+    """Return the highest cut-off of each target."""
+    found: dict[CutOffTarget, CutOff] = {}
     for each in cut_offs:
-        if each.is_above(found.get((each.scope, each.name))):
-            found[each.scope, each.name] = each
+        if each.is_above(found.get(each.target)):
+            found[each.target] = each
     return found
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """What one transaction revoked, perhaps without what was pruned since. Numbers have no gaps in an epoch.
+class RecordedCutOff:
+    """A cut-off as a store records it: with its revision, and when, by whom and why it was made."""
 
-    The random `mark` tells it from a change that got the same number after a restore of the database;
-    `before` is the mark of the change before it.
+    cut_off: CutOff
+    revision: int
+    at: int
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The entries that one transaction added, except those pruned since. Numbers have no gaps in an epoch.
+
+    The random `mark` distinguishes it from a change that got the same number after a restore of the database.
+    `before` is the mark of the previous change.
     """
 
     number: int
@@ -100,7 +152,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One look at the store: its epoch, newest revision with its mark, and time (never going back)."""
+    """A reading of the store: epoch, newest revision with its mark, and the time, which never goes back."""
 
     epoch: str
     number: int
@@ -110,10 +162,10 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class RevokeReceipt:
-    """What a revocation did: how many entries it added, and the revision at which all of it is visible."""
+    """The result of a revocation: how many entries it added, and the revision at which all are visible."""
 
     entries: int
     epoch: str
     number: int
     is_all: bool = True
-    """Whether nothing that was asked for is left."""
+    """Whether all that was requested is revoked."""

@@ -1,4 +1,4 @@
-"""Selections say which records are meant: those to revoke together, and those to list.
+"""Selections of records: those to revoke together, and those to list.
 
 Immutable values. Times are unix seconds unless the name says milliseconds.
 """
@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from almond_core.model import RESERVED_ORG
-from almond_server.domain.revocations import Scope
+from almond_server.domain.cut_off_rules import org_target
+from almond_server.domain.revocations import CutOffTarget, Scope
 
 
 @dataclass(frozen=True, slots=True)
 class MintedBy:
-    """What a token minted (only its branch `branch_id` and what derives from that, unless None)."""
+    """The tokens that a token minted; with a `branch_id`, that branch and what derives from it only."""
 
     token_id: str
     branch_id: bytes | None = None
@@ -28,7 +28,7 @@ class OfSubject:
 
 @dataclass(frozen=True, slots=True)
 class OfApp:
-    """The tokens whose record names an app."""
+    """The tokens of an app, by their records."""
 
     org: str
     app: str
@@ -36,16 +36,16 @@ class OfApp:
 
 @dataclass(frozen=True, slots=True)
 class OfOrg:
-    """The tokens whose home org it is."""
+    """The tokens of a home org."""
 
     org: str
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Minted tokens that go together. Of `MintedBy` and `OfSubject`, what they minted goes too, recursively.
+    """A selection of minted tokens. `MintedBy` and `OfSubject` include what those minted, recursively.
 
-    `issued_before_ms` (None: no bound) is about the first level only.
+    `issued_before_ms` (None: no bound) applies to the first level only.
     """
 
     of: MintedBy | OfSubject | OfApp | OfOrg
@@ -53,18 +53,18 @@ class Selection:
 
     @property
     def is_recursive(self) -> bool:
-        """Whether what the selected tokens minted is selected with them."""
+        """Whether the tokens that the selected ones minted are selected too."""
         return isinstance(self.of, MintedBy | OfSubject)
 
     @property
-    def cut_off(self) -> tuple[Scope, str] | None:
-        """The scope and name of the cut-off that revokes its first level; None where records do.
+    def cut_off(self) -> CutOffTarget | None:
+        """The target of the cut-off that revokes the first level; None if each token is revoked by itself.
 
-        The reserved org's do: no org's cut-off is about its tokens.
+        The reserved org has none, because its tokens fall under no cut-off of an org.
         """
         match self.of:
-            case OfOrg(org) if org != RESERVED_ORG:
-                return Scope.ORG, org
+            case OfOrg(org):
+                return org_target(org)
             case OfSubject(subject):
                 return Scope.SUBJECT, subject
             case _:
@@ -73,7 +73,7 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """Which records to list: of one home org, perhaps of one app; live ones only unless `show_all`."""
+    """The records to list: of one home org, perhaps of one app; only live ones unless `show_all`."""
 
     org: str
     app: str | None

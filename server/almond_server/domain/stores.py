@@ -1,22 +1,22 @@
-"""What the service keeps and follows, and what every adapter of it owes.
+"""The ports of the store: what the service stores, and what every adapter owes it.
 
-One contract suite (tests/contract) runs over all adapters. Obligations common to all ports:
+Obligations of all ports, checked over all adapters by one contract suite (tests/contract):
 
-* Every method may raise `StoreUnavailableError` (feed: `FeedUnavailableError`). It has then changed nothing,
-  unless the connection broke during the very commit: asked again under its request id, it answers as it
-  would have.
-* A mutating method is one transaction: all of it, its audit row included, or nothing; when it returns, it is
-  durable. A cancelled caller does not stop a transaction that has begun.
-* Answers are immutable values, of `record.py`, `revocation.py` and here. Times are unix seconds in UTC unless
-  the name says milliseconds.
+* Every method may raise `StoreUnavailableError`. It has then changed nothing, unless the connection broke
+  during the commit itself: repeated with the same request id, the call answers as it would have.
+* A method that changes something is one transaction: all of it, audit rows included, or nothing. When it
+  returns, the change is durable. Cancelling the caller does not stop a transaction that has begun.
+* A request id is remembered for 24 hours, by caller and method. A repeated call returns the first answer; one
+  with another fingerprint raises `RequestReusedError`.
+* Answers are immutable values, of `records.py`, `revocations.py` and this module. Times are unix seconds
+  unless the name says milliseconds. `now` is the caller's wall time.
+* The rules of cut-offs are those of `cut_off_rules.py`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
-
-from almond_core.model import RESERVED_ORG
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 
 
 class RevisionForgottenError(Exception):
-    """The store no longer knows which change a revision was; what it holds can only be read as a whole."""
+    """The store no longer has the changes since a revision; its entries can only be read as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who does something: the verified lineage of a caller's token. Local operators have no lineage."""
+    """The verified lineage of the token that a caller acts with. Local operators have no lineage."""
 
     name: str
-    """What the audit log calls it: a token id, or `operator` for the local command line."""
+    """Its name in the audit log: a token id, or `operator` for the local command line."""
 
     token_id: str = ""
     key_id: str = ""
@@ -44,19 +44,12 @@ class Actor:
     home_org: str = ""
     issued_at_ms: int = 0
     orgs: tuple[str, ...] = ()
-    """On which orgs it acts by this call: what it makes is for them."""
-
-    @property
-    def cut_off_orgs(self) -> frozenset[str]:
-        """The orgs whose cut-offs stop it: none of a token of the reserved org."""
-        if self.home_org == RESERVED_ORG:
-            return frozenset()
-        return frozenset({self.home_org, *self.orgs}) - {"", RESERVED_ORG}
+    """The orgs on which it acts in this call: a token that it mints is valid for them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Idempotency:
-    """One request of one caller. `key` names caller, method and request id; `fingerprint` its content."""
+    """The identity of a request. `key` names caller, method and request id; `fingerprint` its content."""
 
     key: bytes
     fingerprint: bytes
@@ -64,7 +57,7 @@ class Idempotency:
 
 @dataclass(frozen=True, slots=True)
 class ExpiryRule:
-    """How long tokens of `kind` (`*` for every kind) of `org` may live, in seconds; None is not set."""
+    """How long tokens of `kind` (`*` for every kind) of `org` may live, in seconds; None means not set."""
 
     org: str
     kind: str
@@ -74,7 +67,7 @@ class ExpiryRule:
 
 @dataclass(frozen=True, slots=True)
 class SealedKey:
-    """A key of the ring, sealed under the master key. Tokens are minted with the newest one."""
+    """A key of the key ring, sealed under the master key. Tokens are minted with the newest one."""
 
     key_id: str
     sealed: bytes = field(repr=False)
@@ -83,7 +76,7 @@ class SealedKey:
 
 @dataclass(frozen=True, slots=True)
 class AuditRow:
-    """One thing that was done. `revision` is 0 where nothing was revoked."""
+    """One audited action. `revision` is 0 if it revoked nothing."""
 
     at: int
     actor: str
@@ -94,36 +87,43 @@ class AuditRow:
 
 
 class Tokens(Protocol):
-    """The records of minted tokens. Those under a cut-off are read as revoked by it."""
+    """The records of minted and derived tokens. Those that fall under a cut-off are returned as revoked."""
 
     async def add(self, record: Record, actor: Actor, request: Idempotency | None, now: int) -> Record:
-        """Record a token just made and return the record that stands.
+        """Record a minted token and return its record.
 
-        In the same transaction, first: if anything of the actor's (its token, one of its branch ids, its key,
-        its subject or an org that it acts on) has been revoked, raise `MinterRevokedError`. Then: if
-        `request` was used by this method within 24 h, return the record of that time (`RequestReusedError` if
-        its fingerprint differs). Then: if the record falls under a cut-off of its subject, its org or an org
-        that the actor acts on, raise `IssuedTooEarlyError`. Audited as `token.minted`, target the token id.
+        In the same transaction, in this order:
+
+        1. Raise `MinterRevokedError` if the actor is revoked: its token, one of its branches, its key, its
+           subject, or an org on which it acts.
+        2. Return the record that an earlier call of the same request added, if there was one.
+        3. Raise `IssuedTooEarlyError` if the record would fall under a cut-off from the start.
+
+        Audited as `token.minted`, target the token id, detail the kind.
         """
         ...
 
     async def answered(self, request: Idempotency, now: int) -> Record | None:
-        """Return the record that `add` answered to `request` within 24 h, or None; `RequestReusedError`."""
+        """Return the record that `add` returned for a request, or None; `RequestReusedError`."""
         ...
 
     async def add_derived(self, record: Record, actor: Actor, now: int) -> Record:
-        """Record a derived token, under its nearest recorded ancestor, and return the record that stands.
+        """Record a derived token under its nearest recorded ancestor, and return its record.
 
-        In the same transaction, first: if anything of the actor's (as in `add`) or of the derived token's own
-        has been revoked, raise `MinterRevokedError`; if the token it derives from has no record,
-        `RecordNotFoundError`; if that has `MAX_DERIVED` derived records, `TooManyDerivedError`. One that is
-        recorded already is returned as it stands. `record.parent` is filled in. Audited as
-        `token.registered`, target its id.
+        The store sets `record.parent`. In the same transaction, in this order:
+
+        1. Raise `MinterRevokedError` if the actor is revoked, as in `add`, or the derived token is: its
+           minted token, by a cut-off or not, or one of its branches.
+        2. Return the record as it stands, if the token is recorded already.
+        3. Raise `RecordNotFoundError` if its minted token has no record.
+        4. Raise `TooManyDerivedError` if that has `MAX_DERIVED` derived records.
+
+        Audited as `token.registered`, target the record's id, detail its name.
         """
         ...
 
     async def get(self, record_id: str) -> Record | None:
-        """Return one record by its id, or None if there is none."""
+        """Return the record with that id, or None."""
         ...
 
     async def select(self, selection: Selection, now: int, limit: int | None = None) -> Sequence[Record]:
@@ -134,13 +134,13 @@ class Tokens(Protocol):
         ...
 
     async def orgs_and_apps(self, selection: Selection, now: int) -> frozenset[tuple[str, str]]:
-        """Return (org, app) of all records that `select` would return."""
+        """Return the (org, app) of every record that `select` would return."""
         ...
 
     async def record_last_used(self, uses: Sequence[Use]) -> None:
-        """Keep when tokens were last used: on the minted token's record and those of its lineage.
+        """Record when tokens were last used, in the record of the minted token and those of its lineage.
 
-        The greatest time wins. Not audited.
+        The latest time wins. Not audited.
         """
         ...
 
@@ -149,15 +149,15 @@ class Tokens(Protocol):
         ...
 
     async def home_orgs(self, token_ids: Sequence[str]) -> Mapping[str, str]:
-        """Return the home orgs of those tokens that have a record; empty is several orgs."""
+        """Return the home org of each of these tokens that has a record; empty for tokens of several orgs."""
         ...
 
 
 class Revocations(Protocol):
-    """What has been revoked, durably, in the order of commits."""
+    """Everything that is revoked, in the order of commits."""
 
     max_entries: int
-    """How many entries one revision of a selection has: `MOST_AT_ONCE`, unless somebody says otherwise."""
+    """The maximum number of entries in a revision of `revoke_selection`. `MAX_ENTRIES`, unless set."""
 
     async def revoke(
         self,
@@ -168,22 +168,22 @@ class Revocations(Protocol):
         now: int,
         cut_offs: Sequence[CutOff] = (),
     ) -> RevokeReceipt:
-        """Revoke, durably, under one new revision.
+        """Revoke under one new revision.
 
-        An entry that stands already, or whose token is revoked whole, is not added again; if nothing is
-        left, no revision is used up and the newest reading is returned. The records of what is revoked, and
-        of what was derived from it, get their `revoked_*` filled, once. If `request` was used by this method
-        within 24 h, the answer of that time is returned (`RequestReusedError` if its fingerprint differs).
-        Audited as `token.revoked`, target the token id (and `/branch` in hex), detail the reason.
+        An entry that the store has already, or whose token is revoked whole, is not added again; nor is a
+        cut-off that is not above the standing one of its target. If nothing is left to add, no revision is
+        used, and the receipt names the newest one. The records of what is revoked, and of what derives from
+        it, get `revoked_*`, unless they have them already. An earlier call of the same request is answered
+        again.
 
-        A cut-off that is not above the standing one of its scope and name is not added. Audited as
-        `org.cut_off` or `subject.cut_off`, detail `until TIME: REASON`, or as `key.revoked`, detail the
-        reason; target the name.
+        Audited as `token.revoked`, target the token id (for a branch followed by `/` and its id in hex),
+        detail the reason. A cut-off is audited as `org.cut_off` or `subject.cut_off`, detail
+        `until TIME: REASON`, or as `key.withdrawn`, detail the reason; target its name.
         """
         ...
 
     async def answered(self, request: Idempotency, now: int) -> RevokeReceipt | None:
-        """Return what was answered to `request` within 24 h, or None; `RequestReusedError`."""
+        """Return the answer that a request got, or None; `RequestReusedError`."""
         ...
 
     async def revoke_selection(
@@ -195,70 +195,71 @@ class Revocations(Protocol):
         request: Idempotency | None,
         now: int,
     ) -> RevokeReceipt:
-        """Revoke whole all that `Tokens.select` returns, in transactions of at most `most` entries each.
+        """Revoke whole every token that `Tokens.select` would return.
 
-        The last one finds no more than it revokes; its revision is returned, with the entries of all. What
-        stops before that has revoked a part, and can be asked for again.
+        Runs in transactions of at most `max_entries`. Returns the revision of the last one and the total
+        number of entries. If it fails part-way, what was committed stays revoked, and the call can be
+        repeated.
 
-        Where the selection has a cut-off, that is added first, and stands for all tokens under it: until
-        `now`, or the newest issue time on record if that is later, but below the selection's
-        `issued_before_ms`. Of an org, it is all that is added. A request answered before comes first. If a
-        record's (org, app) is not `within` (None: no bound), raise `SelectionChangedError`, perhaps after a
-        part. Otherwise as `revoke`.
+        If the selection has a cut-off (`cut_off_rules.cut_off_of`), that is added first, and tokens under it
+        get no entries of their own; for an org it is all that is added. An earlier call of the same request
+        is answered again, before anything else. Raises `SelectionChangedError`, perhaps after a part, if the
+        (org, app) of a record is not `within` (None: no bound). All else is as in `revoke`.
         """
         ...
 
     async def reading(self, now: int) -> Reading:
-        """Read epoch, newest revision and time of the store; the time is never below an earlier one.
+        """Read the epoch, newest revision and time of the store. The time is never below an earlier one.
 
-        It is the clock of the database where that has one, and else the highest `now` that it was told.
+        It is the clock of the database if that has one, else the highest `now` of all calls.
         """
         ...
 
     async def changes_after(self, number: int, limit: int) -> Sequence[Change]:
-        """Return up to `limit` changes after revision `number`, in order, without gaps.
+        """Return up to `limit` changes after revision `number`, in order and without gaps.
 
-        Raises `RevisionForgottenError` if `number` is one that was pruned, or that was never given out.
+        Raises `RevisionForgottenError` if `number` was pruned or never used.
         """
         ...
 
     async def mark_of(self, number: int) -> bytes | None:
-        """Return the mark of a revision; None if it was pruned, or never given out."""
+        """Return the mark of a revision; None if it was pruned or never used."""
         ...
 
     async def page(self, number: int, after: Revocation | None, limit: int) -> Sequence[Revocation]:
-        """Return up to `limit` of all entries up to revision `number` that come after an entry.
+        """Return up to `limit` of all entries up to revision `number` that come after the entry `after`.
 
-        They have an order of their own, which the entries of a change are in too.
+        Entries are ordered by token id and branch id, in a page as in a change.
         """
         ...
 
     async def cut_offs(self, number: int) -> Sequence[CutOff]:
-        """Return the highest cut-off of each scope and name, of those up to revision `number`."""
+        """Return the highest cut-off of each target, of those up to revision `number`."""
         ...
 
     async def begin_epoch(self, actor: Actor, now: int) -> Reading:
-        """Begin a new epoch, in which no revision of before means anything; numbers go on.
+        """Begin a new epoch, in which revisions of earlier epochs are invalid. Numbers continue.
 
-        Its time begins at `now`, or what the database's own clock says: the one thing that turns a time back
-        which a server with a wrong clock has told.
+        The time of the store is set to its database's clock, or to `now`. Only this can turn back a time that
+        a server with a wrong clock has set.
 
-        Audited as `store.epoch_begun`, target the new epoch, detail the one before.
+        Audited as `store.epoch_begun`, target the new epoch, detail the previous one.
         """
         ...
 
     async def prune(self, limit: int) -> int:
-        """Forget, at most `limit` of each, what nobody needs; returns how much that was.
+        """Delete what is no longer needed, at most `limit` of each kind; return how much was deleted.
 
-        Entries whose tokens ended over `KEPT_SECONDS` ago, and revisions given out over `LINKED_SECONDS`
-        ago, by the store's time; never the newest revision. With the revision that raised a cut-off, the one
-        that stood before; never the highest one.
+        * Entries whose tokens ended more than `KEPT_SECONDS` ago, by the store's time.
+        * Revisions, except the newest, that were used more than `LINKED_SECONDS` ago.
+        * Cut-offs that a higher one replaced, once the revision of the higher one is deleted. Never the
+          highest of a target.
         """
         ...
 
 
 class Keys(Protocol):
-    """The key ring at rest: sealed keys only."""
+    """The keys of the key ring, sealed."""
 
     async def add(self, key: SealedKey, actor: Actor, now: int) -> None:
         """Add a key to the ring. Audited as `key.added`, target the key id."""
@@ -270,28 +271,28 @@ class Keys(Protocol):
 
 
 class Policies(Protocol):
-    """How long tokens may live, by org and kind."""
+    """The expiry rules, by org and kind."""
 
     async def put(self, rule: ExpiryRule, actor: Actor, now: int) -> None:
-        """Set a rule in place of that for its org and kind. Audited as `policy.set`, target `ORG/KIND`."""
+        """Set the rule for its org and kind. Audited as `policy.set`, target `ORG/KIND`."""
         ...
 
     async def delete(self, org: str, kind: str, actor: Actor, now: int) -> bool:
-        """Take back a rule; answers whether there was one. Audited as `policy.deleted` if so."""
+        """Delete a rule; return whether there was one, and then audit it as `policy.deleted`."""
         ...
 
     async def rules(self, orgs: Sequence[str]) -> Sequence[ExpiryRule]:
-        """Return the rules of these orgs, or of all if none is given, by org and kind."""
+        """Return the rules of these orgs, or of all if `orgs` is empty, ordered by org and kind."""
         ...
 
 
 class Audit(Protocol):
-    """What was done. Rows are written by the other ports, in their transactions."""
+    """The audit log. Its rows are written by the other ports, in their transactions."""
 
     async def newest(self, limit: int) -> Sequence[AuditRow]:
-        """Return the newest rows."""
+        """Return the newest `limit` rows, newest first."""
         ...
 
     async def page(self, after: int, limit: int) -> Sequence[tuple[int, AuditRow]]:
-        """Return up to `limit` rows, oldest first, with their sequence numbers, which are above `after`."""
+        """Return up to `limit` rows with their sequence numbers, oldest first, numbered above `after`."""
         ...

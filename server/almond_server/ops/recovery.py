@@ -19,6 +19,7 @@ from almond_server.adapters.system_clock import SystemClock
 from almond_server.data_dir import master_key, paths, rescue_file
 from almond_server.domain import cut_off_text
 from almond_server.domain.feed import FeedUnavailableError, RevocationPage
+from almond_server.domain.packed_revocations import genuine_revocation
 from almond_server.domain.revocations import KEPT_SECONDS, highest
 from almond_server.domain.stores import Actor
 from almond_server.errors import StartError
@@ -67,7 +68,7 @@ async def heal(data_dir: Path, location: Location, files: Sequence[Path]) -> Rec
             result.entries[path.name] = await _put_back(store, page, f"healed from {path.name}")
         result.epoch = await _epoch(store, is_new=any(result.entries.values()))
     for path in given:
-        rescue_file.done(path)
+        rescue_file.mark_restored(path)
     return result
 
 
@@ -166,11 +167,11 @@ async def _with_expiry(store: Store, revocation: Revocation) -> Revocation:
 
 
 def _revocations_in(rows: Sequence[tuple[str, str, str]]) -> RevocationPage:
-    """Parse audit rows (action, target, detail); raises as `rescue_file.revocation` does."""
+    """Parse audit rows (action, target, detail); raises as `genuine_revocation`."""
     targets = [target.partition("/") for action, target, _ in rows if action == "token.revoked"]
     cut_offs = [cut_off_text.read(*row) for row in rows]
     return RevocationPage(
-        [rescue_file.revocation(token_id, branch, None) for token_id, _, branch in targets],
+        [genuine_revocation(token_id, branch or None, None) for token_id, _, branch in targets],
         list(highest(each for each in cut_offs if each is not None).values()),
     )
 

@@ -1,4 +1,4 @@
-"""A server that speaks Redis' protocol and lies: whatever it replies, a feed is unavailable and no worse."""
+"""A hostile server that speaks Redis' protocol: whatever it replies, the feed is unavailable and no worse."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Redis as a cluster: who has the keys is found, and found again when it is another."""
+"""Redis as a cluster: the node with the keys is found, and found again when it changes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def appends(feed: RedisFeed, number: int) -> bool:
 
 
 def hand_over(cluster: Cluster, target: RedisServer) -> None:
-    """Give the slot to another node, and drop what was in it."""
+    """Move the slot to another node, and delete its keys."""
     source = cluster.owner
     keys = source.do("CLUSTER", "GETKEYSINSLOT", SLOT, 100)
     target.do("CLUSTER", "SETSLOT", SLOT, "IMPORTING", source.do("CLUSTER", "MYID"))
@@ -85,7 +85,7 @@ async def test_a_slot_that_is_given_away_empty_takes_changes_again(cluster: Clus
 
 
 async def test_a_slot_on_its_way_is_a_delay_and_no_more(cluster: Cluster, feed: RedisFeed) -> None:
-    """Between two nodes keys are at neither for sure: ASK and TRYAGAIN are not followed."""
+    """While a slot migrates, its keys may be at either node: ASK and TRYAGAIN are not followed."""
     await feed.append(change(1))
     source, target = cluster.owner, cluster.others[0]
     target.do("CLUSTER", "SETSLOT", SLOT, "IMPORTING", source.do("CLUSTER", "MYID"))

@@ -1,4 +1,4 @@
-"""What only Redis can do wrong: forge, garble, flush, start over, be silent, be gone."""
+"""The feed in Redis while Redis is forged, garbled, flushed, restarted, silent or gone."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ async def test_forged_moved_and_garbled_entries_are_told_of_and_never_taken(
     forged: list[dict[bytes, bytes]] = [
         fields(1, Codec(bytes(32), EPOCH)),
         fields(1, Codec(KEY, "ffffffff")),
-        fields(2),  # genuine, in another place
+        fields(2),  # genuine, at another position
         {**genuine, b"proof": bytes(32)},
         {**genuine, b"body": genuine[b"body"].replace(b"t1", b"t2")},
         Codec(KEY, EPOCH).heartbeat(beat(1)),
@@ -212,7 +212,7 @@ async def test_parts_that_do_not_belong_together_make_no_change(feed: RedisFeed,
     for places in (
         [("1-2", b"a", 3), (f"1-{LAST}", b"a", 3)],  # the first is missing
         [("1-1", b"a", 3), (f"1-{LAST}", b"a", 3)],  # one in the middle is
-        [("1-1", b"a", 2), (f"1-{LAST}", b"b", 2)],  # of two pasts
+        [("1-1", b"a", 2), (f"1-{LAST}", b"b", 2)],  # of two histories
     ):
         await redis.delete(CHANGES)
         for place, of, parts in places:
@@ -224,8 +224,8 @@ async def test_parts_that_do_not_belong_together_make_no_change(feed: RedisFeed,
 async def test_a_change_that_takes_long_to_read_is_not_begun_anew_for_ever(
     feed: RedisFeed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_feed, "_AGAIN_SECONDS", 0.02)
-    monkeypatch.setattr(redis_feed, "_AT_ONCE", 1)
+    monkeypatch.setattr(redis_feed, "_RESTART_SECONDS", 0.02)
+    monkeypatch.setattr(redis_feed, "_BATCH", 1)
     large = Change(1, mark(1), mark(0), tuple(whole(f"t{each:05}") for each in range(40_000)))
     await feed.append(large)
     async with Listener(feed) as listener:
@@ -288,7 +288,7 @@ async def test_questions_nobody_takes_do_not_pile_up(feed: RedisFeed, redis: Any
         await filling.execute()
     await feed.challenge(NONCE)
     assert await redis.llen(ASKED) == 1000
-    assert list(await feed.pending_challenges()) == [NONCE]  # what has not the form of a question is dropped
+    assert list(await feed.pending_challenges()) == [NONCE]  # what is no nonce is dropped
 
 
 @pytest.mark.parametrize("tampered", ["head", "chunk", "chunk of another", "missing"])

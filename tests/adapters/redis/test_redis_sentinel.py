@@ -1,4 +1,4 @@
-"""Redis behind sentinels: the master is found, lost, and found elsewhere; nothing waits or stays lost."""
+"""Redis behind sentinels: the master is found, lost and found elsewhere; nothing waits or stays lost."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
     from support.service import Almond
 
-_FINDING_SECONDS = 2.5  # the retry of who reads (0.5 s), and one attempt
+_FINDING_SECONDS = 2.5  # the reader's retry (0.5 s), and one attempt
 _NOTICING_SECONDS = 2.5
 
 
 @pytest.fixture
 def well(sentinels: Watched) -> Iterator[Watched]:
-    """The module's sentinels; whatever a test does to them is mended."""
+    """The module's sentinels; what a test does to them is repaired afterwards."""
     sentinels.master.do("FLUSHALL")
     yield sentinels
     sentinels.mend()
@@ -64,7 +64,7 @@ async def read_for_ever(feed: RedisFeed, heard: list[int]) -> None:
 
 @contextlib.asynccontextmanager
 async def plane(data_dir: Path, url: str) -> AsyncIterator[tuple[Almond, RedisFeed, list[int]]]:
-    """A service with its relay, and a reader who knows the feed alone."""
+    """A service with its relay, and a reader that has the feed only."""
     async with almond(data_dir, redis_url=url) as running:
         epoch = running.app.follower._view.revision.epoch
         feed = RedisFeed(url, master_key.feed_key(master_key.read(running.settings.master_key)), epoch)
@@ -117,7 +117,7 @@ async def test_what_the_new_master_never_got_is_appended_again(well: Watched, tm
         well.replica.do("CONFIG", "SET", "replica-read-only", "no")
         well.replica.do("FLUSHALL")
         await asyncio.to_thread(well.fail_over, well.master.kill)
-        heard.clear()  # as one who starts now and sees no store
+        heard.clear()  # as a server that starts now and cannot reach the store
         await hears(heard, 5, 4)
         assert heard == [1, 2, 3, 4, 5]
 
@@ -190,7 +190,7 @@ async def test_of_sentinels_that_differ_who_knows_the_newest_failover_is_believe
 
 async def test_a_name_that_no_sentinel_knows_is_unavailable(sentinels: Watched) -> None:
     feed = RedisFeed(sentinels.url.replace(f"/{MASTER}", "/other"), KEY, EPOCH)
-    with pytest.raises(FeedUnavailableError, match="no sentinel knows"):
+    with pytest.raises(FeedUnavailableError, match="no sentinel reports the master"):
         await feed.append(change(1))
     await feed.close()
 
@@ -216,7 +216,7 @@ async def test_what_epochs_there_are_is_seen_behind_sentinels(sentinel_url: str)
 
 
 async def test_a_replica_takes_nothing_and_is_left(tmp_path: Path) -> None:
-    """What a name that leads to the master does, when the master changes and connections stand."""
+    """A host name that resolves to the master, when the master changes and connections stay open."""
     server, elsewhere = RedisServer(tmp_path).start(), RedisServer(tmp_path).start()
     feed = RedisFeed(f"redis://{server.address}", KEY, EPOCH)
     try:
@@ -226,7 +226,7 @@ async def test_a_replica_takes_nothing_and_is_left(tmp_path: Path) -> None:
         for _ in range(3):
             with pytest.raises(FeedUnavailableError):
                 await feed.append(change(2))
-        assert _connections(server) >= before + 2  # each attempt goes by the name again
+        assert _connections(server) >= before + 2  # each attempt resolves the name again
         server.do("REPLICAOF", "NO", "ONE")
         assert await feed.append(change(2))
     finally:
@@ -236,7 +236,7 @@ async def test_a_replica_takes_nothing_and_is_left(tmp_path: Path) -> None:
 
 
 def _connections(server: RedisServer) -> int:
-    """Count those of others than this very look."""
+    """Count the connections, except the one that counts."""
     listed = server.do("CLIENT", "LIST", "TYPE", "NORMAL").splitlines()
     return max(int(line.split("id=")[1].split(" ")[0]) for line in listed if "cmd=client" not in line)
 

@@ -1,4 +1,4 @@
-"""TLS to Redis, which Debian's redis-server speaks: verified, always, or no connection."""
+"""TLS to Redis, which Debian's redis-server supports: always verified, or there is no connection."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Iterator[RedisServer]:
-    """One whose certificate is for 127.0.0.1, and not for localhost."""
+    """A server whose certificate is for 127.0.0.1, and not for localhost."""
     made = RedisServer(tmp_path_factory.mktemp("tls"), shown(authority), requirepass=PASSWORD)
     try:
         yield made.start()
@@ -46,7 +46,7 @@ def url(server: RedisServer, host: str, options: str) -> str:
 
 
 async def refused(address: str) -> str:
-    """Fail to append, in time; returns why, which holds no password."""
+    """Fail to append, within the time limit; return the reason, which holds no password."""
     feed, began = RedisFeed(address, KEY, EPOCH), time.monotonic()
     with pytest.raises(FeedUnavailableError) as error:
         await feed.append(change(1))
@@ -118,4 +118,4 @@ async def test_sentinels_and_their_master_are_both_spoken_to_with_tls(
         feed = RedisFeed(f"rediss+sentinel://{hosts}?ssl_ca_certs={authority.file}", KEY, EPOCH)
         assert await feed.append(change(1))
         await feed.close()
-        assert "no sentinel knows" in await refused(f"rediss+sentinel://{hosts}")
+        assert "no sentinel reports the master" in await refused(f"rediss+sentinel://{hosts}")

@@ -1,4 +1,4 @@
-"""That a database of an older version is brought up to this one with all that is in it."""
+"""A database of an older version is upgraded to this one, with all its data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sqlalchemy import create_engine
 
 from almond_server.adapters.sql import schema
 from almond_server.adapters.sql.schema import check, migrate
-from almond_server.adapters.sql.sqlite import create_file, location, migrating
+from almond_server.adapters.sql.sqlite import create_file, for_migration, location
 from almond_server.adapters.sql.store import open_store
 from almond_server.adapters.sql.tables import METADATA
 from almond_server.domain.records import Use
@@ -84,7 +84,7 @@ FIRST_CONTENT: dict[str, list[tuple[str | int | bytes | None, ...]]] = {
 def bring_to(path: Path, version: str) -> None:
     create_file(path)
     config = schema._config()
-    engine = migrating(path)
+    engine = for_migration(path)
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, version)

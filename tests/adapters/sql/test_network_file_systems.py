@@ -1,4 +1,4 @@
-"""SQLite's file has to be on a local disk: which mounts are not."""
+"""SQLite's file must be on a local disk: which mounts are network file systems."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the PostgreSQL store owes beyond the ports: its server's faults, its sessions, silence on secrets."""
+"""The PostgreSQL store beyond the ports: faults of the server, sessions, and no secret in any message."""
 
 from __future__ import annotations
 
@@ -142,16 +142,16 @@ async def test_a_held_lock_is_waited_for_but_not_for_ever(
         loop.call_soon_threadsafe(holding.set)
         asyncio.run_coroutine_threadsafe(release.wait(), loop).result()
 
-    held = asyncio.create_task(blocker.database.write(hold))
+    held = asyncio.create_task(blocker.database.write("test", hold))
     await holding.wait()
-    async with asyncio.timeout(1):  # whatever tokens are used meanwhile, that waits for nobody
+    async with asyncio.timeout(1):  # recording last-used times waits for no other transaction
         await store.tokens.record_last_used([Use(minted.id, (), NOW)])
     used = await store.tokens.get(minted.id)
     assert used is not None
     assert used.last_used_at == NOW
     with pytest.raises(StoreUnavailableError):
         await revoke(store, "a")
-    assert (await store.revocations.reading(NOW)).number == 0  # reading waits for no writer
+    assert (await store.revocations.reading(NOW)).number == 0  # a reading waits for no write
     release.set()
     await asyncio.gather(held, return_exceptions=True)
     assert await revoke(store, "a") == 1
@@ -187,10 +187,11 @@ async def test_sessions_are_durable_and_bounded_whatever_the_server_defaults_to(
     postgres.execute(sql.SQL("ALTER DATABASE {} SET synchronous_commit = off").format(name))
     store = open_store(url)
     shown = await store.database.write(
+        "test",
         lambda connection: [
             connection.exec_driver_sql(f"SHOW {setting}").scalar()
             for setting in ("synchronous_commit", "statement_timeout", "lock_timeout")
-        ]
+        ],
     )
     assert shown == ["on", "5s", "2s"]
     await store.close()
@@ -217,10 +218,10 @@ async def test_a_standby_is_no_store_until_it_is_promoted(own_server: PostgresSe
 
 @pytest.mark.parametrize("setting", ["synchronous_commit = off", "lock_timeout = 0"])
 def test_a_session_that_does_not_keep_its_settings_is_refused(postgres_url: str, setting: str) -> None:
-    engine = adapter.looking(postgres_url)
+    engine = adapter.for_one_read(postgres_url)
     with engine.connect() as connection:
         adapter.require_session_settings(connection, postgres_url)
-        connection.exec_driver_sql(f"SET {setting}")  # what a pooler's session has, which began otherwise
+        connection.exec_driver_sql(f"SET {setting}")  # as a pooler that drops settings leaves it
         with pytest.raises(StartError, match="PgBouncer"):
             adapter.require_session_settings(connection, postgres_url)
     engine.dispose()
@@ -231,7 +232,9 @@ async def test_the_stores_time_is_the_databases_whatever_it_is_told(postgres_url
     for told in (0, NOW * 2):
         assert abs((await store.revocations.reading(told)).store_time - time.time()) < 5
     ahead = int(time.time()) + 500
-    await store.database.write(lambda connection: connection.execute(update(STORE).values(clock=ahead)))
+    await store.database.write(
+        "test", lambda connection: connection.execute(update(STORE).values(clock=ahead))
+    )
     assert (await store.revocations.reading(0)).store_time == ahead  # kept, and never goes back
     await store.close()
 
@@ -290,7 +293,7 @@ def test_an_empty_database_is_new_until_it_is_migrated(postgres: PostgresServer)
 
 
 def test_the_migrations_give_what_the_tables_say(postgres_url: str) -> None:
-    engine = adapter.looking(postgres_url)
+    engine = adapter.for_one_read(postgres_url)
     with engine.connect() as connection:
         context = MigrationContext.configure(
             connection, opts={"compare_type": True, "compare_server_default": True}

@@ -1,4 +1,4 @@
-"""TLS to PostgreSQL: what the URL asks for is kept, and what goes wrong is said without a secret."""
+"""TLS to PostgreSQL: the settings of the URL are enforced, and failures are explained without a secret."""
 
 from __future__ import annotations
 
@@ -62,7 +62,10 @@ async def test_a_server_that_the_named_authority_vouches_for_is_spoken_to(
 ) -> None:
     store = open_store(f"{database}?sslmode=verify-full&sslrootcert={authority.file}")
     used = sql.SQL("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()").as_string()
-    assert await store.database.read(lambda connection: connection.exec_driver_sql(used).scalar()) is True
+    assert (
+        await store.database.read("test", lambda connection: connection.exec_driver_sql(used).scalar())
+        is True
+    )
     await store.close()
 
 

@@ -1,4 +1,4 @@
-"""What proves the view does not wait for who walks through the records."""
+"""The reads that prove the view do not wait for long reads of records."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def location(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
 
 async def test_the_store_is_looked_at_while_others_read_on_and_on(location: Path | str) -> None:
     store, over = open_store(location), threading.Event()
-    reading = [asyncio.create_task(store.database.read(lambda _: over.wait(30))) for _ in range(5)]
+    reading = [asyncio.create_task(store.database.read("test", lambda _: over.wait(30))) for _ in range(5)]
     await asyncio.sleep(0)
     async with asyncio.timeout(10):
         assert (await store.revocations.reading(NOW)).number == 0

@@ -1,4 +1,4 @@
-"""What the SQLite store owes beyond the ports: files, restarts, crashes, a full disk, versions."""
+"""The SQLite store beyond the ports: files, restarts, crashes, a full disk, versions, times."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,9 @@ from sqlalchemy import create_engine
 from almond_server.adapters.sql.schema import check, migrate
 from almond_server.adapters.sql.store import Store, open_store
 from almond_server.adapters.sql.tables import METADATA
-from almond_server.domain.stores import SealedKey
+from almond_server.domain.records import Use
+from almond_server.domain.selections import OfOrg, Selection
+from almond_server.domain.stores import ExpiryRule, Idempotency, SealedKey
 from almond_server.errors import StartError, StoreUnavailableError
 from support.samples import EVERYTHING, NOW, OPERATOR, record, whole
 
@@ -156,7 +159,7 @@ async def test_a_commit_waits_for_the_disk(store: Store) -> None:
         names = ("journal_mode", "synchronous", "foreign_keys")
         return [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in names]  # type: ignore[attr-defined]
 
-    assert await store.database.write(settings) == ["wal", 2, 1]
+    assert await store.database.write("test", settings) == ["wal", 2, 1]
 
 
 async def revoke_on_and_on(store: Store) -> None:
@@ -167,7 +170,9 @@ async def revoke_on_and_on(store: Store) -> None:
 async def test_a_full_disk_changes_nothing_and_is_told(store: Store) -> None:
     await store.tokens.add(record(), OPERATOR, None, NOW)
     before = await store.audit.newest(1000)
-    await store.database.write(lambda connection: connection.exec_driver_sql("PRAGMA max_page_count=1"))
+    await store.database.write(
+        "test", lambda connection: connection.exec_driver_sql("PRAGMA max_page_count=1")
+    )
     with pytest.raises(StoreUnavailableError, match="full"):
         await revoke_on_and_on(store)
     refused = (await store.revocations.reading(NOW)).number
@@ -179,7 +184,9 @@ async def test_a_full_disk_changes_nothing_and_is_told(store: Store) -> None:
     assert len(await store.audit.newest(2000)) == len(before) + refused
     assert len(await store.tokens.page(EVERYTHING, None, 9)) == 1
 
-    await store.database.write(lambda connection: connection.exec_driver_sql("PRAGMA max_page_count=1000000"))
+    await store.database.write(
+        "test", lambda connection: connection.exec_driver_sql("PRAGMA max_page_count=1000000")
+    )
     done = await store.revocations.revoke([whole(f"t{refused}")], OPERATOR, "", None, NOW)
     assert done.number == refused + 1
 
@@ -211,12 +218,12 @@ async def test_a_failure_that_nobody_waits_for_any_more_is_not_printed(store: St
 
     printed: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: printed.append(context))
-    asking = asyncio.create_task(store.database.read(work))
+    asking = asyncio.create_task(store.database.read("test", work))
     await asyncio.sleep(0.02)
     asking.cancel()
     await asyncio.gather(asking, return_exceptions=True)
     with pytest.raises(StoreUnavailableError):
-        await store.database.read(work)  # after it, on the same thread
+        await store.database.read("test", work)  # after it, on the same thread
     del asking
     gc.collect()
     assert printed == []
@@ -304,3 +311,51 @@ async def test_a_file_that_was_deleted_or_exchanged_takes_nothing_more(
     with pytest.raises(StoreUnavailableError):
         await store.revocations.reading(NOW)
     await store.close()
+
+
+async def test_each_transaction_is_timed_by_the_name_of_its_operation(database: Path) -> None:
+    timed: list[tuple[str, float]] = []
+    store = open_store(database, lambda operation, seconds: timed.append((operation, seconds)))
+    tokens, revocations, of_acme = store.tokens, store.revocations, Selection(OfOrg("acme"))
+    made, request = record(), Idempotency(b"key", b"content")
+    rule = ExpiryRule("acme", "*", None, 60)
+    expected = {
+        "tokens.add": tokens.add(made, OPERATOR, None, NOW),
+        "tokens.answered": tokens.answered(request, NOW),
+        "tokens.add_derived": tokens.add_derived(replace(made, lineage=(b"b" * 16,)), OPERATOR, NOW),
+        "tokens.get": tokens.get("nothing"),
+        "tokens.select": tokens.select(of_acme, NOW),
+        "tokens.places": tokens.orgs_and_apps(of_acme, NOW),
+        "other": tokens.record_last_used([Use(made.token_id, (), NOW)]),
+        "tokens.page": tokens.page(EVERYTHING, None, 9),
+        "tokens.home_orgs": tokens.home_orgs([made.token_id]),
+        "revocations.commit": revocations.revoke([whole("t")], OPERATOR, "", None, NOW),
+        "revocations.answered": revocations.answered(request, NOW),
+        "revocations.reading": revocations.reading(NOW),
+        "revocations.changes_after": revocations.changes_after(0, 9),
+        "revocations.mark_of": revocations.mark_of(0),
+        "revocations.withdrawals": revocations.page(1, None, 9),
+        "revocations.cut_offs": revocations.cut_offs(1),
+        "revocations.begin_epoch": revocations.begin_epoch(OPERATOR, NOW),
+        "revocations.prune": revocations.prune(9),
+        "keys.add": store.keys.add(SealedKey("k1", b"sealed", NOW), OPERATOR, NOW),
+        "keys.all": store.keys.all(),
+        "policies.put": store.policies.put(rule, OPERATOR, NOW),
+        "policies.delete": store.policies.delete("acme", "*", OPERATOR, NOW),
+        "policies.rules": store.policies.rules([]),
+        "audit.newest": store.audit.newest(9),
+        "audit.page": store.audit.page(0, 9),
+    }
+    for operation, call in expected.items():
+        await call
+        assert [name for name, _ in timed] == [operation]
+        timed.clear()
+    await revocations.revoke_selection(of_acme, None, OPERATOR, "", None, NOW)
+    # The store's time has advanced by a minute, so it is written.
+    await revocations.reading(NOW + 60)
+    assert [name for name, _ in timed] == ["revocations.commit", *["revocations.reading"] * 2]
+    await store.close()
+    with pytest.raises(StoreUnavailableError):
+        await store.tokens.get("nothing")
+    assert timed[-1][0] == "tokens.get"
+    assert all(0 < seconds < 60 for _, seconds in timed)

@@ -1,1 +1,1 @@
-"""The revocation feed in Redis or Valkey."""
+"""The revocation feed in Redis or Valkey: implements `domain.feed.Feed`."""

@@ -1,7 +1,10 @@
-"""What the feed holds, as bytes with a proof: anybody may write to Redis, only servers know the key.
+"""Encodes the entries of the feed with proofs (HMAC): others may write to Redis, only servers have the key.
 
-A proof covers the kind of entry, the epoch, its place (a part of which change, a chunk of which snapshot) and
-its content, so that none can be made up, moved or mixed. An old one can be repeated: readers know its number.
+Rules:
+
+* A proof covers the kind of an entry, the epoch, its position (which part of which change, which chunk of
+  which snapshot) and its content. So no entry can be forged, moved or combined with another.
+* An old entry can be repeated. Readers notice by its number.
 """
 
 from __future__ import annotations
@@ -14,11 +17,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from almond_core import crypto
 from almond_server.domain.feed import Heartbeat, RevocationPage
-from almond_server.domain.packed_revocations import Packed
-from almond_server.domain.revocations import CutOff, Reading, Revocation, Scope
+from almond_server.domain.packed_revocations import PackedRevocations
+from almond_server.domain.revocations import CutOff, Reading, Revocation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
 _LABEL: Final = b"almond/v3/feed"
 _LENGTH: Final = struct.Struct(">I")
@@ -31,7 +34,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class ChangePart:
-    """A part of a change; `parts` is how many it has in all."""
+    """A part of a change, which has `parts` parts in all."""
 
     mark: bytes
     before: bytes
@@ -42,7 +45,7 @@ class ChangePart:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What a snapshot is of, and which chunks belong to it."""
+    """The head of a snapshot: its name, its revision and mark, and the number of its chunks."""
 
     name: str
     number: int
@@ -51,84 +54,83 @@ class Head:
 
 
 class Codec:
-    """Writes and reads the entries of one epoch. What is not genuine, or of another form, is read as None."""
+    """Encodes and decodes the entries of one epoch. An entry that is forged or malformed decodes as None."""
 
     def __init__(self, feed_key: bytes, epoch: str) -> None:
-        """Take the secret that the servers share."""
+        """Use `feed_key`, the secret that the servers share."""
         self._feed_key = feed_key
         self._epoch = epoch
 
-    def part(self, place: str, part: ChangePart) -> Fields:
-        """Write a part of a change; `place` is its id in the stream."""
-        body = [part.mark.hex(), part.before.hex(), part.parts, _rows(part.revocations)]
-        return self._write("part", place, [*body, _cut_off_rows(part.cut_offs)])
+    def part(self, position: str, part: ChangePart) -> Fields:
+        """Encode a part of a change; `position` is its id in the stream."""
+        body = [part.mark.hex(), part.before.hex(), part.parts, [each.to_json() for each in part.revocations]]
+        return self._encode("part", position, [*body, [each.to_json() for each in part.cut_offs]])
 
-    def read_part(self, place: str, fields: Mapping[bytes, bytes]) -> ChangePart | None:
-        """Read what `part` wrote."""
-        return self._read("part", place, fields, _part)
+    def read_part(self, position: str, fields: Mapping[bytes, bytes]) -> ChangePart | None:
+        """Decode what `part` returned."""
+        return self._decode("part", position, fields, _part)
 
     def heartbeat(self, heartbeat: Heartbeat) -> Fields:
-        """Write a heartbeat."""
+        """Encode a heartbeat."""
         reading = heartbeat.reading
-        asked = [nonce.hex() for nonce in heartbeat.nonces]
-        return self._write("beat", "", [reading.number, reading.mark.hex(), reading.store_time, asked])
+        nonces = [nonce.hex() for nonce in heartbeat.nonces]
+        return self._encode("beat", "", [reading.number, reading.mark.hex(), reading.store_time, nonces])
 
     def read_heartbeat(self, fields: Mapping[bytes, bytes]) -> Heartbeat | None:
-        """Read what `beat` wrote."""
-        return self._read("beat", "", fields, self._heartbeat)
+        """Decode what `heartbeat` returned."""
+        return self._decode("beat", "", fields, self._heartbeat)
 
     def head(self, head: Head) -> Fields:
-        """Write the head of a snapshot."""
-        return self._write("head", "", [head.name, head.number, head.mark.hex(), head.chunks])
+        """Encode the head of a snapshot."""
+        return self._encode("head", "", [head.name, head.number, head.mark.hex(), head.chunks])
 
     def read_head(self, fields: Mapping[bytes, bytes]) -> Head | None:
-        """Read what `head` wrote."""
-        return self._read("head", "", fields, _head)
+        """Decode what `head` returned."""
+        return self._decode("head", "", fields, _head)
 
-    def chunk(self, place: str, page: RevocationPage) -> Fields:
-        """Write a chunk of a snapshot, packed: ten million entries are read while a server starts.
+    def chunk(self, position: str, page: RevocationPage) -> Fields:
+        """Encode a chunk of a snapshot, packed: a starting server reads up to ten million entries.
 
-        `place` says which of which.
+        `position` says which chunk of which snapshot it is.
         """
-        cut_offs = json.dumps(_cut_off_rows(page.cut_offs), separators=(",", ":")).encode()
-        return self._proven(
-            "chunk", place, _LENGTH.pack(len(cut_offs)) + cut_offs + Packed.of(page.revocations).encode()
-        )
+        cut_offs = json.dumps([each.to_json() for each in page.cut_offs], separators=(",", ":")).encode()
+        revocations = PackedRevocations.of(page.revocations).encode()
+        return self._with_proof("chunk", position, _LENGTH.pack(len(cut_offs)) + cut_offs + revocations)
 
-    def read_chunk(self, place: str, fields: Mapping[bytes, bytes]) -> RevocationPage | None:
-        """Read what `chunk` wrote."""
-        return self._read_body("chunk", place, fields, _page)
+    def read_chunk(self, position: str, fields: Mapping[bytes, bytes]) -> RevocationPage | None:
+        """Decode what `chunk` returned."""
+        return self._read_body("chunk", position, fields, _page)
 
-    def _write(self, kind: str, place: str, value: Any) -> Fields:
-        return self._proven(kind, place, json.dumps(value, separators=(",", ":")).encode())
+    def _encode(self, kind: str, position: str, value: Any) -> Fields:
+        return self._with_proof(kind, position, json.dumps(value, separators=(",", ":")).encode())
 
-    def _proven(self, kind: str, place: str, body: bytes) -> Fields:
-        return {_BODY: body, _PROOF: self._proof(kind, place, body)}
+    def _with_proof(self, kind: str, position: str, body: bytes) -> Fields:
+        return {_BODY: body, _PROOF: self._proof(kind, position, body)}
 
-    def _read(
-        self, kind: str, place: str, fields: Mapping[bytes, bytes], parse: Callable[[Any], _T]
+    def _decode(
+        self, kind: str, position: str, fields: Mapping[bytes, bytes], parse: Callable[[Any], _T]
     ) -> _T | None:
-        return self._read_body(kind, place, fields, lambda body: parse(json.loads(body)))
+        return self._read_body(kind, position, fields, lambda body: parse(json.loads(body)))
 
     def _read_body(
-        self, kind: str, place: str, fields: Mapping[bytes, bytes], parse: Callable[[bytes], _T]
+        self, kind: str, position: str, fields: Mapping[bytes, bytes], parse: Callable[[bytes], _T]
     ) -> _T | None:
         body = fields.get(_BODY, b"")
-        if not crypto.same(fields.get(_PROOF, b""), self._proof(kind, place, body)):
+        if not crypto.same(fields.get(_PROOF, b""), self._proof(kind, position, body)):
             return None
         try:
             return parse(body)
         except (ValueError, TypeError):
             return None
 
-    def _proof(self, kind: str, place: str, body: bytes) -> bytes:
-        said = b"\x00".join([_LABEL, kind.encode(), self._epoch.encode(), place.encode(), body])
-        return hmac.digest(self._feed_key, said, "sha256")
+    def _proof(self, kind: str, position: str, body: bytes) -> bytes:
+        message = b"\x00".join([_LABEL, kind.encode(), self._epoch.encode(), position.encode(), body])
+        return hmac.digest(self._feed_key, message, "sha256")
 
     def _heartbeat(self, value: Any) -> Heartbeat:
-        number, mark, store_time, asked = value
+        number, mark, store_time, nonces = value
         reading = Reading(self._epoch, _int(number), bytes.fromhex(mark), _int(store_time))
-        return Heartbeat(reading, frozenset(map(bytes.fromhex, asked)))
+        return Heartbeat(reading, frozenset(map(bytes.fromhex, nonces)))
 
 
 def _part(value: Any) -> ChangePart:
@@ -142,7 +144,8 @@ def _page(body: bytes) -> RevocationPage:
     if len(body) < _LENGTH.size:
         raise ValueError
     middle = _LENGTH.size + _LENGTH.unpack_from(body)[0]
-    return RevocationPage(Packed.decode(body[middle:]), _cut_offs(json.loads(body[_LENGTH.size : middle])))
+    cut_offs = _cut_offs(json.loads(body[_LENGTH.size : middle]))
+    return RevocationPage(PackedRevocations.decode(body[middle:]), cut_offs)
 
 
 def _head(value: Any) -> Head:
@@ -150,34 +153,12 @@ def _head(value: Any) -> Head:
     return Head(_str(name), _int(number), bytes.fromhex(mark), _int(chunks))
 
 
-def _rows(revocations: Sequence[Revocation]) -> list[list[str | int | None]]:
-    return [
-        [each.token_id, None if each.branch_id is None else each.branch_id.hex(), each.ends_at]
-        for each in revocations
-    ]
-
-
 def _revocations(rows: Any) -> tuple[Revocation, ...]:
-    return tuple(_revocation(*row) for row in rows)
-
-
-def _revocation(token_id: Any, branch_id: Any, ends_at: Any) -> Revocation:
-    return Revocation(
-        _str(token_id),
-        None if branch_id is None else bytes.fromhex(branch_id),
-        None if ends_at is None else _int(ends_at),
-    )
-
-
-def _cut_off_rows(cut_offs: Sequence[CutOff]) -> list[list[str | int | None]]:
-    return [[each.scope, each.name, each.until_ms] for each in cut_offs]
+    return tuple(Revocation.from_json(*row) for row in rows)
 
 
 def _cut_offs(rows: Any) -> tuple[CutOff, ...]:
-    return tuple(
-        CutOff(Scope(scope), _str(name), None if until_ms is None else _int(until_ms))
-        for scope, name, until_ms in rows
-    )
+    return tuple(CutOff.from_json(*row) for row in rows)
 
 
 def _int(value: Any) -> int:

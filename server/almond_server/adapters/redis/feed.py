@@ -1,7 +1,7 @@
-"""The feed in Redis or Valkey: a stream of changes, one of heartbeats, and the questions to the relay.
+"""The feed in Redis or Valkey: a stream of changes, one of heartbeats, and a list of challenges to the relay.
 
-Ids in the stream of changes are `REVISION-PART`: a script appends one only right after the one before it, so
-that any server may append what it has read from the store (`feed_parts.py`).
+Entry ids in the stream of changes are `REVISION-PART` (`change_parts.py`). A script appends an entry only
+right after its predecessor, so that any server may append what it has read from the store.
 """
 
 from __future__ import annotations
@@ -33,11 +33,13 @@ _MAX_ENTRIES: Final = 10_000
 _MAX_HEARTBEATS: Final = 16
 _MAX_CHALLENGES: Final = 1000
 _NONCE_BYTES: Final = 8
-_AT_ONCE: Final = 100
-_AGAIN_SECONDS: Final = 1.0
+_BATCH: Final = 100
+_RESTART_SECONDS: Final = 1.0
+"""How long `follow` reads on before it starts again at the view's own revision."""
+
 _WARN_SECONDS: Final = 60.0
 _KEY: Final = re.compile(rb"\{almond\}:([0-9a-f]{8}):")
-"""A key of ours. Others may have written some that only look alike."""
+"""A key of a feed. Others may have written keys that only look similar."""
 
 _APPEND: Final = """
 local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
@@ -46,9 +48,9 @@ if not last and ARGV[2] == '' then return '0-0' end
 redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[3], ARGV[4], 'body', ARGV[5], 'proof', ARGV[6])
 return ARGV[4]
 """
-"""Appends an entry after the one with the id ARGV[1]; to an empty stream if ARGV[2] is not empty.
+"""Appends an entry after the one with the id ARGV[1]; also to an empty stream, if ARGV[2] is not empty.
 
-Answers the id of the newest entry then: the appended one's, or what stood in its way.
+Returns the id of the newest entry afterwards: that of the appended entry, or of the one that prevented it.
 """
 
 _T = TypeVar("_T")
@@ -57,10 +59,10 @@ log = structlog.get_logger()
 
 
 class RedisFeed:
-    """Implements `fan_out.Feed`."""
+    """Implements `feed.Feed`."""
 
     def __init__(self, url: str, feed_key: bytes, epoch: str) -> None:
-        """Take a URL of `redis_address`, which may hold a password, and the key of the proofs.
+        """Prepare for a URL of `config.redis_url`, which may hold a password, and the key of the proofs.
 
         Connects when first used. Raises `StartError` for another URL.
         """
@@ -69,7 +71,7 @@ class RedisFeed:
         self._writing = client(url)
         self._reading = client(url)
         self._snapshot = RedisSnapshot(self._writing, self._codec, prefix)
-        self._changes, self._beats, self._asked = (
+        self._changes, self._heartbeats, self._challenges = (
             f"{prefix}:{name}" for name in ("changes", "beats", "asked")
         )
         self._warned_at: float | None = None
@@ -78,28 +80,29 @@ class RedisFeed:
 
     @property
     def problem(self) -> str | None:
-        """Say what is wrong with it now."""
+        """The current problem with the feed as one ASCII sentence for operators, or None."""
         return self._health.problem
 
     @property
     def state(self) -> FeedState:
-        """Return what is known of it now."""
+        """The state of the feed for metrics."""
         return self._health.state(self._rejected)
 
     async def append(self, change: Change) -> bool:
-        """Append a change, in parts if it is large, after the one before it."""
-        for before, place, part in split(change):
-            fields = self._codec.part(_id(place), part)
+        """Append a change, in parts if it is large, after its predecessor; return whether it is there now."""
+        for before, entry_id, part in split(change):
+            fields = self._codec.part(_id(entry_id), part)
             is_first = "yes" if before[0] < change.number else ""
-            arguments: Any = (_id(before), is_first, _MAX_ENTRIES, _id(place), *fields.values())
+            arguments: Any = (_id(before), is_first, _MAX_ENTRIES, _id(entry_id), *fields.values())
             script: Any = self._writing.eval(_APPEND, 1, self._changes, *arguments)
-            if await answer(script, replies.place) < place:
+            if await answer(script, replies.entry_id) < entry_id:
                 return False
-            await asyncio.sleep(0)  # a large change must not keep calls waiting
+            # A large change must not delay calls on the event loop.
+            await asyncio.sleep(0)
         return True
 
     async def tail(self) -> Tail | None:
-        """Return the newest change that is wholly there."""
+        """Return number and mark of the newest complete change, or None."""
         newest = await answer(self._writing.xrevrange(self._changes, count=1), replies.entries)
         if not newest:
             return None
@@ -107,61 +110,62 @@ class RedisFeed:
         part = self._codec.read_part(entry_id, fields)
         if part is None:
             raise FeedGarbledError("the newest change is not genuine")
-        number, index = replies.place(entry_id)
+        number, index = replies.entry_id(entry_id)
         return Tail(number, part.mark) if index == LAST else Tail(number - 1, part.before)
 
     async def restart(self) -> None:
-        """Drop all changes, questions, heartbeats and the snapshot."""
+        """Delete all changes, challenges, heartbeats and the snapshot."""
         await self._snapshot.drop()
-        await answer(self._writing.delete(self._changes, self._beats, self._asked))
+        await answer(self._writing.delete(self._changes, self._heartbeats, self._challenges))
 
     async def challenge(self, nonce: bytes) -> None:
-        """Ask the relay to name a nonce in its next heartbeat."""
+        """Publish a nonce, which the relay echoes in its next heartbeat."""
         async with self._writing.pipeline(transaction=False) as commands:
-            _ = commands.rpush(self._asked, nonce), commands.ltrim(self._asked, -_MAX_CHALLENGES, -1)
+            _ = commands.rpush(self._challenges, nonce)
+            _ = commands.ltrim(self._challenges, -_MAX_CHALLENGES, -1)
             with self._health.writing():
                 await answer(commands.execute())
 
     async def pending_challenges(self) -> Sequence[bytes]:
-        """Take the nonces of those who asked."""
-        taken: Any = self._writing.lpop(self._asked, _MAX_CHALLENGES)
-        nonces = await answer(taken, replies.strings)
+        """Return and remove the published nonces."""
+        popped: Any = self._writing.lpop(self._challenges, _MAX_CHALLENGES)
+        nonces = await answer(popped, replies.strings)
         return [nonce for nonce in nonces[:_MAX_CHALLENGES] if len(nonce) == _NONCE_BYTES]
 
     async def send_heartbeat(self, heartbeat: Heartbeat) -> None:
-        """Send a heartbeat."""
+        """Send a heartbeat to all readers."""
         fields: Any = self._codec.heartbeat(heartbeat)
-        await answer(self._writing.xadd(self._beats, fields, maxlen=_MAX_HEARTBEATS, approximate=False))
+        await answer(self._writing.xadd(self._heartbeats, fields, maxlen=_MAX_HEARTBEATS, approximate=False))
 
     async def follow(self, seen: Callable[[], int]) -> AsyncIterator[Change | Heartbeat | None]:
-        """Yield changes and heartbeats, and None for what is not genuine or not whole."""
+        """Yield changes and heartbeats, and None for what is not genuine or not complete."""
         while True:
             await self._health.check_policy(self._reading)
-            # From the view's own revision, again and again: whatever was flushed, restarted or written to the
-            # end of the stream, the next round is right. Never from `$`, which would skip entries.
-            positions = {self._changes: _id((seen(), LAST)), self._beats: "0-0"}
-            assembly, ends = Assembly(), time.monotonic() + _AGAIN_SECONDS
+            # Start again and again at the view's own revision: whatever was flushed, restarted or written to
+            # the end of the stream, the next iteration is right. Starting at `$` would skip entries.
+            positions = {self._changes: _id((seen(), LAST)), self._heartbeats: "0-0"}
+            assembly, ends = Assembly(), time.monotonic() + _RESTART_SECONDS
             while time.monotonic() < ends:
                 streams: Any = positions
                 with self._health.reading():
-                    read = self._reading.xread(streams, count=_AT_ONCE, block=BLOCK_MS)
+                    read = self._reading.xread(streams, count=_BATCH, block=BLOCK_MS)
                     entries = await answer(read, replies.streams)
                 for stream, entry_id, fields in entries:
                     if stream not in positions:
                         yield self._genuine(entry_id, None)
                         continue
                     positions[stream] = entry_id
-                    if stream == self._beats:
+                    if stream == self._heartbeats:
                         yield self._genuine(entry_id, self._codec.read_heartbeat(fields))
                         continue
                     part = self._genuine(entry_id, self._codec.read_part(entry_id, fields))
-                    place = replies.place(entry_id)
-                    whole = None if part is None else assembly.add(place, part)
-                    if part is None or place[1] == LAST:
-                        yield whole
+                    number_and_index = replies.entry_id(entry_id)
+                    change = None if part is None else assembly.add(number_and_index, part)
+                    if part is None or number_and_index[1] == LAST:
+                        yield change
                     else:
-                        # A large change must not keep calls waiting, nor be begun anew before it is read.
-                        ends = time.monotonic() + _AGAIN_SECONDS
+                        # A large change must not delay calls, nor be started again before it is complete.
+                        ends = time.monotonic() + _RESTART_SECONDS
                         await asyncio.sleep(0)
 
     async def snapshot(self) -> Snapshot | None:
@@ -169,7 +173,7 @@ class RedisFeed:
         return await self._snapshot.find()
 
     async def salvage(self) -> AsyncIterator[RevocationPage]:
-        """Yield all entries that the feed has."""
+        """Yield the genuine entries of the snapshot and of all changes."""
         async for page in self._snapshot.salvage():
             yield page
         after = "-"
@@ -181,35 +185,35 @@ class RedisFeed:
                     yield RevocationPage(part.revocations, part.cut_offs)
 
     async def publish_snapshot(self, snapshot: Snapshot) -> None:
-        """Put a snapshot in place of the one before it."""
+        """Replace the snapshot."""
         await self._snapshot.publish(snapshot)
 
     async def close(self) -> None:
-        """Let go of connections; what still uses them ends with `FeedUnavailableError`."""
+        """Close the connections; methods that still use them raise `FeedUnavailableError`."""
         await self._reading.aclose()
         await self._writing.aclose()
 
     async def _after(self, entry_id: str) -> Sequence[tuple[str, Fields]]:
         try:
-            read = self._writing.xrange(self._changes, entry_id, count=_AT_ONCE)
+            read = self._writing.xrange(self._changes, entry_id, count=_BATCH)
             return await answer(read, replies.entries)
         except FeedGarbledError as error:
             log.warning("feed.garbled", why=str(error))
             return ()
 
-    def _genuine(self, entry_id: str, read: _T | None) -> _T | None:
-        if read is not None:
-            return read
+    def _genuine(self, entry_id: str, decoded: _T | None) -> _T | None:
+        if decoded is not None:
+            return decoded
         self._rejected += 1
         now = time.monotonic()
         if self._warned_at is None or now - self._warned_at >= _WARN_SECONDS:
             self._warned_at = now
-            log.warning("feed.entry_rejected", entry=entry_id, advice="somebody else writes to this Redis")
+            log.warning("feed.entry_rejected", entry=entry_id, advice="something else writes to this Redis")
         return None
 
 
 async def epochs(url: str) -> list[str]:
-    """Return the epochs that a Redis has changes or a snapshot of; raises `FeedUnavailableError`."""
+    """Return the epochs of which a Redis has changes or a snapshot; raises `FeedUnavailableError`."""
     redis, found, cursor = client(url), set[str](), 0
     try:
         while True:
@@ -222,5 +226,5 @@ async def epochs(url: str) -> list[str]:
         await redis.aclose()
 
 
-def _id(place: EntryId) -> str:
-    return f"{place[0]}-{place[1]}"
+def _id(entry_id: EntryId) -> str:
+    return f"{entry_id[0]}-{entry_id[1]}"

@@ -1,4 +1,4 @@
-"""What is known of a Redis or Valkey that its operator should hear of: is it there, may it drop keys."""
+"""The health of a Redis or Valkey, for its operator: does it answer, take writes, and keep its keys."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ if TYPE_CHECKING:
 
 _SAFE_POLICY: Final = "noeviction"
 _WORD: Final = re.compile(r"[a-z-]{1,32}")
-_SLOWER: Final = "servers hear of each other's revocations at their next poll of the store"
+_SLOWER: Final = "servers learn of each other's revocations at their next poll of the store"
 
 log = structlog.get_logger()
 
 
 class RedisHealth:
-    """Filled in by who reads the feed and by who writes to it."""
+    """The state of a Redis, as the latest reads and writes of the feed left it."""
 
     def __init__(self) -> None:
-        """Know nothing yet: it was not reached."""
+        """Start as not read yet."""
         self._is_read = False
         self._is_written = True
         self._policy: str | None = _SAFE_POLICY
 
     def state(self, rejected: int) -> FeedState:
-        """Return it in figures, with those of what was read."""
+        """Return the state for metrics; `rejected` counts entries that were not genuine."""
         return FeedState(self._is_read, self._is_written, self._policy != _SAFE_POLICY, rejected)
 
     @property
     def problem(self) -> str | None:
-        """Say what is wrong, the worst first; None if nothing is. Names neither an address nor a key."""
+        """The worst problem as one ASCII sentence, without any address or key; None if there is none."""
         if not self._is_read:
             return f"Redis does not answer: {_SLOWER}"
         if not self._is_written:
@@ -51,17 +51,18 @@ class RedisHealth:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
-        """Note how the read in this block ends."""
+        """Record the outcome of the read in this block."""
         try:
             yield
         except FeedUnavailableError as error:
-            self._is_read = isinstance(error, FeedGarbledError)  # it answers, though with what is not ours
+            # A garbled feed is an answer too.
+            self._is_read = isinstance(error, FeedGarbledError)
             raise
         self._is_read = True
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
-        """Note how the write in this block ends."""
+        """Record the outcome of the write in this block."""
         try:
             yield
         except FeedUnavailableError as error:
@@ -70,18 +71,18 @@ class RedisHealth:
         self._is_written = True
 
     async def check_policy(self, redis: Redis) -> None:
-        """Look at the eviction policy; warn of one that may drop keys, once until it has changed.
+        """Read the eviction policy; log a warning about one that may evict keys, once until it changes.
 
-        Raises nothing: INFO may be forbidden, and a server that is down shows at the next command.
+        Raises nothing: INFO may be forbidden, and the next command shows whether the server is down.
         """
         try:
-            told = await answer(redis.info("memory"), lambda reply: str(reply.get("maxmemory_policy")))
+            reported = await answer(redis.info("memory"), lambda reply: str(reply.get("maxmemory_policy")))
         except FeedUnavailableError:
             self._policy = None
             return
         self._is_read = True
-        # Health shows it to everybody: a word, whatever somebody else's server says.
-        policy, before = told if _WORD.fullmatch(told) else "unknown", self._policy
+        # Everyone can read it in the health answer: so it is one plain word, whatever the server reports.
+        policy, before = reported if _WORD.fullmatch(reported) else "unknown", self._policy
         self._policy = policy
         if policy not in {_SAFE_POLICY, before}:
             log.warning("feed.may_evict", policy=policy, advice=f"set maxmemory-policy to {_SAFE_POLICY}")

@@ -1,4 +1,4 @@
-"""The snapshot in Redis or Valkey: chunks that never change, and a head with their names and revision."""
+"""The snapshot in Redis or Valkey: chunks that never change, and a head with their name and revision."""
 
 from __future__ import annotations
 
@@ -25,28 +25,29 @@ _T = TypeVar("_T")
 
 
 class RedisSnapshot:
-    """Keeps one snapshot at a time, whole: the new head is written after all its chunks."""
+    """The snapshot of the feed. It is always complete, because the head is written after all its chunks."""
 
     def __init__(self, redis: Redis, codec: Codec, prefix: str) -> None:
-        """Take a connection, who writes and reads entries, and what all keys begin with."""
+        """Store snapshots in `redis`, encoded by `codec`, under keys that begin with `prefix`."""
         self._redis = redis
         self._codec = codec
         self.key = f"{prefix}:snapshot"
 
     async def find(self) -> Snapshot | None:
-        """Return the snapshot; None if there is none, or its head is not genuine."""
+        """Return the snapshot; None if there is none or its head is not genuine."""
         head = await self._read_head()
         return None if head is None else Snapshot(head.number, head.mark, self._pages(head), head.chunks)
 
     async def publish(self, snapshot: Snapshot) -> None:
-        """Write a snapshot, and let the chunks of the one before it go."""
-        before = await self._read_head()
+        """Write a snapshot, and let the chunks of the previous one expire."""
+        previous = await self._read_head()
         name, chunks = secrets.token_hex(8), 0
         async for page in snapshot.pages:
-            fields: Any = self._codec.chunk(_place(name, chunks, snapshot.number), page)
+            fields: Any = self._codec.chunk(_position(name, chunks, snapshot.number), page)
             async with self._redis.pipeline() as commands:
                 _ = commands.hset(self._chunk(name, chunks), mapping=fields)
-                _ = commands.expire(self._chunk(name, chunks), _WRITING_SECONDS)  # if no head ever names it
+                # If no head ever names the chunk, it expires.
+                _ = commands.expire(self._chunk(name, chunks), _WRITING_SECONDS)
                 await answer(commands.execute())
             chunks += 1
         for index in range(chunks):
@@ -56,35 +57,36 @@ class RedisSnapshot:
             _ = commands.delete(self.key)
             _ = commands.hset(self.key, mapping=head)
             await answer(commands.execute())
-        await self._let_go(before)
+        await self._expire_chunks(previous)
 
     async def drop(self) -> None:
-        """Delete the head, whatever it is; let the chunks go."""
-        head = await self._what_is_genuine(self._read_head())
+        """Delete the head, genuine or not, and let the chunks expire."""
+        head = await self._unless_garbled(self._read_head())
         await answer(self._redis.delete(self.key))
-        await self._let_go(head)
+        await self._expire_chunks(head)
 
     async def salvage(self) -> AsyncIterator[RevocationPage]:
-        """Yield the entries of every chunk that is there and genuine."""
-        head = await self._what_is_genuine(self._read_head())
+        """Yield the entries of every genuine chunk, even if others are missing."""
+        head = await self._unless_garbled(self._read_head())
         if head is None:
             return
         for index in range(head.chunks):
-            page = await self._what_is_genuine(self._read_chunk(head, index))
+            page = await self._unless_garbled(self._read_chunk(head, index))
             if page is not None:
                 yield page
 
     @staticmethod
-    async def _what_is_genuine(read: Awaitable[_T | None]) -> _T | None:
+    async def _unless_garbled(read: Awaitable[_T | None]) -> _T | None:
         try:
             return await read
         except FeedGarbledError:
             return None
 
-    async def _let_go(self, head: Head | None) -> None:
+    async def _expire_chunks(self, head: Head | None) -> None:
         if head is None:
             return
-        for index in range(head.chunks):  # whoever reads them may finish
+        # Servers that are reading them have time to finish.
+        for index in range(head.chunks):
             await answer(self._redis.expire(self._chunk(head.name, index), _READING_SECONDS))
 
     async def _read_head(self) -> Head | None:
@@ -100,12 +102,12 @@ class RedisSnapshot:
 
     async def _read_chunk(self, head: Head, index: int) -> RevocationPage | None:
         fields: Any = self._redis.hgetall(self._chunk(head.name, index))
-        place = _place(head.name, index, head.number)
-        return self._codec.read_chunk(place, await answer(fields, replies.fields))
+        position = _position(head.name, index, head.number)
+        return self._codec.read_chunk(position, await answer(fields, replies.fields))
 
     def _chunk(self, name: str, index: int) -> str:
         return f"{self.key}:{name}:{index}"
 
 
-def _place(name: str, index: int, number: int) -> str:
+def _position(name: str, index: int, number: int) -> str:
     return f"{name}/{index} of {number}"

@@ -1,1 +1,1 @@
-"""The durable store in SQL, through SQLAlchemy Core. SQLite for now; PostgreSQL comes beside it."""
+"""The store in SQL: the ports of `domain.stores` on SQLite and on PostgreSQL, with one set of statements."""

@@ -17,24 +17,24 @@ if TYPE_CHECKING:
 
 
 class SqlAudit:
-    """Implements `ports.Audit`."""
+    """Implements `stores.Audit`."""
 
     def __init__(self, database: Database) -> None:
-        """Take the database."""
+        """Read from a database."""
         self._database = database
 
     async def newest(self, limit: int) -> Sequence[AuditRow]:
-        """Return the newest rows."""
+        """Return the newest `limit` rows."""
         statement = select(AUDIT).order_by(AUDIT.c.seq.desc()).limit(limit)
         return await self._database.read(
-            lambda connection: [_row(row) for row in connection.execute(statement)]
+            "audit.newest", lambda connection: [_row(row) for row in connection.execute(statement)]
         )
 
     async def page(self, after: int, limit: int) -> Sequence[tuple[int, AuditRow]]:
         """Return a page of rows, oldest first."""
         statement = select(AUDIT).where(AUDIT.c.seq > after).order_by(AUDIT.c.seq).limit(limit)
         return await self._database.read(
-            lambda connection: [(row.seq, _row(row)) for row in connection.execute(statement)]
+            "audit.page", lambda connection: [(row.seq, _row(row)) for row in connection.execute(statement)]
         )
 
 
@@ -43,5 +43,5 @@ def _row(row: Row[Any]) -> AuditRow:
 
 
 def write(connection: Connection, row: AuditRow) -> None:
-    """Write a row within the transaction that it is about."""
+    """Write a row, in the transaction that does what the row says."""
     connection.execute(insert(AUDIT).values(asdict(row)))

@@ -1,4 +1,4 @@
-"""Reading what was revoked, by revision and as a whole, and forgetting what is over."""
+"""Reads revocations, by revision and as a whole, and prunes those that are no longer needed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from almond_server.adapters.sql.tables import REVISIONS, REVOCATIONS, STORE
 from almond_server.domain.revocations import (
     KEPT_SECONDS,
     LINKED_SECONDS,
-    MOST_AT_ONCE,
+    MAX_ENTRIES,
     Change,
     CutOff,
     Revocation,
@@ -22,14 +22,15 @@ from almond_server.domain.stores import RevisionForgottenError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_MOST_ENTRIES: Final = 2 * MOST_AT_ONCE
+# A reader of changes holds up to two full ones in memory.
+_MAX_READ_ENTRIES: Final = 2 * MAX_ENTRIES
 _ORDER: Final = (REVOCATIONS.c.token_id, REVOCATIONS.c.branch_id)
 
 
 def after(connection: Connection, number: int, limit: int) -> list[Change]:
     """Return up to `limit` changes after revision `number`; raises `RevisionForgottenError`.
 
-    Only the first of them may bring them to more than `_MOST_ENTRIES`, and is then alone.
+    Together they have at most `_MAX_READ_ENTRIES`. Only one change may have more, and is then returned alone.
     """
     revisions = connection.execute(
         select(REVISIONS).where(REVISIONS.c.number >= number).order_by(REVISIONS.c.number).limit(limit + 1)
@@ -38,10 +39,10 @@ def after(connection: Connection, number: int, limit: int) -> list[Change]:
         raise RevisionForgottenError(number)
     last = revisions[-1].number
     rows = _rows(connection, number, last)
-    if len(rows) > _MOST_ENTRIES:
+    if len(rows) > _MAX_READ_ENTRIES:
         last = max(rows[-1].revision - 1, number + 1)
         rows = [each for each in rows if each.revision <= last]
-        while len(rows) > _MOST_ENTRIES and (more := _rows(connection, number, last, rows[-1])):
+        while len(rows) > _MAX_READ_ENTRIES and (more := _rows(connection, number, last, rows[-1])):
             rows += more
         revisions = [each for each in revisions if each.number <= last]
     entries = {each: tuple(map(_entry, group)) for each, group in groupby(rows, key=lambda row: row.revision)}
@@ -62,12 +63,15 @@ def after(connection: Connection, number: int, limit: int) -> list[Change]:
 
 
 def _rows(connection: Connection, number: int, last: int, row: Row[Any] | None = None) -> list[Row[Any]]:
-    """Return the entries of the revisions after `number` up to `last`, after `row`: one above the limit."""
+    """Return entries of the revisions above `number` up to `last` that come after `row`.
+
+    At most one more than `_MAX_READ_ENTRIES`, which shows that there are too many.
+    """
     columns = (REVOCATIONS.c.revision, *_ORDER)
     statement = select(REVOCATIONS).where(REVOCATIONS.c.revision > number, REVOCATIONS.c.revision <= last)
     if row is not None:
         statement = statement.where(tuple_(*columns) > (row.revision, row.token_id, row.branch_id))
-    return list(connection.execute(statement.order_by(*columns).limit(_MOST_ENTRIES + 1)))
+    return list(connection.execute(statement.order_by(*columns).limit(_MAX_READ_ENTRIES + 1)))
 
 
 def mark_of(connection: Connection, number: int) -> bytes | None:
@@ -77,7 +81,7 @@ def mark_of(connection: Connection, number: int) -> bytes | None:
 
 
 def page(connection: Connection, number: int, last: Revocation | None, limit: int) -> Sequence[Revocation]:
-    """Return up to `limit` entries up to revision `number`, by their ids, after the entry `last`."""
+    """Return up to `limit` entries up to revision `number`, ordered by their ids, after the entry `last`."""
     statement = select(REVOCATIONS).where(REVOCATIONS.c.revision <= number)
     if last is not None:
         token_id, branch_id = REVOCATIONS.c.token_id, REVOCATIONS.c.branch_id
@@ -87,14 +91,14 @@ def page(connection: Connection, number: int, last: Revocation | None, limit: in
 
 
 def prune(connection: Connection, store_time: int, limit: int) -> int:
-    """Forget at most `limit` entries and `limit` revisions that nobody needs; returns how many."""
-    over = (
+    """Delete what `stores.Revocations.prune` names, at most `limit` of each kind; return how much."""
+    expired = (
         select(*_ORDER)
         .where(REVOCATIONS.c.ends_at < store_time - KEPT_SECONDS)
         .order_by(REVOCATIONS.c.ends_at)
         .limit(limit)
     )
-    for token_id, branch_id in (ended := connection.execute(over).all()):
+    for token_id, branch_id in (deleted := connection.execute(expired).all()):
         connection.execute(
             delete(REVOCATIONS).where(
                 REVOCATIONS.c.token_id == token_id, REVOCATIONS.c.branch_id == branch_id
@@ -110,7 +114,7 @@ def prune(connection: Connection, store_time: int, limit: int) -> int:
     numbers = connection.scalars(old).all()
     if numbers:
         connection.execute(delete(REVISIONS).where(REVISIONS.c.number <= numbers[-1]))
-    return len(ended) + len(numbers) + cut_offs.prune(connection, limit)
+    return len(deleted) + len(numbers) + cut_offs.prune(connection, limit)
 
 
 def _entry(row: Row[Any]) -> Revocation:

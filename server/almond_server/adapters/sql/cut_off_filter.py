@@ -1,11 +1,11 @@
-"""Records under cut-offs. No cut-off changes a record, as there may be millions: it shows when they are read.
+"""Which records fall under cut-offs, as conditions of SQL and as records are read.
 
-A derived token falls under what the minted one does that it derives from: their identifier is the same.
+A cut-off changes no record, because there may be millions: it shows when they are read. The conditions are
+those of `cut_off_rules` in SQL; the contract suite compares the two.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import ColumnElement, Connection, FromClause, and_, exists, or_, select, true
@@ -14,12 +14,12 @@ from almond_core.model import RESERVED_ORG
 from almond_server.adapters.sql import cut_offs
 from almond_server.adapters.sql.record_rows import record_of
 from almond_server.adapters.sql.tables import CUT_OFFS, TOKENS
+from almond_server.domain import cut_off_rules
 from almond_server.domain.revocations import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
-    from almond_server.adapters.sql.cut_offs import Made
     from almond_server.domain.records import Record
 
 _CHUNK: Final = 500
@@ -27,7 +27,7 @@ _MINTED: Final = TOKENS.alias("minted")
 
 
 def minted_is_cut_off(tokens: FromClause = TOKENS) -> ColumnElement[bool]:
-    """Tell of each row of a query over minted tokens whether it falls under a cut-off."""
+    """Return the condition that a row of a query over minted tokens falls under a cut-off."""
     row = tokens.c
     in_time = CUT_OFFS.c.until_ms >= row.created_at_ms
     return or_(
@@ -38,42 +38,32 @@ def minted_is_cut_off(tokens: FromClause = TOKENS) -> ColumnElement[bool]:
 
 
 def is_cut_off() -> ColumnElement[bool]:
-    """Tell of each row of a query over the tokens whether it falls under a cut-off."""
+    """Return the condition that a row of a query over all tokens falls under a cut-off."""
     return exists().where(_MINTED.c.id == TOKENS.c.token_id, minted_is_cut_off(_MINTED))
 
 
-def made_after(connection: Connection, org: str, margin_ms: int = 0) -> ColumnElement[bool]:
-    """Narrow a query over the records of an org to those that can be live: what an index finds quickly."""
-    standing = None if org == RESERVED_ORG else cut_offs.standing(connection, Scope.ORG, org)
+def issued_after_cut_off(connection: Connection, org: str, margin_ms: int = 0) -> ColumnElement[bool]:
+    """Return a condition that narrows the records of an org to those that can be live; an index serves it.
+
+    Records up to `margin_ms` older than the org's cut-off satisfy it too.
+    """
+    target = cut_off_rules.org_target(org)
+    standing = None if target is None else cut_offs.standing(connection, target)
     if standing is None or standing.until_ms is None:
         return true()
     return TOKENS.c.created_at_ms > standing.until_ms - margin_ms
 
 
 def as_read(connection: Connection, records: Sequence[Record]) -> list[Record]:
-    """Return records with `revoked_*` of the first thing that revoked them, a cut-off or their own."""
+    """Return records with `revoked_*` of what revoked them first (`cut_off_rules.as_read`)."""
     minted = _minted(connection, records)
-    places = {place for each in minted.values() for place in _places(each)}
-    by_place: dict[tuple[Scope, str], list[Made]] = {}
-    for each in cut_offs.made(connection, sorted(places)):
-        by_place.setdefault((each.cut_off.scope, each.cut_off.name), []).append(each)
-    if not by_place:
-        return list(records)
-    return [_as_read(each, minted.get(each.token_id, each), by_place) for each in records]
-
-
-def _as_read(record: Record, minted: Record, by_place: dict[tuple[Scope, str], list[Made]]) -> Record:
-    made = [each for place in _places(minted) for each in by_place.get(place, ())]
-    return _earliest(record, made, minted.created_at_ms)
+    targets = {target for each in minted.values() for target in cut_off_rules.targets_of_record(each)}
+    recorded = cut_off_rules.by_target(cut_offs.recorded(connection, targets))
+    return [cut_off_rules.as_read(each, minted.get(each.token_id, each), recorded) for each in records]
 
 
 def _exists(scope: Scope, name: ColumnElement[Any], *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
     return exists().where(CUT_OFFS.c.scope == scope, CUT_OFFS.c.name == name, *conditions)
-
-
-def _places(minted: Record) -> list[tuple[Scope, str]]:
-    named = [(Scope.KEY, minted.key_id), (Scope.SUBJECT, minted.subject), (Scope.ORG, minted.org)]
-    return [(scope, name) for scope, name in named if name and (scope, name) != (Scope.ORG, RESERVED_ORG)]
 
 
 def _minted(connection: Connection, records: Sequence[Record]) -> dict[str, Record]:
@@ -83,11 +73,3 @@ def _minted(connection: Connection, records: Sequence[Record]) -> dict[str, Reco
         own = TOKENS.c.id.in_(missing[start : start + _CHUNK])
         minted.update((row.id, record_of(row)) for row in connection.execute(select(TOKENS).where(own)))
     return minted
-
-
-def _earliest(record: Record, made: Iterable[Made], issued_at_ms: int) -> Record:
-    under = [each for each in made if each.cut_off.covers(issued_at_ms)]
-    first = min(under, key=lambda each: each.at, default=None)
-    if first is None or (record.revoked_at is not None and record.revoked_at < first.at):
-        return record
-    return replace(record, revoked_at=first.at, revoked_by=first.by, revoke_reason=first.reason)

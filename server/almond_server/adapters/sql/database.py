@@ -1,9 +1,10 @@
-"""What the SQL adapters need of a database, whichever it is: transactions, run beside the event loop."""
+"""A database as the SQL adapters need it: transactions that run on threads, beside the event loop."""
 
 from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
 from almond_server.errors import StoreUnavailableError
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    Observe: TypeAlias = Callable[[str, float], None]
+
 T = TypeVar("T")
 
 Location: TypeAlias = Path | str
@@ -21,41 +24,58 @@ Location: TypeAlias = Path | str
 
 
 class Database(Protocol):
-    """Runs functions in transactions. Every failure of the database becomes `StoreUnavailableError`."""
+    """Runs functions in transactions. Every failure of the database becomes `StoreUnavailableError`.
 
-    async def write(self, work: Callable[[Connection], T]) -> T:
+    Each transaction has the name of its operation, `PORT.METHOD`. An adapter that was given an observer
+    reports to it, after each transaction and failures included, that name and the seconds that it took.
+    """
+
+    async def write(self, operation: str, work: Callable[[Connection], T]) -> T:
         """Run `work` in a transaction that is durable when this returns.
 
-        Once begun it finishes, even if the caller is cancelled. What else may run at the same time is said
-        by the locks that `work` takes first (`locks.py`).
+        Once begun it finishes, even if the caller is cancelled. Which transactions can run at the same time
+        is decided by the locks that `work` takes first (`locks.py`).
         """
         ...
 
-    async def read(self, work: Callable[[Connection], T]) -> T:
+    async def read(self, operation: str, work: Callable[[Connection], T]) -> T:
         """Run `work` on one consistent state of the database."""
         ...
 
-    async def read_now(self, work: Callable[[Connection], T]) -> T:
-        """Run `work`, which is short, as `read` does, but behind no `read`.
+    async def read_now(self, operation: str, work: Callable[[Connection], T]) -> T:
+        """Run `work`, which is short, as `read` does, but without waiting for any `read` to end.
 
-        What proves the view waits for nobody's walk through a million records.
+        What proves the view must not wait while another call reads a million records.
         """
         ...
 
     async def close(self) -> None:
-        """Finish what has begun and let go of the database."""
+        """Finish the transactions that have begun, and close all connections."""
         ...
 
 
-async def run(executor: ThreadPoolExecutor, function: Callable[[], T]) -> T:
+async def run(
+    executor: ThreadPoolExecutor, function: Callable[[], T], operation: str, observe: Observe | None
+) -> T:
     """Run a function on a thread of the executor, to its end even if the caller is cancelled.
 
-    Raises `StoreUnavailableError` once the executor is shut down.
+    `observe` gets the seconds that it took, waiting for a thread included. Raises `StoreUnavailableError`
+    once the executor is shut down.
     """
+    began = perf_counter()
     try:
-        running = asyncio.get_running_loop().run_in_executor(executor, function)
-    except RuntimeError:  # what an executor answers after `close`
+        running = _submit(executor, function)
+        # If the caller was cancelled, no one reads the failure: the event loop must not log it as unread.
+        running.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return await asyncio.shield(running)
+    finally:
+        if observe is not None:
+            observe(operation, perf_counter() - began)
+
+
+def _submit(executor: ThreadPoolExecutor, function: Callable[[], T]) -> asyncio.Future[T]:
+    try:
+        return asyncio.get_running_loop().run_in_executor(executor, function)
+    except RuntimeError:
+        # An executor that is shut down raises this.
         raise StoreUnavailableError("The store is closed: this server is stopping.") from None
-    # Its caller may have gone when it fails: that is no news for the loop to print.
-    running.add_done_callback(lambda done: done.cancelled() or done.exception())
-    return await asyncio.shield(running)

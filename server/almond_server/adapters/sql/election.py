@@ -1,7 +1,7 @@
 """Election of the relay by an advisory lock in PostgreSQL.
 
-The lock goes with the connection, with the process that holds it however that ends, and when the process is
-paused.
+The lock is released when the connection breaks, when the process that holds it ends for any reason, and when
+that process is paused.
 """
 
 from __future__ import annotations
@@ -19,32 +19,33 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 _WORK_SECONDS: Final = 3.0
-"""What a relay's work takes at most, unless something is slow; then another may as well be it."""
+"""How long one round of the relay's work takes at most. If it takes longer, another server may be elected."""
 
 
 class PostgresElection:
-    """Implements `fan_out.Election` among the sessions of one database, with a connection of its own."""
+    """Implements `feed.Election` among the sessions of one database, with a connection of its own."""
 
-    def __init__(self, url: str, turn_seconds: float) -> None:
-        """Take where the database is, and how often a relay asks; nothing is connected yet.
+    def __init__(self, url: str, round_seconds: float) -> None:
+        """Prepare for a database; nothing is connected yet.
 
-        The database itself releases the lock of one that asks no more, though its connection stands.
+        `round_seconds` is the time between two calls of `is_won`. The database itself releases the lock of a
+        server that stops calling it, even if its connection stays open.
         """
         from almond_server.adapters.sql import postgres  # noqa: PLC0415 - its driver is slow to load
 
-        self._engine = postgres.holding(url, turn_seconds + _WORK_SECONDS)
+        self._engine = postgres.for_lock(url, round_seconds + _WORK_SECONDS)
         self._session: Connection | None = None
         self._thread = ThreadPoolExecutor(1, "almond-election")
 
     async def is_won(self) -> bool:
-        """Try to take the lock, or see that the session which holds it is alive."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._stand)
+        """Try to take the lock; if this server holds it, check that its session is alive."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._try_lock)
 
     async def resign(self) -> None:
         """End the session that holds the lock."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._end)
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._end_session)
 
-    def _stand(self) -> bool:
+    def _try_lock(self) -> bool:
         try:
             if self._session is not None:
                 self._session.execute(select(1))
@@ -55,10 +56,10 @@ class PostgresElection:
             else:
                 session.close()
         except DBAPIError:
-            self._end()
+            self._end_session()
         return self._session is not None
 
-    def _end(self) -> None:
+    def _end_session(self) -> None:
         session, self._session = self._session, None
         if session is not None:
             session.invalidate()

@@ -1,4 +1,4 @@
-"""Group commit: calls that wait for the same thing share one transaction."""
+"""Group commit: calls that arrive while a transaction runs share the next one."""
 
 from __future__ import annotations
 
@@ -11,38 +11,41 @@ from almond_server.errors import StoreUnavailableError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-Asked = TypeVar("Asked")
+Call = TypeVar("Call")
 Answer = TypeVar("Answer")
 
 MAX_CALLS: Final = 256
-"""How many calls one transaction takes, unless it is said."""
+"""The maximum number of calls in one transaction, by default."""
 
 
-class GroupCommit(Generic[Asked, Answer]):
-    """Hands calls to `run`, one batch after the other: while one runs, the next gathers.
+class GroupCommit(Generic[Call, Answer]):
+    """Passes calls to `run` in batches: while one batch runs, the next one gathers.
 
-    `run` answers each call in its place, with a value or with the exception that is this call's own. If it
-    raises `StoreUnavailableError`, that is every call's; anything else, and each is run alone.
+    Rules:
+
+    * `run` returns one outcome for each call, in order: its answer, or the exception that it alone raises.
+    * If `run` raises `StoreUnavailableError`, every call of the batch raises it.
+    * If `run` raises anything else, each call of the batch is run again alone.
     """
 
     def __init__(
         self,
-        run: Callable[[Sequence[Asked]], Awaitable[Sequence[Answer | Exception]]],
+        run: Callable[[Sequence[Call]], Awaitable[Sequence[Answer | Exception]]],
         max_calls: int = MAX_CALLS,
     ) -> None:
-        """Take what runs a batch in one transaction, and how many calls one takes."""
+        """Batch calls for `run`, which executes up to `max_calls` in one transaction."""
         self._run = run
-        self._most = max_calls
-        self._waiting: deque[tuple[Asked, asyncio.Future[Answer]]] = deque()
+        self._max_calls = max_calls
+        self._waiting: deque[tuple[Call, asyncio.Future[Answer]]] = deque()
         self._working: asyncio.Task[None] | None = None
 
-    async def submit(self, asked: Asked) -> Answer:
-        """Join the next batch and return what it answers, or raise it.
+    async def submit(self, call: Call) -> Answer:
+        """Add a call to the next batch; return its answer, or raise its exception.
 
-        A call whose caller is cancelled runs all the same: it was asked for, and others are in its batch.
+        A call whose caller is cancelled runs all the same, because its batch has other calls.
         """
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._waiting.append((asked, answer))
+        self._waiting.append((call, answer))
         if self._working is None:
             self._working = asyncio.create_task(self._work())
         return await answer
@@ -50,26 +53,28 @@ class GroupCommit(Generic[Asked, Answer]):
     async def _work(self) -> None:
         try:
             while self._waiting:
-                batch = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
-                outcomes = await self._outcomes([asked for asked, _ in batch])
+                batch = [self._waiting.popleft() for _ in range(min(self._max_calls, len(self._waiting)))]
+                outcomes = await self._outcomes([call for call, _ in batch])
                 for (_, answer), outcome in zip(batch, outcomes, strict=True):
                     _settle(answer, outcome)
         finally:
             self._working = None
 
-    async def _outcomes(self, batch: Sequence[Asked]) -> Sequence[Answer | Exception]:
+    async def _outcomes(self, batch: Sequence[Call]) -> Sequence[Answer | Exception]:
         try:
             return await self._run(batch)
-        except StoreUnavailableError as error:  # one of their own for each: raising writes into an exception
+        except StoreUnavailableError as error:
+            # Each call gets its own exception object, because raising one writes a traceback into it.
             return [StoreUnavailableError(error.sentence, error.retry_after) for _ in batch]
-        except Exception as error:  # noqa: BLE001 - a defect that one of them meets is told to that one
+        except Exception as error:  # noqa: BLE001 - the call that met a defect gets it, and no other
             if len(batch) == 1:
                 return [error]
             return [outcome for each in batch for outcome in await self._outcomes([each])]
 
 
 def _settle(answer: asyncio.Future[Answer], outcome: Answer | Exception) -> None:
-    if answer.done():  # its caller was cancelled
+    if answer.done():
+        # Its caller was cancelled.
         return
     if isinstance(outcome, Exception):
         answer.set_exception(outcome)

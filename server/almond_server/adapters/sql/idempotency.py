@@ -1,4 +1,4 @@
-"""What was answered to requests with an id, so that a retry gets the same answer. Kept for 24 hours."""
+"""Remembers the answers to requests with an id for 24 hours, so that a retry gets the same answer."""
 
 from __future__ import annotations
 
@@ -17,21 +17,20 @@ if TYPE_CHECKING:
     from almond_server.domain.stores import Idempotency
 
 KEPT_SECONDS: Final = 24 * 3600
-_FORGOTTEN_AT_ONCE: Final = 1000
+_MAX_DELETED: Final = 1000
 
 
 def answered(connection: Connection, request: Idempotency | None, now: int) -> str | None:
-    """Return what was answered to the request before, or None.
+    """Return the answer that was remembered for a request, or None.
 
-    Whoever asks with the same id at the same time waits until this transaction is over.
-
-    Raises `RequestReusedError` if its content was another.
+    A concurrent transaction with the same request id waits until this one ends. Raises `RequestReusedError`
+    if the content of the earlier request was another.
     """
     if request is None:
         return None
     key = _key(request)
     locks.exclude(connection, int.from_bytes(key[:8], "big", signed=True))
-    row = connection.execute(select(REQUESTS).where(REQUESTS.c.key == key, ~_over(now))).one_or_none()
+    row = connection.execute(select(REQUESTS).where(REQUESTS.c.key == key, ~_is_expired(now))).one_or_none()
     if row is None:
         return None
     if row.fingerprint != request.fingerprint:
@@ -40,22 +39,22 @@ def answered(connection: Connection, request: Idempotency | None, now: int) -> s
 
 
 def remember(connection: Connection, answers: Sequence[tuple[Idempotency | None, str]], now: int) -> None:
-    """Keep what was answered to each request, if it is one; forget some of what is over."""
+    """Remember the answer to each request that has an id, and delete some expired ones."""
     rows = [
         {"key": _key(request), "fingerprint": request.fingerprint, "result": result, "at": now}
         for request, result in answers
         if request is not None
     ]
     if rows:
-        # What another transaction forgets just now is left to it: two would wait for each other's rows.
-        # Some at a time: after a busy day there are millions, and who remembers one waits for it.
-        over = select(REQUESTS.c.key).where(_over(now)).limit(_FORGOTTEN_AT_ONCE)
-        taken = over.with_for_update(skip_locked=True)
-        connection.execute(delete(REQUESTS).where(REQUESTS.c.key.in_(taken)))
+        # Rows that another transaction is deleting are skipped: two would wait for each other's rows.
+        # Only some are deleted at a time: after a busy day there are millions, and this call waits for it.
+        expired = select(REQUESTS.c.key).where(_is_expired(now)).limit(_MAX_DELETED)
+        free = expired.with_for_update(skip_locked=True)
+        connection.execute(delete(REQUESTS).where(REQUESTS.c.key.in_(free)))
         connection.execute(insert(REQUESTS), rows)
 
 
-def _over(now: int) -> ColumnElement[bool]:
+def _is_expired(now: int) -> ColumnElement[bool]:
     return REQUESTS.c.at <= now - KEPT_SECONDS
 
 

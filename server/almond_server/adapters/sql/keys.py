@@ -1,4 +1,4 @@
-"""The key ring at rest, in SQL."""
+"""The sealed keys of the key ring, in SQL."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 class SqlKeys:
-    """Implements `ports.Keys`."""
+    """Implements `stores.Keys`."""
 
     def __init__(self, database: Database) -> None:
-        """Take the database."""
+        """Store keys in a database."""
         self._database = database
 
     async def add(self, key: SealedKey, actor: Actor, now: int) -> None:
-        """Add a key."""
+        """Add a key to the ring."""
 
         def work(connection: Connection) -> None:
             locks.exclude(connection, locks.REVOCATIONS)
@@ -37,7 +37,7 @@ class SqlKeys:
             )
             audit.write(connection, AuditRow(now, actor.name, "key.added", key.key_id, "", 0))
 
-        await self._database.write(work)
+        await self._database.write("keys.add", work)
 
     async def all(self) -> Sequence[SealedKey]:
         """Return all keys, oldest first."""
@@ -46,4 +46,4 @@ class SqlKeys:
             rows = connection.execute(select(KEYS).order_by(KEYS.c.position))
             return [SealedKey(row.id, row.sealed, row.created_at) for row in rows]
 
-        return await self._database.read(work)
+        return await self._database.read("keys.all", work)

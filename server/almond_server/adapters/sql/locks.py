@@ -1,9 +1,12 @@
-"""Who waits for whom on PostgreSQL: advisory locks, held to the end of the transaction that takes them.
+"""Advisory locks, which decide the transactions that wait for others on PostgreSQL.
 
-On SQLite these functions do nothing: a write has the whole database to itself (BEGIN IMMEDIATE).
+Rules:
 
-Taken as the first statement, so that every later one sees, under READ COMMITTED, all that was committed by
-whom it waited for. The order is always `REVOCATIONS`, then another: so nobody waits in a circle.
+* A lock is held until the transaction that takes it ends.
+* It is taken by the first statement: under READ COMMITTED, all later ones then see what the transactions
+  committed that this one waited for.
+* `REVOCATIONS` is taken before any other lock, so there is no deadlock.
+* On SQLite these functions do nothing: a write has the whole database to itself (BEGIN IMMEDIATE).
 """
 
 from __future__ import annotations
@@ -16,25 +19,25 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 REVOCATIONS: Final = 0x616C6D6F6E640001  # "almond", 1
-"""Exclusive for what revokes and for the small tables; shared for what a revocation must not overtake.
+"""Exclusive for revocations and writes to the small tables; shared for recording tokens.
 
-So a token is either recorded before its minter is revoked, or its recording sees that and is refused.
+So a token is recorded before its minter is revoked, or recording it sees the revocation and is refused.
 """
 
 RELAY: Final = 0x616C6D6F6E640004
-"""Held by the session of the server that is the relay, for as long as it is."""
+"""Held by the session of the server that is the relay, while it is."""
 
 MIGRATION: Final = 0x616C6D6F6E640003
-"""Exclusive for a migration."""
+"""Exclusive for migrations."""
 
 
 def exclude(connection: Connection, lock: int) -> None:
-    """Wait until nobody holds the lock, and hold it alone."""
+    """Wait until no transaction holds the lock, and hold it alone."""
     if connection.dialect.name == "postgresql":
         connection.execute(select(func.pg_advisory_xact_lock(lock)))
 
 
 def share(connection: Connection, lock: int) -> None:
-    """Wait until nobody holds the lock alone, and hold it with others."""
+    """Wait until no transaction holds the lock alone, and hold it together with others."""
     if connection.dialect.name == "postgresql":
         connection.execute(select(func.pg_advisory_xact_lock_shared(lock)))

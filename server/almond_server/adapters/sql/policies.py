@@ -1,4 +1,4 @@
-"""How long tokens may live, in SQL."""
+"""The expiry rules, in SQL."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 class SqlPolicies:
-    """Implements `ports.Policies`."""
+    """Implements `stores.Policies`."""
 
     def __init__(self, database: Database) -> None:
-        """Take the database."""
+        """Store rules in a database."""
         self._database = database
 
     async def put(self, rule: ExpiryRule, actor: Actor, now: int) -> None:
-        """Set a rule in place of that for its org and kind."""
+        """Set the rule for its org and kind."""
 
         def work(connection: Connection) -> None:
             locks.exclude(connection, locks.REVOCATIONS)
@@ -38,21 +38,21 @@ class SqlPolicies:
             detail = f"default {rule.default_ttl}, maximum {rule.max_ttl}"
             _audit(connection, now, actor, "policy.set", rule.org, rule.kind, detail)
 
-        await self._database.write(work)
+        await self._database.write("policies.put", work)
 
     async def delete(self, org: str, kind: str, actor: Actor, now: int) -> bool:
-        """Take back a rule."""
+        """Delete a rule; return whether there was one."""
 
         def work(connection: Connection) -> bool:
-            there = _delete(connection, org, kind)
-            if there:
+            was_set = _delete(connection, org, kind)
+            if was_set:
                 _audit(connection, now, actor, "policy.deleted", org, kind, "")
-            return there
+            return was_set
 
-        return await self._database.write(work)
+        return await self._database.write("policies.delete", work)
 
     async def rules(self, orgs: Sequence[str]) -> Sequence[ExpiryRule]:
-        """Return the rules of these orgs, or all."""
+        """Return the rules of these orgs, or all rules."""
         statement = select(POLICIES).order_by(POLICIES.c.org, POLICIES.c.kind)
         if orgs:
             statement = statement.where(POLICIES.c.org.in_(orgs))
@@ -63,15 +63,15 @@ class SqlPolicies:
                 for row in connection.execute(statement)
             ]
 
-        return await self._database.read(work)
+        return await self._database.read("policies.rules", work)
 
 
 def _delete(connection: Connection, org: str, kind: str) -> bool:
-    gone = connection.execute(delete(POLICIES).where(POLICIES.c.org == org, POLICIES.c.kind == kind))
-    return gone.rowcount > 0
+    deleted = connection.execute(delete(POLICIES).where(POLICIES.c.org == org, POLICIES.c.kind == kind))
+    return deleted.rowcount > 0
 
 
-def _audit(  # noqa: PLR0913, PLR0917 - the parts of a row
+def _audit(  # noqa: PLR0913, PLR0917 - the columns of a row
     connection: Connection, now: int, actor: Actor, action: str, org: str, kind: str, detail: str
 ) -> None:
     audit.write(connection, AuditRow(now, actor.name, action, f"{org}/{kind}", detail, 0))

@@ -1,4 +1,4 @@
-"""One PostgreSQL database: its sessions, and what its failures mean. All that is PostgreSQL's own is here."""
+"""A PostgreSQL database: its sessions, its transactions, and what its failures mean."""
 
 from __future__ import annotations
 
@@ -24,14 +24,17 @@ if TYPE_CHECKING:
     from psycopg.abc import PQGen
     from sqlalchemy import Engine
 
+    from almond_server.adapters.sql.database import Observe
+
 T = TypeVar("T")
 RV = TypeVar("RV")
 
 _WRITERS: Final = 3
 _READERS: Final = 2
-_LOOKERS: Final = 1
+_URGENT_READERS: Final = 1
 _POOL_SECONDS: Final = 2.0
-_SILENCE_SECONDS: Final = 5.5  # a little above `statement_timeout`, which a server that lives keeps itself
+# A little above `statement_timeout`, which a server that is alive enforces itself.
+_SILENCE_SECONDS: Final = 5.5
 
 _SESSION: Final = {
     "synchronous_commit": "on",
@@ -43,7 +46,8 @@ _SESSION: Final = {
 _MIGRATION: Final = {"synchronous_commit": "on", "lock_timeout": "60000"}
 _NETWORK: Final = {
     "application_name": "almond",
-    "target_session_attrs": "primary",  # a standby may be behind, and would prove knowledge that is old
+    # A standby may be behind: a reading of it would prove a view that is too old.
+    "target_session_attrs": "primary",
     "client_encoding": "utf8",
     "connect_timeout": 2,
     "keepalives": 1,
@@ -55,83 +59,88 @@ _NETWORK: Final = {
 
 
 class Postgres:
-    """Implements `database.Database` on a bounded pool of sessions, writes and reads on threads of their own.
+    """Implements `database.Database` on a bounded pool of sessions. Writes and reads have their own threads.
 
     Writes are READ COMMITTED and take the locks of `locks.py`; reads are REPEATABLE READ and READ ONLY.
-    Sessions that broke are replaced: the server may restart. One that a call finds silent is given up.
+    Broken sessions are replaced, so PostgreSQL may restart. A session that does not answer is closed.
     """
 
-    def __init__(self, url: str) -> None:
-        """Take where it is; nothing is connected yet."""
+    def __init__(self, url: str, observe: Observe | None = None) -> None:
+        """Prepare sessions with the database at `url`; nothing is connected yet."""
+        self._observe = observe
         self._writing = _engine(
             url,
             _SESSION,
             poolclass=QueuePool,
-            pool_size=_WRITERS + _READERS + _LOOKERS,
+            pool_size=_WRITERS + _READERS + _URGENT_READERS,
             max_overflow=0,
             pool_timeout=_POOL_SECONDS,
             pool_pre_ping=True,
         )
-        _give_up_on_silence(self._writing)
+        _limit_silence(self._writing)
         self._reading = self._writing.execution_options(
             isolation_level="REPEATABLE READ", postgresql_readonly=True
         )
-        # Threads of their own: writes that wait for a lock must not keep the view from being read.
+        # Separate threads: writes that wait for a lock must not delay the reads that prove the view.
         self._writers = ThreadPoolExecutor(_WRITERS, "almond-store-write")
         self._readers = ThreadPoolExecutor(_READERS, "almond-store-read")
-        self._looker = ThreadPoolExecutor(_LOOKERS, "almond-store-look")
+        self._urgent_reader = ThreadPoolExecutor(_URGENT_READERS, "almond-store-now")
 
-    async def write(self, work: Callable[[Connection], T]) -> T:
+    async def write(self, operation: str, work: Callable[[Connection], T]) -> T:
         """Run `work` in a transaction that is durable when this returns."""
-        return await run(self._writers, partial(_transact, self._writing, work))
+        transact = partial(_transact, self._writing, work)
+        return await run(self._writers, transact, operation, self._observe)
 
-    async def read(self, work: Callable[[Connection], T]) -> T:
+    async def read(self, operation: str, work: Callable[[Connection], T]) -> T:
         """Run `work` on one consistent state of the database."""
-        return await run(self._readers, partial(_transact, self._reading, work))
+        transact = partial(_transact, self._reading, work)
+        return await run(self._readers, transact, operation, self._observe)
 
-    async def read_now(self, work: Callable[[Connection], T]) -> T:
-        """Run `work` as `read` does, behind no `read`."""
-        return await run(self._looker, partial(_transact, self._reading, work))
+    async def read_now(self, operation: str, work: Callable[[Connection], T]) -> T:
+        """Run `work` as `read` does, without waiting for any `read` to end."""
+        transact = partial(_transact, self._reading, work)
+        return await run(self._urgent_reader, transact, operation, self._observe)
 
     async def close(self) -> None:
-        """Finish what has begun and close the sessions."""
-        for executor in (self._writers, self._readers, self._looker):
+        """Finish the transactions that have begun, and close the sessions."""
+        for executor in (self._writers, self._readers, self._urgent_reader):
             await asyncio.to_thread(executor.shutdown)
         await asyncio.to_thread(self._writing.dispose)
 
 
-def migrating(url: str) -> Engine:
-    """Return an engine for one transaction over the schema, which may take long."""
+def for_migration(url: str) -> Engine:
+    """Return an engine for one transaction that changes the schema, which may take long."""
     return _engine(url, _MIGRATION, poolclass=NullPool)
 
 
-def looking(url: str) -> Engine:
-    """Return an engine for one short look."""
+def for_one_read(url: str) -> Engine:
+    """Return an engine for a single short read."""
     engine = _engine(url, _SESSION, poolclass=NullPool)
-    _give_up_on_silence(engine)
+    _limit_silence(engine)
     return engine
 
 
-def holding(url: str, idle_seconds: float) -> Engine:
+def for_lock(url: str, idle_seconds: float) -> Engine:
     """Return an engine for sessions that hold a lock.
 
-    The database ends one that was not used for `idle_seconds`: its holder is paused, or cut off.
+    The database ends a session that was not used for `idle_seconds`: its holder is paused or cut off.
     """
-    kept = {**_SESSION, "idle_session_timeout": str(max(1, round(idle_seconds * 1000)))}
-    engine = _engine(url, kept, poolclass=NullPool)
-    _give_up_on_silence(engine)
+    settings = {**_SESSION, "idle_session_timeout": str(max(1, round(idle_seconds * 1000)))}
+    engine = _engine(url, settings, poolclass=NullPool)
+    _limit_silence(engine)
     return engine
 
 
 def require_session_settings(connection: Connection, url: str) -> None:
-    """Raise `StartError` if what sessions ask for when they begin does not hold in them.
+    """Raise `StartError` if a session does not have the settings that it was opened with.
 
-    A pooler in transaction mode drops it; what was acknowledged would then be as durable as the database's
-    own default says.
+    A pooler in transaction mode drops them. What was acknowledged would then be only as durable as the
+    database's default.
     """
     for setting in ("synchronous_commit", "lock_timeout", "idle_in_transaction_session_timeout"):
-        wanted = _SESSION[setting]
-        if connection.exec_driver_sql(f"SHOW {setting}").scalar() not in {wanted, f"{wanted[:-3]}s"}:
+        expected = _SESSION[setting]
+        # PostgreSQL shows 2000 milliseconds as `2s`.
+        if connection.exec_driver_sql(f"SHOW {setting}").scalar() not in {expected, f"{expected[:-3]}s"}:
             raise StartError(
                 f"{name(url)} does not keep `{setting}` for the length of a session: a pooler such as "
                 "PgBouncer stands in between. Connect to PostgreSQL itself, or by a pool in session mode "
@@ -140,18 +149,18 @@ def require_session_settings(connection: Connection, url: str) -> None:
 
 
 def name(url: str) -> str:
-    """Name a database to a person: host, port and database, never who connects nor with what."""
+    """Return the name of a database for people: host, port and database, but no user and no password."""
     parsed = _parse(url)
     return f"{parsed.host or 'localhost'}:{parsed.port or 5432}/{parsed.database or ''}"
 
 
 def is_exposed(url: str) -> bool:
-    """Tell whether sessions would cross a network without TLS that is verified."""
+    """Return whether sessions would cross a network without verified TLS."""
     return postgres_tls.is_exposed(_parse(url))
 
 
 def why(error: DBAPIError | PoolTimeoutError) -> str:
-    """Say what the driver said, without a value: neither parameters nor a password."""
+    """Return the driver's reason for an error, without any value: no parameters and no password."""
     if not isinstance(error, DBAPIError):
         return "all sessions are in use"
     kind = type(error.orig).__name__
@@ -177,11 +186,11 @@ def _engine(url: str, session: Mapping[str, str], **pool: Any) -> Engine:
     return create_engine(parsed, hide_parameters=True, connect_args={**_NETWORK, "options": options}, **pool)
 
 
-class _Impatient(psycopg.Connection[Any]):
-    """Waits for no answer for ever.
+class _ImpatientConnection(psycopg.Connection[Any]):
+    """A connection that waits a limited time for each answer.
 
-    What the kernel of a host still acknowledges, TCP's own timeouts let pass: a server that is paused, or
-    whose disk hangs.
+    TCP's own timeouts are not enough: the kernel of a host acknowledges packets even if the server is paused
+    or its disk hangs.
     """
 
     def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
@@ -189,15 +198,16 @@ class _Impatient(psycopg.Connection[Any]):
             return super().wait(gen, interval, _SILENCE_SECONDS if timeout is None else timeout)
         except psycopg.OperationalError:
             if self.info.transaction_status == TransactionStatus.ACTIVE:
-                self.pgconn.finish()  # an answer that came later would be taken for another statement's
+                # A late answer would be taken for that of another statement.
+                self.pgconn.finish()
             raise
 
 
-def _give_up_on_silence(engine: Engine) -> None:
+def _limit_silence(engine: Engine) -> None:
     @event.listens_for(engine, "do_connect")
     def connect(dialect: object, record: object, args: Any, named: Any) -> psycopg.Connection[Any]:
         del dialect, record
-        return _Impatient.connect(*args, **named)
+        return _ImpatientConnection.connect(*args, **named)
 
 
 def _transact(engine: Engine, work: Callable[[Connection], T]) -> T:
@@ -205,5 +215,5 @@ def _transact(engine: Engine, work: Callable[[Connection], T]) -> T:
         with engine.begin() as connection:
             return work(connection)
     except (DBAPIError, PoolTimeoutError) as error:
-        # Not "nothing was changed": a session that breaks during the commit leaves that open.
+        # Whether anything was changed is unknown: the session may have broken during the commit.
         raise StoreUnavailableError(f"The store did not confirm it; try again ({why(error)}).") from None

@@ -1,4 +1,4 @@
-"""TLS towards PostgreSQL: what a URL asks for, and what went wrong with it. libpq does the rest."""
+"""TLS towards PostgreSQL: checks the settings of a URL and explains failures. libpq does the rest."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ _REASONS: Final = {
 
 
 def check_tls_options(url: URL) -> None:
-    """Raise `StartError` for a URL that names an authority which nothing would be compared with."""
+    """Raise `StartError` for a URL with an authority against which no certificate would be verified."""
     if "sslrootcert" in url.query and _setting(url, "sslmode") not in _VERIFYING:
         raise StartError(
             "ALMOND_DATABASE_URL: sslrootcert is used with sslmode=verify-full (or verify-ca) only; without "
-            "it anybody's certificate would do."
+            "it any certificate would be accepted."
         )
 
 
 def is_exposed(url: URL) -> bool:
-    """Tell whether a network is crossed that others may read, or on which others may answer."""
+    """Return whether the URL crosses a network without verified TLS: others could read it, or answer."""
     hosts = ",".join((_setting(url, "host"), _setting(url, "hostaddr"))).split(",")
     is_local = all(not host or host.startswith("/") or is_loopback_host(host) for host in hosts)
     return not is_local and _setting(url, "sslmode") not in _VERIFYING
 
 
-def reason(said: str) -> str | None:
-    """Name the fault in words that hold nothing of the URL; None if it is not one of TLS."""
-    return next((words for sign, words in _REASONS.items() if sign in said), None)
+def reason(message: str) -> str | None:
+    """Return the fault of TLS that a driver's message is about, without values of the URL, or None."""
+    return next((words for sign, words in _REASONS.items() if sign in message), None)
 
 
 def _setting(url: URL, name: str) -> str:
-    """Return what the driver will take: from the URL, else from its variables (PGSSLMODE, ...)."""
+    """Return the value that the driver will use: from the URL, else from its variables (PGSSLMODE, ...)."""
     given: Any = url.get_dialect()().create_connect_args(url)[1].get(name)
     if given is not None:
         return str(given)

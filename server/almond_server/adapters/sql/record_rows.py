@@ -1,4 +1,4 @@
-"""A record as a row of the table of tokens, and back."""
+"""Converts records to rows of the table of tokens, and back."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def values_of(record: Record) -> dict[str, Any]:
-    """Write a record as a row."""
+    """Return the values of a record's row."""
     return {
         "id": record.id,
         "key_id": record.key_id,
@@ -38,7 +38,7 @@ def values_of(record: Record) -> dict[str, Any]:
 
 
 def record_of(row: Row[Any]) -> Record:
-    """Read a row."""
+    """Return the record of a row."""
     return Record(
         token_id=row.token_id,
         key_id=row.key_id,
@@ -62,6 +62,6 @@ def record_of(row: Row[Any]) -> Record:
 
 
 def branches_of(joined: bytes | None) -> tuple[bytes, ...]:
-    """Read branch ids that stand one after the other."""
+    """Return the branch ids of a concatenation of them; None is the empty one."""
     raw = joined or b""
     return tuple(raw[start : start + BRANCH_ID_BYTES] for start in range(0, len(raw), BRANCH_ID_BYTES))

@@ -1,149 +1,189 @@
-"""Revoking for several calls at once, under one new revision.
+"""Writes what several calls revoke, in one transaction and under one new revision.
 
-In a few statements: everybody who writes waits meanwhile, and each statement waits for its turn to run.
+Rules:
+
+* A call is refused before it adds an entry, and its refusal does not concern the other calls.
+* An entry that several calls request is added for one of them: it alone counts it, and is in the audit log.
+* A call that adds nothing is answered with the newest revision: what it requested is revoked at that one.
+* The revision is written last, and only if an entry was added.
+* Statements are few and serve many calls, because every other writer waits for this transaction.
 """
 
 from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import insert, update
 from sqlalchemy.exc import DBAPIError
 
-from almond_server.adapters.sql import audit, cut_offs, idempotency, revocation_rows
+from almond_server.adapters.sql import audit, cut_offs, idempotency, revocation_rows, selections
 from almond_server.adapters.sql.tables import REVISIONS, STORE
-from almond_server.adapters.sql.wanted import RequestedRevocations
-from almond_server.domain import cut_off_text
-from almond_server.domain.revocations import RevokeReceipt, highest
+from almond_server.domain import cut_off_rules, cut_off_text
+from almond_server.domain.revocations import CutOff, RecordedCutOff, Revocation, RevokeReceipt, highest
 from almond_server.domain.stores import AuditRow
+from almond_server.errors import SelectionChangedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Row
 
     from almond_server.domain.revocations import Reading
+    from almond_server.domain.selections import Selection
     from almond_server.domain.stores import Actor, Idempotency
 
 _MARK_BYTES: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
-class RevokeCall:
-    """What one caller wants revoked; which entries that is can depend on what is in the store."""
+class RequestedRevocations:
+    """The entries that a call asks to add; those that stand already are left out when it runs."""
 
-    wanted: RequestedRevocations | Callable[[Connection], RequestedRevocations]
+    revocations: Sequence[Revocation]
+    cut_offs: Sequence[CutOff]
+    is_all: bool = True
+    """Whether a selection has no more entries than these."""
+
+
+@dataclass(frozen=True, slots=True)
+class RevokeCall:
+    """One caller's request to revoke."""
+
+    requested: RequestedRevocations | Callable[[Connection], RequestedRevocations]
+    """The entries, or a function that reads them within the transaction."""
+
     actor: Actor
     reason: str
     request: Idempotency | None
     now: int
     entries: int = 0
-    """How many earlier parts of it have made."""
+    """How many entries its earlier transactions added."""
 
 
 @dataclass(slots=True)
-class _Order:
-    """A call that was not refused, what it wants, and how many entries it made."""
+class _AcceptedCall:
+    """A call that was not refused, the entries it requests, and how many of them were added."""
 
     call: RevokeCall
-    wanted: RequestedRevocations
+    requested: RequestedRevocations
     entries: int = 0
 
     @property
     def all_entries(self) -> int:
-        """How many it made, with its earlier parts."""
+        """How many entries it has added, those of its earlier transactions included."""
         return self.call.entries + self.entries
 
 
 class RevisionWriter:
-    """The one next revision of a transaction, which all of its calls share."""
+    """Writes one revision: the next one, which all calls of a transaction share."""
 
     def __init__(self, connection: Connection, before: Reading) -> None:
-        """Take the transaction, and what was read at its beginning."""
+        """Write in the transaction of `connection`; `before` is what was read at its beginning."""
         self._connection = connection
         self._before = before
         self._next = before.number + 1
         self._is_used = False
 
     def outcomes(self, calls: Sequence[RevokeCall]) -> list[RevokeReceipt | Exception]:
-        """Do what each call wants, or return in its place why it was refused: that comes before any entry.
-
-        What several want is the entry of one of them, and its alone in the audit log.
-        """
-        return [outcome for some in _together(calls) for outcome in self._outcomes(some)]
+        """Revoke what the calls request; return for each, in order, its receipt or why it was refused."""
+        return [outcome for batch in _without_repeats(calls) for outcome in self._outcomes(batch)]
 
     def finish(self) -> None:
-        """Write the revision down, last in the transaction."""
+        """Write the revision, if any entry was added. This must be the last write of the transaction."""
         if self._is_used:
             mark, at = secrets.token_bytes(_MARK_BYTES), self._before.store_time
             self._connection.execute(insert(REVISIONS).values(number=self._next, mark=mark, at=at))
             self._connection.execute(update(STORE).values(revision=self._next, clock=at))
 
     def _outcomes(self, calls: Sequence[RevokeCall]) -> list[RevokeReceipt | Exception]:
-        found = [self._look_at(call) for call in calls]
-        orders = [each for each in found if isinstance(each, _Order)]
-        self._revoke(orders)
-        for order in orders:
-            self._cut_off(order)
-        self._is_used |= any(order.entries for order in orders)
-        # Who made no entry may have come after one that did: what it wants is revoked at this revision.
+        resolved = [self._resolve(call) for call in calls]
+        accepted = [each for each in resolved if isinstance(each, _AcceptedCall)]
+        self._add_revocations(accepted)
+        for each in accepted:
+            self._add_cut_offs(each)
+        self._is_used |= any(each.entries for each in accepted)
+        # A call that added nothing may share entries with one that did: they are revoked at this revision.
         number = self._next if self._is_used else self._before.number
         answers = [
-            (order.call.request, f"{order.all_entries} {number}") for order in orders if order.wanted.is_all
+            (each.call.request, f"{each.all_entries} {number}") for each in accepted if each.requested.is_all
         ]
         idempotency.remember(self._connection, answers, max(call.now for call in calls))
         return [
-            RevokeReceipt(each.all_entries, self._before.epoch, number, each.wanted.is_all)
-            if isinstance(each, _Order)
+            RevokeReceipt(each.all_entries, self._before.epoch, number, each.requested.is_all)
+            if isinstance(each, _AcceptedCall)
             else each
-            for each in found
+            for each in resolved
         ]
 
-    def _look_at(self, call: RevokeCall) -> _Order | RevokeReceipt | Exception:
+    def _resolve(self, call: RevokeCall) -> _AcceptedCall | RevokeReceipt | Exception:
+        """Return the call with its entries, the answer to an earlier call of its request, or its refusal."""
         try:
             earlier = answered(self._connection, call.request, call.now, self._before.epoch)
             if earlier is not None:
                 return earlier
-            wanted = call.wanted
-            return _Order(
-                call, wanted if isinstance(wanted, RequestedRevocations) else wanted(self._connection)
-            )
-        except DBAPIError:  # a full disk, a lost session: it has broken the whole transaction
+            requested = call.requested
+            if not isinstance(requested, RequestedRevocations):
+                requested = requested(self._connection)
+            return _AcceptedCall(call, requested)
+        except DBAPIError:
+            # A full disk or a lost session has broken the whole transaction.
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is this call's own
+        except Exception as error:  # noqa: BLE001 - whatever it is, it concerns this call alone
             return error
 
-    def _revoke(self, orders: Iterable[_Order]) -> None:
-        alike: dict[revocation_rows.Stamp, list[_Order]] = {}
-        for order in orders:
-            call = order.call
+    def _add_revocations(self, accepted: Iterable[_AcceptedCall]) -> None:
+        by_stamp: dict[revocation_rows.Stamp, list[_AcceptedCall]] = {}
+        for each in accepted:
+            call = each.call
             stamp = revocation_rows.Stamp(self._next, call.now, call.actor.name, call.reason)
-            alike.setdefault(stamp, []).append(order)
-        for stamp, some in alike.items():
-            wanted = [each for order in some for each in order.wanted.revocations]
-            new = set(revocation_rows.add(self._connection, wanted, stamp))
-            for order in some:
-                own = new.intersection(order.wanted.revocations)
-                order.entries += len(own)
-                new -= own
+            by_stamp.setdefault(stamp, []).append(each)
+        for stamp, group in by_stamp.items():
+            requested = [entry for each in group for entry in each.requested.revocations]
+            added = set(revocation_rows.add(self._connection, requested, stamp))
+            for each in group:
+                own = added.intersection(each.requested.revocations)
+                each.entries += len(own)
+                added -= own
 
-    def _cut_off(self, order: _Order) -> None:
-        call = order.call
-        for each in highest(order.wanted.cut_offs).values():
-            made = cut_offs.Made(each, call.now, call.actor.name, call.reason)
-            if cut_offs.add(self._connection, made, self._next):
+    def _add_cut_offs(self, accepted: _AcceptedCall) -> None:
+        call = accepted.call
+        for each in highest(accepted.requested.cut_offs).values():
+            made = RecordedCutOff(each, self._next, call.now, call.actor.name, call.reason)
+            if cut_offs.add(self._connection, made):
                 action, detail = cut_off_text.action(each), cut_off_text.detail(each, call.reason)
                 row = AuditRow(call.now, call.actor.name, action, each.name, detail, self._next)
                 audit.write(self._connection, row)
-                order.entries += 1
+                accepted.entries += 1
+
+
+def selected(
+    connection: Connection,
+    selection: Selection,
+    within: frozenset[tuple[str, str]] | None,
+    now: int,
+    max_entries: int,
+) -> RequestedRevocations:
+    """Return the entries of a selection: its cut-off, if it has one, and what does not fall under that.
+
+    At most `max_entries` revocations. Raises `SelectionChangedError` for a record whose (org, app) is not
+    `within`.
+    """
+    found = list(islice(selections.beyond_cut_off(connection, selection, now), max_entries + 1))
+    rows = found[:max_entries]
+    if within is not None and not selections.orgs_and_apps(connection, selection, now, rows) <= within:
+        raise SelectionChangedError("Tokens were minted meanwhile; check the selection and try again.", 0.1)
+    cut_off = _cut_off(connection, selection, now)
+    others = [Revocation(row.id, None, row.expires_at) for row in rows if not _falls_under(row, cut_off)]
+    return RequestedRevocations(others, [] if cut_off is None else [cut_off], len(found) <= max_entries)
 
 
 def answered(
     connection: Connection, request: Idempotency | None, now: int, epoch: str
 ) -> RevokeReceipt | None:
-    """Return what was answered to the request before; raises as `requests.answered`."""
+    """Return the answer to an earlier call of the same request, or None; `RequestReusedError`."""
     earlier = idempotency.answered(connection, request, now)
     if earlier is None:
         return None
@@ -151,19 +191,28 @@ def answered(
     return RevokeReceipt(entries, epoch, number)
 
 
-def _together(calls: Iterable[RevokeCall]) -> Iterator[list[RevokeCall]]:
-    """Cut calls into rows that are done together.
+def _cut_off(connection: Connection, selection: Selection, now: int) -> CutOff | None:
+    if selection.cut_off is None:
+        return None
+    newest_issue_ms = selections.newest_issue(connection, selection.cut_off)
+    return cut_off_rules.cut_off_of(selection, now, newest_issue_ms)
 
-    No request comes twice in one: the second is answered what the first was.
-    """
-    some: list[RevokeCall] = []
+
+def _falls_under(row: Row[Any], cut_off: CutOff | None) -> bool:
+    targets = cut_off_rules.targets_of_token(row.key_id, row.subject, row.org)
+    return cut_off is not None and cut_off_rules.falls_under(cut_off, targets, row.created_at_ms)
+
+
+def _without_repeats(calls: Iterable[RevokeCall]) -> Iterator[list[RevokeCall]]:
+    """Cut calls into batches in which no request comes twice: the second is answered what the first was."""
+    batch: list[RevokeCall] = []
     seen: set[bytes] = set()
     for call in calls:
         key = None if call.request is None else call.request.key
         if key in seen:
-            yield some
-            some, seen = [], set()
-        some.append(call)
+            yield batch
+            batch, seen = [], set()
+        batch.append(call)
         if key is not None:
             seen.add(key)
-    yield some
+    yield batch

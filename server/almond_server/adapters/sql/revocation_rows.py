@@ -1,4 +1,4 @@
-"""Writing revocations: thousands in a few statements, as everybody who writes waits meanwhile."""
+"""Writes revocations: thousands in a few statements, because every other writer waits meanwhile."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _WHOLE: Final = b""
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """Under which revision, when, by whom and why."""
+    """The revision of a revocation, and when, by whom and why it was made."""
 
     revision: int
     at: int
@@ -31,7 +31,10 @@ class Stamp:
 
 
 def add(connection: Connection, revocations: Sequence[Revocation], stamp: Stamp) -> list[Revocation]:
-    """Add those that do not stand yet, with their audit rows and what their records say; returns those."""
+    """Add the revocations that the store does not have yet, and return them.
+
+    Also writes their audit rows, and `revoked_*` of the records that they revoke.
+    """
     added: list[Revocation] = []
     for start in range(0, len(revocations), _CHUNK):
         new = _new(connection, revocations[start : start + _CHUNK])
@@ -45,12 +48,12 @@ def add(connection: Connection, revocations: Sequence[Revocation], stamp: Stamp)
     return added
 
 
-def _new(connection: Connection, some: Sequence[Revocation]) -> list[Revocation]:
-    named = in_list(connection, REVOCATIONS.c.token_id, {each.token_id for each in some})
+def _new(connection: Connection, chunk: Sequence[Revocation]) -> list[Revocation]:
+    named = in_list(connection, REVOCATIONS.c.token_id, {each.token_id for each in chunk})
     rows = connection.execute(select(REVOCATIONS.c.token_id, REVOCATIONS.c.branch_id).where(named))
     standing = {(row.token_id, bytes(row.branch_id)) for row in rows}
     new = []
-    for each in some:
+    for each in chunk:
         own = (each.token_id, each.branch_id or _WHOLE)
         if own not in standing and (each.token_id, _WHOLE) not in standing:
             standing.add(own)
@@ -67,9 +70,9 @@ def _add_whole(connection: Connection, whole: Sequence[tuple[str, int | None]], 
         )
     )
     records = in_list(connection, TOKENS.c.token_id, (token_id for token_id, _ in whole))
-    connection.execute(_written_on(stamp).where(records))
-    said = {name: literal(value) for name, value in _audited(stamp, "").items()} | {"target": each.c.id}
-    connection.execute(insert(AUDIT).from_select(list(said), select(*said.values())))
+    connection.execute(_mark_revoked(stamp).where(records))
+    row = {name: literal(value) for name, value in _audit_row(stamp, "").items()} | {"target": each.c.id}
+    connection.execute(insert(AUDIT).from_select(list(row), select(*row.values())))
 
 
 def _add_branches(connection: Connection, branches: Sequence[tuple[Revocation, bytes]], stamp: Stamp) -> None:
@@ -79,17 +82,17 @@ def _add_branches(connection: Connection, branches: Sequence[tuple[Revocation, b
     ]
     connection.execute(insert(REVOCATIONS), rows)
     derived = in_list(connection, TOKENS.c.id, _derived_from(connection, branches))
-    connection.execute(_written_on(stamp).where(derived))
-    audited = [_audited(stamp, f"{of.token_id}/{branch_id.hex()}") for of, branch_id in branches]
-    connection.execute(insert(AUDIT), audited)
+    connection.execute(_mark_revoked(stamp).where(derived))
+    audit_rows = [_audit_row(stamp, f"{of.token_id}/{branch_id.hex()}") for of, branch_id in branches]
+    connection.execute(insert(AUDIT), audit_rows)
 
 
-def _written_on(stamp: Stamp) -> Update:
-    said = {"revoked_at": stamp.at, "revoked_by": stamp.by, "revoke_reason": stamp.reason}
-    return update(TOKENS).where(TOKENS.c.revoked_at.is_(None)).values(said)
+def _mark_revoked(stamp: Stamp) -> Update:
+    values = {"revoked_at": stamp.at, "revoked_by": stamp.by, "revoke_reason": stamp.reason}
+    return update(TOKENS).where(TOKENS.c.revoked_at.is_(None)).values(values)
 
 
-def _audited(stamp: Stamp, target: str) -> dict[str, int | str]:
+def _audit_row(stamp: Stamp, target: str) -> dict[str, int | str]:
     return {
         "at": stamp.at,
         "actor": stamp.by,
@@ -101,7 +104,7 @@ def _audited(stamp: Stamp, target: str) -> dict[str, int | str]:
 
 
 def _derived_from(connection: Connection, branches: Sequence[tuple[Revocation, bytes]]) -> list[str]:
-    """Return the ids of the records of branches: their own, and those of what was derived from them."""
+    """Return the ids of the records of branches and of all that derives from them."""
     revoked: dict[str, set[bytes]] = {}
     for of, branch_id in branches:
         revoked.setdefault(of.token_id, set()).add(branch_id)

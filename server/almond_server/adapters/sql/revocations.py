@@ -1,6 +1,6 @@
-"""What has been revoked, in SQL: one revision a transaction, given out in the order of commits.
+"""The revocations, in SQL: each transaction has one revision, numbered in the order of commits.
 
-Calls that wait together share a transaction, and with it its revision (`batch.py`).
+Calls that arrive together share a transaction, and with it its revision (`group_commit.py`).
 """
 
 from __future__ import annotations
@@ -15,10 +15,15 @@ from sqlalchemy import Connection, select, update
 
 from almond_server.adapters.sql import audit, changes, cut_offs, locks, store_clock
 from almond_server.adapters.sql.group_commit import GroupCommit
-from almond_server.adapters.sql.revision_writer import RevisionWriter, RevokeCall, answered
+from almond_server.adapters.sql.revision_writer import (
+    RequestedRevocations,
+    RevisionWriter,
+    RevokeCall,
+    answered,
+    selected,
+)
 from almond_server.adapters.sql.tables import REVISIONS, STORE
-from almond_server.adapters.sql.wanted import RequestedRevocations, selected
-from almond_server.domain.revocations import MOST_AT_ONCE, Reading, RevokeReceipt
+from almond_server.domain.revocations import MAX_ENTRIES, Reading, RevokeReceipt
 from almond_server.domain.stores import AuditRow
 from almond_server.errors import StoreUnavailableError
 
@@ -31,20 +36,22 @@ if TYPE_CHECKING:
     from almond_server.domain.stores import Actor, Idempotency
 
 _CLOCK_STEP_SECONDS: Final = 60
+"""How far the store's time advances before it is written again: it must survive a restart at little cost."""
+
 _EPOCH_BYTES: Final = 4
 
 
 class SqlRevocations:
-    """Implements `ports.Revocations`."""
+    """Implements `stores.Revocations`."""
 
     def __init__(self, database: Database) -> None:
-        """Take the database."""
+        """Store revocations in a database."""
         self._database = database
-        self.max_entries = MOST_AT_ONCE
+        self.max_entries = MAX_ENTRIES
         self._highest_time = 0
         self._batches: GroupCommit[RevokeCall, RevokeReceipt] = GroupCommit(self._commit)
-        # What may be thousands of entries is a transaction of its own, which nobody else's fails with.
-        self._wide: GroupCommit[RevokeCall, RevokeReceipt] = GroupCommit(self._commit, max_calls=1)
+        # A bulk revocation may have thousands of entries: no other call should fail with its transaction.
+        self._bulk: GroupCommit[RevokeCall, RevokeReceipt] = GroupCommit(self._commit, max_calls=1)
 
     async def revoke(
         self,
@@ -55,19 +62,19 @@ class SqlRevocations:
         now: int,
         cut_offs: Sequence[CutOff] = (),
     ) -> RevokeReceipt:
-        """Revoke under one new revision; what it may refuse and return is the port's."""
-        self._told(now)
+        """Revoke under one new revision, as the port says."""
+        self._highest_now(now)
         return await self._batches.submit(
             RevokeCall(RequestedRevocations(revocations, cut_offs), actor, reason, request, now)
         )
 
     async def answered(self, request: Idempotency, now: int) -> RevokeReceipt | None:
-        """Return what was answered to a request."""
+        """Return the answer that a request got, or None."""
 
         def work(connection: Connection) -> RevokeReceipt | None:
             return answered(connection, request, now, _read(connection, 0).epoch)
 
-        return await self._database.write(work)
+        return await self._database.write("revocations.answered", work)
 
     async def revoke_selection(
         self,
@@ -78,57 +85,69 @@ class SqlRevocations:
         request: Idempotency | None,
         now: int,
     ) -> RevokeReceipt:
-        """Revoke all that is selected; what it may refuse and return is the port's."""
-        self._told(now)
-        wanted_in = partial(
+        """Revoke every selected token, as the port says."""
+        self._highest_now(now)
+        requested = partial(
             selected, selection=selection, within=within, now=now, max_entries=self.max_entries
         )
-        done = await self._wide.submit(RevokeCall(wanted_in, actor, reason, request, now))
-        while not done.is_all:
-            done = await self._wide.submit(RevokeCall(wanted_in, actor, reason, request, now, done.entries))
-        return done
+        receipt = await self._bulk.submit(RevokeCall(requested, actor, reason, request, now))
+        while not receipt.is_all:
+            more = RevokeCall(requested, actor, reason, request, now, receipt.entries)
+            receipt = await self._bulk.submit(more)
+        return receipt
 
     async def _commit(self, calls: Sequence[RevokeCall]) -> Sequence[RevokeReceipt | Exception]:
-        told = self._told(0)
+        highest_now = self._highest_now(0)
 
         def work(connection: Connection) -> list[RevokeReceipt | Exception]:
             locks.exclude(connection, locks.REVOCATIONS)
-            revision = RevisionWriter(connection, _read(connection, told))
+            revision = RevisionWriter(connection, _read(connection, highest_now))
             outcomes = revision.outcomes(calls)
             revision.finish()
             return outcomes
 
-        return await self._database.write(work)
+        return await self._database.write("revocations.commit", work)
 
     async def reading(self, now: int) -> Reading:
         """Read epoch, newest revision and time of the store."""
-        told = self._told(now)
-        reading, kept = await self._database.read_now(
-            lambda connection: (_read(connection, told), connection.scalar(select(STORE.c.clock)) or 0)
-        )
-        if reading.store_time - kept >= _CLOCK_STEP_SECONDS:
-            # Often enough that the store's time survives a restart, seldom enough to cost nothing.
-            # What a full disk refuses to keep is true all the same.
+        highest_now = self._highest_now(now)
+
+        def work(connection: Connection) -> tuple[Reading, int]:
+            return _read(connection, highest_now), connection.scalar(select(STORE.c.clock)) or 0
+
+        reading, written = await self._database.read_now("revocations.reading", work)
+        if reading.store_time - written >= _CLOCK_STEP_SECONDS:
+            # If a full disk refuses the write, the reading is true all the same.
             with contextlib.suppress(StoreUnavailableError):
-                await self._database.write(lambda connection: _keep_clock(connection, reading.store_time))
-        self._told(reading.store_time)
+                await self._database.write(
+                    "revocations.reading", lambda connection: _write_clock(connection, reading.store_time)
+                )
+        self._highest_now(reading.store_time)
         return reading
 
     async def changes_after(self, number: int, limit: int) -> Sequence[Change]:
         """Return the changes after a revision, in order; raises `RevisionForgottenError`."""
-        return await self._database.read_now(lambda connection: changes.after(connection, number, limit))
+        return await self._database.read_now(
+            "revocations.changes_after", lambda connection: changes.after(connection, number, limit)
+        )
 
     async def mark_of(self, number: int) -> bytes | None:
         """Return the mark of a revision."""
-        return await self._database.read_now(lambda connection: changes.mark_of(connection, number))
+        return await self._database.read_now(
+            "revocations.mark_of", lambda connection: changes.mark_of(connection, number)
+        )
 
     async def page(self, number: int, after: Revocation | None, limit: int) -> Sequence[Revocation]:
         """Return a page of all entries up to a revision."""
-        return await self._database.read(lambda connection: changes.page(connection, number, after, limit))
+        return await self._database.read(
+            "revocations.withdrawals", lambda connection: changes.page(connection, number, after, limit)
+        )
 
     async def cut_offs(self, number: int) -> Sequence[CutOff]:
         """Return the highest cut-offs up to a revision."""
-        return await self._database.read(lambda connection: cut_offs.highest(connection, number))
+        return await self._database.read(
+            "revocations.cut_offs", lambda connection: cut_offs.highest(connection, number)
+        )
 
     async def begin_epoch(self, actor: Actor, now: int) -> Reading:
         """Begin a new epoch."""
@@ -144,35 +163,38 @@ class SqlRevocations:
             audit.write(connection, row)
             return replace(before, epoch=epoch, store_time=clock)
 
-        begun = await self._database.write(work)
+        begun = await self._database.write("revocations.begin_epoch", work)
         self._highest_time = begun.store_time
         return begun
 
     async def prune(self, limit: int) -> int:
-        """Forget what nobody needs."""
-        told = self._told(0)
+        """Delete what is no longer needed, as the port says."""
+        highest_now = self._highest_now(0)
 
         def work(connection: Connection) -> int:
             locks.exclude(connection, locks.REVOCATIONS)
-            return changes.prune(connection, _read(connection, told).store_time, limit)
+            return changes.prune(connection, _read(connection, highest_now).store_time, limit)
 
-        return await self._database.write(work)
+        return await self._database.write("revocations.prune", work)
 
-    def _told(self, now: int) -> int:
+    def _highest_now(self, now: int) -> int:
+        """Return the highest `now` so far, in unix seconds."""
         self._highest_time = max(self._highest_time, now)
         return self._highest_time
 
 
-def _read(connection: Connection, told: int) -> Reading:
+def _read(connection: Connection, highest_now: int) -> Reading:
     row = connection.execute(
         select(STORE, REVISIONS.c.mark).join(REVISIONS, REVISIONS.c.number == STORE.c.revision)
     ).one_or_none()
-    if row is None:  # in the middle of a restore: what comes of it, the next reading tells
-        raise StoreUnavailableError("The store has no newest revision; an operator must look at it.")
-    time = max(row.clock, store_clock.seconds(connection, told))
+    if row is None:
+        # The store is being restored: the next reading shows the result.
+        raise StoreUnavailableError("The store has no newest revision; an operator must check it.")
+    time = max(row.clock, store_clock.seconds(connection, highest_now))
     return Reading(row.epoch, row.revision, bytes(row.mark), time)
 
 
-def _keep_clock(connection: Connection, clock: int) -> None:
-    locks.share(connection, locks.REVOCATIONS)  # which writes the clock too, as it read it before
+def _write_clock(connection: Connection, clock: int) -> None:
+    # A revocation writes the clock that it read before: this write must not come in between.
+    locks.share(connection, locks.REVOCATIONS)
     connection.execute(update(STORE).where(STORE.c.clock < clock).values(clock=clock))

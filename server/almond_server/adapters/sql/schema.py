@@ -1,6 +1,6 @@
-"""Schema versions: `almond migrate` brings a database up to this program's; nothing else changes one.
+"""Schema versions. Only `almond migrate` changes the schema of a database, to that of this program.
 
-Alembic and PostgreSQL's driver take a second to load between them: only who needs one does it.
+Alembic and the driver of PostgreSQL take a second to load together, so functions import them when needed.
 """
 # ruff: noqa: PLC0415 - see above
 
@@ -29,10 +29,10 @@ _VERSIONS: Final = sorted(
 
 
 def migrate(location: Location) -> tuple[str | None, str]:
-    """Create or upgrade the database there; returns the version before (None if new) and after.
+    """Create or upgrade a database; return its schema version before (None if new) and after.
 
-    A PostgreSQL database must exist, and may be empty. Of two that run at once the second waits, and finds
-    nothing to do. Raises `StartError` for a database that cannot be read, or that this program does not know.
+    A PostgreSQL database must exist, but may be empty. If two migrations run at once, the second waits, and
+    then finds nothing to do. Raises `StartError` for a database that cannot be read or has an unknown schema.
     """
     from alembic import command
 
@@ -45,7 +45,8 @@ def migrate(location: Location) -> tuple[str | None, str]:
     try:
         with engine.begin() as connection:
             locks.exclude(connection, locks.MIGRATION)
-            before = _version_in(connection)  # again: another migration may have come first
+            # Read again under the lock: another migration may have run meanwhile.
+            before = _version_in(connection)
             _require_known(before)
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
@@ -55,16 +56,16 @@ def migrate(location: Location) -> tuple[str | None, str]:
 
 
 def is_new(location: Location) -> bool:
-    """Tell whether `migrate` would create what is there; raises `StartError` if it cannot be read."""
+    """Return whether `migrate` would create this database; raises `StartError` if it cannot be read."""
     if isinstance(location, Path):
         return not location.exists()
     return _version(location) is None
 
 
 def check(location: Location) -> None:
-    """Raise `StartError` unless the database there has exactly this program's schema.
+    """Raise `StartError` unless the database has exactly this program's schema.
 
-    `OldSchemaError` if `migrate` would help.
+    Raises `OldSchemaError`, which is one, if `migrate` would upgrade it.
     """
     if isinstance(location, Path):
         if not location.exists():
@@ -91,7 +92,7 @@ def _version(location: Location) -> str | None:
 
 
 def _sqlite_version(path: Path) -> str | None:
-    engine = sqlite.migrating(path)
+    engine = sqlite.for_migration(path)
     try:
         with engine.connect() as connection:
             return _version_in(connection)
@@ -104,7 +105,7 @@ def _sqlite_version(path: Path) -> str | None:
 def _postgres_version(url: str) -> str | None:
     from almond_server.adapters.sql import postgres
 
-    engine = postgres.looking(url)
+    engine = postgres.for_one_read(url)
     try:
         with engine.connect() as connection:
             postgres.require_session_settings(connection, url)
@@ -126,10 +127,10 @@ def _version_in(connection: Connection) -> str | None:
 
 def _migrating(location: Location) -> Engine:
     if isinstance(location, Path):
-        return sqlite.migrating(location)
+        return sqlite.for_migration(location)
     from almond_server.adapters.sql import postgres
 
-    return postgres.migrating(location)
+    return postgres.for_migration(location)
 
 
 def _name(location: Location) -> str:

@@ -1,4 +1,4 @@
-"""One SQLite file: who may write when, and what its failures mean. All that is SQLite's own is here."""
+"""An SQLite database: its file, its transactions, and what its failures mean."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
+    from almond_server.adapters.sql.database import Observe
+
 T = TypeVar("T")
 
 _BUSY_SECONDS: Final = 2.0
@@ -45,74 +47,81 @@ _NETWORK_FILE_SYSTEMS: Final = frozenset({
 
 
 class Sqlite:
-    """Implements `database.Database`: writes on one connection and thread, reads and looks on others.
+    """Implements `database.Database` on one connection and thread each for writes, reads and short reads.
 
-    A write begins IMMEDIATE, so that it never fails half-way for a lock, and once begun it finishes even if
-    the caller is cancelled. Every failure of the database becomes `StoreUnavailableError`.
+    A write begins IMMEDIATE, so that it cannot fail half-way because of a lock.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, observe: Observe | None = None) -> None:
         """Open the file, which must exist."""
-        self._file = _File(path)
+        self._observe = observe
+        self._file = _OpenedFile(path)
         self._writing = _engine(path, _WRITE)
         self._reading = _engine(path, "BEGIN")
         self._writer = ThreadPoolExecutor(1, "almond-store-write")
-        self._looking = _engine(path, "BEGIN")
+        self._reading_now = _engine(path, "BEGIN")
         self._reader = ThreadPoolExecutor(1, "almond-store-read")
-        self._looker = ThreadPoolExecutor(1, "almond-store-look")
+        self._urgent_reader = ThreadPoolExecutor(1, "almond-store-now")
 
-    async def write(self, work: Callable[[Connection], T]) -> T:
+    async def write(self, operation: str, work: Callable[[Connection], T]) -> T:
         """Run `work` in a transaction that is durable when this returns."""
-        return await run(self._writer, partial(_transact, self._writing, work, self._file))
+        return await self._run(operation, self._writer, self._writing, work)
 
-    async def read(self, work: Callable[[Connection], T]) -> T:
+    async def read(self, operation: str, work: Callable[[Connection], T]) -> T:
         """Run `work` on one consistent state of the database."""
-        return await run(self._reader, partial(_transact, self._reading, work, self._file))
+        return await self._run(operation, self._reader, self._reading, work)
 
-    async def read_now(self, work: Callable[[Connection], T]) -> T:
-        """Run `work` as `read` does, behind no `read`."""
-        return await run(self._looker, partial(_transact, self._looking, work, self._file))
+    async def read_now(self, operation: str, work: Callable[[Connection], T]) -> T:
+        """Run `work` as `read` does, without waiting for any `read` to end."""
+        return await self._run(operation, self._urgent_reader, self._reading_now, work)
 
     async def close(self) -> None:
-        """Finish what has begun and close the file."""
+        """Finish the transactions that have begun, and close the file."""
         for executor, engine in (
             (self._writer, self._writing),
             (self._reader, self._reading),
-            (self._looker, self._looking),
+            (self._urgent_reader, self._reading_now),
         ):
             await asyncio.get_running_loop().run_in_executor(executor, engine.dispose)
             executor.shutdown()
 
+    async def _run(
+        self, operation: str, thread: ThreadPoolExecutor, engine: Engine, work: Callable[[Connection], T]
+    ) -> T:
+        return await run(thread, partial(_transact, engine, work, self._file), operation, self._observe)
+
 
 def create_file(path: Path) -> None:
-    """Create an empty file that only this user can read, unless there is one.
+    """Create an empty database file that only this user can read, unless there is one.
 
-    SQLite gives its side files the same mode. Raises `StartError` where none can be made.
+    SQLite gives its side files the same mode. Raises `StartError` if the file cannot be created.
     """
     if path.exists():
         return
-    made = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    _make(made)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    _create_private(temporary)
     try:
-        with closing(sqlite3.connect(made)) as connection:
-            connection.execute("PRAGMA journal_mode=WAL")  # kept in the file; later it would need it alone
-        with contextlib.suppress(FileExistsError):  # somebody else was faster
-            path.hardlink_to(made)
+        with closing(sqlite3.connect(temporary)) as connection:
+            # The file keeps this mode. Later, setting it would need exclusive access.
+            connection.execute("PRAGMA journal_mode=WAL")
+        # Another process may have created the file meanwhile: then that one stays.
+        with contextlib.suppress(FileExistsError):
+            path.hardlink_to(temporary)
     finally:
-        made.unlink()
+        temporary.unlink()
 
 
 def backup(path: Path, target: Path) -> None:
-    """Copy the database as it is at this moment; others may go on. Raises `StartError` if it cannot be."""
+    """Copy the database as it is now, while servers may keep using it; raises `StartError` if that fails."""
     if not path.exists():
         raise StartError(f"There is no store at {path}.")
     if target.exists():
         raise StartError(f"{target} exists already.")
-    _make(target)
+    _create_private(target)
     try:
         with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(target)) as copy:
             source.backup(copy)
-            # Of no epoch: no server serves it before `almond store restored` has begun one.
+            # The copy has no epoch: no server uses it before `almond store restored` has begun one.
             copy.execute("UPDATE store SET epoch = ''")
             copy.commit()
     except sqlite3.Error as error:
@@ -120,26 +129,26 @@ def backup(path: Path, target: Path) -> None:
         raise StartError(f"The store at {path} could not be copied ({error}).") from None
 
 
-def _make(path: Path) -> None:
+def _create_private(path: Path) -> None:
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     except OSError as error:
-        raise StartError(f"No file can be made in {path.parent}: {error.strerror}.") from None
+        raise StartError(f"No file can be created in {path.parent}: {error.strerror}.") from None
 
 
 def location(path: Path) -> URL:
-    """Name the file to SQLAlchemy, whatever characters its path has."""
+    """Return the URL of the file for SQLAlchemy, whatever characters its path has."""
     return URL.create("sqlite", database=str(path))
 
 
-def migrating(path: Path) -> Engine:
-    """Return an engine for one transaction over the schema, which no other such one overlaps."""
-    # The driver would begin late and commit before DDL: a migration must be one transaction.
+def for_migration(path: Path) -> Engine:
+    """Return an engine for one transaction that changes the schema, which excludes all other writes."""
+    # By itself the driver would begin late and commit before DDL: a migration must be one transaction.
     return _engine(path, _WRITE, ())
 
 
 def require_local_file_system(path: Path) -> None:
-    """Raise `StartError` if the file is on a network file system, where locks and syncs are not kept."""
+    """Raise `StartError` if the file is on a network file system, where locks and syncs are not reliable."""
     mounts = [(each.mountpoint, each.fstype) for each in psutil.disk_partitions(all=True)]
     found = network_file_system(path.resolve(), mounts)
     if found is not None:
@@ -150,34 +159,34 @@ def require_local_file_system(path: Path) -> None:
 
 
 def network_file_system(path: Path, mounts: Iterable[tuple[str, str]]) -> str | None:
-    """Return the type of the network file system that an absolute path is on; None if it is on another.
+    """Return the type of the network file system that an absolute path is on; None if it is on a local one.
 
-    `mounts` are (mount point, type) in the order of mounting: a later one hides an earlier of its place.
+    `mounts` are (mount point, type) in the order of mounting: a later one hides an earlier one of its path.
     """
     depth, found = -1, ""
     for point, kind in mounts:
-        place = Path(point)
-        if path.is_relative_to(place) and len(place.parts) >= depth:
-            depth, found = len(place.parts), kind.lower()
+        mount_path = Path(point)
+        if path.is_relative_to(mount_path) and len(mount_path.parts) >= depth:
+            depth, found = len(mount_path.parts), kind.lower()
     return found if found in _NETWORK_FILE_SYSTEMS else None
 
 
-class _File:
-    """The file as it was opened. One that was deleted or exchanged since would take writes into nowhere."""
+class _OpenedFile:
+    """The file as it was opened. Writes to a file that was deleted or replaced since would be lost."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._opened = self._look()
+        self._opened = self._identity()
 
     def require_same_file(self) -> None:
-        if self._look() != self._opened:
+        if self._identity() != self._opened:
             raise StoreExchangedError(
-                "The store's file was deleted or exchanged while this server ran. If it is the very same "
+                "The store's file was deleted or replaced while this server ran. If it is the very same "
                 "file, put it back and restart. If it is a backup, stop all servers and follow "
                 "ops/RESTORE.md."
             )
 
-    def _look(self) -> tuple[int, int] | None:
+    def _identity(self) -> tuple[int, int] | None:
         try:
             status = self._path.stat()
         except OSError:
@@ -185,16 +194,17 @@ class _File:
         return status.st_dev, status.st_ino
 
 
-def _transact(engine: Engine, work: Callable[[Connection], T], file: _File) -> T:
+def _transact(engine: Engine, work: Callable[[Connection], T], file: _OpenedFile) -> T:
     try:
         with engine.begin() as connection:
             result = work(connection)
-            file.require_same_file()  # before the commit: what cannot last is not acknowledged
+            # Before the commit: a write that would be lost must not be acknowledged.
+            file.require_same_file()
             return result
     except DBAPIError as error:
-        # The driver's own words name no value; SQLAlchemy's would hold the statement's parameters.
+        # The driver's message names no values; SQLAlchemy's would hold the statement's parameters.
         why = f"{type(error.orig).__name__}: {error.orig}"
-        raise StoreUnavailableError(f"The store did not take it, and nothing was changed ({why}).") from None
+        raise StoreUnavailableError(f"The store refused it, and nothing was changed ({why}).") from None
 
 
 def _engine(path: Path, begin: str, pragmas: tuple[str, ...] = _PRAGMAS) -> Engine:
@@ -209,7 +219,8 @@ def _engine(path: Path, begin: str, pragmas: tuple[str, ...] = _PRAGMAS) -> Engi
     @event.listens_for(engine, "connect")
     def connected(connection: sqlite3.Connection, record: Any) -> None:
         del record
-        connection.isolation_level = None  # the driver begins nothing by itself
+        # The driver must not begin transactions by itself.
+        connection.isolation_level = None
         for pragma in pragmas:
             connection.execute(f"PRAGMA {pragma}")
 
@@ -223,8 +234,8 @@ def _engine(path: Path, begin: str, pragmas: tuple[str, ...] = _PRAGMAS) -> Engi
 
 
 def _begins(connection: Connection, begin: str, *, last_try: bool) -> bool:
-    # SQLite waits longer and longer between its own tries: a process that writes all the time would starve
-    # this one. Tries of a few milliseconds find the moment between two of its transactions.
+    # SQLite's own retries wait longer and longer: a process that writes all the time would starve this one.
+    # Retries after a few milliseconds find the moment between two of its transactions.
     try:
         connection.exec_driver_sql(begin)
     except OperationalError as error:

@@ -1,4 +1,4 @@
-"""The store: one database with all its ports."""
+"""Opens a store: all ports of `domain.stores` on one database."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ from almond_server.adapters.sql.keys import SqlKeys
 from almond_server.adapters.sql.policies import SqlPolicies
 from almond_server.adapters.sql.revocations import SqlRevocations
 from almond_server.adapters.sql.sqlite import Sqlite
-from almond_server.adapters.sql.timed import Timed
 from almond_server.adapters.sql.tokens import SqlTokens
 
 if TYPE_CHECKING:
-    from almond_server.adapters.sql.timed import Observe
+    from almond_server.adapters.sql.database import Observe
 
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """The ports of one database."""
+    """All ports on one database."""
 
     database: Database
     tokens: SqlTokens
@@ -31,19 +30,17 @@ class Store:
     audit: SqlAudit
 
     async def close(self) -> None:
-        """Finish what has begun and close the database."""
+        """Finish the transactions that have begun, and close the database."""
         await self.database.close()
 
 
 def open_store(location: Location, observe: Observe | None = None) -> Store:
-    """Open the database there; raises `StartError` unless it has exactly this program's schema.
+    """Open a database; raises `StartError` unless it has exactly this program's schema.
 
-    `observe` hears how long what takes (`timed.py`).
+    `observe` is called with the operation and the seconds of each transaction (`database.py`).
     """
     schema.check(location)
-    database = _database(location)
-    if observe is not None:
-        database = Timed(database, observe)
+    database = _database(location, observe)
     return Store(
         database,
         SqlTokens(database),
@@ -54,9 +51,9 @@ def open_store(location: Location, observe: Observe | None = None) -> Store:
     )
 
 
-def _database(location: Location) -> Database:
+def _database(location: Location, observe: Observe | None) -> Database:
     if not isinstance(location, str):
-        return Sqlite(location)
+        return Sqlite(location, observe)
     from almond_server.adapters.sql.postgres import Postgres  # noqa: PLC0415 - its driver is slow to load
 
-    return Postgres(location)
+    return Postgres(location, observe)

@@ -1,4 +1,4 @@
-"""What time it is by the store."""
+"""The time of the store."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 
-def seconds(connection: Connection, told: int) -> int:
-    """Return unix seconds: of PostgreSQL's own clock; of an SQLite file, which has none, what it was told.
+def seconds(connection: Connection, now: int) -> int:
+    """Return the time in unix seconds: PostgreSQL's own clock, or `now` for SQLite, which has no clock.
 
-    Servers on many machines need one clock to compare theirs with; an SQLite file has one machine.
+    Servers on several machines need one common clock; an SQLite file is used on one machine only.
     """
     if connection.dialect.name != "postgresql":
-        return told
-    now = connection.scalar(select(cast(func.floor(extract("epoch", func.clock_timestamp())), BigInteger)))
-    return int(now or 0)
+        return now
+    clock = cast(func.floor(extract("epoch", func.clock_timestamp())), BigInteger)
+    return int(connection.scalar(select(clock)) or 0)

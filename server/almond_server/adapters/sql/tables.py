@@ -1,4 +1,4 @@
-"""The tables, as the newest migration leaves them (a test holds the two together)."""
+"""The tables, as the newest migration leaves them (a test compares the two)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData
 METADATA: Final = MetaData()
 
 TEXT: Final = Text().with_variant(Text(collation="C"), "postgresql")
-"""Compared and sorted byte by byte, as SQLite does by itself."""
+"""Text that is compared and sorted byte by byte, which SQLite does by default."""
 
 STORE: Final = Table(
     "store",
@@ -63,7 +63,7 @@ REVOCATIONS: Final = Table(
     "withdrawals",
     METADATA,
     Column("token_id", TEXT, primary_key=True),
-    # Empty for the whole token: NULL would not be unique in a key.
+    # Empty for a whole token: NULL would not be unique in a key.
     Column("branch_id", LargeBinary, primary_key=True),
     Column("revision", BigInteger, nullable=False),
     Column("ends_at", BigInteger),
@@ -76,9 +76,9 @@ CUT_OFFS: Final = Table(
     METADATA,
     Column("scope", TEXT, primary_key=True),
     Column("name", TEXT, primary_key=True),
-    # A committed row stays as it is: raising a cut-off adds one, so that who reads a revision finds its own.
+    # A committed row never changes: raising a cut-off adds a row, so that readers of a revision find its own.
     Column("revision", BigInteger, primary_key=True, autoincrement=False),
-    # NULL is every token of a key.
+    # NULL covers every token of a key.
     Column("until_ms", BigInteger),
     Column("at", BigInteger, nullable=False),
     Column("by", TEXT, nullable=False),

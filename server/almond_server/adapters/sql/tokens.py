@@ -1,4 +1,4 @@
-"""The records of minted tokens, in SQL."""
+"""The records of minted and derived tokens, in SQL."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from almond_server.adapters.sql import audit, cut_off_filter, cut_offs, idempote
 from almond_server.adapters.sql.array_params import in_list
 from almond_server.adapters.sql.record_rows import record_of, values_of
 from almond_server.adapters.sql.tables import REVOCATIONS, TOKENS
+from almond_server.domain import cut_off_rules
 from almond_server.domain.records import MAX_DERIVED, Record, record_id
-from almond_server.domain.revocations import Scope
 from almond_server.domain.stores import AuditRow
 from almond_server.errors import (
-    IssuedTooEarlyError,
     MinterRevokedError,
     RecordNotFoundError,
     TooManyDerivedError,
@@ -32,26 +31,26 @@ if TYPE_CHECKING:
     from almond_server.domain.stores import Actor, Idempotency
 
 
-_MOST_CLOCKS_DIFFER_MS: Final = 60_000
-"""A derived token may be recorded "before" the one it derives from, by another server's clock."""
+_MAX_CLOCK_DIFFERENCE_MS: Final = 60_000
+"""By another server's clock, a derived token may be recorded "before" the token that it derives from."""
 
 
 class SqlTokens:
-    """Implements `ports.Tokens`."""
+    """Implements `stores.Tokens`."""
 
     def __init__(self, database: Database) -> None:
-        """Take the database."""
+        """Store records in a database."""
         self._database = database
 
     async def add(self, record: Record, actor: Actor, request: Idempotency | None, now: int) -> Record:
-        """Record a token; what it may refuse and return is the port's."""
+        """Record a minted token, as the port says."""
 
         def work(connection: Connection) -> Record:
             locks.share(connection, locks.REVOCATIONS)
             _refuse_revoked(connection, actor)
-            before = idempotency.answered(connection, request, now)
-            if before is not None:
-                return _one(connection, before)
+            earlier = idempotency.answered(connection, request, now)
+            if earlier is not None:
+                return _existing(connection, earlier)
             _refuse_too_early(connection, record, actor)
             connection.execute(insert(TOKENS).values(values_of(record)))
             idempotency.remember(connection, [(request, record.token_id)], now)
@@ -60,19 +59,19 @@ class SqlTokens:
             )
             return record
 
-        return await self._database.write(work)
+        return await self._database.write("tokens.add", work)
 
     async def answered(self, request: Idempotency, now: int) -> Record | None:
-        """Return what `add` answered to a request."""
+        """Return the record that `add` returned for a request, or None."""
 
         def work(connection: Connection) -> Record | None:
-            before = idempotency.answered(connection, request, now)
-            return None if before is None else _get(connection, before)
+            earlier = idempotency.answered(connection, request, now)
+            return None if earlier is None else _get(connection, earlier)
 
-        return await self._database.write(work)
+        return await self._database.write("tokens.answered", work)
 
     async def add_derived(self, record: Record, actor: Actor, now: int) -> Record:
-        """Record a derived token; what it may refuse and return is the port's."""
+        """Record a derived token, as the port says."""
 
         def work(connection: Connection) -> Record:
             locks.share(connection, locks.REVOCATIONS)
@@ -84,16 +83,16 @@ class SqlTokens:
             standing = _get(connection, record.id)
             if standing is not None:
                 return standing
-            placed = replace(record, parent=_parent(connection, record))
-            connection.execute(insert(TOKENS).values(values_of(placed)))
+            added = replace(record, parent=_parent(connection, record))
+            connection.execute(insert(TOKENS).values(values_of(added)))
             audit.write(connection, AuditRow(now, actor.name, "token.registered", record.id, record.name, 0))
-            return placed
+            return added
 
-        return await self._database.write(work)
+        return await self._database.write("tokens.add_derived", work)
 
     async def get(self, record_id: str) -> Record | None:
-        """Return one record."""
-        return await self._database.read(lambda connection: _get(connection, record_id))
+        """Return the record with that id, or None."""
+        return await self._database.read("tokens.get", lambda connection: _get(connection, record_id))
 
     async def select(self, selection: Selection, now: int, limit: int | None = None) -> Sequence[Record]:
         """Return the live records of a selection, newest first."""
@@ -103,23 +102,23 @@ class SqlTokens:
                 ids = selections.newest_live(connection, selection, now, limit)
             else:
                 ids = [row.id for row in selections.live(connection, selection, now)]
-            rows = [row for some in selections.chunks(ids) for row in connection.execute(_of_ids(some))]
+            rows = [row for chunk in selections.chunks(ids) for row in connection.execute(_of_ids(chunk))]
             found = sorted(map(record_of, rows), key=lambda each: (each.created_at_ms, each.id), reverse=True)
             return found[:limit]
 
-        return await self._database.read(work)
+        return await self._database.read("tokens.select", work)
 
     async def orgs_and_apps(self, selection: Selection, now: int) -> frozenset[tuple[str, str]]:
-        """Return org and app of the live records of a selection."""
+        """Return the (org, app) of the live records of a selection."""
 
         def work(connection: Connection) -> frozenset[tuple[str, str]]:
             beyond = selections.beyond_cut_off(connection, selection, now)
-            return selections.places_of(connection, selection, now, beyond)
+            return selections.orgs_and_apps(connection, selection, now, beyond)
 
-        return await self._database.read(work)
+        return await self._database.read("tokens.places", work)
 
     async def record_last_used(self, uses: Sequence[Use]) -> None:
-        """Keep when tokens were last used, some at a time."""
+        """Record when tokens were last used, some in each transaction."""
         last: dict[str, int] = {}
         for use in uses:
             for each in (use.token_id, *(record_id(use.token_id, branch) for branch in use.branch_ids)):
@@ -128,8 +127,9 @@ class SqlTokens:
         for each, at in last.items():
             ids_at.setdefault(at, []).append(each)
         for at, ids in ids_at.items():
-            for some in selections.chunks(ids):
-                await self._database.write(partial(_used, ids=some, at=at))
+            for chunk in selections.chunks(ids):
+                # The label that dashboards have always shown for this operation.
+                await self._database.write("other", partial(_record_last_used, ids=chunk, at=at))
 
     async def page(self, listing: Listing, after: tuple[int, str] | None, limit: int) -> Sequence[Record]:
         """Return a page of records."""
@@ -139,7 +139,7 @@ class SqlTokens:
             records = [record_of(row) for row in connection.execute(statement)]
             return cut_off_filter.as_read(connection, records)
 
-        return await self._database.read(work)
+        return await self._database.read("tokens.page", work)
 
     async def home_orgs(self, token_ids: Sequence[str]) -> Mapping[str, str]:
         """Return the home orgs of tokens."""
@@ -148,16 +148,16 @@ class SqlTokens:
             columns = (TOKENS.c.id, TOKENS.c.org)
             rows = (
                 row
-                for some in selections.chunks(token_ids)
-                for row in connection.execute(select(*columns).where(TOKENS.c.id.in_(some)))
+                for chunk in selections.chunks(token_ids)
+                for row in connection.execute(select(*columns).where(TOKENS.c.id.in_(chunk)))
             )
             return {row.id: row.org for row in rows}
 
-        return await self._database.read(work)
+        return await self._database.read("tokens.home_orgs", work)
 
 
-def _used(connection: Connection, ids: Sequence[str], at: int) -> None:
-    # Takes no lock that anybody waits for, and waits for nobody: a record that is being revoked is left out.
+def _record_last_used(connection: Connection, ids: Sequence[str], at: int) -> None:
+    # Waits for no other transaction, and none waits for it: a record that is being revoked is skipped.
     older = or_(TOKENS.c.last_used_at.is_(None), TOKENS.c.last_used_at < at)
     free = select(TOKENS.c.id).where(in_list(connection, TOKENS.c.id, ids), older)
     locked = free.with_for_update(skip_locked=True)
@@ -168,19 +168,14 @@ def _refuse_revoked(connection: Connection, actor: Actor) -> None:
     if not actor.token_id:
         return
     _refuse_lineage(connection, actor.token_id, actor.branch_ids)
-    orgs_and_apps = [(Scope.KEY, actor.key_id), (Scope.SUBJECT, actor.subject)]
-    orgs_and_apps += [(Scope.ORG, org) for org in actor.cut_off_orgs]
-    if cut_offs.covering(connection, orgs_and_apps, actor.issued_at_ms):
+    targets = cut_off_rules.targets_of_actor(actor)
+    if cut_off_rules.is_stopped(actor, cut_offs.highest_of(connection, targets)):
         raise _revoked()
 
 
 def _refuse_too_early(connection: Connection, record: Record, actor: Actor) -> None:
-    orgs_and_apps = [(Scope.SUBJECT, record.subject)]
-    if record.org != RESERVED_ORG:
-        orgs_and_apps += [(Scope.ORG, org) for org in {record.org, *actor.orgs}]
-    covering = cut_offs.covering(connection, orgs_and_apps, record.created_at_ms)
-    if covering:
-        raise IssuedTooEarlyError(max(each.until_ms or 0 for each in covering))
+    targets = cut_off_rules.targets_of_new_record(record, actor)
+    cut_off_rules.check_issue_time(record, actor, cut_offs.highest_of(connection, targets))
 
 
 def _refuse_lineage(connection: Connection, token_id: str, branch_ids: tuple[bytes, ...]) -> None:
@@ -200,17 +195,17 @@ def _revoked() -> MinterRevokedError:
     )
 
 
-def _get(connection: Connection, wanted: str) -> Record | None:
-    row = connection.execute(select(TOKENS).where(TOKENS.c.id == wanted)).one_or_none()
+def _get(connection: Connection, record_id: str) -> Record | None:
+    row = connection.execute(select(TOKENS).where(TOKENS.c.id == record_id)).one_or_none()
     return None if row is None else cut_off_filter.as_read(connection, [record_of(row)])[0]
 
 
-def _one(connection: Connection, wanted: str) -> Record:
-    found = _get(connection, wanted)
-    if found is None:
-        message = "what was answered to a request is on record"
+def _existing(connection: Connection, record_id: str) -> Record:
+    record = _get(connection, record_id)
+    if record is None:
+        message = "the record that was returned for a request no longer exists"
         raise LookupError(message)
-    return found
+    return record
 
 
 def _of_ids(ids: Sequence[str]) -> Select[Any]:
@@ -218,30 +213,35 @@ def _of_ids(ids: Sequence[str]) -> Select[Any]:
 
 
 def _parent(connection: Connection, record: Record) -> str:
-    """Return the id of the nearest ancestor that has a record; refuses where there is no room under it."""
-    known = set(connection.scalars(select(TOKENS.c.id).where(TOKENS.c.token_id == record.token_id)))
-    if record.token_id not in known:
+    """Return the id of the nearest ancestor that has a record.
+
+    Raises `RecordNotFoundError` if the minted token has none, `TooManyDerivedError` if there is no room.
+    """
+    recorded = set(connection.scalars(select(TOKENS.c.id).where(TOKENS.c.token_id == record.token_id)))
+    if record.token_id not in recorded:
         raise RecordNotFoundError("The token that it derives from was not minted here.")
-    if len(known) > MAX_DERIVED:
+    if len(recorded) > MAX_DERIVED:
         raise TooManyDerivedError(
-            f"{MAX_DERIVED} derived tokens of this token are registered, which is the most there can be; "
+            f"{MAX_DERIVED} derived tokens of this token are registered, which is the maximum; "
             "narrow without registering, or mint a token for the purpose."
         )
     lineage = [record_id(record.token_id, each) for each in record.lineage[:-1]]
-    return next((each for each in reversed(lineage) if each in known), record.token_id)
+    return next((each for each in reversed(lineage) if each in recorded), record.token_id)
 
 
 def _page(connection: Connection, listing: Listing, after: tuple[int, str] | None) -> Select[Any]:
     columns = TOKENS.c
-    # Tokens of several orgs have no home org; they are listed with those of any org.
+    # Tokens of several orgs have no home org; they are listed with those of the reserved org.
     orgs = (listing.org, "") if listing.org == RESERVED_ORG else (listing.org,)
     statement = select(TOKENS).where(columns.org.in_(orgs))
     if listing.app is not None:
         statement = statement.where(columns.app == listing.app)
     if not listing.show_all:
-        alive = or_(columns.expires_at.is_(None), columns.expires_at > listing.now)
-        made = cut_off_filter.made_after(connection, listing.org, _MOST_CLOCKS_DIFFER_MS)
-        statement = statement.where(made, columns.revoked_at.is_(None), alive, ~cut_off_filter.is_cut_off())
+        is_not_expired = or_(columns.expires_at.is_(None), columns.expires_at > listing.now)
+        is_late = cut_off_filter.issued_after_cut_off(connection, listing.org, _MAX_CLOCK_DIFFERENCE_MS)
+        statement = statement.where(
+            is_late, columns.revoked_at.is_(None), is_not_expired, ~cut_off_filter.is_cut_off()
+        )
     if after is not None:
         created, token_id = after
         same = and_(columns.created_at_ms == created, columns.id < token_id)

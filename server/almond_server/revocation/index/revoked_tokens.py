@@ -18,7 +18,7 @@ from almond_server.domain.packed_revocations import (
     ID_BYTES,
     NO_END,
     WHOLE_BYTES,
-    Packed,
+    PackedRevocations,
     packed_end,
     records,
     unpacked,
@@ -76,12 +76,13 @@ class RevokedTokens:
 
     def add(self, revocations: Iterable[Revocation]) -> None:
         """Add revocations, in any order, whether they are there already or not."""
-        packed = revocations if isinstance(revocations, Packed) else Packed.of([*revocations])
-        for record in self._tokens.add_all(records(packed.whole, WHOLE_BYTES)):
+        if not isinstance(revocations, PackedRevocations):
+            revocations = PackedRevocations.of([*revocations])
+        for record in self._tokens.add_all(records(revocations.whole, WHOLE_BYTES)):
             self._branches.remove(record[:ID_BYTES])
-        for record in records(packed.branches, BRANCH_BYTES):
+        for record in records(revocations.branches, BRANCH_BYTES):
             self._add_branch(record)
-        for each in packed.others:
+        for each in revocations.others:
             self._others[each.token_id, each.branch_id] = each
 
     def sweep(self, before: int, limit: int) -> int:

@@ -1,4 +1,4 @@
-"""Alembic's entry: runs on the connection that `schema.migrate` brings, in its transaction."""
+"""Alembic's entry point: migrates on the connection of `schema.migrate`, in its transaction."""
 
 from alembic import context
 

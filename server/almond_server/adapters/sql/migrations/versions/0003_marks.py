@@ -1,4 +1,4 @@
-"""A random mark for every revision, by which a store that was restored to a past is known."""
+"""A random mark for every revision, by which a store that was restored to an earlier state is recognised."""
 
 import secrets
 import time
@@ -19,7 +19,7 @@ def upgrade() -> None:
     )
     op.create_index("withdrawals_by_end", "withdrawals", ["ends_at"])
     newest, at = op.get_bind().execute(sa.text("SELECT revision, clock FROM store")).one()
-    at = max(at, int(time.time()))  # kept for as long from now on as those to come
+    at = max(at, int(time.time()))  # from now on it is kept as long as later ones
     for first in range(0, newest + 1, 10_000):
         numbers = range(first, min(first + 10_000, newest + 1))
         op.bulk_insert(

@@ -1,4 +1,4 @@
-"""Cut-offs: everything of an org, a subject or a key, withdrawn up to a time by one row."""
+"""Cut-offs: one row revokes all tokens of an org, a subject or a key, up to an issue time."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""What every store owes of revoking a selection: `Revocations.revoke_selection`."""
+"""What every store owes for revoking a selection: `Revocations.revoke_selection`."""
 
 from __future__ import annotations
 
