@@ -131,6 +131,10 @@ class SelectionChangedError(CannotKnowError):
 
     reason = "SELECTION_CHANGED"
 
+    def __init__(self) -> None:
+        """Refuse; the caller can try again after 0.1 s."""
+        super().__init__("Tokens were minted meanwhile; check the selection and try again.", 0.1)
+
 
 class IssuedTooEarlyError(CannotKnowError):
     """A new token would fall under a cut-off from the start: its issue time is not after `until_ms`.

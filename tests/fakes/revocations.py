@@ -77,7 +77,7 @@ class MemoryRevocations:
                 return self._receipt(earlier)
             found = selected(self._store, selection, now)
             if within is not None and not {(each.org, each.app) for each in found} <= within:
-                raise SelectionChangedError("Something was minted meanwhile.", 0.1)
+                raise SelectionChangedError
             cut_off = self._cut_off(selection, now)
             others = [
                 Revocation(each.token_id, None, each.expires_at)

@@ -121,7 +121,7 @@ class BulkRevoker:
         # Only after the permission: thousands of records occupy the store's other readers.
         records = await self._tokens.select(selection, now, max_counted(selection))
         if found is not None and not {(each.org, each.app) for each in records} <= found:
-            raise SelectionChangedError("Something was minted meanwhile; look at it and try again.", 0.1)
+            raise SelectionChangedError
         own_id = caller.token.identity.token_id
         includes_caller = any(each.token_id == own_id for each in records)
         includes_caller = includes_caller or would_cut_off(selection, caller.token)

@@ -65,7 +65,7 @@ class Verifier:
         if min_revision is not None:
             self._view.require_revision(min_revision)
         presented = header.present(text)
-        # Nobody vouches for a holder that asks about its own token: the subject of such a caller is empty.
+        # The subject of a holder that asks about its own token is empty: no caller vouches for it.
         caller_subject = ""
         if not _asks_about_itself(call, presented):
             caller = self._callers.permit(call, permissions.to_verify(access.org, access.app))

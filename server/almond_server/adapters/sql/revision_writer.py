@@ -174,7 +174,7 @@ def selected(
     found = list(islice(selections.beyond_cut_off(connection, selection, now), max_entries + 1))
     rows = found[:max_entries]
     if within is not None and not selections.orgs_and_apps(connection, selection, now, rows) <= within:
-        raise SelectionChangedError("Tokens were minted meanwhile; check the selection and try again.", 0.1)
+        raise SelectionChangedError
     cut_off = _cut_off(connection, selection, now)
     others = [Revocation(row.id, None, row.expires_at) for row in rows if not _falls_under(row, cut_off)]
     return RequestedRevocations(others, [] if cut_off is None else [cut_off], len(found) <= max_entries)
