@@ -1,4 +1,4 @@
-"""Waiting for something to become true."""
+"""Waiting for a condition, with a time limit."""
 
 from __future__ import annotations
 
@@ -9,10 +9,19 @@ from typing import TypeVar
 _T = TypeVar("_T")
 
 
+async def until(condition: Callable[[], object], seconds: float = 5.0) -> None:
+    """Wait until a condition is true."""
+
+    async def read() -> object:
+        return condition()
+
+    await eventually(read, bool, seconds)
+
+
 async def eventually(
     look: Callable[[], Awaitable[_T]], good: Callable[[_T], bool], seconds: float = 5.0
 ) -> _T:
-    """Look until it is good; fails with what was seen last."""
+    """Call `look` until its result is good, and return that; fail with the last result if it stays bad."""
     async with asyncio.timeout(seconds + 5):
         deadline = asyncio.get_running_loop().time() + seconds
         while True:
