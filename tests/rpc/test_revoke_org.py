@@ -1,0 +1,121 @@
+"""Revoke by org: all tokens of one org that were issued before one moment, with one cut-off."""
+
+from __future__ import annotations
+
+import grpc
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from support.caveats import custom, listed, of_org, of_orgs, personal, record, why
+from support.orders import deploy, org_wide, verifier
+from support.refusals import refusal
+from support.revoking import are_live, org, subject
+from support.service import Almond, on
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+INVALID_ARGUMENT = grpc.StatusCode.INVALID_ARGUMENT
+PERMISSION_DENIED = grpc.StatusCode.PERMISSION_DENIED
+
+
+async def test_an_orgs_tokens_go_those_of_its_apps_too_and_no_others(shared: Almond) -> None:
+    gone = [
+        await shared.mint(each)
+        for each in (org_wide("o-1"), deploy("web", "o-1"), verifier("o-1"), personal(orgs=["o-1"]))
+    ]
+    kept = [
+        await shared.mint(each)
+        for each in (org_wide("o-2"), custom(of_orgs(**{"o-1": "*", "o-2": "*"})), custom(of_org("*")))
+    ]
+    done = await shared.revoke(**org("o-1"))
+    assert done.entries == 1
+    assert await are_live(shared, *gone) == [False] * 4
+    assert await are_live(shared, *kept) == [True] * 3
+    of_both, of_any = kept[1:]
+    assert await why(shared, of_both.token, on("o-1")) == ["REVOKED"]
+    assert await why(shared, of_both.token, on("o-2")) == []
+    assert await why(shared, of_any.token, on("o-1")) == []
+    again = await shared.mint(org_wide("o-1"))
+    assert await are_live(shared, again) == [True]
+    assert [each.id for each in await listed(shared, "o-1")] == [again.record.id]
+    kept_record = await record(shared, gone[0].record.id)
+    assert (kept_record.revoked_by, kept_record.revoke_reason) == (
+        (await record(shared, gone[1].record.id)).revoked_by,
+        "",
+    )
+
+
+async def test_what_an_orgs_token_minted_elsewhere_stays(shared: Almond) -> None:
+    holder = await shared.mint(custom(of_orgs(**{"o-3": "*", "o-4": "*"})))
+    child = await shared.mint(org_wide("o-4"), holder.token)
+    of_the_org = await shared.mint(org_wide("o-3"), holder.token)
+    assert (await shared.revoke(**org("o-3"))).entries == 1
+    assert await are_live(shared, of_the_org, child, holder) == [False, True, True]
+
+
+async def test_revoking_the_tokens_of_any_org_is_the_reserved_orgs_business(shared: Almond) -> None:
+    gate = await shared.mint(verifier("*", name="everywhere"))
+    holder = (await shared.mint(org_wide("acme"))).token
+    for target in (org("almond"), subject("service:everywhere")):
+        assert (await refusal(shared.revoke(holder, **target))).code is PERMISSION_DENIED
+    assert await are_live(shared, gate) == [True]
+    asked = await shared.revoke(**org("almond"), validate_only=True)
+    assert asked.includes_caller
+    assert gate.record.id in {each.id for each in asked.records}
+    assert (await shared.revoke(**subject("service:everywhere"))).entries == 1
+    assert await are_live(shared, gate) == [False]
+
+
+async def test_of_a_caller_of_several_orgs_only_what_it_does_there_is_refused(shared: Almond) -> None:
+    caller = (await shared.mint(custom(of_orgs(**{"c-1": "*", "c-2": "*"})))).token
+    asked = await shared.revoke(caller, **org("c-1"), validate_only=True)
+    done = await shared.revoke(caller, **org("c-1"))
+    assert (asked.includes_caller, done.includes_caller) == (True, True)
+    refused = await refusal(shared.mint(org_wide("c-1"), caller))
+    assert (
+        refused.code,
+        "has been revoked there (everything of org c-1 issued until " in refused.message,
+    ) == (
+        PERMISSION_DENIED,
+        True,
+    )
+    assert (await refusal(shared.mint(custom(of_orgs(**{"c-1": "*", "c-2": "*"})), caller))).code is (
+        PERMISSION_DENIED
+    )
+    assert (await shared.mint(org_wide("c-2"), caller)).token
+
+
+async def test_a_denial_says_what_was_cut_off(shared: Almond) -> None:
+    made = await shared.mint(verifier("said", name="said"))
+    await shared.revoke(**org("said"))
+    (denial,) = (await shared.verify(made.token, on("said", feature="decisions"))).denials
+    assert "everything of org said issued until 20" in denial.sentence
+    await shared.revoke(**subject("service:said"))
+    (denial,) = (await shared.verify(made.token, on("said", feature="decisions"))).denials
+    assert "everything of subject service:said issued until 20" in denial.sentence
+
+
+@pytest.mark.parametrize("how", ["org", "subject"])
+async def test_a_cut_off_in_the_future_is_refused_and_one_of_now_is_of_now(shared: Almond, how: str) -> None:
+    made = await shared.mint(verifier(f"future-{how}", name=f"future-{how}"))
+    target = org if how == "org" else subject
+    name = f"future-{how}" if how == "org" else f"service:future-{how}"
+    soon = Timestamp()
+    soon.GetCurrentTime()
+    late = Timestamp(seconds=soon.seconds + 60)
+    for only_asked in (True, False):
+        refused = await refusal(shared.revoke(**target(name, issued_before=late), validate_only=only_asked))
+        assert (refused.code, refused.field) == (INVALID_ARGUMENT, f"{how}.issued_before")
+    next_one = Timestamp(seconds=soon.seconds + 3)
+    assert (await shared.revoke(**target(name, issued_before=next_one))).entries == 1
+    after = await shared.mint(verifier(f"future-{how}", name=f"future-{how}"))
+    assert await are_live(shared, made, after) == [False, True]
+
+
+async def test_a_token_under_a_cut_off_can_still_be_revoked_by_its_id(shared: Almond) -> None:
+    made = await shared.mint(org_wide("twice"))
+    await shared.revoke(**org("twice"), reason="all of it")
+    assert (await shared.revoke(token_id=made.record.id, validate_only=True)).entries == 1
+    assert (await shared.revoke(token_id=made.record.id, reason="this one")).entries == 1
+    assert (await shared.revoke(token_id=made.record.id, validate_only=True)).entries == 0
+    assert (await record(shared, made.record.id)).revoke_reason == "all of it"
