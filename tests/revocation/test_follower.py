@@ -16,6 +16,7 @@ from almond_server.revocation import loader
 from fakes.feed import MemoryFeed
 from fakes.store import MemoryStore
 from support.clock import SetClock
+from support.feeds import pages_of
 from support.plane import OFTEN, SELDOM, Plane, StoreAccess
 from support.samples import OPERATOR
 from support.waiting import until
@@ -53,16 +54,11 @@ async def test_a_cut_off_reaches_a_server_by_every_way(clock: SetClock, how: str
         if how == "snapshot":
             mark = await other.revocations.mark_of(1)
             await feed.publish_snapshot(
-                Snapshot(1, mark or b"", _pages(RevocationPage((), [cut_off]), RevocationPage([])))
+                Snapshot(1, mark or b"", pages_of(RevocationPage((), [cut_off]), RevocationPage([])))
             )
             store.cut_offs.clear()  # so that it can come from nowhere else
         await server.follower.start()
     assert (server.number, list(server.view.cut_offs())) == (1, [cut_off])
-
-
-async def _pages(*pages: RevocationPage) -> AsyncIterator[RevocationPage]:
-    for each in pages:
-        yield each
 
 
 async def test_catching_up_takes_every_change_and_proves_the_view(

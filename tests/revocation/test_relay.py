@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from almond_server.domain.feed import RevocationPage, Tail
+from almond_server.domain.feed import RevocationPage, Snapshot, Tail
 from almond_server.domain.revocations import (
     KEPT_SECONDS,
     LINKED_SECONDS,
@@ -21,6 +21,7 @@ from fakes.feed import MemoryFeed
 from fakes.revocations import MemoryRevocations
 from fakes.store import MemoryStore
 from support.clock import SetClock
+from support.feeds import pages_of
 from support.plane import OFTEN, Plane
 from support.samples import OPERATOR
 from support.waiting import eventually, until
@@ -122,7 +123,7 @@ async def test_an_old_heartbeat_proves_nothing(
     async with server.running(relay=True), other.running():
         await pass_time(clock, 1)
         other.revocations.is_cut = True
-        beats = list(feed._beats)
+        beats = feed.heartbeats()
         assert beats
         server.relay._election = MemoryElection([object()])  # no more of them
         for _ in range(12):
@@ -154,8 +155,8 @@ async def test_what_a_crash_left_unsent_is_brought_by_the_relay(
     await server.revoke(*(f"t{each}" for each in range(5)))
     await feed.append(store.changes[0])
     async with server.running(relay=True):
-        await until(lambda: len(feed._changes) == 5)
-    assert feed._changes == store.changes
+        await until(lambda: len(feed.changes()) == 5)
+    assert feed.changes() == store.changes
 
 
 async def test_a_relay_tells_how_far_the_feed_is_behind_the_store(
@@ -192,10 +193,10 @@ async def test_a_flushed_feed_gets_the_newest_changes_again(
     server, _ = nodes
     await server.revoke(*(f"t{each}" for each in range(1500)))
     async with server.running(relay=True):
-        await until(lambda: feed._changes and feed._changes[-1].number == 1500)  # nobody is half-way
+        await until(lambda: feed.changes() and feed.changes()[-1].number == 1500)  # nobody is half-way
         feed.flush()
-        await until(lambda: len(feed._changes) == 1000)
-        assert feed._changes == store.changes[-1000:]
+        await until(lambda: len(feed.changes()) == 1000)
+        assert feed.changes() == store.changes[-1000:]
 
 
 async def test_a_feed_that_knows_what_the_store_does_not_is_an_alarm(
@@ -215,7 +216,7 @@ async def test_a_feed_that_knows_what_the_store_does_not_is_an_alarm(
     with pytest.raises(CannotKnowError, match="backwards"):
         await other.follower.start()
     assert (server.alarms, other.alarms) == (1, 1)
-    assert feed._changes[-1].revocations == (Revocation("lost", None, None),)
+    assert feed.changes()[-1].revocations == (Revocation("lost", None, None),)
 
 
 async def test_a_feed_whose_end_the_store_has_forgotten_is_restarted(
@@ -226,12 +227,8 @@ async def test_a_feed_whose_end_the_store_has_forgotten_is_restarted(
     await feed.append(Change(1, b"forgotten", b"", ()))
     del store.marks[1]
     async with server.running(relay=True):
-        await until(lambda: feed._changes == store.changes)
+        await until(lambda: feed.changes() == store.changes)
     assert server.alarms == 0
-
-
-def kept(feed: MemoryFeed) -> int | None:
-    return feed._kept[0] if feed._kept is not None else None
 
 
 async def test_the_first_snapshot_comes_at_once_and_later_ones_when_they_pay(
@@ -240,14 +237,14 @@ async def test_the_first_snapshot_comes_at_once_and_later_ones_when_they_pay(
     server, other = nodes
     await server.revoke("t1")
     async with server.running(relay=True):
-        await until(lambda: kept(feed) == 1)
+        await until(lambda: feed.snapshot_number == 1)
         await server.revoke("t2")
-        await until(lambda: feed._changes[-1].number == 2)
-        assert kept(feed) == 1
+        await until(lambda: feed.changes()[-1].number == 2)
+        assert feed.snapshot_number == 1
         clock.advance(60)
-        await until(lambda: kept(feed) == 2)
+        await until(lambda: feed.snapshot_number == 2)
         await server.revoke(*(f"u{each}" for each in range(1000)))
-        await until(lambda: kept(feed) == 1002)
+        await until(lambda: feed.snapshot_number == 1002)
     asked: list[int] = []
     whole_read = other.revocations.page
 
@@ -278,7 +275,8 @@ async def test_a_snapshot_of_another_past_is_not_loaded(
 ) -> None:
     server, _ = nodes
     await server.revoke("t1", "t2")
-    feed._kept = (2, b"another!", [RevocationPage([Revocation("of another past", None, None)])])
+    page = RevocationPage([Revocation("of another past", None, None)])
+    await feed.publish_snapshot(Snapshot(2, b"another!", pages_of(page)))
     await server.follower.start()
     assert {each.token_id for each in server.view.entries()} == {"t1", "t2"}
     async with server.running(relay=True):
@@ -322,10 +320,10 @@ async def test_a_feed_that_is_cut_makes_the_relay_resign_and_stand_again(
     server, _ = nodes
     await server.revoke("t1")
     async with server.running(relay=True):
-        await until(lambda: feed._changes and server.relay.is_elected)
+        await until(lambda: feed.changes() and server.relay.is_elected)
         feed.cut()
         await until(lambda: not server.relay.is_elected)
         feed.flush()
         feed.mend()
-        await until(lambda: feed._changes)
+        await until(feed.changes)
     assert await feed.tail() == Tail(1, store.marks[1])
