@@ -124,14 +124,23 @@ class ServeProcess:
         with self.log.open("ab") as log, Path(os.devnull).open("w") as nowhere:
             files = nowhere.fileno(), log.fileno()
             self._process = start(self._words, *files, self._environment, self._before, is_program=is_program)
+        try:
+            self.address = self._started_at(self._process)
+        except AssertionError:
+            self._process.kill()
+            raise
+        return self
+
+    def _started_at(self, process: subprocess.Popen[bytes] | forks.Fork) -> str:
+        """Wait until the server has started; returns its address."""
         deadline = time.monotonic() + 30
-        while not self.address:
-            assert self._process.poll() is None, self.log.read_text()
+        while True:
+            assert process.poll() is None, self.log.read_text()
             assert time.monotonic() < deadline, self.log.read_text()
             time.sleep(0.02)
             started = [line for line in self.log.read_text().splitlines() if "server.started" in line]
-            self.address = f"127.0.0.1:{json.loads(started[-1])['port']}" if started else ""
-        return self
+            if started:
+                return f"127.0.0.1:{json.loads(started[-1])['port']}"
 
     def __exit__(self, *_: object) -> None:
         assert self._process is not None
