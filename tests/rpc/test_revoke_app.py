@@ -9,7 +9,7 @@ from almond.v1 import token_service_pb2 as pb
 from support.caveats import custom, ids, kind_of, of_org, personal, registered, ssh
 from support.orders import deploy, minter, org_wide, readonly, revoker, verifier
 from support.refusals import refusal
-from support.revoking import app, are_live, next_second, org
+from support.revoking import app, expect_live, expect_revoked, next_second, org
 from support.service import Almond
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -29,8 +29,8 @@ async def test_an_apps_tokens_go_and_no_others(shared: Almond) -> None:
     ]
     done = await shared.revoke(**app("web", "a-1"))
     assert done.entries == 3
-    assert await are_live(shared, *gone, derived) == [False] * 4
-    assert await are_live(shared, *kept) == [True] * 4
+    await expect_revoked(shared, *gone, derived)
+    await expect_live(shared, *kept)
 
 
 @pytest.mark.parametrize("of_app", [True, False])
@@ -41,7 +41,8 @@ async def test_an_orgs_or_apps_tokens_from_before_a_moment_go_alone(shared: Almo
     late = await shared.mint(deploy("web", place))
     target = app("web", place, issued_before=moment) if of_app else org(place, issued_before=moment)
     assert (await shared.revoke(**target)).entries == 1
-    assert await are_live(shared, early, late) == [False, True]
+    await expect_revoked(shared, early)
+    await expect_live(shared, late)
 
 
 @pytest.mark.parametrize(
@@ -79,4 +80,4 @@ async def test_revoking_of_an_app_or_org_needs_the_right_to_revoke_there(
             else:
                 assert (await call).entries >= 1
                 return
-    assert await are_live(shared, made) == [True]
+    await expect_live(shared, made)

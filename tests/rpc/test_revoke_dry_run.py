@@ -11,7 +11,7 @@ from almond.v1 import token_service_pb2 as pb
 from support.caveats import listed, narrowed, personal, registered
 from support.orders import deploy, org_wide
 from support.refusals import refusal
-from support.revoking import app, are_live, by, org, subject
+from support.revoking import app, by, expect_live, expect_revoked, org, subject
 from support.service import Almond, on
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -39,14 +39,17 @@ async def test_only_asking_shows_exactly_what_would_go_newest_first_and_changes_
     before = await listed(shared, place, show_all=True)
     known = (await shared.verify(shared.admin, on("acme"))).revision
     asked = await shared.revoke(**targets[target], validate_only=True)
-    assert (asked.entries, asked.revision, asked.includes_caller) == (len(expected), "", False)
+    assert asked.entries == len(expected)
+    assert asked.revision == ""
+    assert not asked.includes_caller
     assert [each.id for each in asked.records] == expected
     assert all(each in before for each in asked.records)
     assert await listed(shared, place, show_all=True) == before
     assert (await shared.verify(shared.admin, on("acme"))).revision == known
-    assert await are_live(shared, login, *made, derived) == [True] * 5
+    await expect_live(shared, login, *made, derived)
     done = await shared.revoke(**targets[target])
-    assert (done.entries, list(done.records)) == (1 if target == "org" else asked.entries, [])
+    assert done.entries == (1 if target == "org" else asked.entries)
+    assert list(done.records) == []
 
 
 async def test_at_most_a_hundred_records_are_shown_and_all_are_counted_and_revoked(
@@ -71,8 +74,9 @@ async def test_whether_the_caller_is_among_them_is_said_before_and_after(shared:
     holder = await shared.mint(org_wide("self"))
     for only_asked in (True, False):
         told = await shared.revoke(holder.token, **org("self"), validate_only=only_asked)
-        assert (told.entries, told.includes_caller) == (1, True), only_asked
-    assert await are_live(shared, holder) == [False]
+        assert told.entries == 1, only_asked
+        assert told.includes_caller, only_asked
+    await expect_revoked(shared, holder)
     refused = await refusal(shared.revoke(holder.token, **org("self")))
     assert refused.code is grpc.StatusCode.UNAUTHENTICATED
 
@@ -91,8 +95,9 @@ async def test_what_a_caller_minted_is_not_the_caller(shared: Almond) -> None:
     await shared.mint(deploy(org="self-4"), holder.token)
     for only_asked in (True, False):
         told = await shared.revoke(holder.token, **by(holder), validate_only=only_asked)
-        assert (told.entries, told.includes_caller) == (1, False)
-    assert await are_live(shared, holder) == [True]
+        assert told.entries == 1
+        assert not told.includes_caller
+    await expect_live(shared, holder)
 
 
 async def test_a_caller_that_the_recursion_reaches_is_among_them(shared: Almond) -> None:
@@ -100,7 +105,8 @@ async def test_a_caller_that_the_recursion_reaches_is_among_them(shared: Almond)
     caller = await shared.mint(org_wide("self-5"), parent.token)
     for only_asked in (True, False):
         told = await shared.revoke(caller.token, **by(parent), validate_only=only_asked)
-        assert (told.entries, told.includes_caller) == (1, True)
+        assert told.entries == 1
+        assert told.includes_caller
 
 
 @pytest.mark.parametrize("how", ["token_id", "branch", "token"])
@@ -115,7 +121,8 @@ async def test_a_caller_that_revokes_its_own_token_is_told_so(
         "token": {"token": made.token},
     }
     told = await shared.revoke(made.token, **targets[how], validate_only=only_asked)
-    assert (told.entries, told.includes_caller) == (1, True)
+    assert told.entries == 1
+    assert told.includes_caller
     other = await shared.mint(org_wide("self-6"))
     told = await shared.revoke(other.token, **targets[how], validate_only=True)
     assert not told.includes_caller
@@ -127,9 +134,10 @@ async def test_only_asking_about_one_token_changes_nothing_either(shared: Almond
     target = {"token_id": made.record.id} if how == "token_id" else {"token": made.token}
     known = (await shared.verify(shared.admin, on("acme"))).revision
     told = await shared.revoke(**target, validate_only=True)
-    assert (told.entries, told.revision) == (1, "")
+    assert told.entries == 1
+    assert told.revision == ""
     assert [each.id for each in told.records] == ([made.record.id] if how == "token_id" else [])
     assert (await shared.verify(shared.admin, on("acme"))).revision == known
-    assert await are_live(shared, made) == [True]
+    await expect_live(shared, made)
     assert (await shared.revoke(**target)).entries == 1
     assert (await shared.revoke(**target, validate_only=True)).entries == 0

@@ -22,7 +22,7 @@ from support.caveats import (
 )
 from support.orders import deploy, org_wide, readonly, revoker
 from support.refusals import refusal
-from support.revoking import Family, are_live, by, next_second, subject, until_expired
+from support.revoking import Family, by, expect_live, expect_revoked, next_second, subject, until_expired
 from support.service import Almond, on
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -37,14 +37,17 @@ async def test_what_a_token_minted_goes_with_all_that_that_minted_and_the_token_
 ) -> None:
     family = await Family.of(shared, "by-1")
     done = await shared.revoke(**by(family.minter), reason="ci was broken into")
-    assert (done.entries, bool(done.revision), done.includes_caller) == (4, True, False)
-    assert await are_live(shared, *family.minted) == [False] * 4
-    assert await are_live(shared, family.minter, family.stranger) == [True, True]
+    assert done.entries == 4
+    assert done.revision
+    assert not done.includes_caller
+    await expect_revoked(shared, *family.minted)
+    await expect_live(shared, family.minter, family.stranger)
     for each in family.minted:
         kept = await record(shared, each.record.id)
         assert kept.revoke_reason == "ci was broken into"
     again = await shared.revoke(**by(family.minter))
-    assert (again.entries, again.revision) == (0, done.revision)
+    assert again.entries == 0
+    assert again.revision == done.revision
 
 
 async def test_an_answer_that_rests_on_the_revision_knows_of_all_of_it(shared: Almond) -> None:
@@ -62,23 +65,24 @@ async def test_what_descends_from_the_revoked_is_revoked_with_it(shared: Almond)
     unrecorded = await narrowed(shared, derived.token)
     done = await shared.revoke(**by(family.minter))
     assert done.entries == 4
-    assert await are_live(shared, derived, unrecorded) == [False, False]
+    await expect_revoked(shared, derived, unrecorded)
 
 
 async def test_what_is_revoked_already_is_followed_and_not_counted(shared: Almond) -> None:
     family = await Family.of(shared, "by-4")
     await shared.revoke(token_id=family.child.record.id)
-    assert await are_live(shared, family.grandchild) == [True]
+    await expect_live(shared, family.grandchild)
     done = await shared.revoke(**by(family.minter))
     assert done.entries == 3
-    assert await are_live(shared, *family.minted) == [False] * 4
+    await expect_revoked(shared, *family.minted)
 
 
 async def test_a_revoked_minters_children_can_still_be_found(shared: Almond) -> None:
     family = await Family.of(shared, "by-5")
     await shared.revoke(token_id=family.minter.record.id)
     assert (await shared.revoke(**by(family.minter))).entries == 4
-    assert await are_live(shared, *family.minted, family.stranger) == [*[False] * 4, True]
+    await expect_revoked(shared, *family.minted)
+    await expect_live(shared, family.stranger)
 
 
 async def test_of_a_branch_only_goes_what_it_and_its_descendants_minted(shared: Almond) -> None:
@@ -91,12 +95,12 @@ async def test_of_a_branch_only_goes_what_it_and_its_descendants_minted(shared: 
     of_that = await shared.mint(deploy(org="branches"), of_branch.token)
     done = await shared.revoke(**by(made, branch_id=branch.branch_id))
     assert done.entries == 3
-    assert await are_live(shared, of_branch, of_deeper, of_that) == [False] * 3
-    assert await are_live(shared, made, of_made, of_sister) == [True] * 3
+    await expect_revoked(shared, of_branch, of_deeper, of_that)
+    await expect_live(shared, made, of_made, of_sister)
     for each in (branch, deeper, sister):
         assert await why(shared, each.token, on("branches")) == []
     assert (await shared.revoke(**by(made, branch_id=made.branch_id))).entries == 2
-    assert await are_live(shared, of_made, of_sister) == [False, False]
+    await expect_revoked(shared, of_made, of_sister)
 
 
 async def test_a_branch_that_minted_nothing_revokes_nothing(shared: Almond) -> None:
@@ -105,7 +109,7 @@ async def test_a_branch_that_minted_nothing_revokes_nothing(shared: Almond) -> N
     assert (await shared.revoke(**by(family.minter, branch_id=unused.branch_id))).entries == 0
     foreign = by(family.minter, branch_id=family.stranger.branch_id)
     assert (await shared.revoke(**foreign)).entries == 0
-    assert await are_live(shared, *family.minted) == [True] * 4
+    await expect_live(shared, *family.minted)
 
 
 async def test_only_what_was_minted_before_goes_but_with_all_that_that_minted_whenever(
@@ -120,7 +124,8 @@ async def test_only_what_was_minted_before_goes_but_with_all_that_that_minted_wh
     too_early = Timestamp(seconds=early.record.create_time.seconds)
     assert (await shared.revoke(**by(made, issued_before=too_early))).entries == 0
     assert (await shared.revoke(**by(made, issued_before=moment))).entries == 2
-    assert await are_live(shared, early, of_early, late, of_late) == [False, False, True, True]
+    await expect_revoked(shared, early, of_early)
+    await expect_live(shared, late, of_late)
 
 
 async def test_what_was_minted_for_others_with_a_minted_service_is_found_too(shared: Almond) -> None:
@@ -128,7 +133,8 @@ async def test_what_was_minted_for_others_with_a_minted_service_is_found_too(sha
     holder = await shared.mint(org_wide("found"), login.token)
     child = await shared.mint(ssh(org="found"), holder.token)
     assert (await shared.revoke(**by(login))).entries == 2
-    assert await are_live(shared, login, holder, child) == [True, False, False]
+    await expect_live(shared, login)
+    await expect_revoked(shared, holder, child)
 
 
 async def test_a_minter_that_nobody_knows_is_not_found(shared: Almond) -> None:
@@ -136,7 +142,8 @@ async def test_a_minter_that_nobody_knows_is_not_found(shared: Almond) -> None:
     for only_asked in (False, True):
         target = pb.MintedByTarget(token_id=unknown)
         refused = await refusal(shared.revoke(minted_by=target, validate_only=only_asked))
-        assert (refused.code, refused.reason) == (NOT_FOUND, "TOKEN_NOT_FOUND")
+        assert refused.code is NOT_FOUND
+        assert refused.reason == "TOKEN_NOT_FOUND"
 
 
 async def test_a_derived_token_is_named_as_minter_by_its_branch_and_not_by_its_id(shared: Almond) -> None:
@@ -146,7 +153,8 @@ async def test_a_derived_token_is_named_as_minter_by_its_branch_and_not_by_its_i
     refused = await refusal(shared.revoke(minted_by=pb.MintedByTarget(token_id=branch.record.id)))
     assert refused.code is INVALID_ARGUMENT
     assert (await shared.revoke(**by(made, branch_id=branch.branch_id))).entries == 1
-    assert await are_live(shared, child, made, branch) == [False, True, True]
+    await expect_revoked(shared, child)
+    await expect_live(shared, made, branch)
 
 
 async def test_a_child_of_a_session_that_is_over_is_still_found(shared: Almond) -> None:
@@ -156,13 +164,14 @@ async def test_a_child_of_a_session_that_is_over_is_still_found(shared: Almond) 
     grandchildren = [await shared.mint(deploy(org="asleep"), each.token) for each in children]
     for each in sessions:
         await until_expired(shared, each.token, on("asleep"))
-    assert await are_live(shared, *children, *grandchildren) == [True] * 4
+    await expect_live(shared, *children, *grandchildren)
     asked = await shared.revoke(**by(sessions[0]), validate_only=True)
     assert {each.id for each in asked.records} == {children[0].record.id, grandchildren[0].record.id}
     assert (await shared.revoke(**by(sessions[0]))).entries == 2
-    assert await are_live(shared, *children, *grandchildren) == [False, True, False, True]
+    await expect_revoked(shared, children[0], grandchildren[0])
+    await expect_live(shared, children[1], grandchildren[1])
     assert (await shared.revoke(**subject("user:sleeper"))).entries == 3
-    assert await are_live(shared, *children, *grandchildren) == [False] * 4
+    await expect_revoked(shared, *children, *grandchildren)
 
 
 async def test_expired_tokens_are_not_counted_nor_shown(shared: Almond) -> None:
@@ -184,10 +193,11 @@ async def test_who_may_not_revoke_one_of_the_found_revokes_none(shared: Almond) 
             for only_asked in (True, False):
                 refused = await refusal(shared.revoke(caller, **target, validate_only=only_asked))
                 assert refused.code is PERMISSION_DENIED
-    assert await are_live(shared, login, *children) == [True] * 3
+    await expect_live(shared, login, *children)
     both = (await shared.mint(custom(of_orgs(**{"p-1": "*", "p-2": "*"})))).token
     assert (await shared.revoke(both, **by(login))).entries == 2
-    assert await are_live(shared, login, *children) == [True, False, False]
+    await expect_live(shared, login)
+    await expect_revoked(shared, *children)
 
 
 async def test_who_may_revoke_all_of_the_found_need_not_reach_the_minter(shared: Almond) -> None:
@@ -195,7 +205,8 @@ async def test_who_may_revoke_all_of_the_found_need_not_reach_the_minter(shared:
     child = await shared.mint(org_wide("p-4"), login.token)
     caller = (await shared.mint(revoker("p-4"))).token
     assert (await shared.revoke(caller, **by(login))).entries == 1
-    assert await are_live(shared, login, child) == [True, False]
+    await expect_live(shared, login)
+    await expect_revoked(shared, child)
 
 
 async def test_who_finds_nothing_learns_it_only_where_they_may_revoke(shared: Almond) -> None:

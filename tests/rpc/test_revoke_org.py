@@ -9,7 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from support.caveats import custom, listed, of_org, of_orgs, personal, record, why
 from support.orders import deploy, org_wide, verifier
 from support.refusals import refusal
-from support.revoking import are_live, org, subject
+from support.revoking import expect_live, expect_revoked, org, subject
 from support.service import Almond, on
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -29,20 +29,18 @@ async def test_an_orgs_tokens_go_those_of_its_apps_too_and_no_others(shared: Alm
     ]
     done = await shared.revoke(**org("o-1"))
     assert done.entries == 1
-    assert await are_live(shared, *gone) == [False] * 4
-    assert await are_live(shared, *kept) == [True] * 3
+    await expect_revoked(shared, *gone)
+    await expect_live(shared, *kept)
     of_both, of_any = kept[1:]
     assert await why(shared, of_both.token, on("o-1")) == ["REVOKED"]
     assert await why(shared, of_both.token, on("o-2")) == []
     assert await why(shared, of_any.token, on("o-1")) == []
     again = await shared.mint(org_wide("o-1"))
-    assert await are_live(shared, again) == [True]
+    await expect_live(shared, again)
     assert [each.id for each in await listed(shared, "o-1")] == [again.record.id]
     kept_record = await record(shared, gone[0].record.id)
-    assert (kept_record.revoked_by, kept_record.revoke_reason) == (
-        (await record(shared, gone[1].record.id)).revoked_by,
-        "",
-    )
+    assert kept_record.revoked_by == (await record(shared, gone[1].record.id)).revoked_by
+    assert kept_record.revoke_reason == ""
 
 
 async def test_what_an_orgs_token_minted_elsewhere_stays(shared: Almond) -> None:
@@ -50,7 +48,8 @@ async def test_what_an_orgs_token_minted_elsewhere_stays(shared: Almond) -> None
     child = await shared.mint(org_wide("o-4"), holder.token)
     of_the_org = await shared.mint(org_wide("o-3"), holder.token)
     assert (await shared.revoke(**org("o-3"))).entries == 1
-    assert await are_live(shared, of_the_org, child, holder) == [False, True, True]
+    await expect_revoked(shared, of_the_org)
+    await expect_live(shared, child, holder)
 
 
 async def test_revoking_the_tokens_of_any_org_is_the_reserved_orgs_business(shared: Almond) -> None:
@@ -58,27 +57,23 @@ async def test_revoking_the_tokens_of_any_org_is_the_reserved_orgs_business(shar
     holder = (await shared.mint(org_wide("acme"))).token
     for target in (org("almond"), subject("service:everywhere")):
         assert (await refusal(shared.revoke(holder, **target))).code is PERMISSION_DENIED
-    assert await are_live(shared, gate) == [True]
+    await expect_live(shared, gate)
     asked = await shared.revoke(**org("almond"), validate_only=True)
     assert asked.includes_caller
     assert gate.record.id in {each.id for each in asked.records}
     assert (await shared.revoke(**subject("service:everywhere"))).entries == 1
-    assert await are_live(shared, gate) == [False]
+    await expect_revoked(shared, gate)
 
 
 async def test_of_a_caller_of_several_orgs_only_what_it_does_there_is_refused(shared: Almond) -> None:
     caller = (await shared.mint(custom(of_orgs(**{"c-1": "*", "c-2": "*"})))).token
     asked = await shared.revoke(caller, **org("c-1"), validate_only=True)
     done = await shared.revoke(caller, **org("c-1"))
-    assert (asked.includes_caller, done.includes_caller) == (True, True)
+    assert asked.includes_caller
+    assert done.includes_caller
     refused = await refusal(shared.mint(org_wide("c-1"), caller))
-    assert (
-        refused.code,
-        "has been revoked there (everything of org c-1 issued until " in refused.message,
-    ) == (
-        PERMISSION_DENIED,
-        True,
-    )
+    assert refused.code is PERMISSION_DENIED
+    assert "has been revoked there (everything of org c-1 issued until " in refused.message
     assert (await refusal(shared.mint(custom(of_orgs(**{"c-1": "*", "c-2": "*"})), caller))).code is (
         PERMISSION_DENIED
     )
@@ -105,11 +100,13 @@ async def test_a_cut_off_in_the_future_is_refused_and_one_of_now_is_of_now(share
     late = Timestamp(seconds=soon.seconds + 60)
     for only_asked in (True, False):
         refused = await refusal(shared.revoke(**target(name, issued_before=late), validate_only=only_asked))
-        assert (refused.code, refused.field) == (INVALID_ARGUMENT, f"{how}.issued_before")
+        assert refused.code is INVALID_ARGUMENT
+        assert refused.field == f"{how}.issued_before"
     next_one = Timestamp(seconds=soon.seconds + 3)
     assert (await shared.revoke(**target(name, issued_before=next_one))).entries == 1
     after = await shared.mint(verifier(f"future-{how}", name=f"future-{how}"))
-    assert await are_live(shared, made, after) == [False, True]
+    await expect_revoked(shared, made)
+    await expect_live(shared, after)
 
 
 async def test_a_token_under_a_cut_off_can_still_be_revoked_by_its_id(shared: Almond) -> None:

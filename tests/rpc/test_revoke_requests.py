@@ -12,7 +12,7 @@ from almond.v1 import token_service_pb2 as pb
 from support.caveats import personal
 from support.orders import deploy, revoker
 from support.refusals import refusal
-from support.revoking import Family, app, are_live, by, org, subject
+from support.revoking import Family, app, by, expect_live, expect_revoked, org, subject
 from support.service import Almond, bearer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -26,7 +26,7 @@ async def test_the_same_wide_revocation_twice_gets_the_answer_of_the_first(share
     first = await shared.revoke(**order)
     late = await shared.mint(deploy(org="retry-1"), family.minter.token)
     assert await shared.revoke(**order) == first
-    assert await are_live(shared, late) == [True]
+    await expect_live(shared, late)
     other = {**org("retry-1"), "request_id": "wide-1"}
     assert (await refusal(shared.revoke(**other))).reason == "REQUEST_ID_REUSED"
 
@@ -37,7 +37,7 @@ async def test_a_retry_is_answered_to_a_caller_with_rights_only_on_what_was_foun
     order = {**subject("user:frank"), "request_id": "wide-2"}
     first = await shared.revoke(caller, **order)
     assert first.entries == 1
-    assert await are_live(shared, login) == [False]
+    await expect_revoked(shared, login)
     assert await shared.revoke(caller, **order) == first
 
 
@@ -79,7 +79,8 @@ async def test_a_broken_target_is_refused_naming_its_field(
     shared: Almond, target: dict[str, Any], field: str
 ) -> None:
     refused = await refusal(shared.revoke(**target))
-    assert (refused.code, refused.field) == (INVALID_ARGUMENT, field)
+    assert refused.code is INVALID_ARGUMENT
+    assert refused.field == field
 
 
 async def test_a_wide_revocation_without_a_token_is_unauthenticated(shared: Almond) -> None:

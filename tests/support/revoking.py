@@ -14,6 +14,8 @@ from support.orders import deploy, org_wide, readonly
 from support.service import Almond, on
 from support.waiting import eventually
 
+AnyToken = pb.MintResponse | pb.AttenuateResponse
+
 
 def by(minter_of_them: pb.MintResponse, **more: Any) -> dict[str, Any]:
     return {"minted_by": pb.MintedByTarget(token_id=minter_of_them.record.id, **more)}
@@ -31,18 +33,23 @@ def org(name: str, **more: Any) -> dict[str, Any]:
     return {"org": pb.OrgTarget(org=name, **more)}
 
 
-async def are_live(service: Almond, *tokens: pb.MintResponse | pb.AttenuateResponse) -> list[bool]:
-    """Tell of each token whether nothing has revoked it, by Verify and by its record alike."""
-    live = []
-    for each in tokens:
-        kept = each.record if each.HasField("record") else None
-        home = "" if kept is None or kept.org == "almond" else kept.org
-        reasons = await why(service, each.token, on(home or "any.org"))
-        if kept is not None:
-            revoked = (await record(service, kept.id)).HasField("revoke_time")
-            assert revoked == ("REVOKED" in reasons), kept.id
-        live.append("REVOKED" not in reasons)
-    return live
+async def expect_live(service: Almond, *tokens: AnyToken) -> None:
+    """Check that none of the tokens is revoked, by Verify and by its record alike."""
+    assert [await _is_revoked(service, each) for each in tokens] == [False] * len(tokens)
+
+
+async def expect_revoked(service: Almond, *tokens: AnyToken) -> None:
+    """Check that each of the tokens is revoked, by Verify and by its record alike."""
+    assert [await _is_revoked(service, each) for each in tokens] == [True] * len(tokens)
+
+
+async def _is_revoked(service: Almond, token: AnyToken) -> bool:
+    kept = token.record if token.HasField("record") else None
+    home = "" if kept is None or kept.org == "almond" else kept.org
+    is_revoked = "REVOKED" in await why(service, token.token, on(home or "any.org"))
+    if kept is not None:
+        assert (await record(service, kept.id)).HasField("revoke_time") == is_revoked, kept.id
+    return is_revoked
 
 
 async def next_second(after: token_pb2.TokenRecord) -> Timestamp:
