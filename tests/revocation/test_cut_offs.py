@@ -1,4 +1,4 @@
-"""What cut-offs deny: by issue time, on their org alone, and never less for having heard of more."""
+"""Cut-offs deny tokens by their issue time; more cut-offs never deny less."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ places = st.sampled_from([*ORGS, None])
 
 
 def is_cut_off(known: list[CutOff], each: VerifiedToken, org: str | None) -> bool:
-    """Tell what the rule says, one cut-off after the other."""
+    """Return what the rule says, one cut-off after the other."""
     its = each.identity
     return any(
         (it.scope is Scope.KEY and it.name == its.key_id)
@@ -66,7 +66,7 @@ def test_it_denies_what_the_rule_says(known: list[CutOff], each: VerifiedToken, 
 
 
 @given(cut_offs, st.randoms(use_true_random=False), tokens, places)
-def test_the_order_in_which_it_hears_of_them_does_not_matter(
+def test_the_order_of_cut_offs_does_not_matter(
     known: list[CutOff], chance: random.Random, each: VerifiedToken, org: str | None
 ) -> None:
     shuffled = [*known, *known[:2]]
@@ -76,7 +76,7 @@ def test_the_order_in_which_it_hears_of_them_does_not_matter(
 
 
 @given(cut_offs, cut_offs, tokens, places)
-def test_one_more_only_ever_denies_more(
+def test_another_cut_off_never_denies_less(
     known: list[CutOff], more: list[CutOff], each: VerifiedToken, org: str | None
 ) -> None:
     if CutOffs(known).standing(each, org) is not LIVE:
@@ -89,14 +89,14 @@ def test_a_token_of_any_org_is_under_no_orgs_cut_off(known: list[CutOff], at: in
     assert of_orgs.standing(token(at=at, home="almond"), org) is LIVE
 
 
-def test_a_denial_says_of_what_and_until_when() -> None:
+def test_a_denial_names_the_scope_and_the_time() -> None:
     known = CutOffs([CutOff(Scope.ORG, "acme", T + 7), CutOff(Scope.KEY, "k2", None)])
     said = Revoked("everything of org acme issued until 2027-01-15T08:00:00.007Z")
     assert known.standing(token(), "acme") == said
     assert known.standing(token(key="k2", at=2**47), None) == Revoked("everything made with key k2")
 
 
-def test_the_view_knows_them_once_the_revision_is_reached(clock: SetClock) -> None:
+def test_the_view_has_them_once_the_revision_is_reached(clock: SetClock) -> None:
     view = RevocationView("0a1b2c3d", 5.0, clock)
     view.prove(Reading("0a1b2c3d", 0, b"0", T // 1000), clock.monotonic())
     change = Change(1, b"1", b"0", (), (CutOff(Scope.ORG, "acme", T),))
@@ -113,7 +113,7 @@ def test_the_view_knows_them_once_the_revision_is_reached(clock: SetClock) -> No
 
 
 @given(timed, st.text(st.characters(codec="utf-8"), max_size=9))
-def test_what_the_audit_log_says_is_read_back(cut_off: CutOff, reason: str) -> None:
+def test_a_row_of_the_audit_log_is_parsed_again(cut_off: CutOff, reason: str) -> None:
     detail = cut_off_text.detail(cut_off, reason)
     assert cut_off_text.read(cut_off_text.action(cut_off), cut_off.name, detail) == cut_off
 
@@ -138,6 +138,6 @@ def test_a_row_that_no_server_wrote_is_refused(detail: str) -> None:
         (Scope.KEY, "k1", -1),
     ],
 )
-def test_what_no_store_holds_is_no_cut_off(scope: Scope, name: str, until_ms: int | None) -> None:
+def test_values_that_no_store_holds_are_no_cut_off(scope: Scope, name: str, until_ms: int | None) -> None:
     with pytest.raises(ValueError, match="a cut-off has"):
         CutOff(scope, name, until_ms)

@@ -1,4 +1,4 @@
-"""Following the store and the feed: every fault heals, or ends in nobody saying yes."""
+"""The follower applies changes from store and feed; every fault heals, or makes the view stale."""
 
 from __future__ import annotations
 
@@ -32,36 +32,36 @@ def feed() -> MemoryFeed:
     return MemoryFeed()
 
 
-@pytest.mark.parametrize("how", ["feed", "store", "snapshot", "page by page"])
-async def test_a_cut_off_reaches_a_server_by_every_way(clock: SetClock, how: str) -> None:
+@pytest.mark.parametrize("path", ["feed", "store", "snapshot", "page by page"])
+async def test_a_cut_off_reaches_a_server_by_every_path(clock: SetClock, path: str) -> None:
     store, feed = MemoryStore(), MemoryFeed()
-    server = Plane(clock, store, feed, poll_seconds=OFTEN if how == "store" else SELDOM)
+    server = Plane(clock, store, feed, poll_seconds=OFTEN if path == "store" else SELDOM)
     other = Plane(clock, store, feed)
     cut_off = CutOff(Scope.ORG, "acme", 7)
 
-    async def happen() -> None:
+    async def revoke_org() -> None:
         await other.revocations.revoke([Revocation("t", None, None)], OPERATOR, "", None, 0, [cut_off])
 
-    if how in {"feed", "store"}:
+    if path in {"feed", "store"}:
         async with server.running():
-            await happen()
-            if how == "feed":
+            await revoke_org()
+            if path == "feed":
                 (change,) = await other.revocations.changes_after(0, 9)
                 await feed.append(change)
             await until(lambda: server.number == 1)
     else:
-        await happen()
-        if how == "snapshot":
+        await revoke_org()
+        if path == "snapshot":
             mark = await other.revocations.mark_of(1)
             await feed.publish_snapshot(
                 Snapshot(1, mark or b"", pages_of(RevocationPage((), [cut_off]), RevocationPage([])))
             )
-            store.cut_offs.clear()  # so that it can come from nowhere else
+            store.cut_offs.clear()  # so that it cannot come from the store
         await server.follower.start()
     assert (server.number, list(server.view.cut_offs())) == (1, [cut_off])
 
 
-async def test_catching_up_takes_every_change_and_proves_the_view(
+async def test_catching_up_applies_every_change_and_proves_the_view(
     store: MemoryStore, feed: MemoryFeed, clock: SetClock
 ) -> None:
     server = Plane(clock, store, feed)
@@ -70,7 +70,7 @@ async def test_catching_up_takes_every_change_and_proves_the_view(
     assert (server.number, len(server.view), server.view.is_fresh) == (2500, 2500, True)
 
 
-async def test_what_one_server_saw_first_reaches_the_other_by_the_feed(
+async def test_a_change_that_one_server_read_first_reaches_others_by_the_feed(
     store: MemoryStore, feed: MemoryFeed, clock: SetClock
 ) -> None:
     server, other = Plane(clock, store, feed), Plane(clock, store, feed)
@@ -93,7 +93,7 @@ async def test_a_gap_in_the_feed_heals_from_the_store(
 
 
 @pytest.mark.parametrize("way", ["feed", "store", "store as a whole"])
-async def test_a_large_change_gives_others_their_turn_and_counts_when_all_of_it_is_in(
+async def test_a_large_change_is_applied_in_slices_and_counts_at_the_end(
     store: MemoryStore, feed: MemoryFeed, clock: SetClock, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     monkeypatch.setattr(loader, "_TURN_SECONDS", 0.0)  # as if every slice took long
@@ -101,24 +101,24 @@ async def test_a_large_change_gives_others_their_turn_and_counts_when_all_of_it_
     entries = [Revocation(f"t{number}", None, None) for number in range(2000)]
     async with server.running():
         await server.revocations.revoke(entries, OPERATOR, "", None, 0)
-        taking: asyncio.Task[Any]
+        applying: asyncio.Task[Any]
         match way:
             case "feed":
-                taking = asyncio.create_task(feed.append(store.changes[0]))
+                applying = asyncio.create_task(feed.append(store.changes[0]))
             case "store":
-                taking = asyncio.create_task(server.follower.catch_up())
+                applying = asyncio.create_task(server.follower.catch_up())
             case _:
                 reading = await server.revocations.reading(0)
-                taking = asyncio.create_task(loader.from_store(server.view, server.revocations, reading))
+                applying = asyncio.create_task(loader.from_store(server.view, server.revocations, reading))
         while server.number == 0:
             seen.add((server.number, len(server.view)))
             await asyncio.sleep(0)
-        await taking
+        await applying
     assert seen >= {(0, count) for count in range(200, 2000, 200)}
     assert (server.number, len(server.view)) == (1, 2000)
 
 
-async def test_a_large_change_taken_in_twice_at_once_counts_once(
+async def test_a_large_change_applied_twice_at_once_counts_once(
     store: MemoryStore, feed: MemoryFeed, clock: SetClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loader, "_TURN_SECONDS", 0.0)
@@ -132,7 +132,7 @@ async def test_a_large_change_taken_in_twice_at_once_counts_once(
         assert (len(server.view), server.view.is_fresh) == (2001, True)
 
 
-async def test_the_feed_alone_brings_a_change_to_a_server_that_does_not_see_the_store(
+async def test_the_feed_alone_brings_changes_to_a_server_without_the_store(
     store: MemoryStore, feed: MemoryFeed, clock: SetClock
 ) -> None:
     server = Plane(clock, store, feed)
@@ -142,19 +142,19 @@ async def test_the_feed_alone_brings_a_change_to_a_server_that_does_not_see_the_
         for change in store.changes:
             await feed.append(change)
         await server.reaches(2)
-        clock.advance(5.1)  # knowing more does not prove that this is all
+        clock.advance(5.1)  # more changes do not prove that these are all
         with pytest.raises(CannotKnowError):
             server.view.require_fresh()
 
 
-async def test_what_the_feed_says_of_another_past_is_not_taken(
+async def test_a_change_of_another_past_is_not_applied(
     store: MemoryStore, feed: MemoryFeed, clock: SetClock
 ) -> None:
     server = Plane(clock, store, feed)
     async with server.running():
         await server.revoke("t1", "t2")
         await server.follower.catch_up()
-        # Genuine, and the next by its number, but of a past that a restore of the database has undone.
+        # Genuine, and next by its number, but of a past that a restore of the database has undone.
         await feed.restart()
         await feed.append(Change(3, b"undone", b"undone before", (Revocation("undone", None, None),)))
         await asyncio.sleep(0.05)
@@ -163,14 +163,14 @@ async def test_what_the_feed_says_of_another_past_is_not_taken(
     assert {each.token_id for each in server.view.entries()} == {"t1", "t2"}
 
 
-async def test_a_change_that_only_a_lost_store_had_is_kept_and_gives_the_restore_away(
+async def test_a_change_that_only_a_lost_store_had_is_applied_and_reveals_the_loss(
     store: MemoryStore, feed: MemoryFeed, clock: SetClock
 ) -> None:
     server = Plane(clock, store, feed)
     async with server.running():
         await server.revoke("t1")
         await server.follower.catch_up()
-        # It continues this server's past, and is in the store no more: acknowledged, and lost other.
+        # It continues this server's past, but the store has lost it.
         mark = store.marks[1]
         await feed.restart()
         await feed.append(Change(2, b"lost", mark, (Revocation("lost", None, None),)))
@@ -193,7 +193,7 @@ async def test_a_poll_heals_what_a_cut_feed_lost(
     assert server.freshness == [True]
 
 
-async def test_a_gap_with_the_store_away_heals_at_a_later_poll(
+async def test_a_gap_heals_when_the_store_answers_again(
     store: MemoryStore, feed: MemoryFeed, clock: SetClock
 ) -> None:
     server = Plane(clock, store, feed, poll_seconds=OFTEN)
@@ -235,11 +235,11 @@ async def test_a_store_that_went_backwards_never_proves_the_view(
         del store.marks[2]
         with pytest.raises(CannotKnowError, match="backwards"):
             await server.follower.catch_up()
-        # At once, not only past the bound: whoever minted or revoked now would do so in another past.
+        # At once, not only past the bound: a token minted now would be minted in another past.
         with pytest.raises(CannotKnowError, match="backwards"):
             server.view.require_fresh()
         await until(lambda: server.freshness == [True, False])
-        # Numbers that grow again are others of the same number; only an operator can tell.
+        # New revisions get the same numbers again; only an operator can tell them apart.
         await server.revoke("t3", "t4")
         await asyncio.sleep(0.05)
         assert server.freshness == [True, False]
@@ -275,7 +275,7 @@ async def test_a_gap_in_the_store_itself_never_proves_the_view(
 async def test_a_store_that_was_restored_and_grew_again_is_an_alarm(
     store: MemoryStore, feed: MemoryFeed, clock: SetClock
 ) -> None:
-    for grown in (1, 2):  # to the server's own number, and beyond it
+    for grown in (1, 2):  # to the server's own revision, and beyond it
         server = Plane(clock, store, feed)
         await server.revoke(f"a{grown}")
         await server.follower.catch_up()
@@ -287,7 +287,7 @@ async def test_a_store_that_was_restored_and_grew_again_is_an_alarm(
         assert not server.view.is_fresh
 
 
-async def test_a_server_that_was_away_for_days_reads_everything_anew(
+async def test_a_server_that_was_down_for_days_reads_everything_again(
     store: MemoryStore, feed: MemoryFeed, clock: SetClock
 ) -> None:
     server = Plane(clock, store, feed)
@@ -303,7 +303,7 @@ async def test_a_server_that_was_away_for_days_reads_everything_anew(
     assert server.follower.resyncs == 1
 
 
-async def test_a_feed_full_of_forgeries_costs_the_store_few_readings(
+async def test_a_feed_full_of_forgeries_causes_few_reads_of_the_store(
     store: MemoryStore, clock: SetClock
 ) -> None:
     class Forged(MemoryFeed):
@@ -327,7 +327,7 @@ async def test_a_feed_full_of_forgeries_costs_the_store_few_readings(
     assert 2 < revocations.readings <= 40
 
 
-async def test_a_slow_store_counts_from_when_it_was_asked(
+async def test_the_age_of_a_slow_reading_counts_from_its_start(
     store: MemoryStore, feed: MemoryFeed, clock: SetClock
 ) -> None:
     class Slow(StoreAccess):
@@ -341,7 +341,7 @@ async def test_a_slow_store_counts_from_when_it_was_asked(
     assert not server.view.is_fresh
 
 
-async def test_a_clock_that_stepped_is_not_told_to_the_store(
+async def test_a_clock_that_stepped_is_not_written_to_the_store(
     store: MemoryStore, feed: MemoryFeed, clock: SetClock
 ) -> None:
     server = Plane(clock, store, feed)
@@ -354,7 +354,7 @@ async def test_a_clock_that_stepped_is_not_told_to_the_store(
     assert server.view.store_time == clock.wall_ms // 1000
 
 
-async def test_a_revision_is_reached_by_asking_the_store(
+async def test_a_revision_is_reached_by_reading_the_store(
     store: MemoryStore, feed: MemoryFeed, clock: SetClock
 ) -> None:
     server = Plane(clock, store, feed)
@@ -368,7 +368,7 @@ async def test_a_revision_is_reached_by_asking_the_store(
             await server.follower.waits.until_revision(wrong, clock.monotonic())
 
 
-async def test_a_look_that_began_before_the_question_does_not_answer_it(
+async def test_a_read_that_began_before_a_call_does_not_answer_it(
     store: MemoryStore, feed: MemoryFeed, clock: SetClock
 ) -> None:
     class Late(StoreAccess):
@@ -385,35 +385,35 @@ async def test_a_look_that_began_before_the_question_does_not_answer_it(
     )
     await began.wait()
     clock.advance(1)
-    await server.revoke("t1")  # after the reading under way, before the second question
+    await server.revoke("t1")  # after the reading under way, before the second call
     second = asyncio.create_task(
         server.follower.waits.until_revision(Revision(store.epoch, 1), clock.monotonic())
     )
     await asyncio.sleep(0.1)
     go_on.set()
     await second
-    with pytest.raises(WrongRevisionError):  # there was no such revision when it was asked for
+    with pytest.raises(WrongRevisionError):  # there was no such revision when the call began
         await first
     assert server.number == 1
 
 
-async def test_catching_up_twice_at_once_takes_every_change_once(
+async def test_catching_up_twice_at_once_reads_every_change_once(
     store: MemoryStore, feed: MemoryFeed, clock: SetClock
 ) -> None:
-    asked: list[int] = []
+    reads: list[int] = []
 
     class Counting(StoreAccess):
         async def changes_after(self, number: int, limit: int) -> Sequence[Change]:
-            asked.append(number)
+            reads.append(number)
             return await super().changes_after(number, limit)
 
     server = Plane(clock, store, feed, revocations=Counting(store))
     await server.revoke("t1", "t2")
     await asyncio.gather(*(server.follower.catch_up() for _ in range(5)))
-    assert (server.number, asked) == (2, [0])
+    assert (server.number, reads) == (2, [0])
 
 
-async def test_a_feed_that_cannot_be_written_costs_nothing_but_time(
+async def test_a_feed_that_cannot_be_written_only_delays_changes(
     store: MemoryStore, feed: MemoryFeed, clock: SetClock
 ) -> None:
     server, other = Plane(clock, store, feed), Plane(clock, store, feed, poll_seconds=OFTEN)

@@ -1,4 +1,4 @@
-"""What the relay does for the others, over memory: heartbeats, what a crash left behind, snapshots."""
+"""The relay sends heartbeats, appends what a crash left unsent, publishes snapshots and prunes the store."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ def nodes(store: MemoryStore, feed: MemoryFeed, clock: SetClock) -> tuple[Plane,
 
 
 async def pass_time(clock: SetClock, seconds: float) -> None:
-    """Let time go on in steps in which every background task comes to its turn."""
+    """Advance the clock in steps; every background task runs between them."""
     for _ in range(round(seconds * 2)):
         clock.advance(0.5)
         await asyncio.sleep(0.03)
 
 
-async def test_who_does_not_see_the_store_stays_fresh_by_heartbeats(
+async def test_a_server_without_the_store_stays_fresh_by_heartbeats(
     nodes: tuple[Plane, Plane], store: MemoryStore, clock: SetClock
 ) -> None:
     server, other = nodes
@@ -67,7 +67,7 @@ async def test_who_does_not_see_the_store_stays_fresh_by_heartbeats(
         assert (server.relay.is_elected, server.relay.lag) == (True, 0)
 
 
-async def test_who_does_not_see_the_store_can_look_by_a_heartbeat_that_answers_a_later_question(
+async def test_a_server_without_the_store_can_wait_for_a_heartbeat_instead_of_a_read(
     nodes: tuple[Plane, Plane], clock: SetClock
 ) -> None:
     server, other = nodes
@@ -83,7 +83,7 @@ async def test_who_does_not_see_the_store_can_look_by_a_heartbeat_that_answers_a
             await other.follower.waits.until_read_since(clock.monotonic())
 
 
-async def test_without_a_relay_who_does_not_see_the_store_is_stale(
+async def test_without_a_relay_a_server_without_the_store_is_stale(
     nodes: tuple[Plane, Plane], clock: SetClock
 ) -> None:
     server, other = nodes
@@ -94,9 +94,7 @@ async def test_without_a_relay_who_does_not_see_the_store_is_stale(
         assert not other.view.is_fresh
 
 
-async def test_a_relay_that_does_not_see_the_store_proves_nothing(
-    nodes: tuple[Plane, Plane], clock: SetClock
-) -> None:
+async def test_a_relay_without_the_store_proves_nothing(nodes: tuple[Plane, Plane], clock: SetClock) -> None:
     server, other = nodes
     async with server.running(relay=True), other.running():
         server.revocations.is_cut = other.revocations.is_cut = True
@@ -104,7 +102,7 @@ async def test_a_relay_that_does_not_see_the_store_proves_nothing(
         assert (server.view.is_fresh, other.view.is_fresh) == (False, False)
 
 
-async def test_another_server_takes_over_from_a_relay_that_does_not_see_the_store(
+async def test_another_server_takes_over_from_a_relay_without_the_store(
     nodes: tuple[Plane, Plane], clock: SetClock
 ) -> None:
     server, other = nodes
@@ -125,7 +123,7 @@ async def test_an_old_heartbeat_proves_nothing(
         other.revocations.is_cut = True
         beats = feed.heartbeats()
         assert beats
-        server.relay._election = MemoryElection([object()])  # no more of them
+        server.relay._election = MemoryElection([object()])  # it sends no more of them
         for _ in range(12):
             for beat in beats:
                 await feed.send_heartbeat(beat)
@@ -142,13 +140,13 @@ async def test_a_heartbeat_ahead_of_the_view_proves_nothing(
         await server.revoke("t1", "t2")
         await until(lambda: server.view.revision.number == 2)
         await until(lambda: other.view.revision.number == 2)
-        # Now a change is lost on its way to this one reader.
+        # Now a change is lost on its way to this server.
         other.view.stand_at(1, store.marks[1])
         await pass_time(clock, 6)
         assert not other.view.is_fresh
 
 
-async def test_what_a_crash_left_unsent_is_brought_by_the_relay(
+async def test_the_relay_appends_what_a_crash_left_unsent(
     nodes: tuple[Plane, Plane], store: MemoryStore, feed: MemoryFeed
 ) -> None:
     server, _ = nodes
@@ -159,7 +157,7 @@ async def test_what_a_crash_left_unsent_is_brought_by_the_relay(
     assert feed.changes() == store.changes
 
 
-async def test_a_relay_tells_how_far_the_feed_is_behind_the_store(
+async def test_the_lag_of_the_relay_counts_revisions_that_the_feed_lacks(
     nodes: tuple[Plane, Plane], store: MemoryStore, feed: MemoryFeed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server, _ = nodes
@@ -177,7 +175,7 @@ async def test_a_relay_tells_how_far_the_feed_is_behind_the_store(
     assert server.relay.lag == 0
 
 
-async def test_a_server_that_hears_no_heartbeat_counts_from_its_start(
+async def test_the_age_of_the_last_heartbeat_counts_from_the_start_at_first(
     nodes: tuple[Plane, Plane], clock: SetClock
 ) -> None:
     server, _ = nodes
@@ -193,16 +191,16 @@ async def test_a_flushed_feed_gets_the_newest_changes_again(
     server, _ = nodes
     await server.revoke(*(f"t{each}" for each in range(1500)))
     async with server.running(relay=True):
-        await until(lambda: feed.changes() and feed.changes()[-1].number == 1500)  # nobody is half-way
+        await until(lambda: feed.changes() and feed.changes()[-1].number == 1500)  # no append is under way
         feed.flush()
         await until(lambda: len(feed.changes()) == 1000)
         assert feed.changes() == store.changes[-1000:]
 
 
-async def test_a_feed_that_knows_what_the_store_does_not_is_an_alarm(
+async def test_a_feed_with_more_than_the_store_is_an_alarm(
     nodes: tuple[Plane, Plane], store: MemoryStore, feed: MemoryFeed
 ) -> None:
-    """The database was restored: what it has lost is in the feed, which must not be thrown away."""
+    """The database was restored: what it lost is still in the feed, which must not be dropped."""
     server, other = nodes
     await server.revoke("t1", "t2", "lost")
     for change in store.changes:
@@ -212,7 +210,7 @@ async def test_a_feed_that_knows_what_the_store_does_not_is_an_alarm(
     del store.marks[3]
     with pytest.raises(CannotKnowError, match="backwards"):
         await server.follower.start()
-    await server.revoke("else")  # it grows again
+    await server.revoke("else")  # the store gets new revisions again
     with pytest.raises(CannotKnowError, match="backwards"):
         await other.follower.start()
     assert (server.alarms, other.alarms) == (1, 1)
@@ -231,7 +229,7 @@ async def test_a_feed_whose_end_the_store_has_forgotten_is_restarted(
     assert server.alarms == 0
 
 
-async def test_the_first_snapshot_comes_at_once_and_later_ones_when_they_pay(
+async def test_the_first_snapshot_comes_at_once_and_later_ones_after_1000_changes_or_a_minute(
     nodes: tuple[Plane, Plane], store: MemoryStore, feed: MemoryFeed, clock: SetClock
 ) -> None:
     server, other = nodes
@@ -245,16 +243,16 @@ async def test_the_first_snapshot_comes_at_once_and_later_ones_when_they_pay(
         await until(lambda: feed.snapshot_number == 2)
         await server.revoke(*(f"u{each}" for each in range(1000)))
         await until(lambda: feed.snapshot_number == 1002)
-    asked: list[int] = []
+    reads: list[int] = []
     whole_read = other.revocations.page
 
     async def counted(number: int, after: Revocation | None, limit: int) -> object:
-        asked.append(number)
+        reads.append(number)
         return await whole_read(number, after, limit)
 
     other.revocations.page = counted  # type: ignore[assignment, method-assign]
     await other.follower.start()
-    assert (len(other.view), other.view.revision.number, asked) == (1002, 1002, [])
+    assert (len(other.view), other.view.revision.number, reads) == (1002, 1002, [])
 
 
 async def test_the_snapshot_has_the_cut_offs(
@@ -283,22 +281,24 @@ async def test_a_snapshot_of_another_past_is_not_loaded(
         pass
 
 
-async def test_what_is_over_is_pruned_from_the_store(
+async def test_ended_entries_are_pruned_from_the_store(
     nodes: tuple[Plane, Plane], store: MemoryStore, clock: SetClock
 ) -> None:
     server, _ = nodes
     now = clock.now_ms() // 1000
-    await server.revoke("over", ends_at=now - KEPT_SECONDS)
+    await server.revoke("ended", ends_at=now - KEPT_SECONDS)
     await server.revoke("later", ends_at=now + LINKED_SECONDS)
     async with server.running(relay=True):
         clock.advance(61)
         await asyncio.sleep(0.05)
-        assert len(store.entries) == 2  # not by a clock that may be wrong: an operator gets an hour to see it
+        assert (
+            len(store.entries) == 2
+        )  # not yet: the clock may be wrong, and an operator gets an hour to see it
         clock.advance(3600)
         await until(lambda: store.entries == {("later", None)})
 
 
-async def test_by_a_time_of_the_store_that_is_not_nothing_is_pruned(
+async def test_nothing_is_pruned_by_a_wrong_time_of_the_store(
     nodes: tuple[Plane, Plane], store: MemoryStore, clock: SetClock
 ) -> None:
     server, _ = nodes
@@ -306,7 +306,7 @@ async def test_by_a_time_of_the_store_that_is_not_nothing_is_pruned(
     await server.revoke("live", ends_at=now + 7200)
     await server.follower.start()
     clock.advance(3661)  # it is time to prune
-    store.time = now + 2 * KEPT_SECONDS + 7200  # as if a database's clock had leapt
+    store.time = now + 2 * KEPT_SECONDS + 7200  # as if a database's clock had stepped
     await server.relay.run_once()
     server.view.prune()
     assert store.entries == {("live", None)}
@@ -314,7 +314,7 @@ async def test_by_a_time_of_the_store_that_is_not_nothing_is_pruned(
     assert not server.view.is_fresh
 
 
-async def test_a_feed_that_is_cut_makes_the_relay_resign_and_stand_again(
+async def test_a_relay_resigns_while_the_feed_is_cut(
     nodes: tuple[Plane, Plane], store: MemoryStore, feed: MemoryFeed
 ) -> None:
     server, _ = nodes

@@ -1,4 +1,4 @@
-"""What is revoked, against the plainest model of it: a set of entries."""
+"""The index of revoked tokens behaves like a plain set of entries."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def token(token_id: str, branch_ids: tuple[bytes, ...] = (b"\xff" * 16,)) -> Ver
 
 
 class Model:
-    """Entries by what they are about; of two, the later end stands."""
+    """Entries by token and branch; of two ends, the later one counts."""
 
     def __init__(self) -> None:
         self.entries: dict[tuple[str, bytes | None], float] = {}
@@ -61,7 +61,7 @@ class Model:
 
 @given(st.lists(STEPS, max_size=60))
 @settings(max_examples=300)
-def test_it_does_what_a_set_of_entries_would(steps: list[Any]) -> None:
+def test_it_behaves_like_a_set_of_entries(steps: list[Any]) -> None:
     revoked, model = RevokedTokens(), Model()
     for step in steps:
         match step:
@@ -90,14 +90,14 @@ def test_it_does_what_a_set_of_entries_would(steps: list[Any]) -> None:
             assert revoked.has(token_id, branch_id) == is_known
 
 
-def test_nothing_is_left_of_a_token_whose_branches_are_over() -> None:
+def test_nothing_is_left_of_a_token_whose_branches_have_ended() -> None:
     revoked = RevokedTokens()
     revoked.add([Revocation(IDS[0], BRANCHES[0], T + 10), Revocation(IDS[0], BRANCHES[1], T + 20)])
     assert (revoked.sweep(T + 15, 1000), len(revoked)) == (1, 1)
     assert (revoked.sweep(T + 25, 1000), len(revoked)) == (1, 0)
 
 
-def test_an_entry_taken_again_with_a_later_end_stands_until_then() -> None:
+def test_an_entry_added_again_with_a_later_end_stays_until_then() -> None:
     revoked = RevokedTokens()
     for ends_at in (T + 10, T + 30, T + 20):
         revoked.add([Revocation(IDS[0], None, ends_at), Revocation(IDS[1], BRANCHES[0], ends_at)])
@@ -127,7 +127,7 @@ def test_a_slice_of_packed_entries_is_that_of_their_list(
 @pytest.mark.parametrize(
     "ends_at", [None, -5, 0, 1, 2**24 - 1, 2**24, 1_800_000_000, 2**32 - 2, 2**32 - 1, 2**40]
 )
-def test_an_end_that_cannot_be_written_is_never_sooner(ends_at: int | None) -> None:
+def test_an_end_that_cannot_be_packed_is_never_sooner(ends_at: int | None) -> None:
     record = packed(Revocation(IDS[0], None, ends_at))
     assert record is not None
     found = unpacked(record).ends_at
@@ -158,7 +158,7 @@ def test_what_is_not_packed_is_refused(data: bytes) -> None:
     assert len(packed(Revocation(IDS[0], BRANCHES[0], None)) or b"") == BRANCH_BYTES
 
 
-def test_what_it_tells_of_its_memory_counts_tokens_branches_and_what_is_of_no_token() -> None:
+def test_its_memory_counts_tokens_branches_and_entries_of_other_ids() -> None:
     revoked = RevokedTokens()
     told = [revoked.memory_bytes]
     for entry in (

@@ -1,4 +1,4 @@
-"""What is known to be revoked, and when nothing is known."""
+"""The revocation view: what is revoked, how fresh that is, and when entries are dropped."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def change(number: int, *branch_ids: bytes | None, token_id: str = TOKEN_ID) -> 
     return Change(number, mark(number), mark(number - 1), revocations)
 
 
-def test_a_new_view_knows_nothing(view: RevocationView, token: VerifiedToken) -> None:
+def test_a_new_view_is_stale(view: RevocationView, token: VerifiedToken) -> None:
     assert not view.is_fresh
     with pytest.raises(CannotKnowError):
         view.standing(token, None)
@@ -68,7 +68,7 @@ def test_a_new_view_knows_nothing(view: RevocationView, token: VerifiedToken) ->
         view.require_fresh()
 
 
-def test_a_reading_makes_it_fresh_for_as_long_as_may_be(
+def test_a_reading_makes_it_fresh_for_the_maximum_staleness(
     fresh: RevocationView, clock: SetClock, token: VerifiedToken
 ) -> None:
     clock.advance(5.0)
@@ -96,7 +96,7 @@ def test_a_late_reading_does_not_make_it_older(fresh: RevocationView, clock: Set
 
 
 @pytest.mark.parametrize("step", [-3600, -31, 31, 3600])
-def test_a_wall_clock_that_steps_away_from_the_stores_proves_nothing_until_it_is_back(
+def test_while_the_wall_clock_differs_from_the_stores_it_is_stale(
     fresh: RevocationView, clock: SetClock, step: int
 ) -> None:
     fresh.require_sound()
@@ -110,12 +110,12 @@ def test_a_wall_clock_that_steps_away_from_the_stores_proves_nothing_until_it_is
 
 
 @pytest.mark.parametrize("step", [-29, 29])
-def test_a_small_step_of_the_clock_is_borne(fresh: RevocationView, clock: SetClock, step: int) -> None:
+def test_a_small_step_of_the_clock_is_tolerated(fresh: RevocationView, clock: SetClock, step: int) -> None:
     clock.wall_ms += step * 1000
     fresh.require_fresh()
 
 
-def test_a_store_ahead_of_this_machines_clock_makes_it_wait(view: RevocationView, clock: SetClock) -> None:
+def test_a_store_ahead_of_this_machines_clock_makes_it_stale(view: RevocationView, clock: SetClock) -> None:
     assert view.prove(Reading(EPOCH, 0, mark(0), NOW + 31), clock.monotonic())
     assert not view.is_fresh
     clock.wall_ms += 31_000
@@ -138,7 +138,7 @@ def test_a_reading_of_another_store_or_beyond_the_view_proves_nothing(
     assert view.store_time == 0
 
 
-def test_only_the_next_change_is_taken(fresh: RevocationView) -> None:
+def test_only_the_next_change_is_applied(fresh: RevocationView) -> None:
     assert not fresh.apply(change(2, None))
     assert len(fresh) == 0
     assert fresh.apply(change(1, None))
@@ -148,7 +148,7 @@ def test_only_the_next_change_is_taken(fresh: RevocationView) -> None:
 
 
 def test_a_change_of_another_past_is_refused(fresh: RevocationView) -> None:
-    """The store was restored, and gave out the same number to something else."""
+    """The store was restored, and gave the same number to another change."""
     fresh.apply(change(1, None))
     with pytest.raises(AnotherPastError):
         fresh.apply(replace(change(2, None), before=mark(9)))
@@ -165,7 +165,7 @@ def test_a_reading_of_another_past_is_refused(fresh: RevocationView, clock: SetC
     assert fresh.is_fresh
 
 
-def test_a_view_that_was_filled_goes_on_from_there(view: RevocationView) -> None:
+def test_a_view_that_was_filled_applies_the_next_change(view: RevocationView) -> None:
     view.take(change(1, None).revocations)
     view.stand_at(7, mark(7))
     assert not view.apply(change(7, None, token_id="known"))
@@ -173,7 +173,7 @@ def test_a_view_that_was_filled_goes_on_from_there(view: RevocationView) -> None
     assert (len(view), view.revision.number) == (2, 8)
 
 
-def test_a_token_revoked_whole_is_revoked_whatever_was_before_or_comes_after(
+def test_a_token_revoked_whole_stays_revoked_whatever_else_is_revoked(
     fresh: RevocationView, token: VerifiedToken
 ) -> None:
     other = bytes(16)
@@ -220,7 +220,7 @@ def at(view: RevocationView, clock: SetClock, store_time: int) -> RevocationView
     return view
 
 
-def test_an_entry_is_forgotten_a_day_after_its_tokens_end_and_not_before(
+def test_an_entry_is_dropped_a_day_after_its_tokens_end_and_not_before(
     view: RevocationView, clock: SetClock, token: VerifiedToken
 ) -> None:
     view.apply(ending(1, NOW, None))
@@ -235,7 +235,7 @@ def test_an_entry_is_forgotten_a_day_after_its_tokens_end_and_not_before(
     assert len(view) == 1
 
 
-def test_a_branch_is_forgotten_alone(view: RevocationView, clock: SetClock, token: VerifiedToken) -> None:
+def test_a_branch_is_dropped_alone(view: RevocationView, clock: SetClock, token: VerifiedToken) -> None:
     view.apply(ending(1, NOW - 9, token.branch_ids[3]))
     view.apply(ending(2, NOW + 9, token.branch_ids[1]))
     assert at(view, clock, NOW + KEPT_SECONDS).prune() == 1
@@ -254,7 +254,7 @@ def test_the_end_of_a_branch_does_not_bring_back_the_token(
     assert view.standing(token, None) == Revoked("the token as minted, and all derived from it")
 
 
-def test_many_are_forgotten_in_slices(view: RevocationView, clock: SetClock) -> None:
+def test_many_entries_are_dropped_in_slices(view: RevocationView, clock: SetClock) -> None:
     for number in range(1, 10_001):
         view.apply(ending(number, NOW, None, token_id=token_id(number)))
     at(view, clock, NOW + 2 * KEPT_SECONDS)
@@ -264,7 +264,7 @@ def test_many_are_forgotten_in_slices(view: RevocationView, clock: SetClock) -> 
     assert len(view) == 0
 
 
-def test_a_turn_of_forgetting_ends_when_its_time_is_over() -> None:
+def test_a_slice_of_dropping_ends_after_its_time() -> None:
     class Slow(SetClock):
         def monotonic(self) -> float:
             self.advance(0.0006)
@@ -276,7 +276,7 @@ def test_a_turn_of_forgetting_ends_when_its_time_is_over() -> None:
     assert 200 <= view.prune() <= 600
 
 
-def test_a_revision_is_seen_not_seen_yet_or_never_to_be_seen(fresh: RevocationView) -> None:
+def test_a_revision_is_seen_or_not_yet_seen_or_of_another_store(fresh: RevocationView) -> None:
     fresh.apply(change(1, None))
     for number in (0, 1):
         fresh.require_revision(Revision(EPOCH, number))
@@ -304,7 +304,7 @@ def test_its_age_is_that_of_the_reading_that_proves_it(view: RevocationView, clo
     assert view.age == 1.5
 
 
-def test_both_tables_are_in_its_memory(fresh: RevocationView) -> None:
+def test_its_memory_counts_both_tables(fresh: RevocationView) -> None:
     sizes = [fresh.memory_bytes]
     for each in (change(1, None), change(2, b"b" * 16, token_id=token_id(2))):
         assert fresh.apply(each)

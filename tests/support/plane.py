@@ -66,7 +66,7 @@ class Plane:
         poll_seconds: float = SELDOM,
         max_staleness: float = 5.0,
     ) -> None:
-        """Build it; what is not given is new. The relay works once in `poll_seconds`, too."""
+        """Build it; what is not given is new. The relay runs once in `poll_seconds` as well."""
         self.clock = clock
         self.store = MemoryStore() if store is None else store
         self.feed = MemoryFeed() if feed is None else feed
@@ -131,7 +131,7 @@ class Plane:
 
 @contextlib.asynccontextmanager
 async def in_background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run what never ends by itself until the block ends."""
+    """Run `work`, which must not end by itself, until the block ends."""
     task = asyncio.create_task(work)
     try:
         yield

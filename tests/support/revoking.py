@@ -53,7 +53,7 @@ async def _is_revoked(service: Almond, token: AnyToken) -> bool:
 
 
 async def next_second(after: token_pb2.TokenRecord) -> Timestamp:
-    """Wait until a whole second has begun after a token was minted; return that second."""
+    """Wait for the whole second after the one in which a token was minted; returns that second."""
     start = after.create_time.seconds + 1
     service_time = Timestamp()
     while True:
@@ -68,7 +68,7 @@ async def until_expired(service: Almond, token: str, access: access_pb2.Access) 
 
 
 class Family:
-    """A minter, what it minted, and what that minted; and somebody who has nothing to do with it."""
+    """A minter, the tokens that descend from it by minting, and one token that does not."""
 
     minter: pb.MintResponse
     child: pb.MintResponse

@@ -1,4 +1,4 @@
-"""Mint issues after what was cut off, whatever this server's clock says."""
+"""A minted token is issued after every cut-off of its org, even if this server's clock is behind."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from support.samples import OPERATOR
 
 
 async def following(store: MemoryStore, clock: SetClock, tokens: MemoryTokens | None = None) -> Plane:
-    """Return a server whose view has all that is in the store."""
+    """Return a server whose view has everything that the store has."""
     plane = Plane(clock, store, tokens=tokens)
     await plane.follower.catch_up()
     return plane
@@ -48,9 +48,7 @@ def store() -> MemoryStore:
     return MemoryStore()
 
 
-async def test_a_server_whose_clock_is_behind_mints_tokens_that_live(
-    store: MemoryStore, clock: SetClock
-) -> None:
+async def test_a_server_whose_clock_is_behind_mints_live_tokens(store: MemoryStore, clock: SetClock) -> None:
     ahead = clock.now_ms() + 20_000
     await MemoryRevocations(store).revoke([], OPERATOR, "", None, 0, [CutOff(Scope.ORG, "acme", ahead)])
     server = await following(store, clock)
@@ -78,8 +76,8 @@ async def test_what_a_server_with_a_fast_clock_minted_is_cut_off_too(
     assert server.callers.authenticate(Call((await mint(server, signed(clock.now_ms()))).text))
 
 
-class Hunted(MemoryTokens):
-    """Records of an org that is cut off again just before every one."""
+class CutOffEachTime(MemoryTokens):
+    """Records of an org that is cut off again just before each of them."""
 
     def __init__(self, store: MemoryStore) -> None:
         super().__init__(store)
@@ -93,9 +91,9 @@ class Hunted(MemoryTokens):
         return await super().add(record, actor, request, now)
 
 
-async def test_a_mint_that_is_cut_off_again_and_again_ends(store: MemoryStore, clock: SetClock) -> None:
-    hunted = Hunted(store)
-    server = await following(store, clock, hunted)
+async def test_a_mint_that_is_always_cut_off_again_is_given_up(store: MemoryStore, clock: SetClock) -> None:
+    tokens = CutOffEachTime(store)
+    server = await following(store, clock, tokens)
     with pytest.raises(IssuedTooEarlyError):
         await mint(server, signed(clock.now_ms()))
-    assert (hunted.tries, list(store.records)) == (3, [])
+    assert (tokens.tries, list(store.records)) == (3, [])
