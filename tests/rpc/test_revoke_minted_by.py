@@ -32,7 +32,7 @@ PERMISSION_DENIED = grpc.StatusCode.PERMISSION_DENIED
 NOT_FOUND = grpc.StatusCode.NOT_FOUND
 
 
-async def test_what_a_token_minted_goes_with_all_that_that_minted_and_the_token_stays(
+async def test_all_that_descends_from_a_minter_is_revoked_and_the_minter_is_not(
     shared: Almond,
 ) -> None:
     family = await Family.of(shared, "by-1")
@@ -50,7 +50,7 @@ async def test_what_a_token_minted_goes_with_all_that_that_minted_and_the_token_
     assert again.revision == done.revision
 
 
-async def test_an_answer_that_rests_on_the_revision_knows_of_all_of_it(shared: Almond) -> None:
+async def test_verify_at_the_returned_revision_denies_every_one(shared: Almond) -> None:
     family = await Family.of(shared, "by-2")
     revision = (await shared.revoke(**by(family.minter))).revision
     for each in family.minted:
@@ -59,7 +59,7 @@ async def test_an_answer_that_rests_on_the_revision_knows_of_all_of_it(shared: A
         assert answer.revision == revision
 
 
-async def test_what_descends_from_the_revoked_is_revoked_with_it(shared: Almond) -> None:
+async def test_tokens_derived_from_the_revoked_ones_are_revoked_too(shared: Almond) -> None:
     family = await Family.of(shared, "by-3")
     derived = await registered(shared, family.child.token)
     unrecorded = await narrowed(shared, derived.token)
@@ -68,7 +68,7 @@ async def test_what_descends_from_the_revoked_is_revoked_with_it(shared: Almond)
     await expect_revoked(shared, derived, unrecorded)
 
 
-async def test_what_is_revoked_already_is_followed_and_not_counted(shared: Almond) -> None:
+async def test_a_token_revoked_before_is_not_counted_but_what_it_minted_is(shared: Almond) -> None:
     family = await Family.of(shared, "by-4")
     await shared.revoke(token_id=family.child.record.id)
     await expect_live(shared, family.grandchild)
@@ -77,7 +77,7 @@ async def test_what_is_revoked_already_is_followed_and_not_counted(shared: Almon
     await expect_revoked(shared, *family.minted)
 
 
-async def test_a_revoked_minters_children_can_still_be_found(shared: Almond) -> None:
+async def test_what_a_revoked_minter_minted_can_be_revoked(shared: Almond) -> None:
     family = await Family.of(shared, "by-5")
     await shared.revoke(token_id=family.minter.record.id)
     assert (await shared.revoke(**by(family.minter))).entries == 4
@@ -85,7 +85,7 @@ async def test_a_revoked_minters_children_can_still_be_found(shared: Almond) -> 
     await expect_live(shared, family.stranger)
 
 
-async def test_of_a_branch_only_goes_what_it_and_its_descendants_minted(shared: Almond) -> None:
+async def test_of_a_branch_only_what_it_and_its_descendants_minted_is_revoked(shared: Almond) -> None:
     made = await shared.mint(org_wide("branches"))
     branch, sister = [await narrowed(shared, made.token, actions("rwcd")) for _ in range(2)]
     deeper = await narrowed(shared, branch.token)
@@ -112,7 +112,7 @@ async def test_a_branch_that_minted_nothing_revokes_nothing(shared: Almond) -> N
     await expect_live(shared, *family.minted)
 
 
-async def test_only_what_was_minted_before_goes_but_with_all_that_that_minted_whenever(
+async def test_what_was_minted_before_the_moment_is_revoked_with_all_that_it_minted(
     shared: Almond,
 ) -> None:
     made = await shared.mint(org_wide("before"))
@@ -128,7 +128,7 @@ async def test_only_what_was_minted_before_goes_but_with_all_that_that_minted_wh
     await expect_live(shared, late, of_late)
 
 
-async def test_what_was_minted_for_others_with_a_minted_service_is_found_too(shared: Almond) -> None:
+async def test_what_a_personal_token_and_its_children_minted_is_revoked(shared: Almond) -> None:
     login = await shared.mint(personal("finder", orgs=["found"]))
     holder = await shared.mint(org_wide("found"), login.token)
     child = await shared.mint(ssh(org="found"), holder.token)
@@ -137,16 +137,16 @@ async def test_what_was_minted_for_others_with_a_minted_service_is_found_too(sha
     await expect_revoked(shared, holder, child)
 
 
-async def test_a_minter_that_nobody_knows_is_not_found(shared: Almond) -> None:
+async def test_an_unknown_minter_is_not_found(shared: Almond) -> None:
     unknown = "AaMYW2WgcACAAAAAAAAAAQ"
-    for only_asked in (False, True):
+    for is_dry_run in (False, True):
         target = pb.MintedByTarget(token_id=unknown)
-        refused = await refusal(shared.revoke(minted_by=target, validate_only=only_asked))
+        refused = await refusal(shared.revoke(minted_by=target, validate_only=is_dry_run))
         assert refused.code is NOT_FOUND
         assert refused.reason == "TOKEN_NOT_FOUND"
 
 
-async def test_a_derived_token_is_named_as_minter_by_its_branch_and_not_by_its_id(shared: Almond) -> None:
+async def test_a_derived_minter_is_named_by_its_branch_and_not_by_its_id(shared: Almond) -> None:
     made = await shared.mint(org_wide("derived"))
     branch = await registered(shared, made.token, actions("rc"))
     child = await shared.mint(readonly("derived"), branch.token)
@@ -157,7 +157,7 @@ async def test_a_derived_token_is_named_as_minter_by_its_branch_and_not_by_its_i
     await expect_live(shared, made, branch)
 
 
-async def test_a_child_of_a_session_that_is_over_is_still_found(shared: Almond) -> None:
+async def test_what_an_expired_session_minted_is_revoked(shared: Almond) -> None:
     short = personal("sleeper", orgs=["asleep"], ttl=seconds(3))
     sessions = [await shared.mint(short) for _ in range(2)]
     children = [await shared.mint(org_wide("asleep"), each.token) for each in sessions]
@@ -165,8 +165,8 @@ async def test_a_child_of_a_session_that_is_over_is_still_found(shared: Almond) 
     for each in sessions:
         await until_expired(shared, each.token, on("asleep"))
     await expect_live(shared, *children, *grandchildren)
-    asked = await shared.revoke(**by(sessions[0]), validate_only=True)
-    assert {each.id for each in asked.records} == {children[0].record.id, grandchildren[0].record.id}
+    shown = await shared.revoke(**by(sessions[0]), validate_only=True)
+    assert {each.id for each in shown.records} == {children[0].record.id, grandchildren[0].record.id}
     assert (await shared.revoke(**by(sessions[0]))).entries == 2
     await expect_revoked(shared, children[0], grandchildren[0])
     await expect_live(shared, children[1], grandchildren[1])
@@ -174,24 +174,24 @@ async def test_a_child_of_a_session_that_is_over_is_still_found(shared: Almond) 
     await expect_revoked(shared, *children, *grandchildren)
 
 
-async def test_expired_tokens_are_not_counted_nor_shown(shared: Almond) -> None:
+async def test_expired_tokens_are_neither_counted_nor_shown(shared: Almond) -> None:
     made = await shared.mint(org_wide("expired"))
     brief = await shared.mint(deploy(org="expired", ttl=seconds(1)), made.token)
     lasting = await shared.mint(deploy(org="expired"), made.token)
     await until_expired(shared, brief.token, on("expired", app="shop"))
-    asked = await shared.revoke(**by(made), validate_only=True)
-    assert [each.id for each in asked.records] == [lasting.record.id]
+    shown = await shared.revoke(**by(made), validate_only=True)
+    assert [each.id for each in shown.records] == [lasting.record.id]
     assert (await shared.revoke(**by(made))).entries == 1
 
 
-async def test_who_may_not_revoke_one_of_the_found_revokes_none(shared: Almond) -> None:
+async def test_a_caller_who_may_not_revoke_one_of_the_tokens_revokes_none(shared: Almond) -> None:
     login = await shared.mint(personal("dave", orgs=["p-1", "p-2"]))
     children = [await shared.mint(org_wide(each), login.token) for each in ("p-1", "p-2")]
     for order in (org_wide("p-1"), revoker("p-1"), org_wide("p-2"), org_wide("p-3")):
         caller = (await shared.mint(order)).token
         for target in (by(login), subject("user:dave")):
-            for only_asked in (True, False):
-                refused = await refusal(shared.revoke(caller, **target, validate_only=only_asked))
+            for is_dry_run in (True, False):
+                refused = await refusal(shared.revoke(caller, **target, validate_only=is_dry_run))
                 assert refused.code is PERMISSION_DENIED
     await expect_live(shared, login, *children)
     both = (await shared.mint(custom(of_orgs(**{"p-1": "*", "p-2": "*"})))).token
@@ -200,7 +200,7 @@ async def test_who_may_not_revoke_one_of_the_found_revokes_none(shared: Almond) 
     await expect_revoked(shared, *children)
 
 
-async def test_who_may_revoke_all_of_the_found_need_not_reach_the_minter(shared: Almond) -> None:
+async def test_a_caller_needs_no_right_on_the_minter_itself(shared: Almond) -> None:
     login = await shared.mint(personal("erin", orgs=["p-4", "p-5"]))
     child = await shared.mint(org_wide("p-4"), login.token)
     caller = (await shared.mint(revoker("p-4"))).token
@@ -209,7 +209,7 @@ async def test_who_may_revoke_all_of_the_found_need_not_reach_the_minter(shared:
     await expect_revoked(shared, child)
 
 
-async def test_who_finds_nothing_learns_it_only_where_they_may_revoke(shared: Almond) -> None:
+async def test_only_a_caller_who_may_revoke_learns_that_there_is_nothing(shared: Almond) -> None:
     barren = await shared.mint(org_wide("p-6"))
     of_the_org, stranger = [(await shared.mint(revoker(each))).token for each in ("p-6", "p-7")]
     assert (await shared.revoke(of_the_org, **by(barren))).entries == 0

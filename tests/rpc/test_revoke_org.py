@@ -18,8 +18,8 @@ INVALID_ARGUMENT = grpc.StatusCode.INVALID_ARGUMENT
 PERMISSION_DENIED = grpc.StatusCode.PERMISSION_DENIED
 
 
-async def test_an_orgs_tokens_go_those_of_its_apps_too_and_no_others(shared: Almond) -> None:
-    gone = [
+async def test_all_tokens_of_an_org_and_its_apps_are_revoked_and_no_others(shared: Almond) -> None:
+    revoked = [
         await shared.mint(each)
         for each in (org_wide("o-1"), deploy("web", "o-1"), verifier("o-1"), personal(orgs=["o-1"]))
     ]
@@ -29,7 +29,7 @@ async def test_an_orgs_tokens_go_those_of_its_apps_too_and_no_others(shared: Alm
     ]
     done = await shared.revoke(**org("o-1"))
     assert done.entries == 1
-    await expect_revoked(shared, *gone)
+    await expect_revoked(shared, *revoked)
     await expect_live(shared, *kept)
     of_both, of_any = kept[1:]
     assert await why(shared, of_both.token, on("o-1")) == ["REVOKED"]
@@ -38,12 +38,12 @@ async def test_an_orgs_tokens_go_those_of_its_apps_too_and_no_others(shared: Alm
     again = await shared.mint(org_wide("o-1"))
     await expect_live(shared, again)
     assert [each.id for each in await listed(shared, "o-1")] == [again.record.id]
-    kept_record = await record(shared, gone[0].record.id)
-    assert kept_record.revoked_by == (await record(shared, gone[1].record.id)).revoked_by
+    kept_record = await record(shared, revoked[0].record.id)
+    assert kept_record.revoked_by == (await record(shared, revoked[1].record.id)).revoked_by
     assert kept_record.revoke_reason == ""
 
 
-async def test_what_an_orgs_token_minted_elsewhere_stays(shared: Almond) -> None:
+async def test_what_an_orgs_token_minted_for_another_org_stays_live(shared: Almond) -> None:
     holder = await shared.mint(custom(of_orgs(**{"o-3": "*", "o-4": "*"})))
     child = await shared.mint(org_wide("o-4"), holder.token)
     of_the_org = await shared.mint(org_wide("o-3"), holder.token)
@@ -52,24 +52,24 @@ async def test_what_an_orgs_token_minted_elsewhere_stays(shared: Almond) -> None
     await expect_live(shared, child, holder)
 
 
-async def test_revoking_the_tokens_of_any_org_is_the_reserved_orgs_business(shared: Almond) -> None:
+async def test_only_the_reserved_org_revokes_tokens_of_any_org(shared: Almond) -> None:
     gate = await shared.mint(verifier("*", name="everywhere"))
     holder = (await shared.mint(org_wide("acme"))).token
     for target in (org("almond"), subject("service:everywhere")):
         assert (await refusal(shared.revoke(holder, **target))).code is PERMISSION_DENIED
     await expect_live(shared, gate)
-    asked = await shared.revoke(**org("almond"), validate_only=True)
-    assert asked.includes_caller
-    assert gate.record.id in {each.id for each in asked.records}
+    shown = await shared.revoke(**org("almond"), validate_only=True)
+    assert shown.includes_caller
+    assert gate.record.id in {each.id for each in shown.records}
     assert (await shared.revoke(**subject("service:everywhere"))).entries == 1
     await expect_revoked(shared, gate)
 
 
-async def test_of_a_caller_of_several_orgs_only_what_it_does_there_is_refused(shared: Almond) -> None:
+async def test_a_caller_of_several_orgs_is_refused_only_in_the_revoked_one(shared: Almond) -> None:
     caller = (await shared.mint(custom(of_orgs(**{"c-1": "*", "c-2": "*"})))).token
-    asked = await shared.revoke(caller, **org("c-1"), validate_only=True)
+    shown = await shared.revoke(caller, **org("c-1"), validate_only=True)
     done = await shared.revoke(caller, **org("c-1"))
-    assert asked.includes_caller
+    assert shown.includes_caller
     assert done.includes_caller
     refused = await refusal(shared.mint(org_wide("c-1"), caller))
     assert refused.code is PERMISSION_DENIED
@@ -80,7 +80,7 @@ async def test_of_a_caller_of_several_orgs_only_what_it_does_there_is_refused(sh
     assert (await shared.mint(org_wide("c-2"), caller)).token
 
 
-async def test_a_denial_says_what_was_cut_off(shared: Almond) -> None:
+async def test_a_denial_names_the_org_or_subject_that_was_revoked(shared: Almond) -> None:
     made = await shared.mint(verifier("said", name="said"))
     await shared.revoke(**org("said"))
     (denial,) = (await shared.verify(made.token, on("said", feature="decisions"))).denials
@@ -91,15 +91,15 @@ async def test_a_denial_says_what_was_cut_off(shared: Almond) -> None:
 
 
 @pytest.mark.parametrize("how", ["org", "subject"])
-async def test_a_cut_off_in_the_future_is_refused_and_one_of_now_is_of_now(shared: Almond, how: str) -> None:
+async def test_a_cut_off_must_not_be_in_the_future(shared: Almond, how: str) -> None:
     made = await shared.mint(verifier(f"future-{how}", name=f"future-{how}"))
     target = org if how == "org" else subject
     name = f"future-{how}" if how == "org" else f"service:future-{how}"
     soon = Timestamp()
     soon.GetCurrentTime()
     late = Timestamp(seconds=soon.seconds + 60)
-    for only_asked in (True, False):
-        refused = await refusal(shared.revoke(**target(name, issued_before=late), validate_only=only_asked))
+    for is_dry_run in (True, False):
+        refused = await refusal(shared.revoke(**target(name, issued_before=late), validate_only=is_dry_run))
         assert refused.code is INVALID_ARGUMENT
         assert refused.field == f"{how}.issued_before"
     next_one = Timestamp(seconds=soon.seconds + 3)
@@ -109,7 +109,7 @@ async def test_a_cut_off_in_the_future_is_refused_and_one_of_now_is_of_now(share
     await expect_live(shared, after)
 
 
-async def test_a_token_under_a_cut_off_can_still_be_revoked_by_its_id(shared: Almond) -> None:
+async def test_a_token_of_a_revoked_org_can_still_be_revoked_by_its_id(shared: Almond) -> None:
     made = await shared.mint(org_wide("twice"))
     await shared.revoke(**org("twice"), reason="all of it")
     assert (await shared.revoke(token_id=made.record.id, validate_only=True)).entries == 1

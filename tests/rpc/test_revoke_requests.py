@@ -20,21 +20,21 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 INVALID_ARGUMENT = grpc.StatusCode.INVALID_ARGUMENT
 
 
-async def test_the_same_wide_revocation_twice_gets_the_answer_of_the_first(shared: Almond) -> None:
+async def test_a_retry_gets_the_answer_of_the_first_call(shared: Almond) -> None:
     family = await Family.of(shared, "retry-1")
-    order = {**by(family.minter), "request_id": "wide-1"}
+    order = {**by(family.minter), "request_id": "bulk-1"}
     first = await shared.revoke(**order)
     late = await shared.mint(deploy(org="retry-1"), family.minter.token)
     assert await shared.revoke(**order) == first
     await expect_live(shared, late)
-    other = {**org("retry-1"), "request_id": "wide-1"}
+    other = {**org("retry-1"), "request_id": "bulk-1"}
     assert (await refusal(shared.revoke(**other))).reason == "REQUEST_ID_REUSED"
 
 
-async def test_a_retry_is_answered_to_a_caller_with_rights_only_on_what_was_found(shared: Almond) -> None:
+async def test_a_retry_needs_rights_only_on_what_the_first_call_revoked(shared: Almond) -> None:
     login = await shared.mint(personal("frank", orgs=["retry-2"]))
     caller = (await shared.mint(revoker("retry-2", name="retry-2-sweeper"))).token
-    order = {**subject("user:frank"), "request_id": "wide-2"}
+    order = {**subject("user:frank"), "request_id": "bulk-2"}
     first = await shared.revoke(caller, **order)
     assert first.entries == 1
     await expect_revoked(shared, login)
@@ -75,7 +75,7 @@ async def test_a_retry_is_answered_to_a_caller_with_rights_only_on_what_was_foun
     ],
     ids=lambda each: each if isinstance(each, str) else "",
 )
-async def test_a_broken_target_is_refused_naming_its_field(
+async def test_a_broken_target_is_refused_with_its_field(
     shared: Almond, target: dict[str, Any], field: str
 ) -> None:
     refused = await refusal(shared.revoke(**target))
@@ -83,7 +83,7 @@ async def test_a_broken_target_is_refused_naming_its_field(
     assert refused.field == field
 
 
-async def test_a_wide_revocation_without_a_token_is_unauthenticated(shared: Almond) -> None:
+async def test_a_bulk_revocation_without_a_caller_is_unauthenticated(shared: Almond) -> None:
     for target in (subject("user:x"), org("acme"), app("shop", "acme")):
         refused = await refusal(shared.stub.Revoke(pb.RevokeRequest(**target)))
         assert refused.code is grpc.StatusCode.UNAUTHENTICATED

@@ -14,7 +14,7 @@ from support.service import Almond
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def test_a_subjects_tokens_go_with_all_that_they_minted_and_nobody_elses(shared: Almond) -> None:
+async def test_a_subjects_tokens_and_all_that_they_minted_are_revoked(shared: Almond) -> None:
     logins = [await shared.mint(personal("bob", orgs=each)) for each in (["s-1"], ["s-1", "s-2"])]
     child = await shared.mint(org_wide("s-2"), logins[1].token)
     grandchild = await shared.mint(deploy(org="s-2"), child.token)
@@ -33,7 +33,7 @@ async def test_a_subjects_tokens_go_with_all_that_they_minted_and_nobody_elses(s
     await expect_live(shared, *others)
 
 
-async def test_a_services_tokens_are_a_subjects_too(shared: Almond) -> None:
+async def test_a_service_is_a_subject_too(shared: Almond) -> None:
     ci = await shared.mint(minter(org="svc", name="svc-ci"))
     child = await shared.mint(deploy(org="svc"), ci.token)
     gate = await shared.mint(verifier("svc", name="svc-gate"))
@@ -42,7 +42,7 @@ async def test_a_services_tokens_are_a_subjects_too(shared: Almond) -> None:
     await expect_live(shared, gate)
 
 
-async def test_a_subjects_tokens_from_before_a_moment_go_alone(shared: Almond) -> None:
+async def test_only_tokens_issued_before_the_moment_are_revoked(shared: Almond) -> None:
     early = await shared.mint(personal("carol", orgs=["s-3"]))
     moment = await next_second(early.record)
     late = await shared.mint(personal("carol", orgs=["s-3"]))
@@ -52,8 +52,8 @@ async def test_a_subjects_tokens_from_before_a_moment_go_alone(shared: Almond) -
     await expect_live(shared, late, of_late)
 
 
-async def test_a_subject_without_a_record_is_cut_off_all_the_same(shared: Almond) -> None:
-    done = await shared.revoke(**subject("user:nobody-on-record"))
+async def test_a_subject_without_records_is_cut_off_too(shared: Almond) -> None:
+    done = await shared.revoke(**subject("user:not-on-record"))
     assert done.entries == 1
     assert done.revision
 

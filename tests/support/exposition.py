@@ -40,7 +40,7 @@ class Exposition:
         return self.get(name, **labels) - before.get(name, **labels)
 
 
-def here() -> Exposition:
+def scrape() -> Exposition:
     """Scrape this process."""
     counters.flush()
     return read(generate_latest(REGISTRY).decode())
