@@ -1,4 +1,4 @@
-"""Faults injected for real: an acknowledged revocation is never lost, and nothing is left behind."""
+"""`almond dev` and `serve` under real faults lose no acknowledged revocation and leave no process behind."""
 
 from __future__ import annotations
 

@@ -229,7 +229,7 @@ async def test_a_feed_whose_end_the_store_has_forgotten_is_restarted(
     assert server.alarms == 0
 
 
-async def test_the_first_snapshot_comes_at_once_and_later_ones_after_1000_changes_or_a_minute(
+async def test_a_snapshot_is_published_at_once_and_then_after_1000_changes_or_a_minute(
     nodes: tuple[Plane, Plane], store: MemoryStore, feed: MemoryFeed, clock: SetClock
 ) -> None:
     server, other = nodes
@@ -291,9 +291,8 @@ async def test_ended_entries_are_pruned_from_the_store(
     async with server.running(relay=True):
         clock.advance(61)
         await asyncio.sleep(0.05)
-        assert (
-            len(store.entries) == 2
-        )  # not yet: the clock may be wrong, and an operator gets an hour to see it
+        # Not yet: the clock may be wrong, and an operator gets an hour to see it.
+        assert len(store.entries) == 2
         clock.advance(3600)
         await until(lambda: store.entries == {("later", None)})
 

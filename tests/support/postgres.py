@@ -49,9 +49,8 @@ class PostgresServer:
     def __init__(self, copy_of: Self | None = None) -> None:
         """Start a new server, or a standby of another one."""
         self._options = dict(_OPTIONS)
-        self.directory = Path(
-            tempfile.mkdtemp(prefix="almond-postgres-", dir="/tmp")
-        )  # initdb as another user
+        # Not under TMPDIR, which the other user that runs initdb may not read.
+        self.directory = Path(tempfile.mkdtemp(prefix="almond-postgres-", dir="/tmp"))
         self.port = _free_port()
         self._tables: list[str] = []
         self._names = (f"almond_{number}" for number in itertools.count())
