@@ -155,7 +155,7 @@ async def growth(size: int, url: str) -> dict[str, Any]:
         await grow(view, size, now)
     took = time.perf_counter() - began
     gc.collect()
-    memory, told = PROCESS.memory_info().rss - before, view.memory_bytes
+    memory, counted = PROCESS.memory_info().rss - before, view.memory_bytes
     async with collecting.watched():
         gc.collect()
     feed = RedisFeed(url, FEED_KEY, EPOCH)
@@ -174,7 +174,7 @@ async def growth(size: int, url: str) -> dict[str, Any]:
     assert swept == size
     return found | {
         "bytes": memory / size,
-        "told_bytes": told / size,
+        "counted_bytes": counted / size,
         "idle": idle_stop(took),
         "fresh": fresh_stop(max(memory, 0)),
         "growing": growing.figures,

@@ -61,7 +61,7 @@ def rows(it: dict[str, Any]) -> dict[str, str]:
 
     return {
         "bytes an entry, grown through changes": f"{it['bytes']:.1f}",
-        "the same as the view tells it": f"{it['told_bytes']:.1f}",
+        "the same as the view counts it": f"{it['counted_bytes']:.1f}",
         "bytes an entry, started from the snapshot": f"{it['start_bytes']:.1f}",
         "look-up of a live id / in a set, ns": look_up("live"),
         "look-up of a revoked id / in a set, ns": look_up("revoked"),

@@ -160,14 +160,14 @@ def test_what_is_not_packed_is_refused(data: bytes) -> None:
 
 def test_its_memory_counts_tokens_branches_and_entries_of_other_ids() -> None:
     revoked = RevokedTokens()
-    told = [revoked.memory_bytes]
+    sizes = [revoked.memory_bytes]
     for entry in (
         Revocation(IDS[0], None, None),
         Revocation(IDS[1], BRANCHES[0], None),
         Revocation("of no token", None, None),
     ):
         revoked.add([entry])
-        told.append(revoked.memory_bytes)
-    one, both, other = (after - before for before, after in itertools.pairwise(told))
+        sizes.append(revoked.memory_bytes)
+    one, both, other = (after - before for before, after in itertools.pairwise(sizes))
     assert (one, both) == (WHOLE_BYTES, WHOLE_BYTES + BRANCH_BYTES)
     assert 300 < other < 1000

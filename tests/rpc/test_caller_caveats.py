@@ -116,7 +116,7 @@ PERMITTED: dict[str, tuple[Caveat, ...]] = {
 
 REFUSED: dict[str, tuple[Caveat, ...]] = {
     "for x": (audience("service:x"),),
-    "for nobody": (audience(),),
+    "for no service": (audience(),),
     "for a service called almond": (audience("service:almond"),),
     "for Almond and then for x": (audience("almond"), audience("service:x")),
     "from 10.0.0.0/8": (ip("10.0.0.0/8"),),

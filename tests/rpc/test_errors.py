@@ -305,9 +305,9 @@ class Bursting(TokenServicer):
 
 
 async def test_an_unforeseen_error_is_internal_with_a_fixed_text() -> None:
-    nobody: Any = None  # never called
-    revocations = RevocationServicer(nobody, "")
-    server = build(Bursting(), AdminServicer(nobody), revocations, Health(), lambda _: None)
+    unused: Any = None  # never called
+    revocations = RevocationServicer(unused, "")
+    server = build(Bursting(), AdminServicer(unused), revocations, Health(), lambda _: None)
     address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     await server.start()
     with capture_logs() as logged:

@@ -54,7 +54,7 @@ async def test_garbage_for_reflection_is_refused_with_an_error_of_the_service(sh
 
 async def test_health_of_an_unknown_service_is_not_found(shared: Almond) -> None:
     check: Any = shared.channel.unary_unary("/grpc.health.v1.Health/Check")
-    request = health_pb2.HealthCheckRequest(service="nobody").SerializeToString()
+    request = health_pb2.HealthCheckRequest(service="unknown").SerializeToString()
     assert (await refusal(check(request))).code is Code.NOT_FOUND
 
 

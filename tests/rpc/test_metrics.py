@@ -305,6 +305,6 @@ async def test_no_metric_holds_a_word_of_a_request_or_an_address(service: Almond
     served |= {each.name for each in admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"].methods}
     served |= {"WatchRevocations"}
     assert served | {"Check", "ServerReflectionInfo"} <= methods
-    told = {name for name, _ in read.series}
-    told |= {each for _, labels in read.series for pair in labels for each in pair}
-    assert not {(word, each) for word in words for each in told if word in each}
+    texts = {name for name, _ in read.series}
+    texts |= {each for _, labels in read.series for pair in labels for each in pair}
+    assert not {(word, each) for word in words for each in texts if word in each}

@@ -189,7 +189,7 @@ async def test_a_deploy_token_revokes_nothing_by_id_or_in_bulk(shared: Almond) -
         {"minted_by": pb.MintedByTarget(token_id=made.record.id)},
         {"app": pb.AppTarget(org="acme", app="shop")},
         {"org": pb.OrgTarget(org="acme")},
-        {"subject": pb.SubjectTarget(subject="user:nobody")},
+        {"subject": pb.SubjectTarget(subject="user:unknown")},
     ]
     for target in targets:
         for only_asked in (False, True):
