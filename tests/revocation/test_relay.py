@@ -107,7 +107,7 @@ async def test_another_server_takes_over_from_a_relay_without_the_store(
 ) -> None:
     server, other = nodes
     async with server.running(relay=True):
-        await asyncio.sleep(0.05)
+        await until(lambda: server.relay.is_elected)
         async with other.running(relay=True):
             server.revocations.is_cut = True
             await pass_time(clock, 12)
@@ -290,7 +290,7 @@ async def test_ended_entries_are_pruned_from_the_store(
     await server.revoke("later", ends_at=now + LINKED_SECONDS)
     async with server.running(relay=True):
         clock.advance(61)
-        await asyncio.sleep(0.05)
+        await server.relay.run_once()
         # Not yet: the clock may be wrong, and an operator gets an hour to see it.
         assert len(store.entries) == 2
         clock.advance(3600)

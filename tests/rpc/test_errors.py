@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import sqlite3
 import tempfile
@@ -33,6 +32,7 @@ from almond_server.rpc.token_servicer import TokenServicer
 from support.orders import deploy, org_wide, verifier
 from support.refusals import Refusal, refusal
 from support.service import Almond, almond, bearer, channel_to, on, served
+from support.waiting import until
 
 Code = grpc.StatusCode
 
@@ -253,7 +253,7 @@ async def test_a_stale_view_makes_every_answer_unavailable(tmp_path: Path) -> No
     async with almond(tmp_path / "data", max_staleness=0.3, poll_interval=0.05) as service:
         target = await service.mint(org_wide())
         await service.stop_following()
-        await asyncio.sleep(0.4)
+        await until(lambda: service.app.report().knowledge == "stale")
         metadata = bearer(service.admin)
         question = pb.VerifyRequest(token=target.token, access=on("acme"))
         calls: list[Awaitable[Any]] = [

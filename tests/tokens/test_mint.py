@@ -14,7 +14,7 @@ from almond_server.domain.records import Record
 from almond_server.domain.revocations import CutOff, Scope
 from almond_server.domain.selections import OfOrg, Selection
 from almond_server.domain.stores import Actor, Idempotency
-from almond_server.errors import IssuedTooEarlyError
+from almond_server.errors import IssuedTooEarlyError, UnauthenticatedError
 from almond_server.tokens.callers import Call
 from almond_server.tokens.expiry_policy import Policy
 from almond_server.tokens.mint import Minted, Minter, MintOrder
@@ -71,7 +71,7 @@ async def test_what_a_server_with_a_fast_clock_minted_is_cut_off_too(
     revocations, now = MemoryRevocations(store), clock.now_ms() // 1000
     await revocations.revoke_selection(Selection(OfOrg("acme")), None, OPERATOR, "", None, now)
     server = await following(store, clock)
-    with pytest.raises(Exception, match="everything of org acme"):
+    with pytest.raises(UnauthenticatedError, match="everything of org acme"):
         server.callers.authenticate(Call(made.text))
     assert server.callers.authenticate(Call((await mint(server, signed(clock.now_ms()))).text))
 
