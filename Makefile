@@ -37,7 +37,7 @@ test: $(STAMP) ## Run every test; needs Debian's postgresql, redis-server and fa
 	$(BIN)/python tests/support/system_packages.py
 	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
-# LOG=FILE keeps what came of each world; run again with it, it goes on from there.
+# LOG=FILE keeps the result of each system; a run with the same file skips the systems that it has.
 CHECKER := GRPC_ENABLE_FORK_SUPPORT=0 PYTHONPATH=tests $(BIN)/python -m faults
 
 .PHONY: test-faults
