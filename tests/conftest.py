@@ -1,4 +1,7 @@
-"""Hypothesis without deadlines, as test machines are shared; stores, feeds and a clock for every test."""
+"""Fixtures for every test: stores, Redis servers and a clock.
+
+Hypothesis has no deadline, as the machines that run the tests are shared.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ settings.load_profile("almond")
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
-    """A server for all tests of this process: they share it, and leave it running."""
+    """A PostgreSQL that all tests of this process share; they leave it running."""
     with PostgresServer() as server:
         yield server
 
@@ -43,7 +46,7 @@ def _shared_url(postgres: PostgresServer) -> str:
 
 @pytest.fixture
 def postgres_url(postgres: PostgresServer, _shared_url: str) -> str:
-    """A database with the newest schema and nothing in it: one test after the other has it."""
+    """The URL of an empty database with the newest schema; the tests use it in turn."""
     postgres.restore(_shared_url)
     return _shared_url
 
@@ -69,7 +72,7 @@ async def store(database: Path) -> AsyncIterator[Store]:
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def location(request: pytest.FixtureRequest) -> Location:
-    """Where a new database is, of each kind in turn."""
+    """The location of a new database, of each kind in turn."""
     found: Location = request.getfixturevalue(
         {"sqlite": "database", "postgres": "postgres_url"}[request.param]
     )
@@ -78,7 +81,7 @@ def location(request: pytest.FixtureRequest) -> Location:
 
 @pytest.fixture
 def own_server() -> Iterator[PostgresServer]:
-    """A PostgreSQL of the test's own, to kill and to pause."""
+    """A PostgreSQL for one test, to kill and to pause."""
     with PostgresServer() as server:
         yield server
 
@@ -91,7 +94,7 @@ def valkey(tmp_path: Path) -> Iterator[ValkeyChild]:
 
 @pytest.fixture(scope="module")
 def sentinels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    """A master with its replica and sentinels for all tests of a module, which leave them well."""
+    """A master, its replica and sentinels that all tests of a module share; they leave them working."""
     with watched(tmp_path_factory.mktemp("sentinel")) as running:
         yield running
 
@@ -105,7 +108,7 @@ def sentinel_url(sentinels: Watched) -> str:
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A cluster for all tests of a module, which leave it well."""
+    """A cluster that all tests of a module share; they leave it working."""
     with clustered(tmp_path_factory.mktemp("cluster")) as running:
         yield running
 

@@ -1,8 +1,8 @@
-"""How long after its acknowledgement a revocation is denied by another server, with Valkey and without.
+"""Measures how long after its acknowledgement another server denies a revocation, with and without Valkey.
 
-Two `almond serve` on one store and one Valkey, on this machine. The first denial is sought by asking again
-and again from the moment of the acknowledgement, so no figure can be below one Verify's time, which stands
-beside.
+Two `almond serve` run on one store and one Valkey, on this machine. From the acknowledgement on, the client
+calls Verify again and again until it denies. So no figure can be below the time of one Verify, which is in
+the table too.
 """
 
 from __future__ import annotations
@@ -38,27 +38,27 @@ _ACCESS = on("acme", "w", app="web")
 
 
 class Client:
-    """Mints and revokes at one server, asks the other."""
+    """A client that mints and revokes at one server, and verifies at the other."""
 
-    def __init__(self, here: grpc.aio.Channel, there: grpc.aio.Channel, admin: str) -> None:
-        self._here = token_service_pb2_grpc.TokenServiceStub(here)
-        self._there = token_service_pb2_grpc.TokenServiceStub(there)
+    def __init__(self, one_channel: grpc.aio.Channel, other_channel: grpc.aio.Channel, admin: str) -> None:
+        self._one = token_service_pb2_grpc.TokenServiceStub(one_channel)
+        self._other = token_service_pb2_grpc.TokenServiceStub(other_channel)
         self._admin = bearer(admin)
 
     async def mint(self) -> str:
-        return str((await self._here.Mint(deploy("web"), metadata=self._admin)).token)
+        return str((await self._one.Mint(deploy("web"), metadata=self._admin)).token)
 
     async def revoke(self, token: str) -> None:
-        await self._here.Revoke(pb.RevokeRequest(token=token), metadata=self._admin)
+        await self._one.Revoke(pb.RevokeRequest(token=token), metadata=self._admin)
 
     async def is_denied(self, token: str) -> bool:
-        answer = await self._there.Verify(pb.VerifyRequest(token=token, access=_ACCESS), metadata=self._admin)
+        answer = await self._other.Verify(pb.VerifyRequest(token=token, access=_ACCESS), metadata=self._admin)
         return bool(answer.outcome == decision_pb2.OUTCOME_DENIED)
 
     async def until_denied(self, within: float = 0) -> float:
-        """Seconds from the acknowledgement to the end of the first Verify that denies.
+        """Return the seconds from the acknowledgement to the end of the first Verify that denies.
 
-        Revoked at a random moment `within` so many seconds: else one would always come right after a poll.
+        The token is revoked at a random moment `within` so many seconds, or always right after a poll.
         """
         token = await self.mint()
         await asyncio.sleep(random.uniform(0, within))
@@ -83,11 +83,11 @@ async def measure(store: str, directory: Path, environment: dict[str, str], out:
     ):
         admin = (directory / "admin.token").read_text().strip()
         async with (
-            grpc.aio.insecure_channel(one.address) as here,
-            grpc.aio.insecure_channel(other.address) as there,
+            grpc.aio.insecure_channel(one.address) as one_channel,
+            grpc.aio.insecure_channel(other.address) as other_channel,
             redis.asyncio.Redis.from_url(valkey.url) as bare,
         ):
-            client = Client(here, there, admin)
+            client = Client(one_channel, other_channel, admin)
             token = await client.mint()
             table.add_row("Valkey's bare round trip (PING)", *await _timed(bare.ping, _WITH_VALKEY))
             table.add_row("one Verify", *await _timed(lambda: client.is_denied(token), _WITH_VALKEY))
@@ -116,8 +116,8 @@ def _row(spans: list[float]) -> list[str]:
 def main() -> None:
     out = Console()
     for store in ("SQLite", "PostgreSQL"):
-        with tempfile.TemporaryDirectory() as place:
-            directory = Path(place) / "data"
+        with tempfile.TemporaryDirectory() as temporary:
+            directory = Path(temporary) / "data"
             directory.mkdir()
             if store == "SQLite":
                 _run(store, directory, {}, out)

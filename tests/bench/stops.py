@@ -1,4 +1,4 @@
-"""How long the event loop stands still: on the clock, and by the CPU time of its thread, in milliseconds."""
+"""Measures how long the event loop is blocked: by the clock and by its thread's CPU time, in milliseconds."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _LONG_MS: Final = 5.0
 
 
 class Stops:
-    """Measures, beside what is going on, the longest time that the loop does nothing else.
+    """The longest time for which the loop was blocked while other work ran in it.
 
-    And how many were long, of how many: other work on the machine is in single ones, whatever is measured.
+    Counts the stops and the long ones too: single stops may be due to other work on the machine.
     """
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class Stops:
             wall, cpu = self.note(wall, cpu)
 
     def note(self, wall: float, cpu: float) -> tuple[float, float]:
-        """Take note of a stop that began at two times; return those at which the next one begins."""
+        """Record a stop by its start on both clocks; returns the start of the next one."""
         now, used = time.perf_counter(), time.thread_time()
         self.count += 1
         self.long += now - wall > _LONG_MS / 1000
@@ -58,7 +58,7 @@ class Stops:
 
 
 def idle_stop(seconds: float) -> tuple[float, float, int, int]:
-    """Measure the longest of equal turns, of about 0.5 ms each, that touch no memory: noise and no more."""
+    """Measure the longest of equal steps of about 0.5 ms that touch no memory: this is noise."""
     stops, began = Stops(), time.perf_counter()
     while time.perf_counter() - began < seconds:
         wall, cpu = time.perf_counter(), time.thread_time()
@@ -69,12 +69,12 @@ def idle_stop(seconds: float) -> tuple[float, float, int, int]:
 
 
 def fresh_stop(size: int) -> tuple[float, float, int, int]:
-    """Measure the longest of turns that each touch 256 KiB of new memory, `size` bytes in all."""
-    stops, taken = Stops(), list[mmap.mmap]()
+    """Measure the longest of steps that each touch 256 KiB of new memory, `size` bytes in all."""
+    stops, maps = Stops(), list[mmap.mmap]()
     for _ in range(size // _FRESH_BYTES):
         wall, cpu = time.perf_counter(), time.thread_time()
-        taken.append(mmap.mmap(-1, _FRESH_BYTES))
+        maps.append(mmap.mmap(-1, _FRESH_BYTES))
         for at in range(0, _FRESH_BYTES, mmap.PAGESIZE):
-            taken[-1][at] = 1
+            maps[-1][at] = 1
         stops.note(wall, cpu)
     return stops.figures

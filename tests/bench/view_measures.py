@@ -1,4 +1,4 @@
-"""The measurements of view_size.py: each is made in a process of its own and returns plain values."""
+"""The measurements of view_size.py; each runs in a process of its own and returns plain values."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ async def grow(view: RevocationView, size: int, ends_at: int) -> None:
             branch_id = None if at % 50 else token_id[:16].encode()
             entries.append(Revocation(token_id, branch_id, ends_at))
             if at % 100 == 0:
-                await asyncio.sleep(0)  # making them up must not count
+                await asyncio.sleep(0)  # making the entries must not count
         if not entries:
             return
         await loader.add_in_slices(view, entries)
@@ -83,9 +83,9 @@ async def grow(view: RevocationView, size: int, ends_at: int) -> None:
 
 
 def look_ups(view: RevocationView, size: int) -> dict[str, float]:
-    """Time single look-ups in nanoseconds: ids that are there or not, in the table and in a plain set.
+    """Time single look-ups in nanoseconds: of ids in it and not in it, in the table and in a plain set.
 
-    What the loop itself costs is in all of them. The ids that are there are drawn from all of them alike.
+    The cost of the loop is in all figures. The ids in it are drawn evenly from all.
     """
     revoked, found = view._revoked, dict[str, float]()
     table = revoked._tokens
@@ -114,17 +114,17 @@ def look_ups(view: RevocationView, size: int) -> dict[str, float]:
 
 
 def bearing(key: bytes) -> VerifiedToken:
-    """Make up a token with an id, of which no branch is revoked."""
+    """Return a token with an id, of which no branch is revoked."""
     return VerifiedToken(Identity("k1", token_id_of(key), "org", "acme", ""), (), (bytes(16),), b"")
 
 
 def fresh(keys: Sequence[bytes]) -> list[bytes]:
-    """Copy ids, so that their hashes are not known yet: those of a request never are."""
+    """Copy ids, so that their hashes are not cached: those of a request never are."""
     return [bytes(bytearray(each)) for each in keys]
 
 
 def verifying(views: Sequence[RevocationView]) -> list[float]:
-    """Time the core's whole decision with each view, in turns: 500 live tokens again and again."""
+    """Time the core's whole decision with each view in turn: 500 live tokens, again and again."""
     caveats = [encode(Org("acme", ALL))]
     texts = [minting.mint(PRK, Identity("k1", each, "org", "acme", ""), caveats).text for each in ids(4, 500)]
     access, now = Access(org="acme", actions=ALL), Circumstances(ISSUED_MS // 1000)
@@ -146,7 +146,7 @@ async def pages(view: RevocationView) -> AsyncIterator[RevocationPage]:
 
 
 async def growth(size: int, url: str) -> dict[str, Any]:
-    """Grow a view, time look-ups and decisions, keep the snapshot, and sweep all of it."""
+    """Grow a view, time look-ups and decisions, publish the snapshot, and sweep everything."""
     small, view = new_view(), new_view()
     now = SystemClock().now_ms() // 1000
     await grow(small, BASE, now)
@@ -156,7 +156,7 @@ async def growth(size: int, url: str) -> dict[str, Any]:
         await grow(view, size, now)
     took = time.perf_counter() - began
     gc.collect()
-    memory, told = PROCESS.memory_info().rss - before, view.memory_bytes
+    memory, counted = PROCESS.memory_info().rss - before, view.memory_bytes
     async with collecting.watched():
         gc.collect()
     feed = RedisFeed(url, FEED_KEY, EPOCH)
@@ -175,7 +175,7 @@ async def growth(size: int, url: str) -> dict[str, Any]:
     assert swept == size
     return found | {
         "bytes": memory / size,
-        "told_bytes": told / size,
+        "counted_bytes": counted / size,
         "idle": idle_stop(took),
         "fresh": fresh_stop(max(memory, 0)),
         "growing": growing.figures,
@@ -187,7 +187,7 @@ async def growth(size: int, url: str) -> dict[str, Any]:
 
 
 async def start(size: int, url: str) -> dict[str, Any]:
-    """Start from the snapshot; then take all of it again, as after having been away for too long."""
+    """Start from the snapshot; then load all of it again, as a server does that was down for too long."""
     view, starting, again = new_view(), Stops(), Stops()
     feed, store = RedisFeed(url, FEED_KEY, EPOCH), MemoryStore()
     store.marks[1] = MARK

@@ -1,11 +1,11 @@
-"""What the revocation view costs at a size: memory, look-ups, a start, and how long the loop stands still.
+"""Measures the revocation view at a size: memory, look-ups, a start, and how long the loop is blocked.
 
     .venv/bin/python tests/bench/view_size.py [SIZE ...]
 
-Each size is measured in processes of its own: one grows a view through changes, times look-ups, keeps a
-snapshot in a real Valkey and sweeps everything away; another one starts from that snapshot. Memory is what
-the process has more than before. Figures in brackets are CPU time: on a machine with other work to do, the
-clock's time is that of the others too.
+Each size is measured in processes of its own: one grows a view through changes, times look-ups, publishes a
+snapshot to a real Valkey and sweeps everything; another one starts from that snapshot. Memory is what the
+process has gained. Figures in brackets are CPU time: on a machine with other work, the time by the clock
+contains that work too.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rich.console import Console
 from rich.table import Table
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # it is a script, and has a module beside it
+sys.path.insert(0, str(Path(__file__).parents[1]))  # as a script, it finds the module in its own folder
 
 from almond_server.ops.valkey_child import ValkeyChild
 from bench import view_measures
@@ -33,7 +33,7 @@ SIZES: Final = (100_000, 1_000_000)
 
 
 def run(work: str, size: int, url: str) -> dict[str, Any]:
-    """Measure in a process of its own; show what it logs."""
+    """Run a measurement in a process of its own; prints its log."""
     command = [sys.executable, __file__, work, str(size), url]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -47,7 +47,7 @@ def run(work: str, size: int, url: str) -> dict[str, Any]:
 
 
 def rows(it: dict[str, Any]) -> dict[str, str]:
-    """Name the figures of one size."""
+    """Return the figures of one size with their names."""
 
     def look_up(name: str, what: str = "table") -> str:
         taken, plain = it[f"{what}_{name}"], it[f"set_{name}"]
@@ -61,7 +61,7 @@ def rows(it: dict[str, Any]) -> dict[str, str]:
 
     return {
         "bytes an entry, grown through changes": f"{it['bytes']:.1f}",
-        "the same as the view tells it": f"{it['told_bytes']:.1f}",
+        "the same as the view counts it": f"{it['counted_bytes']:.1f}",
         "bytes an entry, started from the snapshot": f"{it['start_bytes']:.1f}",
         "look-up of a live id / in a set, ns": look_up("live"),
         "look-up of a revoked id / in a set, ns": look_up("revoked"),
@@ -85,7 +85,7 @@ def main(sizes: Sequence[int]) -> None:
     table = Table("", title="The revocation view")
     columns = []
     for size in sizes:
-        with tempfile.TemporaryDirectory() as place, ValkeyChild(Path(place)) as valkey:
+        with tempfile.TemporaryDirectory() as temporary, ValkeyChild(Path(temporary)) as valkey:
             columns.append(rows(run("growth", size, valkey.url) | run("start", size, valkey.url)))
         table.add_column(f"{size:,}", justify="right")
     for name in columns[0]:

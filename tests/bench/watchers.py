@@ -1,10 +1,10 @@
-"""A thousand watchers of one server while a hundred revocations a second are made.
+"""Measures a thousand watchers of one server during a hundred revocations a second.
 
     PYTHONPATH=tests .venv/bin/python tests/bench/watchers.py [WATCHERS [A_SECOND [SECONDS]]]
 
 Processes: the server, Valkey, one that revokes, and two with half of the watchers each, every one on a
-connection of its own. Each watcher checks that it gets every change, once and in order. Arrival
-counts from the acknowledgement of the Revoke, on the machine's one monotonic clock.
+connection of its own. Each watcher checks that it gets every change, once and in order. The time of arrival
+counts from the acknowledgement of the Revoke, on the monotonic clock of the machine.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _NOW: Final = revocation_service_pb2.WatchRevocationsRequest(from_now=revocation
 
 
 class Watcher:
-    """Notes when each change arrived, by the client as people use it."""
+    """A watcher that uses the client library, and notes when each change arrived."""
 
     def __init__(self) -> None:
         self.begun = asyncio.Event()
@@ -62,14 +62,14 @@ class Watcher:
                     self.arrivals.append(time.monotonic())
                     self.last += 1
                     if _number(event.revision) != self.last:
-                        sys.exit(f"{event.revision} came in the place of {self.last}")
+                        sys.exit(f"{event.revision} came instead of {self.last}")
                 elif isinstance(event, revocation_service_pb2.Heartbeat):
                     self.oldest = max(self.oldest, watch.age())
                     self.begun.set()
 
 
 async def watch(address: str, count: int) -> None:
-    """Run `count` watchers; on standard input come the token, then the last revision; out go the arrivals."""
+    """Run `count` watchers; reads the token, then the last revision, from stdin; prints the arrivals."""
     admin = sys.stdin.readline().strip()
     # Without it, all channels of a process share one connection.
     vars(channel)["OPTIONS"] = (*channel.OPTIONS, ("grpc.use_local_subchannel_pool", 1))
@@ -87,7 +87,7 @@ async def watch(address: str, count: int) -> None:
     for each in watchers:
         print(json.dumps([each.first, each.oldest, each.arrivals.tolist()]), flush=True)
     sys.stdout.flush()
-    # Not by way of the channels: each one's end looks through all tasks of the process.
+    # Not by closing the channels: each close iterates over all tasks of the process.
     os._exit(int(any(task.done() for task in tasks)))
 
 
@@ -101,7 +101,7 @@ async def revoke(address: str, admin: str, a_second: int, seconds: int) -> list[
         ]
         done: list[tuple[int, float, float]] = []
 
-        # More would wait in gRPC, which cancels a call that nobody takes on within half a minute.
+        # More would wait in gRPC, which cancels a call that is not started within half a minute.
         room = asyncio.Semaphore(_IN_FLIGHT)
 
         async def one(token_id: str) -> None:
@@ -124,9 +124,9 @@ async def revoke(address: str, admin: str, a_second: int, seconds: int) -> list[
 
 
 def measure(watchers: int, a_second: int, seconds: int, out: Console) -> None:
-    """Run it all and print a table."""
-    with tempfile.TemporaryDirectory() as place:
-        directory = Path(place) / "data"
+    """Run all processes and print a table."""
+    with tempfile.TemporaryDirectory() as temporary:
+        directory = Path(temporary) / "data"
         directory.mkdir()
         made = run("init", "--data-dir", str(directory))
         if made.code:
@@ -157,21 +157,21 @@ def measure(watchers: int, a_second: int, seconds: int, out: Console) -> None:
             last = max(number for number, _, _ in done)
             for reader in readers:
                 _tell(reader, str(last))
-            heard = [json.loads(_line(reader)) for reader in readers for _ in range(watchers // _PROCESSES)]
+            results = [json.loads(_line(reader)) for reader in readers for _ in range(watchers // _PROCESSES)]
             for each in (*readers, writer):
                 each.wait(60)
             memory += [peak, _mebibytes(process)]
             spans = [
-                arrivals[number - first - 1] - at for first, _, arrivals in heard for number, at, _ in done
+                arrivals[number - first - 1] - at for first, _, arrivals in results for number, at, _ in done
             ]
-            assert all(len(arrivals) == last - first for first, _, arrivals in heard)
+            assert all(len(arrivals) == last - first for first, _, arrivals in results)
     table = Table("", "value", title=f"{watchers} watchers, {len(done)} revocations in {seconds} s")
     table.add_row("arrivals", str(len(spans)))
     took = max(at for _, at, _ in done) - min(at for _, at, _ in done)
     table.add_row("revocations a second, wanted and made", f"{a_second}, {len(done) / took:.0f}")
     table.add_row("arrival after the acknowledgement, ms: p50, p99, max", _cuts(spans))
     table.add_row("Revoke itself, ms: p50, p99, max", _cuts([span for _, _, span in done]))
-    table.add_row("greatest age at a heartbeat, s", f"{max(oldest for _, oldest, _ in heard):.2f}")
+    table.add_row("greatest age at a heartbeat, s", f"{max(oldest for _, oldest, _ in results):.2f}")
     used = [(late - early) / took for late, early in zip(after, before, strict=True)]
     table.add_row("CPU, cores: server, its clients", f"{used[0]:.2f}, {used[1]:.2f}")
     table.add_row(
@@ -201,7 +201,7 @@ def _line(process: subprocess.Popen[str]) -> str:
 def _expect(process: subprocess.Popen[str], word: str) -> None:
     line = _line(process).strip()
     if line != word:
-        sys.exit(f"{line!r} came in the place of {word!r}")
+        sys.exit(f"{line!r} came instead of {word!r}")
 
 
 def _has_line(process: subprocess.Popen[str]) -> bool:

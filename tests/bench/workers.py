@@ -1,7 +1,7 @@
-"""Verify calls a second by the number of workers: `python tests/bench/workers.py [WORKERS ...]`.
+"""Measures Verify calls a second by number of workers: `python tests/bench/workers.py [WORKERS ...]`.
 
-Four client processes with a connection each and 16 calls under way. On a machine whose cores they share with
-the workers, they take as much of it as those.
+Four client processes have one connection each and 16 calls under way. On a machine whose cores they share
+with the workers, they take as much CPU time as those.
 """
 
 from __future__ import annotations

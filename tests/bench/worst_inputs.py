@@ -1,4 +1,4 @@
-"""What it costs to reject the worst token texts: CPU time of the decoder, best of many.
+"""Measures what it costs to reject the worst token texts: CPU time of the decoder, best of many.
 
     .venv/bin/python tests/bench/worst_inputs.py
 
@@ -46,12 +46,12 @@ def _filled(unit: bytes, size: int = 3900) -> bytes:
 
 
 def _bad_last(*caveats: bytes) -> bytes:
-    # Everything is well-formed but the very last caveat: all the work before it is done.
+    # Only the last caveat is malformed, so that all the work before it is done.
     return _token([*caveats, b'["action", "r"]'], b"s" * 32)
 
 
 def texts() -> dict[str, str]:
-    """The inputs by name."""
+    """Return the inputs by name."""
     junk = random.Random(1)
     keys = b'["a",{' + b",".join(b'"%04d":0' % number for number in range(168)) + b"}]"
     binaries = {
@@ -82,7 +82,7 @@ def texts() -> dict[str, str]:
 
 
 def measure(text: str) -> tuple[float, str]:
-    """Best CPU time in microseconds, and the reason of the refusal."""
+    """Return the best CPU time in microseconds, and the reason of the error."""
     best, reason = float("inf"), ""
     for _ in range(RUNS):
         wire._remembered.cache_clear()  # a hostile client never sends the same twice

@@ -1,4 +1,4 @@
-"""Random tokens, caveats and questions over a world so small that they meet."""
+"""Hypothesis strategies for tokens, caveats and accesses, over so few names that they often match."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ ADDRESSES = ("10.0.0.1", "10.1.0.1", "::ffff:10.0.0.1", "2001:db8::1")
 
 
 class Keys:
-    """One key, k1."""
+    """A key ring with one key, k1."""
 
     def prk(self, key_id: str) -> bytes | None:
         return PRK if key_id == "k1" else None
 
 
 class NothingRevoked:
-    """Every token lives."""
+    """Revocations among which no token is."""
 
     def standing(self, token: VerifiedToken, org: str | None) -> Standing:
         return LIVE
@@ -108,8 +108,8 @@ any_caveats = bodies.map(caveats.parse)
 
 
 @st.composite
-def accesses(draw: st.DrawFn) -> Access:  # noqa: C901 - one branch a kind of thing
-    """A valid access."""
+def accesses(draw: st.DrawFn) -> Access:  # noqa: C901 - one branch a kind of target
+    """Draw a valid access."""
 
     def one(*ids: str) -> str:
         return draw(st.sampled_from(ids))
@@ -151,15 +151,15 @@ circumstances = st.builds(
 
 
 def minted(*written: Caveat) -> str:
-    """The text of a genuine token with these caveats."""
+    """Return the text of a genuine token with these caveats."""
     return minting.mint(PRK, IDENTITY, [caveats.encode(caveat) for caveat in written]).text
 
 
 def genuine(text: str) -> VerifiedToken:
-    """The verified token of a text."""
+    """Return the verified token of a text."""
     return chain.verify(wire.decode(text), Keys())
 
 
 def permits(text: str, access: Access, when: Circumstances) -> bool:
-    """Whether the token alone clears the access."""
+    """Return whether the token alone clears the access."""
     return caveats.clear(genuine(text), access, when).permits

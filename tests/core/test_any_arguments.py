@@ -1,4 +1,4 @@
-"""Whatever a holder writes into a caveat, it is read, or it denies; nothing else is raised."""
+"""Any arguments in a caveat, of any type, are parsed or deny; nothing else is raised."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _JSON = st.recursive(
 
 @given(st.sampled_from(sorted(caveats.names())), st.lists(_JSON, max_size=3), strategies.accesses())
 @settings(max_examples=1000)
-def test_any_arguments_of_any_caveat_are_read_or_deny(
+def test_any_arguments_of_any_caveat_are_parsed_or_deny(
     name: str, arguments: list[Any], access: Access
 ) -> None:
     try:

@@ -1,4 +1,4 @@
-"""Canonical JSON: one spelling, and nothing but its own error."""
+"""Canonical JSON has one spelling of each value, and raises only its own error."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _depth(value: Json) -> int:
 
 
 @given(values)
-def test_whatever_it_writes_it_reads_back(value: list[Json]) -> None:
+def test_what_it_encodes_it_decodes_again(value: list[Json]) -> None:
     if _depth(value) > 6:
         with pytest.raises(NotCanonicalError):
             dumps(value)
@@ -40,7 +40,7 @@ def test_whatever_it_writes_it_reads_back(value: list[Json]) -> None:
 
 
 @given(st.binary(max_size=60) | st.text('[]{}",:0123456789nultrue \\ab', max_size=60).map(str.encode))
-def test_whatever_it_reads_has_that_one_spelling(raw: bytes) -> None:
+def test_what_it_decodes_has_the_one_spelling(raw: bytes) -> None:
     try:
         value = loads(raw)
     except NotCanonicalError:
@@ -62,7 +62,7 @@ def test_any_other_spelling_is_refused(value: list[Json]) -> None:
 
 @pytest.mark.parametrize("depth", [6, 7])
 @pytest.mark.parametrize("pair", ["[]", "{}"])
-def test_six_brackets_deep_is_deep_enough(depth: int, pair: str) -> None:
+def test_brackets_may_be_six_deep_and_no_deeper(depth: int, pair: str) -> None:
     inner = "null"
     for level in range(depth):
         inner = f"[{inner}]" if pair == "[]" or level == depth - 1 else '{"a":' + inner + "}"

@@ -1,4 +1,4 @@
-"""Our few lines of HKDF and HMAC against `cryptography`'s."""
+"""HKDF, HMAC and comparison give what the package `cryptography` gives."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_a_key_of_another_length_is_refused(length: int) -> None:
         crypto.extract(bytes(length))
 
 
-def test_a_branch_id_does_not_give_the_link_away() -> None:
+def test_a_branch_id_does_not_reveal_the_link() -> None:
     link = bytes(32)
     assert crypto.branch_id(link) == hashlib.sha256(link).digest()[:16]
     assert crypto.branch_id(link) not in link

@@ -1,4 +1,4 @@
-"""Decisions: their truth, and what revocation and ignorance do to them."""
+"""Decisions: which tokens allow an access, and what revocation and missing knowledge change."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WRONG = minted(caveats.parse(["org", "other", "*"]))
 
 
 class Everything:
-    """Answers the same for every token."""
+    """Revocations that give the same answer for every token."""
 
     def __init__(self, answer: Any) -> None:
         self._answer = answer
@@ -31,21 +31,21 @@ class Everything:
         return self._answer
 
 
-class NobodyKnowsError(Exception):
-    """Nobody can know."""
+class UnknownError(Exception):
+    """The answer cannot be known."""
 
 
-class Ignorance:
-    """Cannot know anything."""
+class Unknown:
+    """Keys and revocations that cannot be known."""
 
     def standing(self, token: VerifiedToken, org: str | None) -> Any:
-        raise NobodyKnowsError
+        raise UnknownError
 
     def prk(self, key_id: str) -> bytes | None:
-        raise NobodyKnowsError
+        raise UnknownError
 
 
-def test_a_decision_without_any_judgement_is_a_no() -> None:
+def test_a_decision_without_any_judgement_denies() -> None:
     assert not Decision(())
 
 
@@ -62,7 +62,7 @@ def test_a_revoked_token_is_denied_whatever_its_caveats_permit() -> None:
     assert [denial.reason for denial in decision.denials] == [Reason.REVOKED]
 
 
-def test_a_revoked_token_is_told_its_other_refusals_too() -> None:
+def test_a_revoked_token_gets_its_other_denials_too() -> None:
     decision = decide(present(WRONG), ACCESS, WHEN, Keys(), Everything(Revoked("branch")))
     assert [denial.reason for denial in decision.denials] == [Reason.REVOKED, Reason.WRONG_ORG]
 
@@ -72,20 +72,20 @@ def test_an_answer_that_is_not_live_never_allows(answer: Any) -> None:
     assert not decide(present(GOOD), ACCESS, WHEN, Keys(), Everything(answer))
 
 
-def test_who_cannot_know_gives_no_decision() -> None:
-    with pytest.raises(NobodyKnowsError):
-        decide(present(GOOD), ACCESS, WHEN, Keys(), Ignorance())
-    with pytest.raises(NobodyKnowsError):
-        decide(present(GOOD), ACCESS, WHEN, Ignorance(), NothingRevoked())
+def test_there_is_no_decision_without_keys_or_revocations() -> None:
+    with pytest.raises(UnknownError):
+        decide(present(GOOD), ACCESS, WHEN, Keys(), Unknown())
+    with pytest.raises(UnknownError):
+        decide(present(GOOD), ACCESS, WHEN, Unknown(), NothingRevoked())
 
 
-def test_a_clearance_that_refuses_never_permits_as_a_live_token() -> None:
+def test_a_live_token_whose_clearance_refuses_never_permits() -> None:
     clearance = caveats.clear(genuine(WRONG), ACCESS, WHEN)
     assert not Judged(clearance, LIVE, ()).permits
     assert not judge(clearance, LIVE).permits
 
 
-def test_the_first_that_permits_is_the_one_whose_facts_count() -> None:
+def test_the_facts_are_of_the_first_token_that_permits() -> None:
     decision = decide(present(f"{WRONG},{GOOD}"), ACCESS, WHEN, Keys(), NothingRevoked())
     assert decision
     assert (decision.permitting, decision.subject_index, decision.denials) == (1, 1, ())

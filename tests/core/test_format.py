@@ -1,4 +1,4 @@
-"""protos/FORMAT.md says what the code does: its example, its table, its snippet and its limits."""
+"""protos/FORMAT.md agrees with the code: its example, its table, its snippet and its limits."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_the_table_of_caveats_is_complete() -> None:
     assert set(re.findall(r'^\| `\["(\w+)"', FORMAT, re.MULTILINE)) == caveats.names()
 
 
-def test_the_snippet_narrows() -> None:
+def test_the_snippet_attenuates() -> None:
     snippet = re.search(r"```python\n(.*?)```", FORMAT, re.DOTALL)
     assert snippet is not None
     names: dict[str, object] = {}

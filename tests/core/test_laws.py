@@ -1,4 +1,4 @@
-"""The laws: what must hold for every token, caveat and question."""
+"""The laws of tokens: what holds for every token, caveat and access."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_attenuation_never_widens(
 
 
 @given(org_caveats, more, st.randoms(use_true_random=False), accesses(), circumstances)
-def test_clearing_is_free_of_order(
+def test_clearing_does_not_depend_on_the_order_of_caveats(
     org: Caveat, written: list[Caveat], rng: random.Random, access: Access, when: Circumstances
 ) -> None:
     shuffled = list(written)
@@ -231,7 +231,7 @@ def test_a_minted_token_never_permits_what_its_minter_denies(
     st.integers(strategies.NOW - 20, strategies.NOW + 20),
     st.data(),
 )
-def test_only_its_session_keeps_a_personal_token_s_child_from_permitting_more(
+def test_a_child_of_a_personal_token_permits_no_more_except_by_time(
     org: Caveat,
     written: list[Caveat],
     personal: Personal,
@@ -255,9 +255,9 @@ def test_only_its_session_keeps_a_personal_token_s_child_from_permitting_more(
     assert permits(without_session, access, when) or not permits(child, access, when)
 
 
-def test_a_personal_token_leaves_its_session_behind_and_nothing_else() -> None:
+def test_a_child_of_a_personal_token_inherits_all_but_the_session() -> None:
     admin = minted(caveats.parse(["org", "*", "*"]), Valid(None, strategies.NOW + 9))
-    session = Valid(None, strategies.NOW + 9)  # as long as the admin's own end, and yet not the same thing
+    session = Valid(None, strategies.NOW + 9)  # ends when the admin's token ends, but is a caveat of its own
     of_login = minting.inherit(genuine(admin), Personal("ann", ("acme",), "member").caveats(""), session)
     assert of_login == (
         b'["orgs",{"acme":"*"}]',
@@ -274,7 +274,7 @@ def test_a_personal_token_leaves_its_session_behind_and_nothing_else() -> None:
         b'["action","r"]',
         b'["org","acme","*"]',
     )
-    # Of another kind, nothing is left behind.
+    # A child of another kind inherits everything.
     other = minting.mint(strategies.PRK, strategies.IDENTITY, of_login).text
     assert minting.inherit(genuine(other), [])[1] == caveats.encode(session)
 

@@ -1,4 +1,4 @@
-"""Masks: every pair, every spelling."""
+"""Action masks: every pair of them, and every spelling."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ SETS = ["".join(letters) for size in range(6) for letters in combinations(LETTER
 
 
 @pytest.mark.parametrize("held", SETS)
-def test_a_mask_covers_just_its_subsets(held: str) -> None:
+def test_a_mask_covers_exactly_its_subsets(held: str) -> None:
     for wanted in SETS[1:]:
         assert covers(parse_mask(held), parse_actions(wanted)) == (set(wanted) <= set(held))
 
 
 @pytest.mark.parametrize("text", SETS)
-def test_a_mask_reads_back_as_it_is_spelt(text: str) -> None:
+def test_a_mask_is_parsed_from_its_spelling(text: str) -> None:
     assert spell(parse_mask(text)) == ("*" if text == LETTERS else text)
 
 

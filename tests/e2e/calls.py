@@ -1,4 +1,4 @@
-"""Calls of a running server, each by a client of its own: what the command line does, without its start."""
+"""Calls of a running server, each by a client of its own: as the command line makes them, but faster."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def call(address: str, token: str, work: Callable[[AsyncClient], Awaitable[T]]) 
 
 
 def mint(address: str, token: str) -> str:
-    """Mint a deploy token of acme's web; returns its text."""
+    """Mint a deploy token for the app web of acme; returns its text."""
     return call(address, token, lambda client: client.mint(deploy("web"))).token
 
 
@@ -37,5 +37,5 @@ def revoke(address: str, token: str, text: str) -> str:
 
 
 def is_denied(address: str, token: str, text: str) -> bool:
-    """Ask whether a token may write to acme's web, and turn the answer round; raises if there is none."""
+    """Return whether a token is denied to write to the app web of acme; raises if there is no answer."""
     return not call(address, token, lambda client: client.is_allowed(text, WEB))

@@ -1,6 +1,6 @@
-"""The whole story once, against a service of its own: `make demo`.
+"""The demo of `make demo`: every step of the README against a service of its own.
 
-Prints each step with its decision; exits 0 only if every decision was the right one.
+It prints each step with its decision, and exits 0 only if every decision is right.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from e2e.service import DevService
 console = Console(highlight=False, soft_wrap=True)
 
 
-class Story:
-    """Tells the steps and remembers whether each came out right."""
+class Demo:
+    """Runs and prints the steps, and counts those with a wrong result."""
 
     def __init__(self, service: DevService) -> None:
         self.service = service
         self.wrong = 0
 
-    def ask(self, about: str, token: str, app: str, action: str, expected: str) -> None:
-        """Ask for a decision and hold it against the right one: ALLOWED or a reason."""
+    def verify(self, about: str, token: str, app: str, action: str, expected: str) -> None:
+        """Verify a token, and compare the decision with the right one: ALLOWED or a reason."""
         words = ["tokens", "verify", "-t", "-", "--org", "acme", "--app", app, "--action", action, "--json"]
         ran = self.service.almond(*words, stdin=token)
         try:
@@ -55,25 +55,25 @@ class Story:
         return ran.out.strip()
 
 
-def tell(service: DevService) -> int:
-    """Tell the story; returns how many steps came out wrong."""
-    story = Story(service)
-    deploy = story.run("Mint a deploy token", "tokens", "create", "deploy", "--org", "acme", "--app", "web")
-    story.ask("write the app web", deploy, "web", "w", "ALLOWED")
-    story.ask("write another app", deploy, "api", "w", "WRONG_OBJECT")
-    story.ask("the same token, cut off on paste", deploy[:-9], "web", "w", "TRUNCATED")
+def run_demo(service: DevService) -> int:
+    """Run all steps; returns how many had a wrong result."""
+    demo = Demo(service)
+    deploy = demo.run("Mint a deploy token", "tokens", "create", "deploy", "--org", "acme", "--app", "web")
+    demo.verify("write the app web", deploy, "web", "w", "ALLOWED")
+    demo.verify("write another app", deploy, "api", "w", "WRONG_OBJECT")
+    demo.verify("the same token, cut off on paste", deploy[:-9], "web", "w", "TRUNCATED")
     words = ("tokens", "attenuate", "-t", "-", "--read-only")
-    narrow = story.run("Narrow it to reading, offline", *words, stdin=deploy)
-    story.ask("read the app web", narrow, "web", "r", "ALLOWED")
-    story.ask("write the app web", narrow, "web", "w", "ACTION")
-    story.run("Revoke the narrowed token alone", "tokens", "revoke", "--token", "-", stdin=narrow)
-    story.ask("read with the narrowed one", narrow, "web", "r", "REVOKED")
-    story.ask("write with its parent", deploy, "web", "w", "ALLOWED")
-    listed = story.run("List what is there", "tokens", "list", "--org", "acme", "--json")
+    narrow = demo.run("Narrow it to reading, offline", *words, stdin=deploy)
+    demo.verify("read the app web", narrow, "web", "r", "ALLOWED")
+    demo.verify("write the app web", narrow, "web", "w", "ACTION")
+    demo.run("Revoke the narrowed token alone", "tokens", "revoke", "--token", "-", stdin=narrow)
+    demo.verify("read with the narrowed one", narrow, "web", "r", "REVOKED")
+    demo.verify("write with its parent", deploy, "web", "w", "ALLOWED")
+    listed = demo.run("List what is there", "tokens", "list", "--org", "acme", "--json")
     token_id = _first_id(listed)
-    story.run("Revoke the deploy token by its id", "tokens", "revoke", token_id)
-    story.ask("write the app web", deploy, "web", "w", "REVOKED")
-    return story.wrong
+    demo.run("Revoke the deploy token by its id", "tokens", "revoke", token_id)
+    demo.verify("write the app web", deploy, "web", "w", "REVOKED")
+    return demo.wrong
 
 
 def _first_id(listed: str) -> str:
@@ -87,7 +87,7 @@ def main() -> None:
     """Run the demo."""
     temporary = tempfile.TemporaryDirectory(prefix="almond-demo-")
     with temporary as directory, DevService(Path(directory) / "data", is_program=True) as service:
-        wrong = tell(service)
+        wrong = run_demo(service)
     if wrong:
         console.print(f"\n[bold red]{wrong} steps came out wrong.[/bold red]")
         sys.exit(1)

@@ -1,4 +1,4 @@
-"""Clients that ask and mint without a pause, each on a connection of its own, and keep what went wrong."""
+"""Clients that verify and mint all the time, each on a connection of its own, and keep every error."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from almond_client.channel import OPTIONS
 
 ACCESS = access_pb2.Access(org="acme", app="web", actions="r")
 _SECONDS = 20.0
-"""What a call may take: the machine is shared, and slow is not lost."""
+"""How long a call may take: on a shared machine a slow call is not a lost one."""
 _PAUSE_SECONDS = 0.01
-"""Between two calls of a client: new workers need some of the machine too."""
+"""Seconds between two calls of a client, so that new workers get some of the machine."""
 
 
 class OwnConnection(AsyncClient):
-    """As the client opens it, but for a connection that it shares with no other client of the process."""
+    """A client whose connection is not shared with the other clients of the process."""
 
     async def __aenter__(self) -> Self:
         options = (*OPTIONS, ("grpc.use_local_subchannel_pool", 1))
@@ -33,7 +33,7 @@ class OwnConnection(AsyncClient):
 
 @dataclass
 class Load:
-    """What the clients got."""
+    """The number of answers, and the errors of calls that were lost."""
 
     answers: int = 0
     lost: list[str] = field(default_factory=list)
@@ -48,42 +48,42 @@ class Load:
 
 @contextlib.asynccontextmanager
 async def load(address: str, token: str, clients: int = 8) -> AsyncIterator[Load]:
-    """Ask for as long as the block lasts: half of the clients keep their connection, half renew it always."""
-    got, stopping = Load(), asyncio.Event()
+    """Call while the block lasts: half of the clients keep their connection, half open one for every call."""
+    result, stopping = Load(), asyncio.Event()
 
     async def keep() -> None:
         async with OwnConnection(address, token) as client:
             number = 0
             while not stopping.is_set():
                 number += 1
-                await _count(got, _ask(client, token) if number % 4 else _mint(client))
+                await _count(result, _verify(client, token) if number % 4 else _mint(client))
 
     async def renew() -> None:
         while not stopping.is_set():
             async with OwnConnection(address, token) as client:
-                await _count(got, _ask(client, token))
+                await _count(result, _verify(client, token))
 
     async with asyncio.TaskGroup() as tasks:
         for number in range(clients):
             tasks.create_task(renew() if number % 2 else keep())
         try:
-            await got.until(clients)
-            yield got
+            await result.until(clients)
+            yield result
         finally:
             stopping.set()
 
 
-async def _count(got: Load, call: Awaitable[object]) -> None:
+async def _count(result: Load, call: Awaitable[object]) -> None:
     try:
         await call
     except AlmondRpcError as error:
-        got.lost.append(f"{error!r}: {error}")
+        result.lost.append(f"{error!r}: {error}")
     else:
-        got.answers += 1
+        result.answers += 1
     await asyncio.sleep(_PAUSE_SECONDS)
 
 
-async def _ask(client: AsyncClient, token: str) -> None:
+async def _verify(client: AsyncClient, token: str) -> None:
     assert await client.is_allowed(token, ACCESS, timeout_seconds=_SECONDS)
 
 

@@ -1,4 +1,4 @@
-"""`almond dev` as a process of its own, on a free port, for the demo and the end-to-end tests."""
+"""Runs `almond` as a process of its own: commands, `almond dev` and `almond serve` on free ports."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _READY = re.compile(r"Almond is ready on (\S+:\d+)\.")
 
 @dataclass(frozen=True)
 class Ran:
-    """What a command printed, and how it ended."""
+    """What a command printed, and its exit code."""
 
     code: int
     out: str
@@ -35,9 +35,9 @@ class Ran:
 
 
 class DevService:
-    """Runs `almond dev` on entering; stops it by its process id on leaving.
+    """Runs `almond dev` while its `with` block lasts.
 
-    It is forked, unless it `is_program`: then what is started is what a person starts.
+    It is forked, unless `is_program`: then it is started as a person starts it.
     """
 
     def __init__(self, data_dir: Path, *, is_program: bool = False) -> None:
@@ -78,7 +78,7 @@ class DevService:
         self._process.send_signal(number)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
-        """Send the signal and wait for the end; answers the exit code."""
+        """Send a signal and wait for the end; returns the exit code."""
         assert self._process is not None
         if self._process.poll() is None:
             self._process.send_signal(number)
@@ -96,10 +96,10 @@ class DevService:
 
 
 class ServeProcess:
-    """Runs `almond serve` on what `almond init` made, on entering; stops it by its process id on leaving.
+    """Runs `almond serve` on what `almond init` made, while its `with` block lasts.
 
-    It is forked, unless there are workers, which are what a parent starts, or it is told the time by a
-    library, or begun by another program.
+    It is forked, unless it has workers, which a real parent starts, or a library that fakes its clock, or
+    another program that starts it.
     """
 
     _is_program = False
@@ -124,14 +124,23 @@ class ServeProcess:
         with self.log.open("ab") as log, Path(os.devnull).open("w") as nowhere:
             files = nowhere.fileno(), log.fileno()
             self._process = start(self._words, *files, self._environment, self._before, is_program=is_program)
+        try:
+            self.address = self._started_at(self._process)
+        except AssertionError:
+            self._process.kill()
+            raise
+        return self
+
+    def _started_at(self, process: subprocess.Popen[bytes] | forks.Fork) -> str:
+        """Wait until the server has started; returns its address."""
         deadline = time.monotonic() + 30
-        while not self.address:
-            assert self._process.poll() is None, self.log.read_text()
+        while True:
+            assert process.poll() is None, self.log.read_text()
             assert time.monotonic() < deadline, self.log.read_text()
             time.sleep(0.02)
             started = [line for line in self.log.read_text().splitlines() if "server.started" in line]
-            self.address = f"127.0.0.1:{json.loads(started[-1])['port']}" if started else ""
-        return self
+            if started:
+                return f"127.0.0.1:{json.loads(started[-1])['port']}"
 
     def __exit__(self, *_: object) -> None:
         assert self._process is not None
@@ -145,17 +154,17 @@ class ServeProcess:
         return self._process.pid
 
     def wait(self) -> int:
-        """Wait for the end, which has to come by itself; answers the exit code."""
+        """Wait until it ends by itself; returns the exit code."""
         assert self._process is not None
         return self._process.wait(30)
 
     def logged(self, event: str) -> list[dict[str, Any]]:
-        """Return what the log has of an event."""
+        """Return the lines of the log with an event."""
         lines = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
         return [line for line in lines if line["event"] == event]
 
     def ask(self, path: str, method: str = "GET") -> tuple[int, str]:
-        """Ask the machine's port; answers status and body."""
+        """Send a request to the HTTP port for probes and metrics; returns status and body."""
         port = self.logged("machine_port.opened")[-1]["port"]
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
         with contextlib.closing(connection):
@@ -174,14 +183,14 @@ class ServeProcess:
         return run(*words, stdin=stdin, environment=environment)
 
     def eventually(self, good: Callable[[], object]) -> None:
-        """Look until it is so."""
+        """Wait until a condition is true."""
         deadline = time.monotonic() + 30
         while not good():
             assert time.monotonic() < deadline, self.log.read_text()
             time.sleep(0.05)
 
     def eventually_denies(self, *words: str, token: str, stdin: str) -> None:
-        """Ask until the answer is no."""
+        """Run a `verify` command until it denies."""
         deadline = time.monotonic() + 10
         while (ran := self.almond(*words, token=token, stdin=stdin)).code != 1:
             assert time.monotonic() < deadline, ran
@@ -189,13 +198,13 @@ class ServeProcess:
 
 
 class ServeProgram(ServeProcess):
-    """The same as people start it: to measure it."""
+    """`almond serve` started as a person starts it, for measurements."""
 
     _is_program = True
 
 
 def run(*words: str, stdin: str = "", environment: dict[str, str] | None = None) -> Ran:
-    """Run `almond` with these words in a fork, and wait until it ends."""
+    """Run `almond` with these arguments in a fork, and wait until it ends."""
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         (directory / "in").write_text(stdin)
@@ -221,7 +230,7 @@ def start(
     program: str = "almond",
     is_program: bool,
 ) -> subprocess.Popen[bytes] | forks.Fork:
-    """Start one of `forks.PROGRAMS` without any input: as a fork, or for real, `before` which others come."""
+    """Start one of `forks.PROGRAMS` without input: as a fork, or as a program by the command `before`."""
     everything = clean_environment() | environment
     with Path(os.devnull).open() as nothing:
         if is_program:
@@ -231,6 +240,6 @@ def start(
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment without anything of Almond's, and no machine port: others may have its number."""
+    """Return the environment without any setting of Almond, and without an HTTP port for probes."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("ALMOND_")}
     return clean | {"ALMOND_METRICS_ADDRESS": ""}

@@ -1,4 +1,4 @@
-"""docker-compose.yml by its very commands, without Docker: only hosts, ports and paths are put in place."""
+"""The commands of docker-compose.yml start a service without Docker, with other hosts, ports and paths."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from e2e.service import ALMOND, clean_environment, run
 COMPOSE = Path(__file__).parents[2] / "docker-compose.yml"
 
 
-def test_the_commands_of_compose_bring_up_a_service_that_answers(tmp_path: Path) -> None:
+def test_the_commands_bring_up_a_service_that_answers(tmp_path: Path) -> None:
     services = yaml.safe_load(COMPOSE.read_text())["services"]
     redis_port, port, machine_port = _free_port(), _free_port(), _free_port()
-    places = {
+    replacements = {
         "/data": str(tmp_path / "data"),
         "0.0.0.0:50051": f"127.0.0.1:{port}",
         "127.0.0.1:9464": f"127.0.0.1:{machine_port}",
@@ -31,7 +31,7 @@ def test_the_commands_of_compose_bring_up_a_service_that_answers(tmp_path: Path)
         "redis-server": str(get_binary_path()),
     }
     redis_words = [
-        *_words(services["redis"]["command"], places),
+        *_words(services["redis"]["command"], replacements),
         "--port",
         str(redis_port),
         "--bind",
@@ -39,13 +39,13 @@ def test_the_commands_of_compose_bring_up_a_service_that_answers(tmp_path: Path)
     ]
     with _running(redis_words, {}):
         for name in ("init", "migrate", "init"):  # again, as on every later `up`
-            ran = run(*_words(services[name]["command"], places))
+            ran = run(*_words(services[name]["command"], replacements))
             assert ran.code == 0, ran.err
         environment = {
-            name: _placed(value, places) for name, value in services["server"]["environment"].items()
+            name: _replaced(value, replacements) for name, value in services["server"]["environment"].items()
         }
-        with _running([ALMOND, *_words(services["server"]["command"], places)], environment):
-            _wait_for(_words(services["server"]["healthcheck"]["test"][1:], places))
+        with _running([ALMOND, *_words(services["server"]["command"], replacements)], environment):
+            _wait_for(_words(services["server"]["healthcheck"]["test"][1:], replacements))
             admin = str(tmp_path / "data" / "admin.token")
             words = ("--address", f"127.0.0.1:{port}", "--api-token-file", admin)
             minted = run("tokens", "create", "deploy", "--org", "acme", "--app", "web", *words)
@@ -73,14 +73,14 @@ def _running(words: list[str], environment: dict[str, str]) -> Iterator[None]:
         assert process.wait(30) == 0
 
 
-def _words(command: Any, places: dict[str, str]) -> list[str]:
+def _words(command: Any, replacements: dict[str, str]) -> list[str]:
     words = shlex.split(command) if isinstance(command, str) else list(command)
-    return [_placed(word, places) for word in words]
+    return [_replaced(word, replacements) for word in words]
 
 
-def _placed(word: Any, places: dict[str, str]) -> str:
+def _replaced(word: Any, replacements: dict[str, str]) -> str:
     text = str(word)
-    for old, new in places.items():
+    for old, new in replacements.items():
         text = text.replace(old, new)
     return text
 

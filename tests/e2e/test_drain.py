@@ -1,4 +1,4 @@
-"""SIGTERM: NOT_SERVING first, then grace for what is under way, then the end."""
+"""On SIGTERM a server reports NOT_SERVING, lets calls under way finish, and ends."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
-def test_watchers_of_health_hear_not_serving_before_the_server_goes(tmp_path: Path) -> None:
+def test_watchers_of_health_get_not_serving_before_the_server_ends(tmp_path: Path) -> None:
     with (
         DevService(tmp_path / "data", is_program=True) as service,
         grpc.insecure_channel(service.address) as channel,
@@ -33,19 +33,19 @@ def test_watchers_of_health_hear_not_serving_before_the_server_goes(tmp_path: Pa
         watches = [iter(stub.Watch(request, timeout=20)) for request in requests]
         assert [next(watch).status for watch in watches] == [SERVING, SERVING]
         began = time.monotonic()
-        # Both read before it: this client drops what came before it reads once the stream has ended.
+        # Both read before it: at the end of a stream, this client drops messages that it has not read.
         with ThreadPoolExecutor(len(watches)) as threads:
-            heard = threads.map(next, watches)
+            received = threads.map(next, watches)
             time.sleep(0.2)
             service.send(signal.SIGTERM)
-            assert [each.status for each in heard] == [NOT_SERVING, NOT_SERVING]
+            assert [each.status for each in received] == [NOT_SERVING, NOT_SERVING]
         assert service.stop() == 0
         assert time.monotonic() - began < 15
     log = (tmp_path / "data.log").read_text()
     assert "Traceback" not in log, log
 
 
-def test_who_watches_revocations_is_told_to_go_on_elsewhere(tmp_path: Path) -> None:
+def test_a_watch_of_revocations_ends_with_draining(tmp_path: Path) -> None:
     with (
         DevService(tmp_path / "data", is_program=True) as service,
         grpc.insecure_channel(service.address) as channel,
@@ -63,20 +63,20 @@ def test_who_watches_revocations_is_told_to_go_on_elsewhere(tmp_path: Path) -> N
         assert ended.value.code() is grpc.StatusCode.UNAVAILABLE
         assert "watch again" in str(ended.value)
         assert service.stop() == 0
-        assert time.monotonic() - began < 8  # of the ten seconds that others have
+        assert time.monotonic() - began < 8  # of the ten seconds that other calls have
     log = (tmp_path / "data.log").read_text()
     assert "Traceback" not in log, log
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
-def test_ctrl_c_and_a_closed_terminal_end_it_just_as_well(tmp_path: Path, number: int) -> None:
+def test_ctrl_c_and_a_closed_terminal_end_it_the_same_way(tmp_path: Path, number: int) -> None:
     with DevService(tmp_path / "data", is_program=True) as service:
         assert service.stop(number) == 0
     assert "Traceback" not in (tmp_path / "data.log").read_text()
 
 
 class UnderNohup(ServeProcess):
-    """A server that is to outlive its terminal."""
+    """A server that must outlive its terminal."""
 
     def __init__(self, data_dir: Path) -> None:
         super().__init__(data_dir, "redis://127.0.0.1:1")

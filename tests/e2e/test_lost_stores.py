@@ -1,4 +1,4 @@
-"""SQLite stores that were exchanged, lost, or told a wrong time: nothing that was revoked lives again."""
+"""SQLite stores that were exchanged, lost, or given a wrong time: no revoked token becomes live again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from e2e import calls
 from e2e.service import ServeProcess, run
 
 
-def test_what_a_clock_far_ahead_has_pruned_is_put_back(tmp_path: Path) -> None:
+def test_what_was_pruned_by_a_clock_far_ahead_is_healed(tmp_path: Path) -> None:
     with ValkeyChild(tmp_path) as valkey:
         environment = {"ALMOND_DATA_DIR": str(tmp_path), "ALMOND_REDIS_URL": valkey.url}
         assert run("init", environment=environment).code == 0
@@ -22,7 +22,7 @@ def test_what_a_clock_far_ahead_has_pruned_is_put_back(tmp_path: Path) -> None:
             admin = (tmp_path / "admin.token").read_text().strip()
             token = calls.mint(server.address, admin)
             calls.revoke(server.address, admin, token)
-        with closing(sqlite3.connect(tmp_path / "almond.db")) as store:  # what a wrong clock leads to
+        with closing(sqlite3.connect(tmp_path / "almond.db")) as store:  # as a wrong clock does
             store.execute("UPDATE store SET clock = clock + 400 * 86400")
             store.execute("DELETE FROM withdrawals")
             store.commit()
@@ -33,7 +33,7 @@ def test_what_a_clock_far_ahead_has_pruned_is_put_back(tmp_path: Path) -> None:
             assert calls.is_denied(server.address, admin, token)
 
 
-def test_what_a_server_knew_is_healed_after_its_file_was_exchanged(tmp_path: Path) -> None:
+def test_what_a_server_knew_is_healed_after_its_store_was_exchanged(tmp_path: Path) -> None:
     with ValkeyChild(tmp_path) as valkey:
         environment = {"ALMOND_DATA_DIR": str(tmp_path), "ALMOND_REDIS_URL": valkey.url}
         assert run("init", environment=environment).code == 0
@@ -53,8 +53,8 @@ def test_what_a_server_knew_is_healed_after_its_file_was_exchanged(tmp_path: Pat
             assert calls.is_denied(server.address, admin, token)
 
 
-def test_a_backup_is_not_served_before_it_is_said_to_be_restored(tmp_path: Path) -> None:
-    """Even where Redis, which would know what is missing, does not answer."""
+def test_a_backup_is_not_served_before_store_restored(tmp_path: Path) -> None:
+    """Also if Redis, which has what is missing, does not answer."""
     environment = {"ALMOND_DATA_DIR": str(tmp_path), "ALMOND_REDIS_URL": "redis://127.0.0.1:1"}
     assert run("init", environment=environment).code == 0
     assert run("store", "backup", str(tmp_path / "b"), environment=environment).code == 0
@@ -63,7 +63,7 @@ def test_a_backup_is_not_served_before_it_is_said_to_be_restored(tmp_path: Path)
     assert (refused.code, "almond store restored" in refused.err) == (2, True), refused
 
 
-def test_init_makes_no_empty_store_in_the_place_of_a_lost_one(tmp_path: Path) -> None:
+def test_init_does_not_replace_a_lost_store_by_an_empty_one(tmp_path: Path) -> None:
     environment = {"ALMOND_DATA_DIR": str(tmp_path)}
     assert run("init", environment=environment).code == 0
     admin = (tmp_path / "admin.token").read_text()
@@ -75,7 +75,7 @@ def test_init_makes_no_empty_store_in_the_place_of_a_lost_one(tmp_path: Path) ->
     assert not (tmp_path / "almond.db").exists()
 
 
-def test_where_no_file_can_be_made_it_is_said(tmp_path: Path) -> None:
+def test_a_rescue_file_that_cannot_be_written_is_logged(tmp_path: Path) -> None:
     environment = {"ALMOND_DATA_DIR": str(tmp_path)}
     assert run("init", environment=environment).code == 0
     for words in (

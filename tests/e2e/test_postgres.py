@@ -1,4 +1,4 @@
-"""Two servers with directories of their own on one PostgreSQL, as two machines would run them."""
+"""Two servers on one PostgreSQL, each with a data directory of its own, as on two machines."""
 
 from __future__ import annotations
 
@@ -18,25 +18,27 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def machines(tmp_path: Path) -> tuple[Path, Path]:
-    here, there = tmp_path / "here", tmp_path / "there"
-    here.mkdir()
-    there.mkdir()
-    return here, there
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    second.mkdir()
+    return first, second
 
 
-def test_what_one_revokes_the_other_denies(machines: tuple[Path, Path], postgres: PostgresServer) -> None:
-    here, there = machines
+def test_what_one_server_revokes_the_other_denies(
+    machines: tuple[Path, Path], postgres: PostgresServer
+) -> None:
+    first, second = machines
     url = {"ALMOND_DATABASE_URL": postgres.new_database()}
     for words in ("init", "init"):
-        assert run(words, "--data-dir", str(here), environment=url).code == 0
-    assert "nothing to do" in run("migrate", "--data-dir", str(here), environment=url).out
-    shutil.copy(here / "master.key", there / "master.key")
+        assert run(words, "--data-dir", str(first), environment=url).code == 0
+    assert "nothing to do" in run("migrate", "--data-dir", str(first), environment=url).out
+    shutil.copy(first / "master.key", second / "master.key")
     with (
-        ValkeyChild(here) as valkey,
-        ServeProcess(here, valkey.url, **url) as one,
-        ServeProcess(there, valkey.url, **url) as two,
+        ValkeyChild(first) as valkey,
+        ServeProcess(first, valkey.url, **url) as one,
+        ServeProcess(second, valkey.url, **url) as two,
     ):
-        admin = (here / "admin.token").read_text().strip()
+        admin = (first / "admin.token").read_text().strip()
         minted = one.almond("tokens", "create", "deploy", "--org", "acme", "--app", "web", token=admin)
         assert minted.code == 0, minted.err
         ask = ("tokens", "verify", "-t", "-", "--org", "acme", "--app", "web", "--action", "w")
@@ -44,24 +46,24 @@ def test_what_one_revokes_the_other_denies(machines: tuple[Path, Path], postgres
         revoked = one.almond("tokens", "revoke", "--token", "-", stdin=minted.out, token=admin)
         assert revoked.code == 0, revoked.err
         two.eventually_denies(*ask, stdin=minted.out, token=admin)
-    for name in ("here", "there"):
+    for name in ("first", "second"):
         assert not (machines[0].parent / name / "almond.db").exists()
 
 
-def test_a_machine_without_the_master_key_is_told(
+def test_init_without_the_master_key_says_to_copy_it(
     machines: tuple[Path, Path], postgres: PostgresServer
 ) -> None:
-    here, there = machines
+    first, second = machines
     url = {"ALMOND_DATABASE_URL": postgres.new_database()}
-    assert run("init", "--data-dir", str(here), environment=url).code == 0
-    refused = run("init", "--data-dir", str(there), environment=url)
+    assert run("init", "--data-dir", str(first), environment=url).code == 0
+    refused = run("init", "--data-dir", str(second), environment=url)
     assert refused.code == 2
     assert "copy master.key" in refused.err
-    assert not list(there.iterdir())
+    assert not list(second.iterdir())
 
 
 @pytest.mark.parametrize("word", ["init", "migrate"])
-def test_a_database_that_is_not_there_is_named_without_its_password(
+def test_a_missing_database_is_named_without_its_password(
     word: str, tmp_path: Path, postgres: PostgresServer
 ) -> None:
     url = postgres.url("nowhere", password="hunter2")

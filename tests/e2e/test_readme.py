@@ -1,4 +1,4 @@
-"""Every command of the README's console block is run, in order, and prints what the README says."""
+"""The commands of the README, run in order, print what the README says."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ README = (ROOT / "README.md").read_text()
 
 
 def _console(number: int) -> list[tuple[str, str]]:
-    """Return the commands of one console block, each with what it is said to print."""
+    """Return the commands of one console block, each with the output that the README gives."""
     blocks: list[str] = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
     steps = blocks[number].split("$ ")[1:]
     return [(step.partition("\n")[0], step.partition("\n")[2].strip()) for step in steps]
@@ -26,7 +26,7 @@ def _run(command: str, directory: Path, environment: dict[str, str]) -> subproce
     return subprocess.run(words, cwd=directory, env=environment, capture_output=True, text=True, check=False)
 
 
-def test_the_first_decision_goes_as_the_readme_says(tmp_path: Path) -> None:
+def test_the_first_decision_is_as_in_the_readme(tmp_path: Path) -> None:
     steps = _console(0)
     assert len(steps) >= 7
     with DevService(tmp_path / ".almond", is_program=True) as service:
@@ -38,7 +38,7 @@ def test_the_first_decision_goes_as_the_readme_says(tmp_path: Path) -> None:
             assert ran.stdout.startswith(expected), (command, ran.stdout, ran.stderr)
 
 
-def test_a_token_of_twelve_caveats_is_shown_as_the_readme_says(tmp_path: Path) -> None:
+def test_a_token_of_twelve_caveats_is_shown_as_in_the_readme(tmp_path: Path) -> None:
     with DevService(tmp_path / ".almond") as service:
         forks.put_into(tmp_path)
         environment = clean_environment() | {
@@ -58,7 +58,7 @@ def _without_particulars(text: str) -> str:
     return re.sub(r"(?m)^(  (?:id|branch|key) +)[\w-]+", r"\1ID", text)
 
 
-def test_the_screen_of_make_run_names_three_commands_that_work(tmp_path: Path) -> None:
+def test_the_output_of_make_run_names_three_commands_that_work(tmp_path: Path) -> None:
     with DevService(tmp_path / "data", is_program=True) as service:
         commands = [line.strip() for line in service.screen.splitlines() if " tokens " in line]
         assert len(commands) == 3

@@ -29,13 +29,13 @@ from support.caveats import Row, asks, reasons_of
 T = TypeVar("T")
 
 YEARS_20, DAYS_7, HOURS_48, HOUR = 175_200 * 3600, 168 * 3600, 48 * 3600, 3600
-_THEIR_APP, _OUR_APP = "shop", "my-app"  # the tables' app, and the page's
+_THEIR_APP, _OUR_APP = "shop", "my-app"  # the app of the tables, and the app of the page
 _SECONDS_OF_GRACE = 60
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line of the page, what stands for its placeholders, and what must come of it."""
+    """A line of the page, the values of its placeholders, and its expected result."""
 
     text: str
     name: str
@@ -49,7 +49,7 @@ class Line:
 
 
 def almond(text: str, *filled: tuple[str, str]) -> str:
-    """Fill the placeholders and read fly and flyctl as almond."""
+    """Fill the placeholders, and replace fly and flyctl by almond."""
     for placeholder, value in filled:
         assert placeholder in text
         text = text.replace(placeholder, value)
@@ -100,13 +100,13 @@ MINTING = (
 
 @dataclass(frozen=True)
 class Shell:
-    """A person's shell, in a directory of their own, with `almond` on the path."""
+    """A shell in a directory of its own, with `almond` on the PATH."""
 
     service: DevService
     directory: Path
 
     def run(self, command: str, **environment: str) -> Ran:
-        """Run a command line as it stands."""
+        """Run a command line unchanged."""
         tools = self.directory / "bin"
         everything = clean_environment() | {
             "ALMOND_ADDRESS": self.service.address,
@@ -128,7 +128,7 @@ class Shell:
         return Ran(done.returncode, done.stdout, done.stderr)
 
     def token(self, command: str) -> str:
-        """Run a command line that makes a token; return what it printed, or wrote."""
+        """Run a command line that makes a token; returns what it printed, or wrote to a file."""
         ran = self.run(command)
         assert ran.code == 0, ran.err
         written = re.search(r"> (\S+)$", command)
@@ -137,17 +137,17 @@ class Shell:
         return text.strip()
 
     def record(self, token: str) -> token_pb2.TokenRecord:
-        """Return what the service keeps of a token."""
+        """Return the record of a token."""
         return self._ask(lambda client: client.inspect_token(pb.InspectTokenRequest(token=token))).record
 
     def tokens(self) -> set[tuple[str, bool]]:
-        """Return the ids of all of acme's tokens, and whether each was revoked."""
+        """Return the ids of all tokens of acme, each with whether it is revoked."""
         listing = pb.ListTokensRequest(org="acme", show_all=True, page_size=1000)
         records = self._ask(lambda client: client.list_tokens(listing)).records
         return {(each.id, each.HasField("revoke_time")) for each in records}
 
     def reasons(self, token: str, rows: tuple[Row, ...]) -> list[frozenset[str]]:
-        """Ask all rows; return why each was denied."""
+        """Verify all rows; returns the reasons for which each is denied."""
         questions = [pb.VerifyRequest(token=token, access=_ours(row.access)) for row in rows]
         answers = self._ask(lambda client: client.batch_verify(pb.BatchVerifyRequest(requests=questions)))
         return [frozenset(reasons_of(each.response)) for each in answers.results]
@@ -158,7 +158,7 @@ class Shell:
 
 
 def _ours(access: access_pb2.Access) -> access_pb2.Access:
-    """Ask about the page's app where the table has its own."""
+    """Return a row with the app of the page in the place of the app of the table."""
     ours = access_pb2.Access()
     ours.CopyFrom(access)
     if ours.app == _THEIR_APP:
@@ -172,7 +172,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     (directory / "bin").mkdir()
     forks.put_into(directory / "bin")
     with DevService(directory / "data") as service:
-        # Nothing outlives the token it is minted with, and the page's default is 20 years.
+        # No token outlives the one it is minted with, and the default of the page is 20 years.
         renewed = service.almond(
             "init", "--data-dir", str(service.data_dir), "--new-admin-token", "--admin-days", "7400"
         )
@@ -181,7 +181,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
 
 
 @pytest.mark.parametrize("line", MINTING, ids=lambda line: line.text)
-def test_a_line_that_makes_a_token_makes_just_that_token(shell: Shell, line: Line) -> None:
+def test_a_line_that_makes_a_token_makes_exactly_that_token(shell: Shell, line: Line) -> None:
     token = shell.token(line.command)
     made = shell.record(token)
     assert made.name == line.name
@@ -195,10 +195,10 @@ def _lifetime(record: token_pb2.TokenRecord) -> int:
     return record.expire_time.seconds - record.create_time.seconds
 
 
-def test_inspect_shows_what_the_service_keeps(shell: Shell) -> None:
+def test_inspect_shows_the_record(shell: Shell) -> None:
     token = shell.token(almond("fly tokens create deploy"))
-    told = json.loads(shell.service.almond("tokens", "inspect", "-t", "-", "--json", stdin=token).out)
-    shown, kept = told["service"]["record"], shell.record(token)
+    inspected = json.loads(shell.service.almond("tokens", "inspect", "-t", "-", "--json", stdin=token).out)
+    shown, kept = inspected["service"]["record"], shell.record(token)
     assert (shown["id"], shown["name"]) == (kept.id, kept.name)
     times = [datetime.fromisoformat(shown[name]).timestamp() for name in ("created_at", "expires_at")]
     assert times == [kept.create_time.seconds, kept.expire_time.seconds]
@@ -213,14 +213,14 @@ def test_ssh_console_makes_two_calls_and_its_token_permits_both(shell: Shell) ->
         ("-a my-app --action r", 1),
         ("--feature wg --action r", 1),
     )
-    for words, code in wanted:  # the token asks about itself, and nobody else's stands behind it
+    for words, code in wanted:  # the token verifies itself, without another caller
         ran = shell.run(
             f"ALMOND_API_TOKEN=$(cat my-app.token.ssh) almond tokens verify -t - {words} < my-app.token.ssh"
         )
         assert ran.code == code, ran.err
 
 
-def test_readonly_from_existing_narrows_without_any_service(shell: Shell) -> None:
+def test_readonly_from_existing_attenuates_without_a_service(shell: Shell) -> None:
     existing = shell.token(almond("fly tokens create org"))
     text = (
         'fly tokens create readonly --name <"my token name"> --expiry <duration> '
@@ -230,9 +230,9 @@ def test_readonly_from_existing_narrows_without_any_service(shell: Shell) -> Non
     offline = replace_address(shell, "127.0.0.1:1")
     narrowed = offline.token(command)
     assert narrowed != existing
-    told = json.loads(shell.service.almond("tokens", "inspect", "-t", "-", "--json", stdin=narrowed).out)
-    assert told["service"]["genuine"] is True
-    assert any("my token name" in each["meaning"] for each in told["caveats"])
+    inspected = json.loads(shell.service.almond("tokens", "inspect", "-t", "-", "--json", stdin=narrowed).out)
+    assert inspected["service"]["genuine"] is True
+    assert any("my token name" in each["meaning"] for each in inspected["caveats"])
     denied = [bool(reasons) for reasons in shell.reasons(narrowed, READONLY)]
     assert denied == [bool(row.reasons) for row in READONLY]
     widened = shell.run(command.replace(existing, existing[:-9]))
@@ -262,7 +262,7 @@ def _listed(shell: Shell, command: str) -> set[str]:
     return {row.split()[0] for row in ran.out.splitlines()[1:]}
 
 
-def test_a_listed_id_is_revoked_and_then_listed_no_more(shell: Shell) -> None:
+def test_a_listed_id_is_revoked_and_then_no_longer_listed(shell: Shell) -> None:
     token = shell.token(almond("fly tokens create deploy"))
     token_id = shell.record(token).id
     mine = (asks("w", app=_THEIR_APP),)
@@ -297,16 +297,16 @@ BAD: tuple[tuple[str, int, str], ...] = (
 )
 
 
-@pytest.mark.parametrize(("command", "code", "said"), BAD, ids=[each[0] for each in BAD])
-def test_bad_input_is_a_line_and_a_hint_and_nothing_is_done(
-    shell: Shell, command: str, code: int, said: str
+@pytest.mark.parametrize(("command", "code", "message"), BAD, ids=[each[0] for each in BAD])
+def test_bad_input_prints_a_line_and_a_hint_and_changes_nothing(
+    shell: Shell, command: str, code: int, message: str
 ) -> None:
     before = shell.tokens()
     ran = shell.run(command)
     assert (ran.code, ran.out) == (code, ""), ran.err
     first, *more = ran.err.splitlines()
     assert first.startswith("error: ")
-    assert said in ran.err
+    assert message in ran.err
     assert len(more) <= 1
     assert "Traceback" not in ran.err
     assert shell.tokens() == before

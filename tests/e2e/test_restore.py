@@ -1,4 +1,4 @@
-"""ops/RESTORE.md by its very commands: what was revoked after the backup is denied after the restore."""
+"""The commands of ops/RESTORE.md: what was revoked after the backup is denied after the restore."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ASK = ("tokens", "verify", "-t", "-", "--org", "acme", "--app", "web", "--action
 
 @dataclass
 class Site:
-    """One machine with its store and its Redis, and the commands of the page."""
+    """A machine with its store and its Redis, on which the commands of the page are run."""
 
     kind: str
     directory: Path
@@ -47,7 +47,7 @@ class Site:
         return (self.data_dir / "admin.token").read_text().strip()
 
     def do(self, block: str) -> str:
-        """Run a block of the page; `{kind}-` stands before what differs by store."""
+        """Run a block of the page; the name of one that differs by store begins with `{kind}-`."""
         found = re.findall(rf"```sh {block}\n(.*?)```", RESTORE.read_text(), re.DOTALL)
         assert len(found) == 1, block
         binaries = [self.directory / "bin", *sorted(Path("/usr/lib/postgresql").glob("*/bin"))]
@@ -101,15 +101,15 @@ def test_what_was_revoked_after_the_backup_is_denied_after_the_restore(site: Sit
     refused = run("serve", environment=site.environment)
     assert refused.code == 2
     assert "almond store restored" in refused.err
-    told = site.do("restored")
-    assert re.search(r"Redis\s+1", told)  # and the export knew no more than that
+    printed = site.do("restored")
+    assert re.search(r"Redis\s+1", printed)  # and the export had no more than that
     with site.serve() as server:
         assert site.denied(server, before, after, live, late) == [True, True, False, False]
         site.revoke(server, late)
         assert site.denied(server, late) == [True]
 
 
-def test_the_export_alone_brings_back_what_it_knows(site: Site) -> None:
+def test_the_export_alone_restores_what_it_has(site: Site) -> None:
     with site.serve() as server:
         token, derived_from = site.mint(server), site.mint(server)
         site.do(f"{site.kind}-backup")
@@ -129,12 +129,12 @@ def test_the_export_alone_brings_back_what_it_knows(site: Site) -> None:
         assert site.denied(server, token, derived.out.strip(), derived_from) == [True, True, False]
 
 
-def test_what_a_server_alone_knew_is_healed(site: Site) -> None:
+def test_what_only_a_server_knew_is_healed(site: Site) -> None:
     with site.serve() as server:
         token, live = site.mint(server), site.mint(server)
         site.do(f"{site.kind}-backup")
         site.revoke(server, token)
-        if site.kind == "sqlite":  # in place, as a snapshot of the disk would
+        if site.kind == "sqlite":  # in place, as a snapshot of the disk does
             backup, store = site.directory / "almond.backup", site.data_dir / "almond.db"
             with closing(sqlite3.connect(backup)) as source, closing(sqlite3.connect(store)) as target:
                 source.backup(target)
@@ -154,7 +154,7 @@ def test_what_a_server_alone_knew_is_healed(site: Site) -> None:
     assert (again.code, "nothing to heal" in again.err) == (2, True)
 
 
-def test_a_revision_of_before_is_refused(site: Site) -> None:
+def test_a_revision_from_before_the_restore_is_refused(site: Site) -> None:
     with site.serve() as server:
         token = site.mint(server)
         revision = site.revoke(server, site.mint(server))
@@ -165,7 +165,7 @@ def test_a_revision_of_before_is_refused(site: Site) -> None:
         assert "before a restore" in asked.err
 
 
-def test_restored_asks_redis_or_is_told_not_to(site: Site) -> None:
+def test_store_restored_reads_redis_unless_it_is_told_not_to(site: Site) -> None:
     lost = site.environment | {"ALMOND_REDIS_URL": "redis://:hunter2@127.0.0.1:1"}
     ran = run("store", "restored", environment=lost)
     assert (ran.code, "--without-redis" in ran.err, "hunter2" in ran.err) == (2, True, False)

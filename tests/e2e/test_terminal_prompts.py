@@ -1,4 +1,4 @@
-"""At a terminal, `revoke` shows what it would do and asks, and `list` shows what fits."""
+"""At a terminal `revoke` shows what it would revoke and asks, and `list` fits its width."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from e2e.service import ALMOND, DevService, clean_environment
 def _at_a_terminal(
     service: DevService, answer: str, token: str, *words: str, columns: int = 200
 ) -> tuple[int, str]:
-    """Run a command as a person would, answer its question, and return its exit code and the screen."""
+    """Run a command at a terminal and answer its question; returns the exit code and the screen."""
     environment = clean_environment() | {
         "ALMOND_ADDRESS": service.address,
         "ALMOND_API_TOKEN": token,
@@ -28,7 +28,7 @@ def _at_a_terminal(
     while True:
         try:
             read = os.read(terminal, 4096)
-        except OSError:  # what Linux answers when the other side has closed
+        except OSError:  # what Linux returns once the other side has closed
             break
         screen += read
         if screen.endswith(b"[y/N]: "):
@@ -41,7 +41,9 @@ def _at_a_terminal(
 @pytest.mark.parametrize(
     ("answer", "code", "state"), [("n", 1, "live"), ("", 1, "live"), ("y", 0, "revoked")]
 )
-def test_revoke_says_what_it_reaches_and_asks(tmp_path: Path, answer: str, code: int, state: str) -> None:
+def test_revoke_shows_what_it_would_revoke_and_asks(
+    tmp_path: Path, answer: str, code: int, state: str
+) -> None:
     with DevService(tmp_path / "data") as service:
         own = service.almond("tokens", "create", "org", "-o", "acme").out.strip()
         service.almond("tokens", "create", "deploy", "-o", "acme", "-a", "web", "-n", "for web")
@@ -54,7 +56,7 @@ def test_revoke_says_what_it_reaches_and_asks(tmp_path: Path, answer: str, code:
         assert [line.split()[-1] for line in listed] == [state, state]
 
 
-def test_with_yes_nothing_is_asked(tmp_path: Path) -> None:
+def test_with_yes_revoke_does_not_ask(tmp_path: Path) -> None:
     with DevService(tmp_path / "data") as service:
         admin = (service.data_dir / "admin.token").read_text().strip()
         service.almond("tokens", "create", "org", "-o", "acme")
@@ -62,7 +64,7 @@ def test_with_yes_nothing_is_asked(tmp_path: Path) -> None:
         assert (ended, "org acme revoked" in screen, "[y/N]" in screen) == (0, True, False), screen
 
 
-def test_where_no_table_fits_a_token_is_a_paragraph(tmp_path: Path) -> None:
+def test_in_a_narrow_terminal_a_token_is_a_paragraph(tmp_path: Path) -> None:
     with DevService(tmp_path / "data") as service:
         own = service.almond("tokens", "create", "org", "-o", "acme", "-n", "a, state revoked").out.strip()
         words = ("tokens", "list", "-o", "acme")

@@ -1,4 +1,4 @@
-"""`almond watch`, as a process: a line for each revocation, and Ctrl-C ends it well."""
+"""`almond watch` prints a line for each revocation, and Ctrl-C ends it with exit code 0."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from e2e.service import ALMOND, DevService, clean_environment
 
 @contextmanager
 def watching(service: DevService, *words: str) -> Iterator[subprocess.Popen[str]]:
-    """Begin to watch, and wait until it has begun; it must end well."""
+    """Start to watch, and wait until it has started; it must end without an error."""
     admin = (service.data_dir / "admin.token").read_text().strip()
     command = subprocess.Popen(
         [ALMOND, "watch", *words],
@@ -32,7 +32,7 @@ def watching(service: DevService, *words: str) -> Iterator[subprocess.Popen[str]
         assert command.stderr.read() == ""
 
 
-def test_it_prints_what_is_revoked_as_it_happens(tmp_path: Path) -> None:
+def test_it_prints_each_revocation_as_it_happens(tmp_path: Path) -> None:
     with DevService(tmp_path / "data") as service:
         service.almond("tokens", "create", "org", "-o", "acme")
         [row] = json.loads(service.almond("tokens", "list", "-o", "acme", "--json").out)
@@ -42,5 +42,5 @@ def test_it_prints_what_is_revoked_as_it_happens(tmp_path: Path) -> None:
             revision, written = plain.stdout.readline().split()
             assert written == row["id"]
             assert as_json.stdout is not None
-            told = json.loads(as_json.stdout.readline())
-            assert (told["token_id"], told["branch_id"], told["revision"]) == (row["id"], None, revision)
+            line = json.loads(as_json.stdout.readline())
+            assert (line["token_id"], line["branch_id"], line["revision"]) == (row["id"], None, revision)

@@ -1,4 +1,4 @@
-"""Two workers on one port: what is killed, paused or rolled loses no call that a client repeats."""
+"""Two workers on one port: killing, pausing or replacing one loses no call that a client repeats."""
 
 from __future__ import annotations
 
@@ -43,8 +43,9 @@ if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
 
 @pytest.fixture(scope="module")
 def service(valkey: ValkeyChild, data_dir: Path) -> Iterator[ServeProcess]:
-    """Its end is a test too: SIGTERM drains both workers, and the exit code is 0."""
-    (data_dir.parent / "sitecustomize.py").write_text(METRICS)  # what any Python there runs first
+    """A service of two workers. At its end, SIGTERM drains both, and the exit code must be 0."""
+    # Every Python with this PYTHONPATH runs it first.
+    (data_dir.parent / "sitecustomize.py").write_text(METRICS)
     path = os.pathsep.join([str(data_dir.parent), os.environ.get("PYTHONPATH", "")])
     with ServeProcess(data_dir, valkey.url, *FLAGS, PYTHONPATH=path) as server:
         yield server
@@ -60,7 +61,7 @@ def admin(data_dir: Path) -> str:
     return (data_dir / "admin.token").read_text().strip()
 
 
-async def test_kill_9_of_a_worker_loses_no_call_and_another_comes(service: ServeProcess, admin: str) -> None:
+async def test_kill_9_of_a_worker_loses_no_call_and_another_starts(service: ServeProcess, admin: str) -> None:
     victim, _ = await both(service)
     async with load(service.address, admin) as got:
         os.kill(victim, signal.SIGKILL)
@@ -91,14 +92,14 @@ async def test_a_worker_that_is_paused_past_the_bound_is_replaced(service: Serve
     assert got.lost == []
 
 
-def test_the_machines_port_tells_of_all_workers(service: ServeProcess) -> None:
+def test_the_http_port_reports_all_workers(service: ServeProcess) -> None:
     status, text = service.ask("/health")
     assert status == 200
-    told = json.loads(text)
-    assert told["healthy"] is True
-    assert [(row["worker"], row["state"]) for row in told["workers"]] == [(1, "fresh"), (2, "fresh")]
+    health = json.loads(text)
+    assert health["healthy"] is True
+    assert [(row["worker"], row["state"]) for row in health["workers"]] == [(1, "fresh"), (2, "fresh")]
     children = {child.pid for child in psutil.Process(service.pid).children()}
-    assert {row["pid"] for row in told["workers"]} == children
+    assert {row["pid"] for row in health["workers"]} == children
     assert service.ask("/live") == (200, "live\n")
     assert service.ask("/elsewhere")[0] == 404
     assert service.ask("/live", "POST")[0] == 405
@@ -110,7 +111,7 @@ def test_the_machines_port_tells_of_all_workers(service: ServeProcess) -> None:
     assert "almond_test_alive 2.0" in text
 
 
-def test_a_second_start_on_the_address_is_refused_in_a_sentence(
+def test_a_second_start_on_the_address_is_refused_with_a_sentence(
     service: ServeProcess, data_dir: Path, valkey: ValkeyChild
 ) -> None:
     words = ("serve", "--data-dir", str(data_dir), "--address", service.address, "--metrics-address", "")
@@ -121,7 +122,7 @@ def test_a_second_start_on_the_address_is_refused_in_a_sentence(
     assert are_two_without(service)
 
 
-def test_the_log_is_one_with_the_number_of_each_worker(service: ServeProcess) -> None:
+def test_one_log_has_the_lines_of_all_workers_with_their_numbers(service: ServeProcess) -> None:
     assert {line["worker"] for line in service.logged("server.fresh")} == {1, 2}
     assert len(service.logged("server.started")) == 1
     assert all(line.startswith("{") for line in service.log.read_text().splitlines())

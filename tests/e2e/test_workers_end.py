@@ -1,4 +1,4 @@
-"""How a service of several workers ends when it cannot go on: at once, wholly, and with a sentence."""
+"""A service of several workers that cannot go on ends at once, with all workers and with a sentence."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def test_six_deaths_within_a_minute_end_it(data_dir: Path) -> None:
+def test_six_deaths_of_workers_within_a_minute_end_it(data_dir: Path) -> None:
     with ValkeyChild(data_dir) as valkey, ServeProcess(data_dir, valkey.url, *FLAGS) as service:
         parent = psutil.Process(service.pid)
         seen = set()
@@ -30,7 +30,7 @@ def test_six_deaths_within_a_minute_end_it(data_dir: Path) -> None:
         while len(service.logged("worker.died")) < 6:
             assert time.monotonic() < deadline
             for child in parent.children():
-                # One number only: the other serves all the time, and is drained in the end.
+                # Only one of the numbers: the other worker serves all the time, and drains in the end.
                 if _number(service, child.pid) == 1:
                     seen.add(child.pid)
                     child.kill()
@@ -46,14 +46,14 @@ def _number(service: ServeProcess, pid: int) -> int:
     return next((each["worker"] for each in service.logged("worker.started") if each["pid"] == pid), 0)
 
 
-def test_after_an_alarm_nobody_takes_the_place_of_who_knows(tmp_path: Path) -> None:
+def test_after_an_alarm_no_worker_replaces_those_that_know(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
     assert run("init", "--data-dir", str(data_dir)).code == 0
     admin = (data_dir / "admin.token").read_text().strip()
     with ValkeyChild(data_dir) as valkey, ServeProcess(data_dir, valkey.url, *FLAGS) as service:
         token = calls.mint(service.address, admin)
         calls.revoke(service.address, admin, token)
-        # On connections of their own, so that both workers are asked.
+        # On connections of their own, so that both workers answer.
         service.eventually(lambda: all(calls.is_denied(service.address, admin, token) for _ in range(8)))
         (data_dir / "almond.db").rename(data_dir / "elsewhere.db")
         service.eventually(lambda: {row["state"] for row in service.workers()} == {"alarmed"})
@@ -69,7 +69,7 @@ def test_after_an_alarm_nobody_takes_the_place_of_who_knows(tmp_path: Path) -> N
     assert "ops/RESTORE.md" in service.log.read_text().splitlines()[-1]
 
 
-def test_a_start_that_is_refused_says_why_once(tmp_path: Path) -> None:
+def test_a_refused_start_gives_its_reason_once(tmp_path: Path) -> None:
     words = ("serve", "--data-dir", str(tmp_path / "data"), "--address", "127.0.0.1:0", "--workers", "3")
     ran = run(*words, "--metrics-address", "", environment={"ALMOND_REDIS_URL": "redis://127.0.0.1:1"})
     assert ran.code == 2
@@ -78,7 +78,7 @@ def test_a_start_that_is_refused_says_why_once(tmp_path: Path) -> None:
     assert "Traceback" not in ran.err
 
 
-def test_one_worker_has_the_machines_port_too_and_names_who_holds_it(data_dir: Path) -> None:
+def test_a_single_worker_has_the_http_port_and_names_its_holder(data_dir: Path) -> None:
     with ValkeyChild(data_dir) as valkey, ServeProcess(data_dir, valkey.url) as service:
         service.eventually(lambda: service.ask("/health")[0] == 200)
         assert [(row["worker"], row["pid"]) for row in service.workers()] == [(1, service.pid)]

@@ -1,7 +1,7 @@
-"""One worker loses the store, its sibling does not: the one goes, and callers hardly notice.
+"""A worker that loses the store is replaced while its sibling serves.
 
-On PostgreSQL without Redis: there the sessions of one worker can be paused, and no heartbeat makes up for
-it. So that it opens no new ones, it may open no more files.
+On PostgreSQL and without Redis: the sessions of one worker can be paused there, and no heartbeat keeps it
+fresh. A limit on its open files keeps it from opening new sessions.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def service(data_dir: Path, postgres: PostgresServer) -> Iterator[ServeProcess]:
     url = {"ALMOND_DATABASE_URL": postgres.new_database()}
     assert run("init", "--data-dir", str(data_dir), environment=url).code == 0
-    # Its own directory for what a killed parent leaves there.
+    # A directory of its own, for what a killed parent leaves in it.
     with ServeProcess(data_dir, "redis://127.0.0.1:1", *FLAGS, **url, TMPDIR=str(data_dir)) as server:
         yield server
 
 
-async def test_a_stale_worker_makes_room_while_its_sibling_answers(
+async def test_a_stale_worker_is_replaced_while_its_sibling_answers(
     service: ServeProcess, data_dir: Path, postgres: PostgresServer
 ) -> None:
     victim, sibling = await both(service)

@@ -31,6 +31,19 @@ class MemoryFeed:
         """The current problem with the feed, or None."""
         return None if self._available and self.readers else "the feed is not read"
 
+    def changes(self) -> list[Change]:
+        """Return the changes that it holds, oldest first."""
+        return list(self._changes)
+
+    def heartbeats(self) -> list[Heartbeat]:
+        """Return the heartbeats that were sent, oldest first."""
+        return list(self._beats)
+
+    @property
+    def snapshot_number(self) -> int | None:
+        """The revision of the snapshot that it holds; None if it holds none."""
+        return None if self._kept is None else self._kept[0]
+
     def cut(self) -> None:
         """Fail every method, as if the network was down, until `mend`."""
         self._available = False

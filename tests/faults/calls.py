@@ -1,4 +1,4 @@
-"""The calls of clients of a system under faults, each of which is written down as it was seen."""
+"""The calls of the clients of a system under faults; each call and its answer goes into the history."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import grpc
 
 from almond.v1 import caveat_pb2, decision_pb2
 from almond.v1 import token_service_pb2 as pb
-from faults.history import Asked, Held, History, Minted, Revoked, number_of
+from faults.history import HeldToken, History, MintCall, RevokeCall, VerifyCall, number_of
 from faults.node import Node, Stub
-from faults.system import World
+from faults.system import SystemUnderTest
 from faults.unguarded import PROCESS
 from support.refusals import read_refusal
 from support.service import bearer, on
@@ -34,28 +34,28 @@ _REVOKED_CALLER = frozenset({"CALLER_UNAUTHENTICATED", "CALLER_DENIED", "MINTER_
 
 
 class Calls:
-    """What clients ask for, and what they got."""
+    """Calls the servers for all clients, and checks what they answer."""
 
-    def __init__(self, world: World, history: History) -> None:
+    def __init__(self, system: SystemUnderTest, history: History) -> None:
         self.history = history
         self.counts: Counter[str] = Counter()
-        self.last_yes: dict[int, float] = {}
-        """By server: when its last yes was asked for."""
+        self.last_allowed: dict[int, float] = {}
+        """By server: when the last Verify that it allowed was sent."""
 
-        self.gone_minters: list[Held] = []
-        """Those who may be refused, as their revocation was at least asked for."""
+        self.revoked_minters: list[HeldToken] = []
+        """Minters that a server may refuse, as a client has at least asked for their revocation."""
 
-        self._world = world
+        self._system = system
         self._names = (f"t{number}" for number in itertools.count())
 
-    async def ask(
-        self, node: Node, token: Held, min_revision: str = "", stub: Stub | None = None
-    ) -> Asked | None:
-        """Ask a server about a token; None if nobody could know."""
+    async def verify(
+        self, node: Node, token: HeldToken, min_revision: str = "", stub: Stub | None = None
+    ) -> VerifyCall | None:
+        """Ask a server about a token; returns None if it did not answer, or could not know."""
         access = on(token.org, "w", app=token.app)
         request = pb.VerifyRequest(token=token.text, access=access, min_revision=min_revision)
         began = time.monotonic()
-        call = (stub or node.stub).Verify(request, metadata=self._world.as_admin, timeout=_PATIENCE_SECONDS)
+        call = (stub or node.stub).Verify(request, metadata=self._system.as_admin, timeout=_PATIENCE_SECONDS)
         answer = await self._answer(call)
         if answer is None:
             return None
@@ -63,22 +63,22 @@ class Calls:
         allowed = answer.outcome == decision_pb2.OUTCOME_ALLOWED
         reason = "" if allowed else ",".join(map(_reason, answer.denials)) or "NOTHING"
         number = number_of(min_revision)
-        asked = Asked(node.index, process, token, began, time.monotonic(), allowed, reason, number)
-        self.history.asked(asked)
-        self.counts["yes" if allowed else "no"] += 1
+        verify = VerifyCall(node.index, process, token, began, time.monotonic(), allowed, reason, number)
+        self.history.add_verify(verify)
+        self.counts["allowed" if allowed else "denied"] += 1
         if allowed:
-            self.last_yes[node.index] = began
-        return asked
+            self.last_allowed[node.index] = began
+        return verify
 
     async def mint(
-        self, node: Node, caller: Held | None, order: pb.MintRequest, subject: str = ""
-    ) -> Held | None:
-        """Mint a token, by the admin or by a minter; None if it was not acknowledged.
+        self, node: Node, caller: HeldToken | None, order: pb.MintRequest, subject: str = ""
+    ) -> HeldToken | None:
+        """Mint a token as the admin, or as `caller`; returns None if it was not acknowledged.
 
-        `subject` is whom it speaks for, if anybody is ever to revoke by that.
+        `subject` is the subject of the token, if a client is going to revoke by that.
         """
         began = time.monotonic()
-        metadata = self._world.as_admin if caller is None else bearer(caller.text)
+        metadata = self._system.as_admin if caller is None else bearer(caller.text)
         call = node.stub.Mint(order, metadata=metadata, timeout=_PATIENCE_SECONDS)
         answer = await self._answer(call, caller)
         if answer is None:
@@ -87,13 +87,13 @@ class Calls:
         token_id = answer.record.id
         app = order.kind.deploy.app or "web"
         handles = {token_id, f"{token_id}/{answer.branch_id}"}
-        places = {f"org {order.org}", f"app {order.org}/{app}"} | (
+        scopes = {f"org {order.org}", f"app {order.org}/{app}"} | (
             {f"subject {subject}"} if subject else set()
         )
         if caller is not None:
             handles |= {f"by {caller.token_id}", *(each for each in caller.handles if each.startswith("by "))}
-            places |= {each for each in caller.places if each.startswith("subject ")}
-        token = Held(
+            scopes |= {each for each in caller.scopes if each.startswith("subject ")}
+        token = HeldToken(
             next(self._names),
             answer.token,
             token_id,
@@ -101,17 +101,17 @@ class Calls:
             frozenset(handles),
             order.org,
             app,
-            frozenset(places),
+            frozenset(scopes),
             began,
             time.monotonic(),
         )
-        self.history.holds(token)
+        self.history.add_token(token)
         if caller is not None:
-            self.history.minted(Minted(caller, token, began))
+            self.history.add_mint(MintCall(caller, token, began))
         return token
 
-    async def attenuate(self, node: Node, token: Held) -> Held | None:
-        """Narrow a token."""
+    async def attenuate(self, node: Node, token: HeldToken) -> HeldToken | None:
+        """Attenuate a token; returns None if it was not acknowledged."""
         request = pb.AttenuateRequest(token=token.text, caveats=[_ANY_ACTION])
         answer = await self._answer(node.stub.Attenuate(request, timeout=_PATIENCE_SECONDS))
         if answer is None:
@@ -125,37 +125,38 @@ class Calls:
             handles=handles,
         )
 
-    async def revoke(self, node: Node, request: pb.RevokeRequest, handle: str, *told: str) -> bool:
-        """Revoke what has a handle; answers whether it was acknowledged. Watchers are told one of `told`."""
-        return await self._revoke(node, request, self.history.revoking(handle, time.monotonic()), told)
+    async def revoke(self, node: Node, request: pb.RevokeRequest, handle: str, *entries: str) -> bool:
+        """Revoke a handle; returns whether it was acknowledged. Watchers must receive one of `entries`."""
+        return await self._revoke(node, request, self.history.begin_revoke(handle, time.monotonic()), entries)
 
-    async def clear(self, node: Node, request: pb.RevokeRequest, place: str, *told: str) -> bool:
-        """Revoke all that is in a place, likewise."""
-        return await self._revoke(node, request, self.history.clearing(place, time.monotonic()), told)
+    async def bulk_revoke(self, node: Node, request: pb.RevokeRequest, scope: str, *entries: str) -> bool:
+        """Revoke a whole scope; returns as `revoke`."""
+        call = self.history.begin_bulk_revoke(scope, time.monotonic())
+        return await self._revoke(node, request, call, entries)
 
     async def _revoke(
-        self, node: Node, request: pb.RevokeRequest, revoked: Revoked, told: tuple[str, ...]
+        self, node: Node, request: pb.RevokeRequest, revoke: RevokeCall, entries: tuple[str, ...]
     ) -> bool:
         before = self.history.newest
-        call = node.stub.Revoke(request, metadata=self._world.as_admin, timeout=_PATIENCE_SECONDS)
+        call = node.stub.Revoke(request, metadata=self._system.as_admin, timeout=_PATIENCE_SECONDS)
         answer = await self._answer(call)
         if answer is None:
             return False
         new_after = before if answer.entries else None
-        self.history.revoked(
-            revoked, time.monotonic(), answer.revision, new_after=new_after, entries=frozenset(told)
+        self.history.end_revoke(
+            revoke, time.monotonic(), answer.revision, new_after=new_after, entries=frozenset(entries)
         )
         self.counts["revoked"] += 1
         return True
 
-    async def _answer(self, call: Awaitable[_T], caller: Held | None = None) -> _T | None:
+    async def _answer(self, call: Awaitable[_T], caller: HeldToken | None = None) -> _T | None:
         try:
             return await call
         except grpc.aio.AioRpcError as error:
             reason = read_refusal(error).reason
-            is_gone = caller in self.gone_minters and reason in _REVOKED_CALLER
-            if error.code() not in _CANNOT_KNOW and not is_gone:
-                self.history.refused(f"{error.code()} {reason} {error.details()}")
+            is_revoked = caller in self.revoked_minters and reason in _REVOKED_CALLER
+            if error.code() not in _CANNOT_KNOW and not is_revoked:
+                self.history.add_refusal(f"{error.code()} {reason} {error.details()}")
             self.counts["unknown"] += error.code() in _CANNOT_KNOW
             return None
 

@@ -1,4 +1,4 @@
-"""Rounds of faults by the hundred, each reproducible by its seed: see `--help`.
+"""Plays rounds of random faults by the hundred, each reproducible by its seed: see `--help`.
 
 python -m faults.checker --rounds 1000
 """
@@ -22,20 +22,20 @@ from rich.console import Console
 
 from faults.kinds import has_own_clock, kind_of
 from faults.rounds import Rounds
-from faults.system import world
+from faults.system import system_under_test
 from faults.unguarded import GUARDS
 from support.postgres import PostgresServer
 
-ROUNDS_A_WORLD = 10
+ROUNDS_PER_SYSTEM = 10
 
 out = Console(highlight=False, soft_wrap=True, markup=False)
 
 
 @dataclass
 class Outcome:
-    """What came of the rounds of one world."""
+    """The result of the rounds of one system."""
 
-    world: int
+    index: int
     kind: str
     store: str
     rounds: int = 0
@@ -45,7 +45,7 @@ class Outcome:
     counts: dict[str, int] = field(default_factory=dict)
 
 
-async def run_world(
+async def run_system(
     directory: Path,
     seed: str,
     index: int,
@@ -54,12 +54,13 @@ async def run_world(
     without: str = "",
     only: frozenset[str] = frozenset(),
 ) -> Outcome:
-    """Play the rounds of the world of this number; ends with the first round that breaks a law."""
+    """Play the rounds of system number `index`; ends with the first round that breaks a law."""
     outcome = Outcome(index, kind_of(index).name, "SQLite" if postgres is None else "PostgreSQL")
     chance = random.Random(f"{seed}/{index}")
     kind = kind_of(index)
-    async with world(directory, kind, postgres, without, own_clock=has_own_clock(index)) as built:
-        playing = Rounds(built, chance, only)
+    own_clock = has_own_clock(index)
+    async with system_under_test(directory, kind, postgres, without, own_clock=own_clock) as system:
+        playing = Rounds(system, chance, only)
         try:
             await playing.begin()
             for number in range(rounds):
@@ -71,7 +72,7 @@ async def run_world(
                 outcome.rounds, outcome.seconds = number + 1, outcome.seconds + took
                 outcome.slowest = max(outcome.slowest, took)
             if not playing.history.violations:
-                await playing.begin_anew()
+                await playing.restart_all()
         finally:
             await playing.close()
     if playing.history.violations:
@@ -82,47 +83,49 @@ async def run_world(
 
 
 def main(
-    rounds: Annotated[int, typer.Option(help="How many rounds, in worlds of ten.")] = 20,
-    seed: Annotated[str, typer.Option(help="What all chance comes from; printed.")] = "",
-    first: Annotated[int, typer.Option(help="The first world: to repeat one of a run before.")] = 0,
-    without: Annotated[str, typer.Option(help=f"Take out a guard: {', '.join(GUARDS)}.")] = "",
-    only: Annotated[list[str] | None, typer.Option(help="Only faults of these names.")] = None,
-    log: Annotated[Path | None, typer.Option(help="Write what came of each world; go on from there.")] = None,
+    rounds: Annotated[int, typer.Option(help="How many rounds; each system plays ten.")] = 20,
+    seed: Annotated[str, typer.Option(help="The seed of all random choices; it is printed.")] = "",
+    first: Annotated[
+        int, typer.Option(help="The number of the first system: to repeat one of an earlier run.")
+    ] = 0,
+    without: Annotated[str, typer.Option(help=f"Take a guard out of the servers: {', '.join(GUARDS)}.")] = "",
+    only: Annotated[list[str] | None, typer.Option(help="Inject only the faults of these names.")] = None,
+    log: Annotated[
+        Path | None,
+        typer.Option(help="Append the result of each system to this file; skip the systems that it has."),
+    ] = None,
 ) -> None:
-    """Break things while clients work, and see that no promise of the revocation plane is broken."""
+    """Inject faults while clients call the servers, and check that no law of revocation is broken."""
     known = (
         [] if log is None or not log.exists() else [json.loads(line) for line in log.read_text().splitlines()]
     )
     seed = seed or (known[0]["seed"] if known else f"{random.SystemRandom().getrandbits(32):08x}")
     out.print(f"seed {seed}")
-    done = {each["world"] for each in known}
+    done = {each["index"] for each in known}
     total, broken = Counter[str](), 0
     with PostgresServer() as postgres:
-        for index in range(first, first + -(-rounds // ROUNDS_A_WORLD)):
+        for index in range(first, first + -(-rounds // ROUNDS_PER_SYSTEM)):
             if index in done:
                 continue
-            directory = Path(tempfile.mkdtemp(prefix=f"almond-world-{index}-"))
+            directory = Path(tempfile.mkdtemp(prefix=f"almond-system-{index}-"))
             store = postgres if index % 2 else None
-            outcome = asyncio.run(
-                run_world(
-                    directory, seed, index, store, min(rounds, ROUNDS_A_WORLD), without, frozenset(only or ())
-                )
-            )
+            count, names = min(rounds, ROUNDS_PER_SYSTEM), frozenset(only or ())
+            outcome = asyncio.run(run_system(directory, seed, index, store, count, without, names))
             total.update(outcome.counts)
             broken += bool(outcome.violations)
-            _tell(outcome, directory)
+            _print(outcome, directory)
             if log is not None:
                 with log.open("a") as file:
                     file.write(json.dumps({"seed": seed} | asdict(outcome)) + "\n")
             if not outcome.violations:
                 shutil.rmtree(directory)
-    out.print(f"{dict(total)}; {broken} worlds broke a law")
+    out.print(f"{dict(total)}; {broken} systems broke a law")
     raise typer.Exit(1 if broken else 0)
 
 
-def _tell(outcome: Outcome, directory: Path) -> None:
+def _print(outcome: Outcome, directory: Path) -> None:
     out.print(
-        f"world {outcome.world}, {outcome.kind} on {outcome.store}: {outcome.rounds} rounds in "
+        f"system {outcome.index}, {outcome.kind} on {outcome.store}: {outcome.rounds} rounds in "
         f"{outcome.seconds:.1f} s, slowest {outcome.slowest:.1f} s, {outcome.counts}"
     )
     for violation in outcome.violations[:20]:

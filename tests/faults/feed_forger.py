@@ -1,4 +1,4 @@
-"""Somebody who can read and write Redis as they like, but has no key: what they write must change nothing."""
+"""An attacker with full access to Redis, but without the key: nothing that it writes may have an effect."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from typing import Any
 
 import redis
 
-from faults.system import World
+from faults.system import SystemUnderTest
 
 _Entry = tuple[bytes, dict[bytes, bytes]]
 
 
-class Forger:
-    """Writes changes, heartbeats and snapshots of its own, and old ones again, until cancelled."""
+class FeedForger:
+    """Writes forged changes, heartbeats and snapshots, and repeats genuine ones, until cancelled."""
 
-    def __init__(self, world: World, chance: random.Random) -> None:
-        self._world = world
+    def __init__(self, system: SystemUnderTest, chance: random.Random) -> None:
+        self._system = system
         self._chance = chance
-        self.targets = [token.token_id for token in world.live]
+        self.targets = [token.token_id for token in system.live]
 
     async def run(self) -> None:
-        """Forge, again and again."""
+        """Forge until cancelled."""
         while True:
             await asyncio.to_thread(self._forge)
             await asyncio.sleep(self._chance.uniform(0.005, 0.05))
 
     @property
     def _client(self) -> Any:
-        return self._world.valkey.client
+        return self._system.valkey.client
 
     def _forge(self) -> None:
-        tricks = (self._change, self._heartbeat, self._snapshot, self._replay)
+        forgeries = (self._change, self._heartbeat, self._snapshot, self._replay)
         with contextlib.suppress(redis.RedisError, OSError, IndexError):
             for key in self._client.keys("{almond}:*:changes"):
-                self._chance.choice(tricks)(key.decode().rpartition(":")[0])
+                self._chance.choice(forgeries)(key.decode().rpartition(":")[0])
 
     def _change(self, prefix: str) -> None:
-        """The next change, which revokes what lives, or nothing: what comes next would be thought old."""
+        """Forge the next change, which revokes a live token, or nothing: the genuine one would seem old."""
         entry_id, fields = self._newest(f"{prefix}:changes")
         mark = json.loads(fields[b"body"])[0]
         number = int(entry_id.partition(b"-")[0]) + 1
@@ -52,7 +52,7 @@ class Forger:
         self._add(f"{prefix}:changes", f"{number}-1000000000", body)
 
     def _heartbeat(self, prefix: str) -> None:
-        """An answer to whoever asks, by which they would be fresh for ever."""
+        """Forge an answer to every pending challenge, by which the servers would stay fresh for ever."""
         entry_id, fields = self._newest(f"{prefix}:changes")
         asked = [nonce.hex() for nonce in self._client.lrange(f"{prefix}:asked", 0, -1)]
         number, mark = int(entry_id.partition(b"-")[0]), json.loads(fields[b"body"])[0]
@@ -60,14 +60,14 @@ class Forger:
             self._add(f"{prefix}:beats", "*", [number + ahead, mark, int(time.time()), asked])
 
     def _snapshot(self, prefix: str) -> None:
-        """A snapshot that knows of nothing, as of the newest revision."""
+        """Forge an empty snapshot as of the newest revision."""
         entry_id, fields = self._newest(f"{prefix}:changes")
         number, mark = int(entry_id.partition(b"-")[0]), json.loads(fields[b"body"])[0]
         body = json.dumps(["0" * 16, number, mark, 0], separators=(",", ":"))
         self._client.hset(f"{prefix}:snapshot", mapping={"body": body, "proof": secrets.token_bytes(32)})
 
     def _replay(self, prefix: str) -> None:
-        """A genuine change or heartbeat of before, once more."""
+        """Repeat an earlier genuine change or heartbeat."""
         for name in ("changes", "beats"):
             entries: list[_Entry] = self._client.xrange(f"{prefix}:{name}")
             self._client.xadd(f"{prefix}:{name}", self._chance.choice(entries)[1])
@@ -79,5 +79,5 @@ class Forger:
     def _add(self, key: str, entry_id: str, value: list[Any]) -> None:
         body = json.dumps(value, separators=(",", ":"))
         proof = secrets.token_bytes(32)
-        with contextlib.suppress(redis.ResponseError):  # its id is taken by now
+        with contextlib.suppress(redis.ResponseError):  # another entry has that id by now
             self._client.xadd(key, {"body": body, "proof": proof}, id=entry_id)

@@ -1,4 +1,4 @@
-"""Take out one guard of the server after the other, and see that the checker notices each time.
+"""Takes one guard after the other out of the servers, and checks that the checker notices each time.
 
 python -m faults.guards
 """
@@ -15,38 +15,40 @@ from typing import Final
 import typer
 from rich.table import Table
 
-from faults.checker import out, run_world
+from faults.checker import out, run_system
 from faults.rounds import BLIND_SERVER
 from faults.unguarded import GUARDS
 from support.postgres import PostgresServer
 
-_MOST_ROUNDS: Final = 30
+_MAX_ROUNDS: Final = 30
 
 
 @dataclass(frozen=True)
-class Shown:
-    """The faults under which a guard is needed, and words of the laws that are broken without it."""
+class Need:
+    """The faults under which a guard is needed, and words of the violations that are seen without it."""
 
     faults: frozenset[str]
-    broken: tuple[str, ...]
+    violations: tuple[str, ...]
 
 
-SHOWN: Final = {
-    "relay": Shown(frozenset({BLIND_SERVER}), ("go on by heartbeats",)),
-    "gap-check": Shown(frozenset({"a_lost_past"}), ("a yes", "no longer kept")),
-    "age-check": Shown(frozenset({"an_island"}), ("a yes",)),
-    "min-revision-check": Shown(frozenset({"a_paused_valkey"}), ("below min_revision",)),
-    "minter-check": Shown(frozenset({"a_paused_valkey"}), ("a yes", "minted by")),
-    "watch-check": Shown(frozenset({"an_island"}), ("claims to know all",)),
-    "hmac": Shown(frozenset({"a_forgery"}), ("a live token denied", "a yes", "did not heal", "never got")),
+NEEDS: Final = {
+    "relay": Need(frozenset({BLIND_SERVER}), ("stay fresh by heartbeats",)),
+    "gap-check": Need(frozenset({"a_lost_past"}), ("wrongly allowed", "REVISION_FORGOTTEN")),
+    "age-check": Need(frozenset({"an_island"}), ("wrongly allowed",)),
+    "min-revision-check": Need(frozenset({"a_paused_valkey"}), ("below min_revision",)),
+    "minter-check": Need(frozenset({"a_paused_valkey"}), ("wrongly allowed", "minted by")),
+    "watch-check": Need(frozenset({"an_island"}), ("claims to have all",)),
+    "hmac": Need(
+        frozenset({"a_forgery"}), ("a live token denied", "wrongly allowed", "did not heal", "never got")
+    ),
 }
 
 
 def main() -> None:
-    """Play rounds without each guard until a law is broken; exit 1 if one is not missed."""
+    """Play rounds without each guard until a law is broken; exit 1 if one guard is not missed."""
     seed = f"{random.SystemRandom().getrandbits(32):08x}"
     out.print(f"seed {seed}")
-    table, unnoticed = Table("guard taken out", "rounds until noticed", "by what"), 0
+    table, unnoticed = Table("guard taken out", "rounds until noticed", "violation"), 0
     with PostgresServer() as postgres:
         for guard in GUARDS:
             rounds, violation = _without(guard, seed, postgres)
@@ -58,11 +60,11 @@ def main() -> None:
 
 
 def _without(guard: str, seed: str, postgres: PostgresServer) -> tuple[int, str]:
-    shown = SHOWN[guard]
-    with tempfile.TemporaryDirectory(prefix="almond-world-") as directory:
-        playing = run_world(Path(directory), seed, 1, postgres, _MOST_ROUNDS, guard, shown.faults)
+    need = NEEDS[guard]
+    with tempfile.TemporaryDirectory(prefix="almond-system-") as directory:
+        playing = run_system(Path(directory), seed, 1, postgres, _MAX_ROUNDS, guard, need.faults)
         outcome = asyncio.run(playing)
-    found = [each for each in outcome.violations if any(words in each for words in shown.broken)]
+    found = [each for each in outcome.violations if any(words in each for words in need.violations)]
     return outcome.rounds, found[0] if found else ""
 
 

@@ -1,9 +1,11 @@
-"""What the clients of a system under faults saw, and the laws that it must not have broken.
+"""The laws that a system under faults must not break, checked against everything that its clients saw.
 
-A token is revoked if anything of its lineage is: here called its handles. It is too if it was in a place
-(an org, a subject, an app) when that was cleared. All times are of one monotonic clock, in seconds, as
-clients see them: a call is sent at `began` and its answer is there at `ended`, so whatever the server did, it
-did in between. Each law blames only what no order of things in between explains.
+Rules:
+* A token is revoked if anything of its lineage is; what revokes it is here called its handles.
+* It is also revoked if it was in a scope (an org, a subject, an app) when that whole scope was revoked.
+* All times are seconds of one monotonic clock, as clients see them. A call is sent at `began` and its answer
+  has arrived at `ended`, so whatever the server did, it did in between. A law reports a violation only if no
+  order of events in between explains what was seen.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
-class Held:
+class HeldToken:
     """A token that clients hold."""
 
     name: str
@@ -21,27 +23,27 @@ class Held:
     token_id: str
     branch_id: str = field(repr=False)
     handles: frozenset[str] = field(repr=False)
-    """What revokes it: itself, its branches, and that what one of its minters minted was revoked."""
+    """What revokes it: its id, its branches, and "by ID" of each minter that it descends from."""
 
     org: str
     app: str
-    places: frozenset[str]
-    """Where it is revoked with all that was there at the time: "org O", "subject S", "app O/A"."""
+    scopes: frozenset[str]
+    """What it is part of when a whole scope is revoked: "org O", "subject S", "app O/A"."""
 
     began: float
     ended: float
-    """When its mint was asked for, and acknowledged."""
+    """When its Mint was sent, and acknowledged."""
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One Verify with its answer: a yes, a no because of a revocation, or a no for another `reason`."""
+class VerifyCall:
+    """One Verify with its answer: allowed, denied as revoked, or denied for another `reason`."""
 
     node: int
     process: str
     """Which of the node's processes answered."""
 
-    token: Held
+    token: HeldToken
     began: float
     ended: float
     allowed: bool
@@ -50,27 +52,27 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Minted:
-    """A mint that was acknowledged."""
+class MintCall:
+    """One Mint that was acknowledged."""
 
-    caller: Held
-    token: Held
+    caller: HeldToken
+    token: HeldToken
     began: float
 
 
 @dataclass
-class Revoked:
-    """What is known of one revocation: of a handle, which is for good, or of a place, as it was then."""
+class RevokeCall:
+    """One Revoke as far as its client knows: of a handle, which lasts, or of a scope as it was then."""
 
-    what: str
+    target: str
     asked_at: float
     acknowledged_at: float | None = None
     number: int | None = None
 
 
 @dataclass(frozen=True)
-class Acknowledged:
-    """A revocation that a client knows of since `at`."""
+class AcknowledgedRevocation:
+    """A revocation that its client has known of since `at`."""
 
     at: float
     number: int
@@ -78,56 +80,56 @@ class Acknowledged:
     """The highest number that was acknowledged until then."""
 
     entries: frozenset[str]
-    """One of these is told in the change of that number; of none it is not known."""
+    """The change of that number has one of these; if this is empty, its content is not known."""
 
 
 @dataclass
 class History:
-    """Collects what was seen, and tells what of it must not be."""
+    """Everything that clients saw, and each violation of a law in it."""
 
     bound: float
-    """Seconds after its acknowledgement within which a revocation is seen by everybody."""
+    """Seconds after its acknowledgement within which every server must deny what a revocation revoked."""
 
     violations: list[str] = field(default_factory=list)
     newest: str = ""
     """The newest revision that was acknowledged."""
 
-    acknowledged: list[Acknowledged] = field(default_factory=list)
+    acknowledged: list[AcknowledgedRevocation] = field(default_factory=list)
     """Every revocation that was acknowledged, in order of time."""
 
-    _handles: dict[str, Revoked] = field(default_factory=dict)
-    _places: dict[str, list[Revoked]] = field(default_factory=dict)
-    _as_minted: dict[str, Held] = field(default_factory=dict)
+    _of_handles: dict[str, RevokeCall] = field(default_factory=dict)
+    _of_scopes: dict[str, list[RevokeCall]] = field(default_factory=dict)
+    _as_minted: dict[str, HeldToken] = field(default_factory=dict)
     _denied_first: dict[str, float] = field(default_factory=dict)
     _denied_by: dict[tuple[str, str], float] = field(default_factory=dict)
 
-    def revoking(self, handle: str, at: float) -> Revoked:
-        """A revocation of a handle is about to be asked for."""
-        return self._handles.setdefault(handle, Revoked(handle, at))
+    def begin_revoke(self, handle: str, at: float) -> RevokeCall:
+        """Note that a client is about to revoke a handle; returns the call to pass to `end_revoke`."""
+        return self._of_handles.setdefault(handle, RevokeCall(handle, at))
 
-    def clearing(self, place: str, at: float) -> Revoked:
-        """A revocation of all that is in a place is about to be asked for."""
-        revoked = Revoked(place, at)
-        self._places.setdefault(place, []).append(revoked)
-        return revoked
+    def begin_bulk_revoke(self, scope: str, at: float) -> RevokeCall:
+        """Note that a client is about to revoke a whole scope; returns the call to pass to `end_revoke`."""
+        call = RevokeCall(scope, at)
+        self._of_scopes.setdefault(scope, []).append(call)
+        return call
 
-    def revoked(
-        self, revoked: Revoked, at: float, revision: str, *, new_after: str | None, entries: frozenset[str]
+    def end_revoke(
+        self, call: RevokeCall, at: float, revision: str, *, new_after: str | None, entries: frozenset[str]
     ) -> None:
-        """A revocation was acknowledged.
+        """Note that a revocation was acknowledged.
 
-        `new_after` is what had been when it was asked for; None if it was revoked already. Then nothing is
-        told; otherwise one of `entries` is.
+        `new_after` is the newest revision when it was sent, or None if the call revoked nothing new. If it
+        did, the change of its revision has one of `entries`.
         """
         number = number_of(revision)
         if new_after is not None and number <= number_of(new_after):
-            self._blame(f"{revoked.what} got revision {revision} after {new_after} was acknowledged")
-        if revoked.acknowledged_at is None:
-            revoked.acknowledged_at, revoked.number = at, number
+            self._add_violation(f"{call.target} got revision {revision} after {new_after} was acknowledged")
+        if call.acknowledged_at is None:
+            call.acknowledged_at, call.number = at, number
         if number > number_of(self.newest):
             self.newest = revision
-        told = frozenset[str]() if new_after is None else entries
-        self.acknowledged.append(Acknowledged(at, number, number_of(self.newest), told))
+        known = frozenset[str]() if new_after is None else entries
+        self.acknowledged.append(AcknowledgedRevocation(at, number, number_of(self.newest), known))
 
     @property
     def newest_number(self) -> int:
@@ -135,108 +137,111 @@ class History:
         return number_of(self.newest)
 
     @property
-    def places(self) -> Iterable[str]:
-        """All places that somebody ever asked to clear."""
-        return self._places.keys()
+    def scopes(self) -> Iterable[str]:
+        """All scopes that a client has ever asked to revoke."""
+        return self._of_scopes.keys()
 
-    def may_be_of(self, entry: str, org: str) -> bool:
-        """Whether what a watcher was told may concern an org; subjects always may."""
+    def may_concern(self, entry: str, org: str) -> bool:
+        """Return whether an entry of a change may concern an org; an entry for a subject always may."""
         if entry.startswith("org "):
             return entry == f"org {org}"
         token = self._as_minted.get(entry.partition("/")[0])
         return token is None or token.org == org
 
-    def is_gone(self, token: Held) -> bool:
-        """Whether a revocation of the token was acknowledged."""
-        return any(known.acknowledged_at is not None for known in self._certain(token))
+    def is_revoked(self, token: HeldToken) -> bool:
+        """Return whether a revocation of the token was acknowledged."""
+        return any(call.acknowledged_at is not None for call in self._certain(token))
 
-    def holds(self, token: Held) -> None:
-        """Somebody got a token by Mint."""
+    def add_token(self, token: HeldToken) -> None:
+        """Note a token that a client got by Mint."""
         self._as_minted[token.token_id] = token
 
-    def was_asked_for(self, entry: str, at: float) -> bool:
-        """Whether what a watcher was told at that time had been asked for.
+    def was_requested(self, entry: str, at: float) -> bool:
+        """Return whether a client had asked for the revocation of an entry before `at`.
 
-        Of a token that nobody knows, as its mint was not acknowledged, there is nothing to say.
+        True for a token whose Mint was not acknowledged: no client knows that token.
         """
-        if entry in self._handles:
-            return self._handles[entry].asked_at < at
-        if entry in self._places:
-            return self._places[entry][0].asked_at < at
+        if entry in self._of_handles:
+            return self._of_handles[entry].asked_at < at
+        if entry in self._of_scopes:
+            return self._of_scopes[entry][0].asked_at < at
         token = self._as_minted.get(entry)
         if token is None:
             return " " not in entry and entry.partition("/")[0] not in self._as_minted
-        return any(known.asked_at < at for known in self._possible(token))
+        return any(call.asked_at < at for call in self._possible(token))
 
-    def minted(self, minted: Minted) -> None:
-        """No token is minted by one whose revocation was acknowledged before the mint was asked for."""
-        for known in self._certain(minted.caller):
-            if known.acknowledged_at is not None and known.acknowledged_at < minted.began:
-                late = minted.began - known.acknowledged_at
-                self._blame(f"minted by a token revoked {late:.3f} s before: {minted}")
+    def add_mint(self, mint: MintCall) -> None:
+        """Check: no token is minted by one whose revocation was acknowledged before the Mint was sent."""
+        for call in self._certain(mint.caller):
+            if call.acknowledged_at is not None and call.acknowledged_at < mint.began:
+                late = mint.began - call.acknowledged_at
+                self._add_violation(f"minted by a token revoked {late:.3f} s before: {mint}")
 
-    def asked(self, asked: Asked) -> None:
-        """Hold an answer against the laws."""
-        if asked.allowed:
-            self._allowed(asked)
-        elif asked.reason == "REVOKED":
-            self._denied(asked)
+    def add_verify(self, verify: VerifyCall) -> None:
+        """Check an answer of Verify against the laws."""
+        if verify.allowed:
+            self._check_allowed(verify)
+        elif verify.reason == "REVOKED":
+            self._check_denied(verify)
         else:
-            self._blame(f"denied for {asked.reason}: {asked}")
+            self._add_violation(f"denied for {verify.reason}: {verify}")
 
-    def refused(self, what: str) -> None:
-        """Nothing but a sound answer or "nobody can know" may come back."""
-        self._blame(f"refused: {what}")
+    def add_refusal(self, what: str) -> None:
+        """Note an error that no fault explains: a server may only answer, or say that it cannot know."""
+        self._add_violation(f"refused: {what}")
 
-    def must(self, good: bool, what: str) -> None:
-        """Hold something that is looked at directly to be so."""
-        if not good:
-            self._blame(what)
+    def expect(self, condition: bool, violation: str) -> None:
+        """Note a violation unless a condition is true."""
+        if not condition:
+            self._add_violation(violation)
 
-    def _allowed(self, asked: Asked) -> None:
-        for known in self._certain(asked.token):
-            acknowledged_at, number = known.acknowledged_at, known.number
-            if acknowledged_at is not None and asked.began > acknowledged_at + self.bound:
-                late = asked.began - acknowledged_at
-                self._blame(f"a yes {late:.3f} s after the revocation was acknowledged: {asked}")
-            if number is not None and asked.min_number >= number:
-                self._blame(f"a yes below min_revision, revoked at {number}: {asked}")
-        first = self._denied_first.get(asked.token.name)
-        if first is not None and asked.began > first + self.bound:
-            self._blame(
-                f"a yes {asked.began - first:.3f} s after it was denied as revoked elsewhere: {asked}"
+    def _check_allowed(self, verify: VerifyCall) -> None:
+        for call in self._certain(verify.token):
+            acknowledged_at, number = call.acknowledged_at, call.number
+            if acknowledged_at is not None and verify.began > acknowledged_at + self.bound:
+                late = verify.began - acknowledged_at
+                self._add_violation(
+                    f"wrongly allowed {late:.3f} s after the revocation was acknowledged: {verify}"
+                )
+            if number is not None and verify.min_number >= number:
+                self._add_violation(f"wrongly allowed below min_revision, revoked at {number}: {verify}")
+        first = self._denied_first.get(verify.token.name)
+        if first is not None and verify.began > first + self.bound:
+            late = verify.began - first
+            self._add_violation(
+                f"wrongly allowed {late:.3f} s after another server denied it as revoked: {verify}"
             )
-        here = self._denied_by.get((asked.token.name, asked.process))
-        if here is not None and asked.began > here:
-            self._blame(f"a yes of a process that had denied it as revoked: {asked}")
+        same = self._denied_by.get((verify.token.name, verify.process))
+        if same is not None and verify.began > same:
+            self._add_violation(f"wrongly allowed by a process that had denied it as revoked: {verify}")
 
-    def _denied(self, asked: Asked) -> None:
-        if not any(known.asked_at < asked.ended for known in self._possible(asked.token)):
-            self._blame(f"a live token denied as revoked: {asked}")
-        self._denied_first.setdefault(asked.token.name, asked.ended)
-        self._denied_by.setdefault((asked.token.name, asked.process), asked.ended)
+    def _check_denied(self, verify: VerifyCall) -> None:
+        if not any(call.asked_at < verify.ended for call in self._possible(verify.token)):
+            self._add_violation(f"a live token denied as revoked: {verify}")
+        self._denied_first.setdefault(verify.token.name, verify.ended)
+        self._denied_by.setdefault((verify.token.name, verify.process), verify.ended)
 
-    def _certain(self, token: Held) -> list[Revoked]:
-        """What revokes it whatever happened in between: it was there when its places were cleared."""
-        places = [each for each in self._cleared(token) if each.asked_at > token.ended]
-        return [*self._of_handles(token), *places]
+    def _certain(self, token: HeldToken) -> list[RevokeCall]:
+        """Return what revokes it in any order of events: of its scopes, what was sent after its Mint."""
+        bulk = [each for each in self._bulk_calls(token) if each.asked_at > token.ended]
+        return [*self._calls(token), *bulk]
 
-    def _possible(self, token: Held) -> list[Revoked]:
-        """What may revoke it: whatever was not over when its mint was asked for."""
-        places = [
+    def _possible(self, token: HeldToken) -> list[RevokeCall]:
+        """Return what revokes it in some order of events: what had not ended when its Mint was sent."""
+        bulk = [
             each
-            for each in self._cleared(token)
+            for each in self._bulk_calls(token)
             if each.acknowledged_at is None or each.acknowledged_at > token.began
         ]
-        return [*self._of_handles(token), *places]
+        return [*self._calls(token), *bulk]
 
-    def _of_handles(self, token: Held) -> list[Revoked]:
-        return [self._handles[handle] for handle in token.handles if handle in self._handles]
+    def _calls(self, token: HeldToken) -> list[RevokeCall]:
+        return [self._of_handles[handle] for handle in token.handles if handle in self._of_handles]
 
-    def _cleared(self, token: Held) -> list[Revoked]:
-        return [each for place in token.places for each in self._places.get(place, ())]
+    def _bulk_calls(self, token: HeldToken) -> list[RevokeCall]:
+        return [each for scope in token.scopes for each in self._of_scopes.get(scope, ())]
 
-    def _blame(self, what: str) -> None:
+    def _add_violation(self, what: str) -> None:
         self.violations.append(what)
 
 

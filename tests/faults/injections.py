@@ -1,4 +1,4 @@
-"""The faults: each one breaks something for real on entering, and mends it on leaving."""
+"""The faults: each is a context that breaks something real when it begins, and mends it when it ends."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
 from faults import line_faults, redis_faults, sentinel_faults, server_faults, store_faults
-from faults.system import World
+from faults.system import SystemUnderTest
 
-Injection = Callable[[World, random.Random], AbstractAsyncContextManager[str]]
-"""Breaks something, chosen at random, and yields what it was."""
+Injection = Callable[[SystemUnderTest, random.Random], AbstractAsyncContextManager[str]]
+"""Breaks something that it chooses at random, and yields what that was."""
 
 _EVERYWHERE: tuple[Injection, ...] = (
     server_faults.a_killed_server,
@@ -46,10 +46,10 @@ _WITH_SENTINELS: tuple[Injection, ...] = (
 )
 
 
-def possible(world: World) -> list[Injection]:
-    """Return the faults that there can be in a world; those of its kind are twice as likely as others."""
-    clock = [server_faults.a_clock_step] if any(node.has_own_clock for node in world.nodes) else []
-    workers = _WITH_WORKERS if world.kind.workers > 1 else ()
-    sentinels = _WITH_SENTINELS if world.kind.has_sentinels else ()
-    store = _ON_SQLITE if world.postgres is None else _ON_POSTGRES
+def possible(system: SystemUnderTest) -> list[Injection]:
+    """Return the faults that are possible in a system; those of its kind are twice as likely as others."""
+    clock = [server_faults.a_clock_step] if any(node.has_own_clock for node in system.nodes) else []
+    workers = _WITH_WORKERS if system.kind.workers > 1 else ()
+    sentinels = _WITH_SENTINELS if system.kind.has_sentinels else ()
+    store = _ON_SQLITE if system.postgres is None else _ON_POSTGRES
     return [*_EVERYWHERE, *store, *clock, *2 * workers, *2 * sentinels]

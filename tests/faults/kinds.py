@@ -1,4 +1,4 @@
-"""The kinds of systems that faults are injected into, and which world is of which."""
+"""The kinds of systems that faults are injected into, and the kind of each system by its number."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Kind:
-    """How many servers there are, of how many workers each, and what has the feed."""
+    """How many servers a system has, with how many workers each, and whether sentinels watch its Valkey."""
 
     name: str
     servers: int
@@ -24,13 +24,13 @@ KINDS = (
 
 
 def kind_of(index: int) -> Kind:
-    """Return the kind of the world of this number: two of each in turn, one on each store."""
+    """Return the kind of a system by its number: two of each kind in turn, one on each store."""
     return KINDS[index // 2 % len(KINDS)]
 
 
 def has_own_clock(index: int) -> bool:
-    """Whether its first server has a clock that can be set, by a library that slows it down.
+    """Return whether the first server of a system has a clock that can be set.
 
-    Not where servers have workers: two such on one server are too slow for the bound.
+    The library that does it slows the server down: with two workers it would be too slow for the bound.
     """
     return index % 4 in {0, 3} and kind_of(index).workers == 1

@@ -1,4 +1,4 @@
-"""Faults of the ways between servers, Redis and the store."""
+"""Faults of the lines between servers, Redis and the store."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import random
 from collections.abc import AsyncIterator
 
 from faults.line import Line
-from faults.system import World
+from faults.system import SystemUnderTest
 
 
 @contextlib.asynccontextmanager
-async def a_bad_line_to_redis(world: World, chance: random.Random) -> AsyncIterator[str]:
-    nodes = chance.sample(world.nodes, chance.randint(1, len(world.nodes)))
+async def a_bad_line_to_redis(system: SystemUnderTest, chance: random.Random) -> AsyncIterator[str]:
+    nodes = chance.sample(system.nodes, chance.randint(1, len(system.nodes)))
     how = [_break(node.redis, chance) for node in nodes]
     try:
         yield f"Redis and servers {[node.index for node in nodes]}: {', '.join(how)}"
@@ -22,8 +22,8 @@ async def a_bad_line_to_redis(world: World, chance: random.Random) -> AsyncItera
 
 
 @contextlib.asynccontextmanager
-async def a_bad_line_to_postgres(world: World, chance: random.Random) -> AsyncIterator[str]:
-    nodes = chance.sample(world.nodes, chance.randint(1, len(world.nodes)))
+async def a_bad_line_to_postgres(system: SystemUnderTest, chance: random.Random) -> AsyncIterator[str]:
+    nodes = chance.sample(system.nodes, chance.randint(1, len(system.nodes)))
     stores = [(node, node.store) for node in nodes if node.store is not None]
     how = [_break(store, chance) for _, store in stores]
     try:
@@ -34,14 +34,14 @@ async def a_bad_line_to_postgres(world: World, chance: random.Random) -> AsyncIt
 
 
 @contextlib.asynccontextmanager
-async def crossed_lines(world: World, chance: random.Random) -> AsyncIterator[str]:
-    """One server sees Redis but not the store, another the store but not Redis."""
-    blind, deaf = chance.sample(world.nodes, 2)
+async def crossed_lines(system: SystemUnderTest, chance: random.Random) -> AsyncIterator[str]:
+    """One server reaches only Redis, another one only the store."""
+    blind, deaf = chance.sample(system.nodes, 2)
     if blind.store is not None:
         blind.store.cut()
     deaf.redis.cut()
     try:
-        yield f"server {blind.index} sees only Redis, server {deaf.index} only the store"
+        yield f"server {blind.index} reaches only Redis, server {deaf.index} only the store"
     finally:
         if blind.store is not None:
             blind.store.heal()
@@ -49,14 +49,14 @@ async def crossed_lines(world: World, chance: random.Random) -> AsyncIterator[st
 
 
 @contextlib.asynccontextmanager
-async def an_island(world: World, chance: random.Random) -> AsyncIterator[str]:
-    node = chance.choice(world.nodes)
+async def an_island(system: SystemUnderTest, chance: random.Random) -> AsyncIterator[str]:
+    node = chance.choice(system.nodes)
     lines = [line for line in (node.redis, node.store) if line is not None]
     how = chance.choice([Line.cut, Line.half_open])
     for line in lines:
         how(line)
     try:
-        yield f"server {node.index} sees neither Redis nor the store"
+        yield f"server {node.index} reaches neither Redis nor the store"
     finally:
         for line in lines:
             line.heal()

@@ -1,4 +1,4 @@
-"""One server of a system under faults: its processes, its address, its own ways to Redis and the store."""
+"""One server of a system under faults: its processes, its address, and its lines to Redis and the store."""
 
 from __future__ import annotations
 
@@ -51,18 +51,18 @@ class Node:
         self.clock_file = data_dir.parent / f"clock{index}"
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.address = f"127.0.0.1:{probe.getsockname()[1]}"
-        # The kernel shares out connections, so that several are needed to meet all workers.
+        # The kernel distributes connections among workers: it takes several to reach all of them.
         count = 1 if workers == 1 else workers * _CHANNELS_A_WORKER
         self._channels = [
             grpc.aio.insecure_channel(self.address, options=_CHANNEL_OPTIONS) for _ in range(count)
         ]
         self.stubs: list[Stub] = [token_service_pb2_grpc.TokenServiceStub(each) for each in self._channels]
-        self._turns = itertools.cycle(self.stubs)
+        self._next_stub = itertools.cycle(self.stubs)
 
     @property
     def stub(self) -> Stub:
-        """One connection after the other."""
-        return next(self._turns)
+        """The stub of the next connection, in turn."""
+        return next(self._next_stub)
 
     def start(self, flags: list[str], without: str) -> None:
         """Start the process, with one of its guards taken out if `without` names one."""
@@ -85,12 +85,12 @@ class Node:
 
     @property
     def relay(self) -> int | None:
-        """The number of its process that is the relay, if that is the last thing which that said of itself.
+        """The number of the worker that is the relay by the last lines of its log, or None.
 
-        It is 0 where there are no workers.
+        Without workers the number is 0.
         """
-        said = [line for line in self.log.read_text().splitlines() if "relay." in line or "server." in line]
-        lines = [json.loads(line) for line in said if line.startswith("{")]
+        raw = [line for line in self.log.read_text().splitlines() if "relay." in line or "server." in line]
+        lines = [json.loads(line) for line in raw if line.startswith("{")]
         for number in {line.get("worker", 0) for line in lines}:
             events = [line.get("event", "") for line in lines if line.get("worker", 0) == number]
             if "relay.elected" in events[-3:]:
@@ -104,7 +104,7 @@ class Node:
         return next((each for each in self.processes.workers if each.pid in pids[-1:]), None)
 
     def step_clock(self, seconds: int) -> None:
-        """Let the wall clock of the server differ from this machine's; not its monotonic one."""
+        """Set how far the server's wall clock differs from this machine's; not its monotonic clock."""
         self.clock_file.write_text(f"{seconds:+d}")
 
     async def close(self) -> None:
@@ -124,7 +124,7 @@ class Node:
             "FAKETIME_TIMESTAMP_FILE": str(self.clock_file),
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             "FAKETIME_DISABLE_SHM": "1",
-            "FAKETIME_CACHE_DURATION": "1",  # seconds; without, each look at a clock costs a look at the file
+            "FAKETIME_CACHE_DURATION": "1",  # seconds; without it each reading of a clock reads the file
         }
 
 

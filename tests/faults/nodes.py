@@ -1,4 +1,4 @@
-"""`almond serve` as a process that can be paused, and asked without a client's patience or retries."""
+"""`almond serve` as a process that can be paused, and called without the retries of a client."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
     from almond_server.ops.valkey_child import ValkeyChild
 
 SECONDS = 10.0
-"""How long a call may take; whoever fails has to say so well before."""
+"""How long a call may take; a server that fails has to say so well before."""
 
 
 class Answer(enum.Enum):
-    """What a Verify came to. `NOBODY_KNOWS` is UNAVAILABLE."""
+    """The result of a Verify: an outcome, or the status UNAVAILABLE."""
 
-    YES = "yes"
-    NO = "no"
-    NOBODY_KNOWS = "nobody knows"
+    ALLOWED = "allowed"
+    DENIED = "denied"
+    UNAVAILABLE = "unavailable"
 
 
 class Node(ServeProcess):
-    """One server. Calls are made with the admin's token."""
+    """One server, called with the admin's token."""
 
     def __init__(self, data_dir: Path, redis_url: str, *flags: str, **environment: str) -> None:
         super().__init__(data_dir, redis_url, *flags, **environment)
@@ -63,11 +63,11 @@ class Node(ServeProcess):
         return self._process.pid
 
     def pause(self) -> None:
-        """SIGSTOP: connections stand, and nothing answers."""
+        """Send SIGSTOP: connections stay open, and nothing answers."""
         os.kill(self.pid, signal.SIGSTOP)
 
     def resume(self) -> None:
-        """SIGCONT."""
+        """Send SIGCONT."""
         os.kill(self.pid, signal.SIGCONT)
 
     async def mint(self) -> pb.MintResponse:
@@ -77,43 +77,43 @@ class Node(ServeProcess):
         request = pb.RevokeRequest(token_id=minted.record.id)
         return await self._stub.Revoke(request, metadata=bearer(self._admin), timeout=SECONDS)
 
-    async def asked(self, minted: pb.MintResponse, seconds: float = SECONDS) -> Answer:
-        """Ask whether a token may read; fails with any status but OK and UNAVAILABLE."""
+    async def verify(self, minted: pb.MintResponse, seconds: float = SECONDS) -> Answer:
+        """Verify that a token may read; fails with any status but OK and UNAVAILABLE."""
         request = pb.VerifyRequest(token=minted.token, access=on("acme"))
         try:
             answer = await self._stub.Verify(request, metadata=bearer(self._admin), timeout=seconds)
         except grpc.aio.AioRpcError as error:
             if error.code() != grpc.StatusCode.UNAVAILABLE:
                 raise
-            return Answer.NOBODY_KNOWS
-        return Answer.YES if answer.outcome == decision_pb2.OUTCOME_ALLOWED else Answer.NO
+            return Answer.UNAVAILABLE
+        return Answer.ALLOWED if answer.outcome == decision_pb2.OUTCOME_ALLOWED else Answer.DENIED
 
-    async def comes_to(self, minted: pb.MintResponse, wanted: Answer, seconds: float = SECONDS) -> None:
-        """Ask until the answer is the wanted one."""
-        await eventually(lambda: self.asked(minted), lambda answer: answer is wanted, seconds)
+    async def until_answer(self, minted: pb.MintResponse, wanted: Answer, seconds: float = SECONDS) -> None:
+        """Call Verify until the answer is the wanted one."""
+        await eventually(lambda: self.verify(minted), lambda answer: answer is wanted, seconds)
 
     async def is_healthy(self, name: str = "") -> bool:
         answer = await self._health.Check(health_pb2.HealthCheckRequest(service=name), timeout=SECONDS)
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
-    async def turns(self, *, healthy: bool, name: str = "", seconds: float = SECONDS) -> None:
-        """Look until health says so."""
-        await eventually(lambda: self.is_healthy(name), lambda said: said is healthy, seconds)
+    async def until_health(self, *, healthy: bool, name: str = "", seconds: float = SECONDS) -> None:
+        """Call the health service until it reports that."""
+        await eventually(lambda: self.is_healthy(name), lambda is_healthy: is_healthy is healthy, seconds)
 
 
 def upstream(valkey: ValkeyChild) -> str:
-    """Name a Valkey's socket to a proxy."""
+    """Return the path of a Valkey's socket, for a proxy."""
     return unquote(valkey.url.removeprefix("unix://"))
 
 
 def init(data_dir: Path, **environment: str) -> None:
-    """Make a store, or join one."""
+    """Run `almond init`: make a store, or join one."""
     ran = run("init", "--data-dir", str(data_dir), environment=environment)
     assert ran.code == 0, ran.err
 
 
 def revisions(database: Path) -> list[int]:
-    """Read the revisions that an SQLite store has given out, and see that the file is whole."""
+    """Return the revisions that an SQLite store has given out; its file must be sound."""
     with contextlib.ExitStack() as stack:
         connection = stack.enter_context(closing(sqlite3.connect(database)))
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)

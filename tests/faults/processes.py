@@ -1,4 +1,4 @@
-"""The processes of one server: the one that was started, and the workers that it started itself."""
+"""The processes of one server: the parent that was started, and the workers that it started."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from support import forks
 
 
 class Processes:
-    """What a server is made of, from one start to the next. `log` gets what all of them say."""
+    """The processes of a server, from one start to the next. All write to `log`."""
 
     def __init__(self, log: Path) -> None:
         self._log = log
@@ -33,7 +33,7 @@ class Processes:
 
     @property
     def workers(self) -> list[psutil.Process]:
-        """The living ones; none if the server is a process alone."""
+        """The live workers; none if the server is a single process."""
         if self._parent is None or not self.is_running:
             return []
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -42,19 +42,19 @@ class Processes:
 
     @property
     def orphans(self) -> list[psutil.Process]:
-        """Workers that live on after their parent."""
+        """Workers that outlived their parent."""
         self._orphans = [each for each in self._orphans if _lives(each)]
         return self._orphans
 
     def kill_parent(self) -> None:
-        """kill -9 of the parent alone, in whatever state it is."""
+        """kill -9 of the parent alone, even if it is paused."""
         if self._parent is not None:
             self._orphans += self.workers
             self._parent.kill()
             self._parent.wait()
 
     def kill(self) -> None:
-        """kill -9 of all of them; the parent must not get to start others meanwhile."""
+        """kill -9 of all of them; the parent is paused first, so that it cannot start others."""
         self._send_parent(signal.SIGSTOP)
         self.kill_parent()
         for each in self.orphans:
@@ -75,11 +75,11 @@ class Processes:
         self._send_parent(signal.SIGCONT)
 
     def roll(self) -> None:
-        """Ask for a new worker in the place of each."""
+        """Ask the parent to replace each worker by a new one."""
         self._send_parent(signal.SIGHUP)
 
     def limit_files(self, max_bytes: int) -> None:
-        """Let no file grow beyond this."""
+        """Limit the size of every file that they write."""
         if self._parent is not None and self.is_running:
             limits = (max_bytes, psutil.RLIM_INFINITY)
             for pid in (self._parent.pid, *(each.pid for each in self.workers)):

@@ -1,4 +1,4 @@
-"""A port of loopback in front of a server, on which the network can be made to fail."""
+"""A TCP proxy on loopback in front of a server, on which the network can be made to fail."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _CHUNK = 65_536
 
 
 class FaultProxy:
-    """Passes bytes on, on a thread of its own, until it is told otherwise. Ends with its `with` block."""
+    """Forwards bytes, on a thread of its own, until a fault is set. Ends with its `with` block."""
 
     def __init__(self, upstream: Upstream, translate: Callable[[bytes], bytes] = bytes) -> None:
-        """Take where to, and what is to become of each chunk that comes from there."""
+        """Forward to `upstream`; `translate` maps each chunk that comes back from it."""
         self._upstream = upstream
         self._translate = translate
         self._loop = asyncio.new_event_loop()
@@ -32,48 +32,48 @@ class FaultProxy:
         self.port: int = self._server.sockets[0].getsockname()[1]
 
     def heal(self) -> None:
-        """Pass bytes on. Connections that lost some are reset: their ends cannot go on from there."""
+        """Forward again. Connections that lost bytes are reset, as their ends cannot recover."""
 
-        async def turn() -> None:
+        async def change() -> None:
             if self._swallows:
                 self._reset()
             self._delay, self._refuses, self._swallows = 0.0, False, False
 
-        self._do(turn())
+        self._do(change())
 
     def cut(self) -> None:
         """Reset all connections, and every new one."""
 
-        async def turn() -> None:
+        async def change() -> None:
             self._refuses = True
             self._reset()
 
-        self._do(turn())
+        self._do(change())
 
     def delay(self, seconds: float) -> None:
-        """Let everything come late, in both directions."""
+        """Delay everything in both directions."""
 
-        async def turn() -> None:
+        async def change() -> None:
             self._delay = seconds
 
-        self._do(turn())
+        self._do(change())
 
     def half_open(self) -> None:
-        """Go on taking connections and bytes, and let nothing of it arrive."""
+        """Accept connections and bytes, and forward nothing."""
 
-        async def turn() -> None:
+        async def change() -> None:
             self._swallows = True
 
-        self._do(turn())
+        self._do(change())
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Close all connections and end the thread."""
 
         async def end() -> None:
             self._server.close()
             self._reset()
-            mine = asyncio.current_task()
-            tasks = [task for task in asyncio.all_tasks() if task is not mine]
+            current = asyncio.current_task()
+            tasks = [task for task in asyncio.all_tasks() if task is not current]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -102,7 +102,7 @@ class FaultProxy:
             return
         self._writers.add(writer)
         try:
-            there, back = await _connect(self._upstream)
+            answers, back = await _connect(self._upstream)
         except OSError:
             self._writers.discard(writer)
             writer.transport.abort()
@@ -111,9 +111,9 @@ class FaultProxy:
         try:
             async with asyncio.TaskGroup() as pumps:
                 pumps.create_task(self._pump(reader, back, bytes))
-                pumps.create_task(self._pump(there, writer, self._translate))
+                pumps.create_task(self._pump(answers, writer, self._translate))
         except asyncio.CancelledError:
-            return  # by `close`; the callback that the streams have put on this task would call it a defect
+            return  # by `close`; the callback of asyncio streams on this task would log it as an error
         finally:
             for end in (writer, back):
                 self._writers.discard(end)
@@ -130,7 +130,7 @@ class FaultProxy:
                     continue
                 writer.write(translate(chunk))
                 await writer.drain()
-        writer.transport.abort()  # one direction's end is the other's too
+        writer.transport.abort()  # the end of one direction ends the other
 
 
 async def _connect(upstream: Upstream) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

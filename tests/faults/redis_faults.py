@@ -1,4 +1,4 @@
-"""Faults of Valkey, and of what is in it."""
+"""Faults of Valkey and of its contents."""
 
 from __future__ import annotations
 
@@ -9,56 +9,56 @@ from collections.abc import AsyncIterator, Iterator
 
 import redis
 
-from faults.feed_forger import Forger
+from faults.feed_forger import FeedForger
 from faults.server_faults import a_paused_server
-from faults.system import World
+from faults.system import SystemUnderTest
 
 
 @contextlib.asynccontextmanager
-async def a_killed_valkey(world: World, chance: random.Random) -> AsyncIterator[str]:
-    await asyncio.to_thread(world.valkey.kill)
+async def a_killed_valkey(system: SystemUnderTest, chance: random.Random) -> AsyncIterator[str]:
+    await asyncio.to_thread(system.valkey.kill)
     try:
         yield "kill -9 of Valkey, back with an empty memory"
     finally:
-        await asyncio.to_thread(world.valkey.mend)
+        await asyncio.to_thread(system.valkey.mend)
 
 
 @contextlib.asynccontextmanager
-async def a_paused_valkey(world: World, chance: random.Random) -> AsyncIterator[str]:
-    await asyncio.to_thread(world.valkey.pause)
+async def a_paused_valkey(system: SystemUnderTest, chance: random.Random) -> AsyncIterator[str]:
+    await asyncio.to_thread(system.valkey.pause)
     try:
         yield "SIGSTOP of Valkey"
     finally:
-        await asyncio.to_thread(world.valkey.mend)
+        await asyncio.to_thread(system.valkey.mend)
 
 
 @contextlib.asynccontextmanager
-async def a_flush(world: World, chance: random.Random) -> AsyncIterator[str]:
-    await asyncio.to_thread(_tell_valkey, world, ["FLUSHALL"])
+async def a_flush(system: SystemUnderTest, chance: random.Random) -> AsyncIterator[str]:
+    await asyncio.to_thread(_run, system, ["FLUSHALL"])
     yield "FLUSHALL"
 
 
 @contextlib.asynccontextmanager
-async def an_eviction(world: World, chance: random.Random) -> AsyncIterator[str]:
+async def an_eviction(system: SystemUnderTest, chance: random.Random) -> AsyncIterator[str]:
     policy, fillers = (
         chance.choice(["allkeys-random", "allkeys-lru"]),
         [f"filler{each}" for each in range(60)],
     )
     full = ["CONFIG", "SET", "maxmemory-policy", policy, "maxmemory", "3mb"]
     filling = [["SET", filler, "x" * 50_000] for filler in fillers]
-    await asyncio.to_thread(_tell_valkey, world, full, *filling)
+    await asyncio.to_thread(_run, system, full, *filling)
     try:
         yield f"eviction under maxmemory, {policy}"
     finally:
-        await asyncio.to_thread(world.valkey.unlimit)
-        await asyncio.to_thread(_tell_valkey, world, ["DEL", *fillers])
+        await asyncio.to_thread(system.valkey.unlimit)
+        await asyncio.to_thread(_run, system, ["DEL", *fillers])
 
 
 @contextlib.asynccontextmanager
-async def a_forgery(world: World, chance: random.Random) -> AsyncIterator[str]:
-    forging = asyncio.create_task(Forger(world, chance).run())
+async def a_forgery(system: SystemUnderTest, chance: random.Random) -> AsyncIterator[str]:
+    forging = asyncio.create_task(FeedForger(system, chance).run())
     try:
-        yield "somebody forges changes, heartbeats and snapshots"
+        yield "an attacker forges changes, heartbeats and snapshots"
     finally:
         forging.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -66,12 +66,12 @@ async def a_forgery(world: World, chance: random.Random) -> AsyncIterator[str]:
 
 
 @contextlib.asynccontextmanager
-async def a_lost_entry(world: World, chance: random.Random) -> AsyncIterator[str]:
-    """Whatever comes into the stream is taken out again, now and then, before everybody has read it."""
+async def a_lost_entry(system: SystemUnderTest, chance: random.Random) -> AsyncIterator[str]:
+    """New entries are removed from the stream now and then, before every server has read them."""
 
     def lose() -> None:
-        with whatever_redis_says():
-            client = world.valkey.client
+        with ignoring_errors():
+            client = system.valkey.client
             for key in client.keys("{almond}:*:changes"):
                 for entry_id, _ in client.xrevrange(key, count=20)[1:]:
                     client.xdel(key, entry_id)
@@ -89,20 +89,20 @@ async def a_lost_entry(world: World, chance: random.Random) -> AsyncIterator[str
 
 
 @contextlib.asynccontextmanager
-async def a_lost_past(world: World, chance: random.Random) -> AsyncIterator[str]:
-    """A server is paused, and finds but the newest of what was told meanwhile."""
-    async with a_lost_entry(world, chance) as lost, a_paused_server(world, chance) as paused:
+async def a_lost_past(system: SystemUnderTest, chance: random.Random) -> AsyncIterator[str]:
+    """A server is paused, and finds only the newest of the entries that were added meanwhile."""
+    async with a_lost_entry(system, chance) as lost, a_paused_server(system, chance) as paused:
         yield f"{paused}, and {lost}"
 
 
-def _tell_valkey(world: World, *commands: list[str]) -> None:
-    with whatever_redis_says():
-        client = world.valkey.client
+def _run(system: SystemUnderTest, *commands: list[str]) -> None:
+    with ignoring_errors():
+        client = system.valkey.client
         for command in commands:
             client.execute_command(*command)
 
 
 @contextlib.contextmanager
-def whatever_redis_says() -> Iterator[None]:
+def ignoring_errors() -> Iterator[None]:
     with contextlib.suppress(redis.RedisError, OSError):
         yield

@@ -10,32 +10,32 @@ from collections.abc import AsyncIterator, Iterator
 import psutil
 
 from faults.node import Node
-from faults.system import World
+from faults.system import SystemUnderTest
 
 
 @contextlib.asynccontextmanager
-async def a_killed_server(world: World, chance: random.Random) -> AsyncIterator[str]:
-    node = chance.choice(world.nodes)
-    with _killed(world, node):
+async def a_killed_server(system: SystemUnderTest, chance: random.Random) -> AsyncIterator[str]:
+    node = chance.choice(system.nodes)
+    with _killed(system, node):
         yield f"kill -9 of server {node.index}"
 
 
 @contextlib.asynccontextmanager
-async def a_killed_relay(world: World, chance: random.Random) -> AsyncIterator[str]:
-    node = next((node for node in world.nodes if node.relay is not None), world.nodes[0])
+async def a_killed_relay(system: SystemUnderTest, chance: random.Random) -> AsyncIterator[str]:
+    node = next((node for node in system.nodes if node.relay is not None), system.nodes[0])
     worker = node.worker(node.relay or 0)
     if worker is not None:
         with contextlib.suppress(psutil.NoSuchProcess):
             worker.kill()
         yield f"kill -9 of the relay, a worker of server {node.index}"
         return
-    with _killed(world, node):
+    with _killed(system, node):
         yield f"kill -9 of the relay, server {node.index}"
 
 
 @contextlib.asynccontextmanager
-async def a_paused_server(world: World, chance: random.Random) -> AsyncIterator[str]:
-    node = chance.choice(world.nodes)
+async def a_paused_server(system: SystemUnderTest, chance: random.Random) -> AsyncIterator[str]:
+    node = chance.choice(system.nodes)
     node.processes.pause()
     try:
         yield f"SIGSTOP of server {node.index}"
@@ -44,19 +44,19 @@ async def a_paused_server(world: World, chance: random.Random) -> AsyncIterator[
 
 
 @contextlib.asynccontextmanager
-async def a_full_disk(world: World, chance: random.Random) -> AsyncIterator[str]:
-    for node in world.nodes:
+async def a_full_disk(system: SystemUnderTest, chance: random.Random) -> AsyncIterator[str]:
+    for node in system.nodes:
         node.processes.limit_files(chance.randint(4_096, 200_000))
     try:
         yield "files cannot grow"
     finally:
-        for node in world.nodes:
+        for node in system.nodes:
             node.processes.limit_files(-1)
 
 
 @contextlib.asynccontextmanager
-async def a_clock_step(world: World, chance: random.Random) -> AsyncIterator[str]:
-    node = next(node for node in world.nodes if node.has_own_clock)
+async def a_clock_step(system: SystemUnderTest, chance: random.Random) -> AsyncIterator[str]:
+    node = next(node for node in system.nodes if node.has_own_clock)
     hours = chance.choice([-1, 1])
     node.step_clock(hours * 3600)
     try:
@@ -66,8 +66,8 @@ async def a_clock_step(world: World, chance: random.Random) -> AsyncIterator[str
 
 
 @contextlib.asynccontextmanager
-async def a_killed_worker(world: World, chance: random.Random) -> AsyncIterator[str]:
-    node, worker = _any_worker(world, chance)
+async def a_killed_worker(system: SystemUnderTest, chance: random.Random) -> AsyncIterator[str]:
+    node, worker = _any_worker(system, chance)
     with contextlib.suppress(psutil.NoSuchProcess):
         if worker is not None:
             worker.kill()
@@ -75,9 +75,9 @@ async def a_killed_worker(world: World, chance: random.Random) -> AsyncIterator[
 
 
 @contextlib.asynccontextmanager
-async def a_paused_worker(world: World, chance: random.Random) -> AsyncIterator[str]:
-    """For so long, now and then, that the parent kills it."""
-    node, worker = _any_worker(world, chance)
+async def a_paused_worker(system: SystemUnderTest, chance: random.Random) -> AsyncIterator[str]:
+    """Sometimes for so long that the parent kills it."""
+    node, worker = _any_worker(system, chance)
     with contextlib.suppress(psutil.NoSuchProcess):
         if worker is not None:
             worker.suspend()
@@ -91,34 +91,34 @@ async def a_paused_worker(world: World, chance: random.Random) -> AsyncIterator[
 
 
 @contextlib.asynccontextmanager
-async def a_roll(world: World, chance: random.Random) -> AsyncIterator[str]:
-    node = chance.choice(world.nodes)
+async def a_roll(system: SystemUnderTest, chance: random.Random) -> AsyncIterator[str]:
+    node = chance.choice(system.nodes)
     node.processes.roll()
     yield f"SIGHUP to server {node.index}"
 
 
 @contextlib.asynccontextmanager
-async def a_killed_parent(world: World, chance: random.Random) -> AsyncIterator[str]:
-    """Its workers drain by themselves; until they have gone, the port is theirs."""
-    node = chance.choice(world.nodes)
+async def a_killed_parent(system: SystemUnderTest, chance: random.Random) -> AsyncIterator[str]:
+    """Its workers drain by themselves, and hold the port until they have ended."""
+    node = chance.choice(system.nodes)
     node.processes.kill_parent()
     try:
         yield f"kill -9 of the parent of server {node.index}"
     finally:
-        if await world.without_orphans(node):
-            world.start(node)
+        if await system.without_orphans(node):
+            system.start(node)
 
 
 @contextlib.contextmanager
-def _killed(world: World, node: Node) -> Iterator[None]:
+def _killed(system: SystemUnderTest, node: Node) -> Iterator[None]:
     node.processes.kill()
     try:
         yield
     finally:
-        world.start(node)
+        system.start(node)
 
 
-def _any_worker(world: World, chance: random.Random) -> tuple[Node, psutil.Process | None]:
-    node = chance.choice(world.nodes)
+def _any_worker(system: SystemUnderTest, chance: random.Random) -> tuple[Node, psutil.Process | None]:
+    node = chance.choice(system.nodes)
     workers = node.processes.workers
     return node, chance.choice(workers) if workers else None

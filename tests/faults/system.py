@@ -1,4 +1,4 @@
-"""A system to inject faults into: a store, a Valkey or several, and servers with a proxy on every way."""
+"""A system to inject faults into: a store, one Valkey or more, and servers that reach both by proxies."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from almond_server.data_dir import master_key
 from almond_server.data_dir.paths import admin_token
 from almond_server.data_dir.paths import master_key as master_key_in
 from almond_server.ops.bootstrap import init
-from faults.history import Held
+from faults.history import HeldToken
 from faults.kinds import Kind
 from faults.line import to_postgres
 from faults.node import Node
@@ -33,7 +33,7 @@ _FLAGS = {"--max-staleness": MAX_STALENESS, "--poll-interval": POLL_SECONDS, "--
 
 
 @dataclass
-class World:
+class SystemUnderTest:
     """Everything that runs, and how to start it again."""
 
     kind: Kind
@@ -43,8 +43,8 @@ class World:
     nodes: list[Node]
     feed_key: bytes
     without: str
-    live: list[Held] = field(default_factory=list)
-    """Tokens that nobody ever revokes."""
+    live: list[HeldToken] = field(default_factory=list)
+    """Tokens that no client ever revokes."""
 
     _is_closed: bool = False
 
@@ -58,7 +58,7 @@ class World:
 
     @property
     def location(self) -> Path | str:
-        """Where the store is, by no proxy."""
+        """Where the store is, without a proxy."""
         return self.database_url or self.nodes[0].data_dir / "almond.db"
 
     def start(self, node: Node) -> None:
@@ -67,22 +67,22 @@ class World:
             node.start([str(word) for flag in _FLAGS.items() for word in flag], self.without)
 
     async def heal(self) -> bool:
-        """Undo whatever is still broken; answers whether every worker of a parent that has gone went too."""
+        """Undo every fault that is left; returns whether all workers of a killed parent ended too."""
         for node in self.nodes:
             node.redis.heal()
             if node.store is not None:
                 node.store.heal()
             node.processes.resume()
-        have_gone = True
+        have_ended = True
         for node in self.nodes:
-            have_gone &= await self.without_orphans(node)
+            have_ended &= await self.without_orphans(node)
             self.start(node)
         await asyncio.to_thread(self.valkey.mend)
         await asyncio.to_thread(self.valkey.unlimit)
-        return have_gone
+        return have_ended
 
     async def without_orphans(self, node: Node) -> bool:
-        """Wait until the workers of a parent that has gone go as well; answers whether they did in time."""
+        """Wait until the workers of a killed parent have ended; returns whether they did in time."""
         deadline = time.monotonic() + _ORPHANS_SECONDS
         while node.processes.orphans:
             if time.monotonic() > deadline:
@@ -91,7 +91,7 @@ class World:
         return True
 
     async def close(self) -> None:
-        """End it all; nothing is started any more."""
+        """End everything; from now on `start` does nothing."""
         self._is_closed = True
         for node in self.nodes:
             await node.close()
@@ -99,17 +99,18 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def world(
+async def system_under_test(
     directory: Path,
     kind: Kind,
     postgres: PostgresServer | None,
     without: str = "",
     *,
     own_clock: bool = False,
-) -> AsyncIterator[World]:
+) -> AsyncIterator[SystemUnderTest]:
     """Run a system in `directory`, on SQLite or on a database of its own in a PostgreSQL.
 
-    With `own_clock` the first server has a clock that can be set.
+    `without` names a guard to take out of every server. With `own_clock` the first server has a clock that
+    can be set.
     """
     url = "" if postgres is None else await asyncio.to_thread(postgres.new_database)
     numbers = range(kind.servers)
@@ -125,17 +126,19 @@ async def world(
     sys.setswitchinterval(_SWITCH_SECONDS)
     make = WatchedValkey if kind.has_sentinels else LoneValkey
     valkey: Valkey = await asyncio.to_thread(make, directory)
-    built = World(kind, valkey, postgres, url, [], _feed_key(data_dirs[0]), without)
+    system = SystemUnderTest(kind, valkey, postgres, url, [], _feed_key(data_dirs[0]), without)
     try:
         for index, data_dir in enumerate(data_dirs):
             store = to_postgres(url, postgres.port) if postgres is not None else None
-            is_odd = own_clock and index == 0
-            node = Node(index, data_dir, valkey.line(), store, workers=kind.workers, has_own_clock=is_odd)
-            built.nodes.append(node)
-            built.start(node)
-        yield built
+            has_own_clock = own_clock and index == 0
+            node = Node(
+                index, data_dir, valkey.line(), store, workers=kind.workers, has_own_clock=has_own_clock
+            )
+            system.nodes.append(node)
+            system.start(node)
+        yield system
     finally:
-        await built.close()
+        await system.close()
         sys.setswitchinterval(switch_interval)
 
 

@@ -1,6 +1,7 @@
-"""A server's clock is stepped by an hour: it answers nobody and tells the store nothing, until it is back.
+"""A server whose wall clock is off by an hour answers UNAVAILABLE until the clock is right again.
 
-Only the wall clock is: that is what an operator, NTP or a resumed machine steps.
+It does not write its time to the store either. Only the wall clock is stepped: that is what an operator, NTP
+or a resumed machine steps.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ if TYPE_CHECKING:
 
 HOUR = 3600
 TURN_SECONDS = 2.0
-"""Within which health has to turn, and a server that is back to answer."""
+"""How soon health has to change, and a server with a right clock to answer again."""
 
 
 class NodeWithAClock(Node):
-    """A server that a file tells how many seconds its wall clock is off."""
+    """A server with a file that sets how many seconds its wall clock is off."""
 
     def __init__(self, data_dir: Path, redis_url: str, off: int, **environment: str) -> None:
         self._off = data_dir.with_name("off")
@@ -45,20 +46,20 @@ class NodeWithAClock(Node):
     def step(self, off: int) -> None:
         new = self._off.with_suffix(".new")
         new.write_text(f"{off:+d}\n")
-        new.rename(self._off)  # at once: half a number would be another clock
+        new.rename(self._off)  # atomically: half a number would be another time
 
 
 @pytest.fixture
 def valkey(tmp_path: Path) -> Iterator[ValkeyChild]:
-    place = tmp_path / "valkey"
-    place.mkdir()
-    with ValkeyChild(place) as child:
+    directory = tmp_path / "valkey"
+    directory.mkdir()
+    with ValkeyChild(directory) as child:
         yield child
 
 
 @pytest.fixture
 def environment(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
-    """The settings of servers on a new store."""
+    """The settings of servers on a new store of one kind."""
     chosen = {}
     if kind == "postgres":
         chosen["ALMOND_DATABASE_URL"] = request.getfixturevalue("postgres").new_database()
@@ -68,58 +69,59 @@ def environment(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> di
 
 def _store_clock(data_dir: Path, environment: dict[str, str]) -> int:
     """Read the time that the store keeps."""
-    question = "SELECT clock FROM store"
+    query = "SELECT clock FROM store"
     if environment:
         with psycopg.connect(environment["ALMOND_DATABASE_URL"]) as session:
-            row = session.execute(question).fetchone()
+            row = session.execute(query).fetchone()
     else:
         with closing(sqlite3.connect(paths.database(data_dir))) as connection:
-            row = connection.execute(question).fetchone()
+            row = connection.execute(query).fetchone()
     assert row is not None
     return int(row[0])
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
-async def test_a_server_whose_clock_is_stepped_is_silent_until_it_is_back(
+async def test_a_server_whose_clock_is_stepped_is_unavailable_until_it_is_right(
     tmp_path: Path, valkey: ValkeyChild, environment: dict[str, str]
 ) -> None:
     data_dir = tmp_path / "data"
     async with (
         NodeWithAClock(data_dir, valkey.url, 0, **environment) as stepped,
-        Node(data_dir, valkey.url, **environment) as right,
+        Node(data_dir, valkey.url, **environment) as correct,
     ):
         token = await stepped.mint()
         for off in (HOUR, -HOUR):
-            gone = await right.mint()
-            assert await stepped.asked(token) is Answer.YES
+            revoked = await correct.mint()
+            assert await stepped.verify(token) is Answer.ALLOWED
             stepped.step(off)
-            assert await stepped.asked(token) is Answer.NOBODY_KNOWS  # at once
-            await stepped.turns(healthy=False, seconds=TURN_SECONDS)
-            await right.revoke(gone)  # writes down what time the store was told it is
+            assert await stepped.verify(token) is Answer.UNAVAILABLE  # at once
+            await stepped.until_health(healthy=False, seconds=TURN_SECONDS)
+            await correct.revoke(revoked)  # writes the time of the revocation into the store
             assert abs(_store_clock(data_dir, environment) - time.time()) < 10
-            assert (await right.asked(gone), await right.asked(token)) == (Answer.NO, Answer.YES)
-            assert await right.is_healthy()
-            assert await stepped.asked(token) is Answer.NOBODY_KNOWS
+            assert await correct.verify(revoked) is Answer.DENIED
+            assert await correct.verify(token) is Answer.ALLOWED
+            assert await correct.is_healthy()
+            assert await stepped.verify(token) is Answer.UNAVAILABLE
             stepped.step(0)
-            await stepped.turns(healthy=True, seconds=TURN_SECONDS)
-            assert await stepped.asked(token) is Answer.YES
-            await stepped.comes_to(gone, Answer.NO, TURN_SECONDS)
+            await stepped.until_health(healthy=True, seconds=TURN_SECONDS)
+            assert await stepped.verify(token) is Answer.ALLOWED
+            await stepped.until_answer(revoked, Answer.DENIED, TURN_SECONDS)
 
 
-# An SQLite store has no clock but its servers': one that starts ahead of it may have been away for long.
+# An SQLite store has no clock but its servers': one that starts ahead of it may have been down for long.
 @pytest.mark.parametrize(("kind", "offs"), [("sqlite", [-HOUR]), ("postgres", [HOUR, -HOUR])])
-async def test_a_server_that_starts_with_a_wrong_clock_does_not_serve_and_says_so(
+async def test_a_server_that_starts_with_a_wrong_clock_does_not_serve_and_logs_why(
     tmp_path: Path, valkey: ValkeyChild, environment: dict[str, str], offs: list[int]
 ) -> None:
     data_dir = tmp_path / "data"
-    async with Node(data_dir, valkey.url, **environment) as right:
-        token = await right.mint()
+    async with Node(data_dir, valkey.url, **environment) as correct:
+        token = await correct.mint()
         for off in offs:
             async with NodeWithAClock(data_dir, valkey.url, off, **environment) as wrong:
-                assert await wrong.asked(token) is Answer.NOBODY_KNOWS
+                assert await wrong.verify(token) is Answer.UNAVAILABLE
                 assert not await wrong.is_healthy()
-                assert await right.asked(token) is Answer.YES
+                assert await correct.verify(token) is Answer.ALLOWED
                 wrong.eventually(lambda: "clock differs" in wrong.log.read_text())
                 wrong.step(0)
-                await wrong.turns(healthy=True, seconds=TURN_SECONDS)
-                assert await wrong.asked(token) is Answer.YES
+                await wrong.until_health(healthy=True, seconds=TURN_SECONDS)
+                assert await wrong.verify(token) is Answer.ALLOWED

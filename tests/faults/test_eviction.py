@@ -1,4 +1,4 @@
-"""A Redis that drops keys for want of memory loses news, and nothing else."""
+"""A Redis that evicts the feed's keys delays revocations by a poll, and loses none of them."""
 
 from __future__ import annotations
 
@@ -18,52 +18,52 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 0.5
 SLACK_SECONDS = 1.0
-"""For the poll itself and the call that asks, on a machine that has other things to do."""
+"""For the poll itself and for the calls, on a busy machine."""
 
 
 def _evict_all(admin: Any, policy: str) -> None:
-    """Be somebody else who fills this Redis until it has dropped every key of ours."""
+    """Fill this Redis with other keys until it has evicted every key of the feed."""
     admin.config_set("maxmemory-policy", policy)
     admin.config_set("maxmemory", admin.info("memory")["used_memory"] + 300_000)
     for number in itertools.count():
-        admin.set(f"somebody-elses:{number}", bytes(20_000))
+        admin.set(f"filler:{number}", bytes(20_000))
         if not admin.keys("{almond}:*"):
             return
 
 
-async def test_what_was_revoked_while_keys_were_dropped_is_denied_everywhere(tmp_path: Path) -> None:
+async def test_what_was_revoked_while_keys_were_evicted_is_denied_everywhere(tmp_path: Path) -> None:
     data_dir, valkey_dir = tmp_path / "data", tmp_path / "valkey"
     valkey_dir.mkdir()
     init(data_dir)
     with ValkeyChild(valkey_dir) as valkey, redis.Redis.from_url(valkey.url) as direct:
         admin: Any = direct
-        async with Node(data_dir, valkey.url) as here, Node(data_dir, valkey.url) as there:
-            tokens = [await here.mint() for _ in range(8)]
+        async with Node(data_dir, valkey.url) as first, Node(data_dir, valkey.url) as second:
+            tokens = [await first.mint() for _ in range(8)]
             for each in tokens[:2]:
-                await here.revoke(each)
-            await there.turns(healthy=True, name="feed")
+                await first.revoke(each)
+            await second.until_health(healthy=True, name="feed")
             for each, policy in zip(tokens[2:6], ["allkeys-lru", "allkeys-random"] * 2, strict=True):
                 await asyncio.to_thread(_evict_all, admin, policy)
-                await here.revoke(each)
+                await first.revoke(each)
                 began = time.monotonic()
-                await there.comes_to(each, Answer.NO)
+                await second.until_answer(each, Answer.DENIED)
                 assert time.monotonic() - began < POLL_SECONDS + SLACK_SECONDS
             assert admin.info("stats")["evicted_keys"] > 0
-            expected = [Answer.NO] * 6 + [Answer.YES] * 2
-            for node in (here, there):
-                assert [await node.asked(each) for each in tokens] == expected
+            expected = [Answer.DENIED] * 6 + [Answer.ALLOWED] * 2
+            for node in (first, second):
+                assert [await node.verify(each) for each in tokens] == expected
                 assert await node.is_healthy()
-                await node.turns(healthy=False, name="feed")
+                await node.until_health(healthy=False, name="feed")
 
             admin.config_set("maxmemory-policy", "noeviction")
             admin.config_set("maxmemory", 0)
-            for node in (here, there):
-                await node.turns(healthy=True, name="feed")
-            await there.revoke(tokens[6])
-            await here.comes_to(tokens[6], Answer.NO, POLL_SECONDS + SLACK_SECONDS)
+            for node in (first, second):
+                await node.until_health(healthy=True, name="feed")
+            await second.revoke(tokens[6])
+            await first.until_answer(tokens[6], Answer.DENIED, POLL_SECONDS + SLACK_SECONDS)
 
 
-async def test_the_checker_takes_back_its_limit_where_a_failover_has_hidden_it(tmp_path: Path) -> None:
+async def test_the_checker_removes_its_limit_from_a_server_that_is_no_longer_master(tmp_path: Path) -> None:
     valkey = WatchedValkey(tmp_path)
     try:
         limited = valkey.client

@@ -1,4 +1,4 @@
-"""A full disk: nothing is acknowledged that was not written, nothing is half-written, and answers go on."""
+"""A full disk: a server acknowledges only what was written, and goes on answering."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def _revoke_until_refused(service: Almond, tokens: list[pb.MintResponse]) 
             await service.revoke(token_id=each.record.id, reason="x" * 200)
         except grpc.aio.AioRpcError:
             return number
-    raise AssertionError("there was room for all")
+    raise AssertionError("there was space for all")
 
 
 async def _is_allowed(service: Almond, minted: pb.MintResponse) -> bool:
@@ -56,15 +56,15 @@ async def _is_allowed(service: Almond, minted: pb.MintResponse) -> bool:
     return answer.outcome == decision_pb2.OUTCOME_ALLOWED
 
 
-async def test_a_store_without_room_refuses_to_revoke_and_goes_on_answering(service: Almond) -> None:
+async def test_a_store_without_space_refuses_to_revoke_and_goes_on_answering(service: Almond) -> None:
     tokens = [await service.mint(org_wide()) for _ in range(60)]
-    await _limit(service, 1)  # no more than it has
+    await _limit(service, 1)  # no more pages than it has
     done = await _revoke_until_refused(service, tokens)
     refused = await refusal(service.revoke(token_id=tokens[done].record.id, reason="x" * 200))
     assert (refused.code, refused.reason) == (Code.UNAVAILABLE, "STORE_UNAVAILABLE")
     assert (refused.retry_ms or 0) > 0
     assert refused.pushback_ms == refused.retry_ms
-    await asyncio.sleep(MAX_STALENESS * 1.5)  # reading the store takes no room
+    await asyncio.sleep(MAX_STALENESS * 1.5)  # reading the store takes no space
     assert [await _is_allowed(service, each) for each in tokens] == [False] * done + [True] * (60 - done)
 
     await _limit(service, 1_000_000)
@@ -75,16 +75,16 @@ async def test_a_store_without_room_refuses_to_revoke_and_goes_on_answering(serv
 
 
 class NodeOnItsOwnDisk(Node):
-    """A server whose data directory is a small disk, with a copy of what was there."""
+    """A server whose data directory is a small disk with a copy of the earlier content."""
 
     def __init__(self, data_dir: Path, redis_url: str) -> None:
         super().__init__(data_dir, redis_url, "--max-staleness", str(MAX_STALENESS))
         original = data_dir.rename(data_dir.with_name("original"))
         data_dir.mkdir()
         script = 'mount -t tmpfs -o mode=700,size="$1"k tmpfs "$2"; cp -p "$3"/* "$2"; shift 3; exec "$@"'
-        # Whoever is not root may mount where nobody else sees it, in a namespace in which he is.
-        alone = ["unshare", "-m" if os.geteuid() == 0 else "-Urm", "sh", "-ec", script, "sh"]
-        self._before = [*alone, str(DISK_KIB), str(data_dir), str(original)]
+        # A user who is not root may mount in a namespace of its own, in which it is root.
+        namespace = ["unshare", "-m" if os.geteuid() == 0 else "-Urm", "sh", "-ec", script, "sh"]
+        self._before = [*namespace, str(DISK_KIB), str(data_dir), str(original)]
 
     @property
     def disk(self) -> Path:
@@ -93,7 +93,7 @@ class NodeOnItsOwnDisk(Node):
 
 
 def _fill(disk: Path) -> Path:
-    """Take all the room that is left."""
+    """Write until no space is left."""
     ballast = disk / "ballast"
     with ballast.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
         file.writelines(itertools.repeat(bytes(1024)))
@@ -117,13 +117,13 @@ async def test_a_server_on_a_full_disk_refuses_to_revoke_and_loses_nothing(tmp_p
                 assert "full" in refused.message
             assert (await refusal(node.mint())).code == Code.UNAVAILABLE
             await asyncio.sleep(MAX_STALENESS * 1.5)
-            expected = [Answer.NO] * done + [Answer.YES] * (len(tokens) - done)
-            assert [await node.asked(each) for each in tokens] == expected
+            expected = [Answer.DENIED] * done + [Answer.ALLOWED] * (len(tokens) - done)
+            assert [await node.verify(each) for each in tokens] == expected
             assert await node.is_healthy()
 
             ballast.unlink()
             await node.revoke(tokens[done])
-            assert await node.asked(tokens[done]) is Answer.NO
-            assert await node.asked(tokens[done + 1]) is Answer.YES
-            left = shutil.copytree(node.disk, tmp_path / "left")  # as kill -9 would leave it now
+            assert await node.verify(tokens[done]) is Answer.DENIED
+            assert await node.verify(tokens[done + 1]) is Answer.ALLOWED
+            left = shutil.copytree(node.disk, tmp_path / "left")  # as kill -9 would leave it
             assert revisions(paths.database(left)) == list(range(done + 2))

@@ -1,4 +1,4 @@
-"""Connections that stand and carry nothing, to Redis and to PostgreSQL: what no error tells of."""
+"""Half-open connections to Redis and to PostgreSQL: they stay open, carry nothing, and raise no error."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ SLACK_SECONDS = 1.0
 
 @pytest.fixture
 def valkey(tmp_path: Path) -> Iterator[ValkeyChild]:
-    place = tmp_path / "valkey"
-    place.mkdir()
-    with ValkeyChild(place) as child:
+    directory = tmp_path / "valkey"
+    directory.mkdir()
+    with ValkeyChild(directory) as child:
         yield child
 
 
@@ -37,72 +37,70 @@ def _through(proxy: FaultProxy) -> str:
     return f"redis://127.0.0.1:{proxy.port}"
 
 
-async def test_a_redis_that_swallows_everything_delays_nobody_for_long(
-    tmp_path: Path, valkey: ValkeyChild
-) -> None:
+async def test_a_half_open_redis_delays_no_call_for_long(tmp_path: Path, valkey: ValkeyChild) -> None:
     data_dir = tmp_path / "data"
     init(data_dir)
     with FaultProxy(upstream(valkey)) as redis:
         async with (
-            Node(data_dir, _through(redis), *FLAGS) as here,
-            Node(data_dir, _through(redis), *FLAGS) as there,
+            Node(data_dir, _through(redis), *FLAGS) as first,
+            Node(data_dir, _through(redis), *FLAGS) as second,
         ):
-            tokens = [await here.mint() for _ in range(4)]
-            await there.turns(healthy=True, name="feed")
+            tokens = [await first.mint() for _ in range(4)]
+            await second.until_health(healthy=True, name="feed")
             redis.half_open()
-            for by, other, each in ((here, there, tokens[0]), (there, here, tokens[1])):
-                async with asyncio.timeout(SLACK_SECONDS):  # an answer does not wait for Redis
+            for by, other, each in ((first, second, tokens[0]), (second, first, tokens[1])):
+                async with asyncio.timeout(SLACK_SECONDS):  # Revoke does not wait for Redis
                     await by.revoke(each)
-                await other.comes_to(each, Answer.NO, 0.2 + SLACK_SECONDS)
-            for node in (here, there):
-                await node.turns(healthy=False, name="feed", seconds=4)
+                await other.until_answer(each, Answer.DENIED, 0.2 + SLACK_SECONDS)
+            for node in (first, second):
+                await node.until_health(healthy=False, name="feed", seconds=4)
                 assert await node.is_healthy()
             redis.heal()
-            await there.revoke(tokens[2])
-            await here.comes_to(tokens[2], Answer.NO, 0.2 + SLACK_SECONDS)
-            for node in (here, there):
-                await node.turns(healthy=True, name="feed", seconds=4)
-                assert await node.asked(tokens[3]) is Answer.YES
+            await second.revoke(tokens[2])
+            await first.until_answer(tokens[2], Answer.DENIED, 0.2 + SLACK_SECONDS)
+            for node in (first, second):
+                await node.until_health(healthy=True, name="feed", seconds=4)
+                assert await node.verify(tokens[3]) is Answer.ALLOWED
 
 
-async def test_a_postgresql_that_swallows_everything_is_given_up_within_the_bound(
+async def test_a_half_open_postgresql_is_given_up_within_the_bound(
     tmp_path: Path, valkey: ValkeyChild, postgres: PostgresServer
 ) -> None:
     data_dir, url = tmp_path / "data", postgres.new_database()
     init(data_dir, ALMOND_DATABASE_URL=url)
     with FaultProxy(upstream(valkey)) as redis, FaultProxy(("127.0.0.1", postgres.port)) as database:
-        far = {"ALMOND_DATABASE_URL": url.replace(str(postgres.port), str(database.port))}
+        proxied = {"ALMOND_DATABASE_URL": url.replace(str(postgres.port), str(database.port))}
         async with (
-            Node(data_dir, valkey.url, *FLAGS, ALMOND_DATABASE_URL=url) as here,
-            Node(data_dir, _through(redis), *FLAGS, **far) as there,
+            Node(data_dir, valkey.url, *FLAGS, ALMOND_DATABASE_URL=url) as first,
+            Node(data_dir, _through(redis), *FLAGS, **proxied) as second,
         ):
-            tokens = [await here.mint() for _ in range(3)]
-            live = await here.mint()
+            tokens = [await first.mint() for _ in range(3)]
+            live = await first.mint()
             for each in (*tokens, live):
-                assert await there.asked(each) is Answer.YES
+                assert await second.verify(each) is Answer.ALLOWED
             database.half_open()
             began = time.monotonic()
-            writing = [asyncio.create_task(refusal(call)) for call in (there.mint(), there.revoke(live))]
-            # Redis alone brings changes, and heartbeats of who reads the store.
-            await here.revoke(tokens[0])
-            await there.comes_to(tokens[0], Answer.NO, MAX_STALENESS)
+            writing = [asyncio.create_task(refusal(call)) for call in (second.mint(), second.revoke(live))]
+            # Redis alone brings changes, and heartbeats of the server that reads the store.
+            await first.revoke(tokens[0])
+            await second.until_answer(tokens[0], Answer.DENIED, MAX_STALENESS)
             await asyncio.sleep(MAX_STALENESS + SLACK_SECONDS)
-            assert await there.asked(live) is Answer.YES
-            # And now nothing does.
+            assert await second.verify(live) is Answer.ALLOWED
+            # Now nothing does.
             redis.half_open()
-            await here.revoke(tokens[1])
-            await there.comes_to(tokens[1], Answer.NOBODY_KNOWS, MAX_STALENESS + SLACK_SECONDS)
-            await there.turns(healthy=False, seconds=SLACK_SECONDS)
+            await first.revoke(tokens[1])
+            await second.until_answer(tokens[1], Answer.UNAVAILABLE, MAX_STALENESS + SLACK_SECONDS)
+            await second.until_health(healthy=False, seconds=SLACK_SECONDS)
             for refused in await asyncio.gather(*writing):
                 assert refused.code == Code.UNAVAILABLE
             assert time.monotonic() - began < 9
-            await here.revoke(tokens[2])
-            assert await there.asked(tokens[2]) is Answer.NOBODY_KNOWS
+            await first.revoke(tokens[2])
+            assert await second.verify(tokens[2]) is Answer.UNAVAILABLE
 
             database.heal()
             redis.heal()
             for each in tokens:
-                await there.comes_to(each, Answer.NO)
-            await there.comes_to(live, Answer.YES)
-            await there.turns(healthy=True)
-            assert await there.asked(await there.mint()) is Answer.YES
+                await second.until_answer(each, Answer.DENIED)
+            await second.until_answer(live, Answer.ALLOWED)
+            await second.until_health(healthy=True)
+            assert await second.verify(await second.mint()) is Answer.ALLOWED

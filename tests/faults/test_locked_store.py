@@ -1,4 +1,4 @@
-"""Another process holds SQLite's lock for longer than a server waits: writes are refused, answers go on."""
+"""Another process holds SQLite's lock for longer than a server waits: writes fail, and Verify goes on."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _held(database: Path) -> Iterator[None]:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
         yield
-        holder.kill()  # without a ROLLBACK, as it would go
+        holder.kill()  # without a ROLLBACK, as in a crash
 
 
 async def _is_allowed(service: Almond, minted: pb.MintResponse) -> bool:
@@ -56,21 +56,21 @@ async def _is_allowed(service: Almond, minted: pb.MintResponse) -> bool:
     return answer.outcome == decision_pb2.OUTCOME_ALLOWED
 
 
-async def _ask_on_and_on(service: Almond, minted: pb.MintResponse) -> int:
-    asked = 0
+async def _keep_verifying(service: Almond, minted: pb.MintResponse) -> int:
+    count = 0
     while True:
         try:
             async with asyncio.timeout(1):
                 assert await _is_allowed(service, minted)
             await asyncio.sleep(0.02)
         except asyncio.CancelledError:
-            return asked
-        asked += 1
+            return count
+        count += 1
 
 
-async def test_writes_are_refused_in_time_while_answers_go_on(service: Almond) -> None:
+async def test_writes_are_refused_in_time_while_verify_goes_on(service: Almond) -> None:
     live, target, later = [await service.mint(org_wide()) for _ in range(3)]
-    asking = asyncio.create_task(_ask_on_and_on(service, live))
+    verifying = asyncio.create_task(_keep_verifying(service, live))
     await asyncio.sleep(0)
     with _held(paths.database(service.data_dir)):
         writes = service.mint(org_wide()), service.revoke(token_id=target.record.id)
@@ -80,8 +80,8 @@ async def test_writes_are_refused_in_time_while_answers_go_on(service: Almond) -
             assert (each.code, each.reason) == (Code.UNAVAILABLE, "STORE_UNAVAILABLE")
             assert (each.retry_ms or 0) > 0
             assert each.pushback_ms == each.retry_ms
-        asking.cancel()
-        assert await asking > 20
+        verifying.cancel()
+        assert await verifying > 20
         assert await _is_allowed(service, target)
     for each_token in (target, later):
         await service.revoke(token_id=each_token.record.id)

@@ -1,7 +1,7 @@
-"""`almond serve` that says which of its processes answers, and from which a guard can be taken out.
+"""`almond serve` for the checker: each answer names its process, and one guard can be taken out.
 
-Usage: python -m faults.unguarded serve FLAGS..., and by that, for its workers, python -m faults.unguarded FD.
-Without one of the guards, the checker has to notice.
+Usage: python -m faults.unguarded serve FLAGS...; this starts its workers by python -m faults.unguarded FD.
+The checker has to notice each guard that is missing.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ WITHOUT = "CHECKER_WITHOUT"
 """The variable that names the guard to take out of a server and its workers; empty for none."""
 
 PROCESS = "almond-checker-process"
-"""The trailing metadata of each Verify that was answered: what no other process answers with."""
+"""The trailing metadata of each Verify that was answered: the random id of the process."""
 
 
 def _take_out_relay() -> None:
@@ -59,7 +59,7 @@ def _take_out_age_check() -> None:
 
 def _take_out_min_revision_check() -> None:
     async def until_revision(self: CatchUp, *_: object) -> None:
-        """Be content with what the view has."""
+        """Do not wait."""
 
     _replace(CatchUp, "until_revision", until_revision)
     _replace(RevocationView, "require_revision", lambda *_: None)
@@ -80,13 +80,13 @@ def _take_out_hmac() -> None:
 
 
 def _take_out_watch_check() -> None:
-    """Let servers send heartbeats as of now, whatever they know."""
+    """Let servers send heartbeats as of now, however old their data is."""
     _replace(stream, "proof_of", lambda view, log: Proof(log.head, time.monotonic(), view.store_time))
 
 
-def _replace(place: Any, name: str, what: Any) -> None:
-    getattr(place, name)  # a guard that has another name by now would otherwise stay in
-    setattr(place, name, what)
+def _replace(owner: Any, name: str, replacement: Any) -> None:
+    getattr(owner, name)  # fails if it was renamed: the guard would otherwise stay in
+    setattr(owner, name, replacement)
 
 
 GUARDS: dict[str, Callable[[], None]] = {
@@ -100,22 +100,22 @@ GUARDS: dict[str, Callable[[], None]] = {
 }
 
 
-def _say_who_answers() -> None:
-    verify, who = TokenServicer.Verify, ((PROCESS, secrets.token_hex(8)),)
+def _name_process() -> None:
+    verify, metadata = TokenServicer.Verify, ((PROCESS, secrets.token_hex(8)),)
 
     async def answer(self: TokenServicer, request: pb.VerifyRequest, context: Any) -> pb.VerifyResponse:
-        context.set_trailing_metadata(who)
+        context.set_trailing_metadata(metadata)
         return await verify(self, request, context)
 
     _replace(TokenServicer, "Verify", answer)
 
 
 def main() -> None:
-    """Serve, or be a worker."""
+    """Run a server, or a worker."""
     guard = os.environ[WITHOUT]
     if guard:
         GUARDS[guard]()
-    _say_who_answers()
+    _name_process()
     _replace(listen, "WORKER_MODULE", "faults.unguarded")
     if sys.argv[1] == "serve":
         cli.main()

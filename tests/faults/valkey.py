@@ -23,20 +23,20 @@ _FAILOVER_SECONDS = 5.0
 
 
 class Valkey(Protocol):
-    """Whatever has the feed."""
+    """The Valkey that holds the feed."""
 
     @property
     def url(self) -> str:
-        """How to find it, by no proxy."""
+        """Its URL, without a proxy."""
         ...
 
     @property
     def client(self) -> Any:
-        """A client of what has the keys now."""
+        """A client of the server that holds the keys now."""
         ...
 
     def line(self) -> Line:
-        """Return a new way to it."""
+        """Return a new line to it."""
         ...
 
     def kill(self) -> None:
@@ -46,18 +46,18 @@ class Valkey(Protocol):
     def pause(self) -> None: ...
 
     def mend(self) -> None:
-        """Let it go on, or start it again with an empty memory, and wait until all is well."""
+        """Resume it, or start it again with an empty memory, and wait until it works."""
         ...
 
     def unlimit(self) -> None:
-        """Take an eviction's limit from each server: the one that was master then may be it again."""
+        """Remove the memory limit of an eviction from every server: an earlier master may return."""
         ...
 
     def close(self) -> None: ...
 
 
 class LoneValkey:
-    """A Valkey without a memory of what was before its start, on a unix socket."""
+    """One Valkey without persistence, on a unix socket."""
 
     def __init__(self, directory: Path) -> None:
         self._mending = threading.Lock()
@@ -99,7 +99,7 @@ class LoneValkey:
 
 
 class WatchedValkey:
-    """A master with a replica, and sentinels that put the one in the other's place."""
+    """A master with a replica, and sentinels that promote the replica."""
 
     def __init__(self, directory: Path) -> None:
         self._mending = threading.Lock()
@@ -119,7 +119,7 @@ class WatchedValkey:
         return self._clients[self._all.known_port()]
 
     def line(self) -> Line:
-        ports = ([each.port for each in some] for some in (self._all.sentinels, self._all.servers))
+        ports = ([each.port for each in servers] for servers in (self._all.sentinels, self._all.servers))
         return to_sentinels(MASTER, *ports)
 
     def kill(self) -> None:
@@ -129,7 +129,7 @@ class WatchedValkey:
         self._all.master.pause()
 
     async def fail_over(self, cause: Callable[[], object]) -> None:
-        """Do something, and wait until there is another master; not for ever, as more may be broken."""
+        """Call `cause` and wait for another master; at most five seconds, as other faults may prevent it."""
         before = await asyncio.to_thread(self._all.known_port)
         await asyncio.to_thread(cause)
         await asyncio.to_thread(self._wait_for_another, before)
@@ -140,9 +140,10 @@ class WatchedValkey:
             time.sleep(0.05)
 
     def plan_failover(self) -> None:
-        """Ask the sentinels for another master, who may have other worries."""
+        """Ask the sentinels for another master; they may be unable to comply."""
         with contextlib.suppress(redis.RedisError):
-            hurry(self._all.sentinels, "1000")  # else the others call back whom they did not elect
+            # Else the other sentinels undo a failover that they did not vote for.
+            hurry(self._all.sentinels, "1000")
             self._all.sentinels[0].do("SENTINEL", "FAILOVER", MASTER)
 
     def mend(self) -> None:
@@ -160,6 +161,6 @@ class WatchedValkey:
 
 
 def _unlimit(client: Any) -> None:
-    with contextlib.suppress(redis.RedisError, OSError):  # one that has just been started has none
+    with contextlib.suppress(redis.RedisError, OSError):  # a server that has just been started has no limit
         client.config_set("maxmemory", 0)
         client.config_set("maxmemory-policy", "noeviction")

@@ -1,6 +1,6 @@
-"""docker-compose.yml is valid, keeps to the loopback, and holds no secret.
+"""docker-compose.yml is valid, publishes on loopback only, and holds no secret.
 
-`compose-spec.json` is the Compose Specification's own schema, unchanged: schema/compose-spec.json of
+`compose-spec.json` is the schema of the Compose Specification, unchanged: schema/compose-spec.json of
 github.com/compose-spec/compose-spec at 170098b (Apache-2.0).
 """
 
@@ -33,7 +33,7 @@ def test_the_schema_would_notice_a_misspelt_key() -> None:
         jsonschema.Draft7Validator(SCHEMA).validate(wrong)
 
 
-def test_no_secret_stands_in_it() -> None:
+def test_it_holds_no_secret() -> None:
     for name, service in SERVICES.items():
         for variable, value in service.get("environment", {}).items():
             assert not SECRET.search(variable), name
@@ -57,7 +57,7 @@ def test_redis_refuses_to_evict() -> None:
     assert command[command.index("--maxmemory-policy") + 1] == "noeviction"
 
 
-def test_what_keeps_running_is_watched_and_what_runs_once_is_not() -> None:
+def test_a_service_has_a_health_check_unless_it_runs_once() -> None:
     assert {name for name, service in SERVICES.items() if "healthcheck" in service} == {"redis", "server"}
     assert {name for name, service in SERVICES.items() if "restart" not in service} == set(ONE_SHOT)
 
@@ -79,13 +79,13 @@ def test_no_service_can_do_more_than_it_must(name: str) -> None:
     assert "privileged" not in service
 
 
-def test_the_image_runs_as_somebody_else_than_root() -> None:
+def test_the_image_does_not_run_as_root() -> None:
     dockerfile = (ROOT / "server" / "Dockerfile").read_text(encoding="utf-8").splitlines()
     assert [line for line in dockerfile if line.startswith("USER ")] == ["USER almond"]
     assert 'ENTRYPOINT ["almond"]' in dockerfile
 
 
 @pytest.mark.parametrize("name", sorted(set(SERVICES) - {"redis"}))
-def test_every_service_of_ours_is_built_from_a_dockerfile_that_is_there(name: str) -> None:
+def test_every_dockerfile_of_a_service_exists(name: str) -> None:
     build = SERVICES[name]["build"]
     assert (ROOT / build["context"] / build["dockerfile"]).is_file()

@@ -1,6 +1,6 @@
-"""The direction of imports is kept by import-linter in `make check`; here it is shown to bite.
+"""The import contracts of `make check` fail for each import that they forbid, and the core is pure.
 
-And the purity of the core is looked at from two more sides: what its source names, what importing it brings.
+The purity of the core is also checked by what its source names, and by what importing it loads.
 """
 
 import ast
@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CORE = ROOT / "server" / "almond_core"
 SOURCES = [Path("server"), Path("clients/python")]
 
-# Beyond what the contract forbids: other ways to a clock, an environment, a thread, a file or a log.
+# Besides what the contract forbids: other ways to a clock, the environment, a thread, a file or a log.
 IMPURE = {
     *("asyncio", "concurrent", "google", "grpc", "logging", "multiprocessing", "os", "pathlib", "redis"),
     *("select", "signal", "socket", "sqlalchemy", "sqlite3", "structlog", "subprocess", "sys", "tempfile"),
@@ -27,7 +27,7 @@ IMPURE = {
 IMPURE_CALLS = {"breakpoint", "input", "open", "print"}
 CLOCK_METHODS = {"now", "today", "utcnow"}
 
-TRESPASSES = [
+FORBIDDEN = [
     ("core-pure", "almond_core", "time"),
     ("core-pure", "almond_core", "os.path"),
     ("core-pure", "almond_core", "grpc"),
@@ -97,7 +97,7 @@ def test_the_core_names_nothing_impure() -> None:
     assert not [name for name, tree in trees.items() if awaits(tree)]
 
 
-def test_importing_the_core_brings_in_no_grpc_no_protobuf_and_no_loop() -> None:
+def test_importing_the_core_loads_no_grpc_no_protobuf_and_no_loop() -> None:
     names = sorted(
         "almond_core"
         if name == "__init__.py"
@@ -116,57 +116,55 @@ def test_importing_the_core_brings_in_no_grpc_no_protobuf_and_no_loop() -> None:
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of everything that import-linter looks at."""
-    copy = tmp_path_factory.mktemp("house")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of everything that import-linter reads."""
+    copy = tmp_path_factory.mktemp("project")
     shutil.copy(ROOT / "pyproject.toml", copy)
     for source in SOURCES:
         shutil.copytree(ROOT / source, copy / source, ignore=shutil.ignore_patterns("__pycache__"))
     return copy
 
 
-def place_of(house: Path, module: str) -> Path:
-    """The file of a module, or for a package a new file in it."""
+def file_of(project: Path, module: str) -> Path:
+    """Return the file of a module, or a new file in a package."""
     for source in SOURCES:
-        path = house / source / module.replace(".", "/")
+        path = project / source / module.replace(".", "/")
         if path.is_dir():
-            return path / "trespass.py"
+            return path / "added.py"
         if path.with_suffix(".py").exists():
             return path.with_suffix(".py")
     raise LookupError(module)
 
 
-def lint(house: Path, *contracts: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(str(house / source) for source in SOURCES)}
+def lint(project: Path, *contracts: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(str(project / source) for source in SOURCES)}
     command = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"]
     command += [argument for contract in contracts for argument in ("--contract", contract)]
-    return subprocess.run(command, cwd=house, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
 
 
-def test_the_house_as_it_stands_keeps_every_contract(house: Path) -> None:
-    run = lint(house)
+def test_the_code_as_it_is_keeps_every_contract(project: Path) -> None:
+    run = lint(project)
     assert run.returncode == 0, run.stdout + run.stderr
 
 
 @pytest.fixture(scope="module")
-def found(house: Path) -> dict[str, set[tuple[str, str]]]:
-    """Of each contract, what its report shows of imports once all its trespasses are made."""
+def found(project: Path) -> dict[str, set[tuple[str, str]]]:
+    """Return what each contract reports once all its forbidden imports are made."""
     return {
-        contract: set(imports_shown(house, contract))
-        for contract in dict.fromkeys(each for each, _, _ in TRESPASSES)
+        contract: set(imports_shown(project, contract))
+        for contract in dict.fromkeys(each for each, _, _ in FORBIDDEN)
     }
 
 
-def imports_shown(house: Path, contract: str) -> Iterator[tuple[str, str]]:
-    trespasses = [
-        (place_of(house, importer), name) for each, importer, name in TRESPASSES if each == contract
-    ]
-    before = {path: path.read_text(encoding="utf-8") if path.exists() else None for path, _ in trespasses}
-    for path, imported_module in trespasses:
+def imports_shown(project: Path, contract: str) -> Iterator[tuple[str, str]]:
+    imports = [(file_of(project, importer), name) for each, importer, name in FORBIDDEN if each == contract]
+    before = {path: path.read_text(encoding="utf-8") if path.exists() else None for path, _ in imports}
+    for path, imported_module in imports:
         with path.open("a", encoding="utf-8") as file:
             file.write(f"\nimport {imported_module}\n")
     try:
-        run = lint(house, contract)
+        run = lint(project, contract)
     finally:
         for path, text in before.items():
             path.unlink() if text is None else path.write_text(text, encoding="utf-8")
@@ -175,20 +173,20 @@ def imports_shown(house: Path, contract: str) -> Iterator[tuple[str, str]]:
     return (pair for pair in re.findall(r"(\S+) -> (\S+) \(l\.", run.stdout))
 
 
-@pytest.mark.parametrize(("contract", "importer", "imported_module"), TRESPASSES)
-def test_a_trespass_breaks_its_contract(
+@pytest.mark.parametrize(("contract", "importer", "imported_module"), FORBIDDEN)
+def test_a_forbidden_import_breaks_its_contract(
     found: dict[str, set[tuple[str, str]]], contract: str, importer: str, imported_module: str
 ) -> None:
     whole_or_its_package = {imported_module, imported_module.partition(".")[0]}
-    shown = {there for here, there in found[contract] if here in {importer, f"{importer}.trespass"}}
+    shown = {name for importing, name in found[contract] if importing in {importer, f"{importer}.added"}}
     assert shown & whole_or_its_package, found[contract]
 
 
-def test_a_new_module_at_the_root_needs_a_place_among_the_layers(house: Path) -> None:
-    stray = house / "server" / "almond_server" / "stray.py"
+def test_a_new_module_at_the_root_needs_a_layer(project: Path) -> None:
+    stray = project / "server" / "almond_server" / "stray.py"
     stray.write_text('"""A module without a room."""\n', encoding="utf-8")
     try:
-        run = lint(house, "layers")
+        run = lint(project, "layers")
     finally:
         stray.unlink()
     assert run.returncode == 1

@@ -1,4 +1,4 @@
-"""The shape of the tree: no test is left out, and no room of the server is without a place."""
+"""The folders of the project: pytest runs every folder with tests, and the server has only its rooms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The locks install the same packages everywhere: exact, hashed, and from whatever index the reader uses."""
+"""The lock files name exact, hashed packages, and no index."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The wheel holds what an installed Almond needs, beside its modules too, and nothing else."""
+"""The wheel holds the packages of Almond with their data files, and nothing else."""
 
 import subprocess
 import sys
@@ -48,5 +48,5 @@ def test_it_holds_nothing_else(wheel: zipfile.ZipFile) -> None:
     assert others == {"almond_auth-0.1.0.dist-info"}
 
 
-def test_its_license_travels_with_it(wheel: zipfile.ZipFile) -> None:
+def test_it_holds_its_license(wheel: zipfile.ZipFile) -> None:
     assert wheel.read("almond_auth-0.1.0.dist-info/licenses/LICENSE") == (ROOT / "LICENSE").read_bytes()

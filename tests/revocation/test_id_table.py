@@ -1,4 +1,7 @@
-"""The table of ids does what a dictionary would, whatever is added, swept and looked up in whatever order."""
+"""The table of ids behaves like a dictionary, in bounded memory and without long steps.
+
+`Insides` is the only look into the private parts of `IdTable`.
+"""
 
 from __future__ import annotations
 
@@ -39,16 +42,57 @@ def key(number: int) -> bytes:
     return number.to_bytes(8, "big") * 2
 
 
+class Insides:
+    """The buckets of a table, and the filter before them."""
+
+    def __init__(self, table: IdTable) -> None:
+        self._table = table
+
+    @property
+    def buckets(self) -> list[bytes]:
+        return self._table._buckets
+
+    @buckets.setter
+    def buckets(self, buckets: list[bytes]) -> None:
+        self._table._buckets = buckets
+
+    @property
+    def bucket_count(self) -> int:
+        return len(self._table._buckets)
+
+    @property
+    def filter_bytes(self) -> int:
+        return len(self._table._filter)
+
+    @property
+    def memory_bytes(self) -> int:
+        """The size of each object; the allocator rounds those of up to 512 bytes up to 16."""
+        table = self._table
+        sizes = [sys.getsizeof(bucket) for bucket in table._buckets if bucket]
+        rounded = sum(-(-size // 16) * 16 for size in sizes)
+        return rounded + sys.getsizeof(table._buckets) + sys.getsizeof(table._filter)
+
+    def fill(self, bucket: bytes) -> None:
+        """Put a bucket in the place of the only one; the filter lets every id through."""
+        self._table._buckets[0] = bucket
+        self._table._filter[:] = bytes(16)
+
+    def lets_through(self, id_: bytes) -> bool:
+        """Return whether the filter leaves it to the bucket whether an id is there."""
+        slot = self._table._slot(hash(id_))
+        return not self._table._filter[slot] & id_table._ID_BITS[id_[15]]
+
+
 def _ended(before: int) -> Callable[[bytes], bool]:
     return lambda record: record[-4:] < end(before)
 
 
-def _is_never_over(_: bytes) -> bool:
+def _has_not_ended(_: bytes) -> bool:
     return False
 
 
 def sweep_all(table: IdTable, before: int) -> int:
-    """Sweep until the table has been gone through."""
+    """Sweep until a whole pass drops nothing."""
     dropped = 0
     while True:
         table_before = len(table)
@@ -59,7 +103,7 @@ def sweep_all(table: IdTable, before: int) -> int:
 
 @given(st.lists(STEPS, max_size=400), st.integers(0, 1000))
 @settings(max_examples=300)
-def test_it_does_what_a_dictionary_would(steps: list[tuple[str, Any, Any]], room: int) -> None:
+def test_it_behaves_like_a_dictionary(steps: list[tuple[str, Any, Any]], room: int) -> None:
     table, model = IdTable(WHOLE_BYTES), dict[bytes, int]()
     assert table.make_room(room)
     for step, one, other in steps:
@@ -71,10 +115,10 @@ def test_it_does_what_a_dictionary_would(steps: list[tuple[str, Any, Any]], room
                 table.remove(one)
                 model.pop(one, None)
             case _:
-                over = {each for each in model if model[each] < one}
+                ended = {each for each in model if model[each] < one}
                 dropped = table.sweep(_ended(one), other)
                 gone = {each for each in model if table.find(each) is None}
-                assert gone <= over
+                assert gone <= ended
                 assert len(gone) == dropped
                 model = {each: model[each] for each in model.keys() - gone}
     assert {each[:16]: int.from_bytes(each[16:], "big") for each in table} == model
@@ -97,7 +141,7 @@ def test_one_id_may_have_any_number_of_records(entries: list[tuple[bytes, bytes,
         assert len(table.all(each)) == len(expected)
 
 
-def test_what_was_added_before_something_broke_is_counted() -> None:
+def test_what_was_added_before_an_error_is_counted() -> None:
     table, many = IdTable(20), [bytes([each]) * 20 for each in range(50)]
 
     def broken() -> Iterator[bytes]:
@@ -120,41 +164,36 @@ def test_every_id_is_found_at_every_size_up_and_down() -> None:
         assert len(table) == 2000 - limit
         assert all(table.find(key(each)) is not None for each in range(limit, 2000, 97))
         assert limit == 0 or table.find(key(limit - 1)) is None
-    assert len(table._buckets) == 1
-    assert len(table._filter) == 16
+    assert Insides(table).bucket_count == 1
+    assert Insides(table).filter_bytes == 16
 
 
 def test_the_end_of_one_record_and_the_beginning_of_the_next_are_no_id() -> None:
     table = IdTable(WHOLE_BYTES)
     for first, second in zip(KEYS[:50], KEYS[50:], strict=False):
-        bucket = table._buckets
-        bucket[0] = first + end(3) + second + end(4)
-        table._filter[:] = bytes(16)
+        bucket = first + end(3) + second + end(4)
+        Insides(table).fill(bucket)
         for cut in range(1, 20):
-            assert table.find(bucket[0][cut : cut + 16]) is None
+            assert table.find(bucket[cut : cut + 16]) is None
         assert table.find(first) == table.find(second) == 0
 
 
 def test_an_id_hidden_before_its_own_record_is_found() -> None:
-    """The bytes of an id may begin in one record and end in the next, and then stand on their own."""
+    """The bytes of an id may begin in one record and end in the next, and come once more as an id."""
     table = IdTable(WHOLE_BYTES)
     hidden = bytes(16)
-    table._buckets[0] = b"\x01" + bytes(15) + bytes(4) + hidden + b"\x09abc"
-    table._filter[:] = bytes(16)
+    Insides(table).fill(b"\x01" + bytes(15) + bytes(4) + hidden + b"\x09abc")
     assert table.find(hidden) == 9
 
 
-def test_most_ids_that_are_not_there_are_not_looked_for() -> None:
-    table = full(20_000)
-    marked = 0
-    for number in range(20_000, 30_000):
-        slot = table._slot(hash(key(number)))
-        marked += not table._filter[slot] & id_table._ID_BITS[key(number)[15]]
-    assert marked < 1000  # a tenth
+def test_the_filter_stops_most_ids_that_are_not_there() -> None:
+    insides = Insides(full(20_000))
+    passed = sum(insides.lets_through(key(number)) for number in range(20_000, 30_000))
+    assert passed < 1000  # a tenth
 
 
 def test_no_step_touches_more_than_a_few_buckets() -> None:
-    """What makes growing, shrinking and sweeping take no time at any size."""
+    """So growing, shrinking and sweeping take no longer in a large table."""
 
     class Buckets(list[bytes]):
         touched = 0
@@ -168,13 +207,14 @@ def test_no_step_touches_more_than_a_few_buckets() -> None:
             super().__setitem__(index, value)
 
     table = full(5000)
-    table._buckets = Buckets(table._buckets)
+    insides = Insides(table)
+    insides.buckets = Buckets(insides.buckets)
     for number in range(5000, 6000):
         Buckets.touched = 0
         table.add(key(number) + end(1))
         assert Buckets.touched <= 5
     Buckets.touched = 0
-    assert table.sweep(_is_never_over, 100) == 0
+    assert table.sweep(_has_not_ended, 100) == 0
     assert Buckets.touched <= 101
     Buckets.touched = 0
     dropped = table.sweep(bool, 100)
@@ -182,79 +222,71 @@ def test_no_step_touches_more_than_a_few_buckets() -> None:
     assert Buckets.touched <= 600
 
 
-def test_room_is_made_a_piece_at_a_time_for_as_many_as_are_said() -> None:
+def test_room_is_made_in_pieces_for_the_number_asked_for() -> None:
     table, calls = IdTable(WHOLE_BYTES), 1
+    insides = Insides(table)
     count = 5 * 15 * id_table._BUCKETS_AT_ONCE - 40
     while not table.make_room(count):
         calls += 1
-        assert len(table._buckets) <= 1 + calls * id_table._BUCKETS_AT_ONCE
+        assert insides.bucket_count <= 1 + calls * id_table._BUCKETS_AT_ONCE
     assert calls == 5
-    assert len(table._buckets) == -(-count // 15)
-    assert len(table._filter) == 16 * len(table._buckets)
-    buckets = len(table._buckets)
+    assert insides.bucket_count == -(-count // 15)
+    assert insides.filter_bytes == 16 * insides.bucket_count
+    buckets = insides.bucket_count
     for number in range(1000):
         table.add(key(number) + end(1))
-    assert table.make_room(10 * count)  # where there is something, there is none to be made
-    assert len(table._buckets) == buckets
+    assert table.make_room(10 * count)  # only an empty table makes room
+    assert insides.bucket_count == buckets
     assert all(table.find(key(number)) is not None for number in range(1000))
     assert table.find(key(1001)) is None
 
 
-def test_room_that_nobody_needs_goes_a_little_at_a_time() -> None:
+def test_room_that_is_not_needed_is_given_back_in_small_steps() -> None:
     table = IdTable(WHOLE_BYTES)
+    insides = Insides(table)
     assert table.make_room(15_000)
     table.add(key(1) + end(1))
     for left in range(980, -1, -20):
-        buckets = len(table._buckets)
-        assert table.sweep(_is_never_over, 95) == 0
-        assert buckets - 20 <= len(table._buckets) <= max(1, left)
+        buckets = insides.bucket_count
+        assert table.sweep(_has_not_ended, 95) == 0
+        assert buckets - 20 <= insides.bucket_count <= max(1, left)
         assert table.find(key(1)) == 0
-    assert len(table._buckets) == 1
+    assert insides.bucket_count == 1
 
 
-def test_a_sweep_goes_round_and_looks_at_each_record_once() -> None:
+def test_a_pass_of_sweeps_reads_each_record_once() -> None:
     table, seen = full(1000), list[bytes]()
 
-    def look(record: bytes) -> bool:
+    def read(record: bytes) -> bool:
         seen.append(record)
         return False
 
     for _ in range(8):
         before = len(seen)
-        table.sweep(look, 90)
+        table.sweep(read, 90)
         assert 90 <= len(seen) - before <= 150
         assert len(set(seen)) == len(seen)
     while len(set(seen)) < 1000:
-        table.sweep(look, 90)
+        table.sweep(read, 90)
     assert len(seen) < 1150
     seen.clear()
-    table.sweep(look, 1_000_000)
+    table.sweep(read, 1_000_000)
     assert len(set(seen)) == len(seen) == 1000
 
 
 def test_buckets_hold_a_dozen_records_on_average_and_no_more() -> None:
-    table = full(50_000)
-    assert 50_000 / 12 - 1 <= len(table._buckets) <= 50_000 / 12 + 1
-    assert max(map(len, table._buckets)) < 100 * WHOLE_BYTES
-    assert len(table._filter) == 16 * len(table._buckets)
+    insides = Insides(full(50_000))
+    assert 50_000 / 12 - 1 <= insides.bucket_count <= 50_000 / 12 + 1
+    assert max(map(len, insides.buckets)) < 100 * WHOLE_BYTES
+    assert insides.filter_bytes == 16 * insides.bucket_count
 
 
-def test_it_tells_how_much_memory_it_takes() -> None:
+def test_it_returns_how_much_memory_it_takes() -> None:
     table = IdTable(WHOLE_BYTES)
     for number in range(30_000):
         table.add(key(number) + end(1))
         if number % 7500 == 7499:
-            assert table.memory_bytes == pytest.approx(measured(table), rel=0.05)
+            assert table.memory_bytes == pytest.approx(Insides(table).memory_bytes, rel=0.05)
     sweep_all(table, 2)
     assert len(table) == 0
     assert table.memory_bytes < 1000
-
-
-def measured(table: IdTable) -> int:
-    """Ask each object; all of up to 512 bytes are rounded up to 16."""
-    each = [sys.getsizeof(bucket) for bucket in table._buckets if bucket]
-    return (
-        sum(-(-size // 16) * 16 for size in each)
-        + sys.getsizeof(table._buckets)
-        + sys.getsizeof(table._filter)
-    )

@@ -1,4 +1,4 @@
-"""Nothing on the path of Verify waits: what it needs is in memory, so an answer is of one moment."""
+"""No code on the path of Verify awaits or does I/O: it reads memory only, so an answer is of one moment."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ IDLE = {"asyncio", "threading", "time", "socket", "subprocess", "sqlalchemy", "s
 
 
 def waits(tree: ast.AST) -> list[int]:
-    """Return the lines that wait or define what may."""
+    """Return the lines that await, or define a coroutine."""
     return [node.lineno for node in ast.walk(tree) if isinstance(node, WAITING)]
 
 
 def imports(tree: ast.AST) -> Iterator[str]:
-    """Yield the top-level packages imported."""
+    """Yield the top-level packages that a module imports."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (each.name.partition(".")[0] for each in node.names)
@@ -49,17 +49,17 @@ def method(name: str) -> ast.AsyncFunctionDef | ast.FunctionDef:
 
 
 @pytest.mark.parametrize("path", PATH, ids=lambda path: f"{path.parent.name}/{path.name}")
-def test_nothing_on_the_path_of_verify_waits(path: Path) -> None:
+def test_no_code_on_the_path_of_verify_awaits(path: Path) -> None:
     assert waits(ast.parse(path.read_text())) == []
 
 
 @pytest.mark.parametrize("path", PATH, ids=lambda path: f"{path.parent.name}/{path.name}")
-def test_nothing_on_the_path_of_verify_imports_what_waits(path: Path) -> None:
+def test_no_code_on_the_path_of_verify_imports_io(path: Path) -> None:
     assert IDLE.isdisjoint(imports(ast.parse(path.read_text())))
 
 
 @pytest.mark.parametrize("name", ["Verify", "_verify", "_batch_result"])
-def test_the_rpc_waits_for_nothing_but_a_revision_that_was_asked_for(name: str) -> None:
+def test_the_rpc_awaits_only_a_revision_that_the_request_names(name: str) -> None:
     found = method(name)
     bounded = [
         node
@@ -73,12 +73,12 @@ def test_the_rpc_waits_for_nothing_but_a_revision_that_was_asked_for(name: str) 
     assert len(waits) == (0 if name == "_verify" else 1)
 
 
-def test_the_index_is_looked_at_as_a_folder() -> None:
+def test_the_whole_folder_of_the_index_is_checked() -> None:
     names = {path.name for path in PATH if path.parent.name == "index"}
     assert {"view.py", "revoked_tokens.py", "id_table.py", "cut_offs.py"} <= names
 
 
-def test_the_test_would_see_one_that_waits() -> None:
+def test_this_test_sees_code_that_awaits() -> None:
     assert waits(method("BatchVerify"))
     assert waits(ast.parse((SERVER / "tokens" / "revoke.py").read_text()))
     assert "asyncio" in imports(ast.parse((SERVER / "revocation" / "follower.py").read_text()))

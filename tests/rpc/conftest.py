@@ -1,3 +1,5 @@
+"""Services for the tests of RPCs: one for each test, or one that a module shares."""
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
@@ -21,6 +23,6 @@ async def service(tmp_path: Path) -> AsyncIterator[Almond]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Almond]:
-    """A service for all tests of a module, which must not get into each other's way."""
+    """A service that all tests of a module share; each uses orgs of its own."""
     async with almond(tmp_path_factory.mktemp("shared"), presented_per_minute=1000) as running:
         yield running

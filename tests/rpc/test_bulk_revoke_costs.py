@@ -1,4 +1,4 @@
-"""What a wide revocation may cost the store before it is known whether the caller may ask for it."""
+"""A bulk revocation reads no records from the store before its caller is permitted."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from support.service import Almond
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-def selected() -> float:
-    """Return how often records of a selection were read, as Prometheus would be told."""
+def reads() -> float:
+    """Return how often records of a selection were read, by the metric of store operations."""
     samples = next(iter(metrics.STORE_SECONDS.collect())).samples
     ours = (each for each in samples if each.labels.get("operation") == "tokens.select")
     return sum(each.value for each in ours if each.name.endswith("_count"))
 
 
 @pytest.mark.parametrize("of", ["org", "app", "minted_by", "subject"])
-async def test_no_records_are_read_for_who_may_not_revoke_them(shared: Almond, of: str) -> None:
+async def test_no_records_are_read_for_a_caller_who_may_not_revoke_them(shared: Almond, of: str) -> None:
     kept = await shared.mint(org_wide("rich"))
     await shared.mint(org_wide("rich"), kept.token)
     stranger = await shared.mint(deploy("x", "poor"))
@@ -35,9 +35,9 @@ async def test_no_records_are_read_for_who_may_not_revoke_them(shared: Almond, o
         "subject": {"subject": pb.SubjectTarget(subject="user:rich")},
     }
     target = targets[of]
-    before = selected()
+    before = reads()
     refused = await refusal(shared.revoke(stranger.token, **target, validate_only=True))
     assert refused.code is grpc.StatusCode.PERMISSION_DENIED
-    assert selected() == before
+    assert reads() == before
     await shared.revoke(**target, validate_only=True)
-    assert selected() == before + 1
+    assert reads() == before + 1

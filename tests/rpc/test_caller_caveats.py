@@ -1,4 +1,7 @@
-"""Callers whose own token is narrowed by who, where and what, and tokens shown to whom they are not for."""
+"""Callers whose own token has caveats about audience, address, attributes or source.
+
+And tokens with an audience, presented by a service that is in it or not.
+"""
 
 from __future__ import annotations
 
@@ -35,9 +38,9 @@ PERMISSION_DENIED = grpc.StatusCode.PERMISSION_DENIED
 IN_SHOP = on("acme", app="shop")
 
 
-# What can be called.
+# The calls.
 
-Ask = Callable[[Almond, pb.MintResponse, Metadata], Awaitable[Any]]
+Call = Callable[[Almond, pb.MintResponse, Metadata], Awaitable[Any]]
 
 
 def _admin(service: Almond) -> Any:
@@ -47,18 +50,18 @@ def _admin(service: Almond) -> Any:
 def _set_policy(service: Almond, _: pb.MintResponse, metadata: Metadata) -> Awaitable[Any]:
     policy = admin_service_pb2.OrgPolicy(org="ruled", kind="ssh", max_ttl=Duration(seconds=60))
     request = admin_service_pb2.SetOrgPolicyRequest(policy=policy)
-    asked: Awaitable[Any] = _admin(service).SetOrgPolicy(request, metadata=metadata)
-    return asked
+    call: Awaitable[Any] = _admin(service).SetOrgPolicy(request, metadata=metadata)
+    return call
 
 
 def _list_policies(service: Almond, _: pb.MintResponse, metadata: Metadata) -> Awaitable[Any]:
     request = admin_service_pb2.ListOrgPoliciesRequest()
-    asked: Awaitable[Any] = _admin(service).ListOrgPolicies(request, metadata=metadata)
-    return asked
+    call: Awaitable[Any] = _admin(service).ListOrgPolicies(request, metadata=metadata)
+    return call
 
 
-async def _delete_policy(service: Almond, its: pb.MintResponse, metadata: Metadata) -> Any:
-    await _set_policy(service, its, bearer(service.admin))
+async def _delete_policy(service: Almond, target: pb.MintResponse, metadata: Metadata) -> Any:
+    await _set_policy(service, target, bearer(service.admin))
     request = admin_service_pb2.DeleteOrgPolicyRequest(org="ruled", kind="ssh")
     return await _admin(service).DeleteOrgPolicy(request, metadata=metadata)
 
@@ -67,29 +70,29 @@ async def _reflect(service: Almond, _: pb.MintResponse, metadata: Metadata) -> A
     return await reflected(service.channel, REFLECTION_V1, metadata)
 
 
-CALLS: dict[str, Ask] = {
+CALLS: dict[str, Call] = {
     "Mint": lambda service, _, metadata: service.stub.Mint(deploy(), metadata=metadata),
-    "Attenuate": lambda service, its, metadata: service.stub.Attenuate(
-        pb.AttenuateRequest(token=its.token, caveats=[actions("r")], register=True), metadata=metadata
+    "Attenuate": lambda service, target, metadata: service.stub.Attenuate(
+        pb.AttenuateRequest(token=target.token, caveats=[actions("r")], register=True), metadata=metadata
     ),
-    "Verify": lambda service, its, metadata: service.stub.Verify(
-        pb.VerifyRequest(token=its.token, access=IN_SHOP), metadata=metadata
+    "Verify": lambda service, target, metadata: service.stub.Verify(
+        pb.VerifyRequest(token=target.token, access=IN_SHOP), metadata=metadata
     ),
-    "Revoke": lambda service, its, metadata: service.stub.Revoke(
-        pb.RevokeRequest(token_id=its.record.id), metadata=metadata
+    "Revoke": lambda service, target, metadata: service.stub.Revoke(
+        pb.RevokeRequest(token_id=target.record.id), metadata=metadata
     ),
-    "Revoke a branch": lambda service, its, metadata: service.stub.Revoke(
-        pb.RevokeRequest(branch=pb.BranchTarget(token_id=its.record.id, branch_id=its.branch_id)),
+    "Revoke a branch": lambda service, target, metadata: service.stub.Revoke(
+        pb.RevokeRequest(branch=pb.BranchTarget(token_id=target.record.id, branch_id=target.branch_id)),
         metadata=metadata,
     ),
-    "Revoke what one minted": lambda service, its, metadata: service.stub.Revoke(
-        pb.RevokeRequest(minted_by=pb.MintedByTarget(token_id=its.record.id)), metadata=metadata
+    "Revoke what one minted": lambda service, target, metadata: service.stub.Revoke(
+        pb.RevokeRequest(minted_by=pb.MintedByTarget(token_id=target.record.id)), metadata=metadata
     ),
     "Revoke an org's": lambda service, _, metadata: service.stub.Revoke(
         pb.RevokeRequest(org=pb.OrgTarget(org="empty")), metadata=metadata
     ),
-    "GetToken": lambda service, its, metadata: service.stub.GetToken(
-        pb.GetTokenRequest(token_id=its.record.id), metadata=metadata
+    "GetToken": lambda service, target, metadata: service.stub.GetToken(
+        pb.GetTokenRequest(token_id=target.record.id), metadata=metadata
     ),
     "ListTokens": lambda service, _, metadata: service.stub.ListTokens(
         pb.ListTokensRequest(org="acme"), metadata=metadata
@@ -113,7 +116,7 @@ PERMITTED: dict[str, tuple[Caveat, ...]] = {
 
 REFUSED: dict[str, tuple[Caveat, ...]] = {
     "for x": (audience("service:x"),),
-    "for nobody": (audience(),),
+    "for no service": (audience(),),
     "for a service called almond": (audience("service:almond"),),
     "for Almond and then for x": (audience("almond"), audience("service:x")),
     "from 10.0.0.0/8": (ip("10.0.0.0/8"),),
@@ -133,15 +136,13 @@ REFUSED: dict[str, tuple[Caveat, ...]] = {
 
 
 async def caller_with(service: Almond, *caveats: Caveat) -> str:
-    """Return the admin's token, narrowed by nothing but these."""
+    """Return the admin's token, attenuated by these caveats alone."""
     return (await narrowed(service, service.admin, *caveats)).token
 
 
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("how", PERMITTED)
-async def test_a_caller_narrowed_to_what_holds_here_makes_every_call(
-    shared: Almond, how: str, call: str
-) -> None:
+async def test_a_caller_whose_caveats_permit_makes_every_call(shared: Almond, how: str, call: str) -> None:
     caller = await caller_with(shared, *PERMITTED[how])
     target = await shared.mint(deploy())
     assert await CALLS[call](shared, target, bearer(caller)) is not None
@@ -149,9 +150,7 @@ async def test_a_caller_narrowed_to_what_holds_here_makes_every_call(
 
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("how", REFUSED)
-async def test_a_caller_narrowed_to_what_does_not_hold_here_makes_no_call(
-    shared: Almond, how: str, call: str
-) -> None:
+async def test_a_caller_whose_caveats_deny_makes_no_call(shared: Almond, how: str, call: str) -> None:
     caller = await caller_with(shared, *REFUSED[how])
     target = await shared.mint(deploy())
     refused = await refusal(CALLS[call](shared, target, bearer(caller)))
@@ -160,7 +159,7 @@ async def test_a_caller_narrowed_to_what_does_not_hold_here_makes_no_call(
 
 
 @pytest.mark.parametrize("how", [*PERMITTED, *REFUSED])
-async def test_each_question_of_a_batch_is_asked_by_the_narrowed_caller(shared: Almond, how: str) -> None:
+async def test_the_callers_caveats_hold_for_each_request_of_a_batch(shared: Almond, how: str) -> None:
     caller = await caller_with(shared, *(PERMITTED | REFUSED)[how])
     target = await shared.mint(deploy())
     question = pb.VerifyRequest(token=target.token, access=IN_SHOP)
@@ -175,16 +174,16 @@ async def test_each_question_of_a_batch_is_asked_by_the_narrowed_caller(shared: 
 
 
 @pytest.mark.parametrize("how", [*PERMITTED, *REFUSED])
-async def test_inspect_tells_more_to_whom_the_narrowed_token_is_good_for(shared: Almond, how: str) -> None:
+async def test_inspect_answers_more_to_a_caller_whose_caveats_permit(shared: Almond, how: str) -> None:
     caller = await caller_with(shared, *(PERMITTED | REFUSED)[how])
     target = await shared.mint(deploy())
     request = pb.InspectTokenRequest(token=target.token)
-    told = await shared.stub.InspectToken(request, metadata=bearer(caller))
-    assert told.facts.token_id == target.record.id
-    assert told.HasField("record") == told.HasField("revoked") == (how in PERMITTED)
+    answer = await shared.stub.InspectToken(request, metadata=bearer(caller))
+    assert answer.facts.token_id == target.record.id
+    assert answer.HasField("record") == answer.HasField("revoked") == (how in PERMITTED)
 
 
-# What the request claims of itself is not what the server sees.
+# A request cannot claim what the server sees for itself.
 
 
 @pytest.mark.parametrize(
@@ -197,29 +196,29 @@ async def test_inspect_tells_more_to_whom_the_narrowed_token_is_good_for(shared:
     ],
     ids=["ip", "attribute", "org", "app"],
 )
-async def test_a_caller_does_not_get_in_by_what_its_question_claims(
+async def test_a_caller_is_not_permitted_by_what_its_request_claims(
     shared: Almond, caveat: Caveat, claims: dict[str, Any]
 ) -> None:
     caller = await caller_with(shared, caveat)
     target = (await shared.mint(deploy())).token
-    asked = on("acme", app="shop", **claims)
-    assert (await refusal(shared.verify(target, asked, caller))).code is PERMISSION_DENIED
+    access = on("acme", app="shop", **claims)
+    assert (await refusal(shared.verify(target, access, caller))).code is PERMISSION_DENIED
     child = (await narrowed(shared, target, caveat)).token
-    assert await why(shared, child, asked) == []
+    assert await why(shared, child, access) == []
 
 
-async def test_a_caller_is_not_kept_out_by_what_its_question_claims(shared: Almond) -> None:
+async def test_a_caller_is_not_denied_by_what_its_request_claims(shared: Almond) -> None:
     caller = await caller_with(shared, ip("127.0.0.0/8"))
     target = (await shared.mint(deploy())).token
     for claimed in ("10.1.2.3", "127.0.0.1", "::1"):
-        asked = on("acme", app="shop", attributes={"ip": claimed})
-        assert await why(shared, target, asked, caller) == []
+        access = on("acme", app="shop", attributes={"ip": claimed})
+        assert await why(shared, target, access, caller) == []
 
 
 @pytest.mark.parametrize(
     "header", ["x-forwarded-for", "x-real-ip", "forwarded", "ip", "x-envoy-external-address"]
 )
-async def test_a_header_does_not_say_where_a_call_comes_from(shared: Almond, header: str) -> None:
+async def test_no_header_changes_the_address_of_a_caller(shared: Almond, header: str) -> None:
     inside, outside = await caller_with(shared, ip("127.0.0.1")), await caller_with(shared, ip("10.0.0.0/8"))
     request = pb.ListTokensRequest(org="acme")
     claimed = ((header, "10.0.0.1"),)
@@ -228,9 +227,7 @@ async def test_a_header_does_not_say_where_a_call_comes_from(shared: Almond, hea
     assert refused.code is PERMISSION_DENIED
 
 
-async def test_where_the_token_under_question_may_be_used_is_said_by_the_question_alone(
-    shared: Almond,
-) -> None:
+async def test_the_address_for_a_verified_token_is_the_one_in_the_request(shared: Almond) -> None:
     made = (await shared.mint(deploy())).token
     inside, outside = [
         (await narrowed(shared, made, ip(each))).token for each in ("127.0.0.0/8", "10.0.0.0/8")
@@ -243,15 +240,15 @@ async def test_where_the_token_under_question_may_be_used_is_said_by_the_questio
         (None, ["IP"], ["IP"]),
     ):
         claims: dict[str, Any] = {} if claimed is None else {"attributes": {"ip": claimed}}
-        asked = on("acme", app="shop", **claims)
-        assert await why(shared, inside, asked) == of_inside, claimed
-        assert await why(shared, outside, asked) == of_outside, claimed
+        access = on("acme", app="shop", **claims)
+        assert await why(shared, inside, access) == of_inside, claimed
+        assert await why(shared, outside, access) == of_outside, claimed
 
 
-# What a narrowed caller hands on.
+# Tokens that such a caller mints.
 
 
-async def test_what_a_narrowed_caller_mints_is_narrowed_like_it(shared: Almond) -> None:
+async def test_what_a_caller_mints_has_the_callers_caveats(shared: Almond) -> None:
     holder = (await shared.mint(org_wide())).token
     caller = (await narrowed(shared, holder, audience("almond"), ip("127.0.0.0/8"))).token
     child = await shared.mint(org_wide(), caller)
@@ -259,7 +256,7 @@ async def test_what_a_narrowed_caller_mints_is_narrowed_like_it(shared: Almond) 
     assert await shared.mint(deploy(), child.token) is not None
 
 
-async def test_a_token_that_may_not_call_is_still_revoked_by_its_holder(shared: Almond) -> None:
+async def test_a_token_that_may_not_call_can_still_be_revoked_by_possession(shared: Almond) -> None:
     made = (await shared.mint(deploy())).token
     for with_a_caller in (False, True):
         child = (await narrowed(shared, made, audience("service:x"), ip("10.0.0.0/8"))).token
@@ -270,7 +267,7 @@ async def test_a_token_that_may_not_call_is_still_revoked_by_its_holder(shared: 
     assert await why(shared, made, IN_SHOP) == []
 
 
-async def test_of_several_callers_tokens_the_one_that_is_good_here_makes_the_call(shared: Almond) -> None:
+async def test_of_several_callers_tokens_one_whose_caveats_permit_is_enough(shared: Almond) -> None:
     useless = await caller_with(shared, audience("service:x"))
     far = await caller_with(shared, ip("10.0.0.0/8"))
     useful = await caller_with(shared, ip("127.0.0.1"))
@@ -278,7 +275,7 @@ async def test_of_several_callers_tokens_the_one_that_is_good_here_makes_the_cal
     assert (await refusal(shared.mint(deploy(), f"{useless},{far}"))).code is PERMISSION_DENIED
 
 
-# To whom a token may be shown.
+# Tokens with an audience.
 
 
 async def for_gate(service: Almond, *services: str) -> str:
@@ -286,7 +283,7 @@ async def for_gate(service: Almond, *services: str) -> str:
     return (await narrowed(service, made, audience(*(services or ("service:gate",))))).token
 
 
-async def test_a_token_for_a_service_is_good_when_that_service_asks(shared: Almond) -> None:
+async def test_a_token_for_a_service_is_allowed_when_that_service_verifies_it(shared: Almond) -> None:
     token = await for_gate(shared)
     for order in (verifier(name="gate"), verifier("*", name="gate"), minter(name="gate")):
         caller_subject = (await shared.mint(order)).token
@@ -310,7 +307,7 @@ async def test_a_token_for_a_service_is_good_when_that_service_asks(shared: Almo
     ],
     ids=["other", "Gate", "gate2", "service:gate", "almond", "org token", "user gate", "minter"],
 )
-async def test_a_token_for_a_service_is_denied_whoever_else_asks(
+async def test_a_token_for_a_service_is_denied_when_another_caller_verifies_it(
     shared: Almond, order: pb.MintRequest
 ) -> None:
     token = await for_gate(shared)
@@ -318,14 +315,14 @@ async def test_a_token_for_a_service_is_denied_whoever_else_asks(
     assert await why(shared, token, IN_SHOP, caller_subject) == ["AUDIENCE"]
 
 
-async def test_a_token_for_a_service_is_denied_when_the_admin_asks(shared: Almond) -> None:
+async def test_a_token_for_a_service_is_denied_when_the_admin_verifies_it(shared: Almond) -> None:
     assert await why(shared, await for_gate(shared), IN_SHOP) == ["AUDIENCE"]
     assert await why(shared, await for_gate(shared, "almond"), IN_SHOP) == ["AUDIENCE"]
     assert await why(shared, await for_gate(shared, "service:almond", "almond"), IN_SHOP) == ["AUDIENCE"]
 
 
 @pytest.mark.parametrize("services", [("service:gate",), ("almond",), ("service:gate", "almond")], ids=str)
-async def test_a_token_for_a_service_is_denied_when_it_asks_about_itself(
+async def test_a_token_for_a_service_is_denied_when_it_verifies_itself(
     shared: Almond, services: tuple[str, ...]
 ) -> None:
     token = await for_gate(shared, *services)
@@ -334,7 +331,7 @@ async def test_a_token_for_a_service_is_denied_when_it_asks_about_itself(
         assert reasons_of(await shared.stub.Verify(question, metadata=metadata)) == ["AUDIENCE"]
 
 
-async def test_a_services_own_token_for_itself_is_denied_when_it_asks_about_itself(shared: Almond) -> None:
+async def test_a_services_token_for_that_service_is_denied_when_it_verifies_itself(shared: Almond) -> None:
     own = (await shared.mint(minter(name="gate"))).token
     itself = (await narrowed(shared, own, audience("service:gate"))).token
     question = pb.VerifyRequest(token=itself, access=IN_SHOP)
@@ -343,7 +340,7 @@ async def test_a_services_own_token_for_itself_is_denied_when_it_asks_about_itse
     assert await why(shared, itself, IN_SHOP, own) == []
 
 
-async def test_a_token_for_nobody_is_denied_to_everybody(shared: Almond) -> None:
+async def test_a_token_with_an_empty_audience_is_always_denied(shared: Almond) -> None:
     made = (await shared.mint(deploy())).token
     token = (await narrowed(shared, made, audience())).token
     gate = (await shared.mint(verifier(name="gate"))).token
@@ -351,7 +348,7 @@ async def test_a_token_for_nobody_is_denied_to_everybody(shared: Almond) -> None
         assert await why(shared, token, IN_SHOP, caller_subject) == ["AUDIENCE"]
 
 
-async def test_a_token_for_two_services_is_good_for_each_and_narrowed_again_for_one(shared: Almond) -> None:
+async def test_a_token_for_two_services_can_be_attenuated_to_one(shared: Almond) -> None:
     token = await for_gate(shared, "service:gate", "service:door")
     gate, door = [(await shared.mint(verifier(name=each))).token for each in ("gate", "door")]
     narrower = (await narrowed(shared, token, audience("service:door", "service:window"))).token
@@ -360,7 +357,7 @@ async def test_a_token_for_two_services_is_good_for_each_and_narrowed_again_for_
     assert await why(shared, narrower, IN_SHOP, gate) == ["AUDIENCE"]
 
 
-async def test_who_asks_is_the_first_of_the_callers_tokens_that_may(shared: Almond) -> None:
+async def test_the_audience_is_the_first_of_the_callers_tokens_that_may_verify(shared: Almond) -> None:
     token = await for_gate(shared)
     gate, other = [(await shared.mint(verifier(name=each))).token for each in ("gate", "other")]
     foreign = (await shared.mint(verifier("other", name="other"))).token
@@ -369,13 +366,13 @@ async def test_who_asks_is_the_first_of_the_callers_tokens_that_may(shared: Almo
     assert await why(shared, token, IN_SHOP, f"{other},{gate}") == ["AUDIENCE"]
 
 
-async def test_a_service_of_another_org_may_not_even_ask(shared: Almond) -> None:
+async def test_a_service_of_another_org_may_not_verify(shared: Almond) -> None:
     token = await for_gate(shared)
     foreign = (await shared.mint(verifier("other", name="gate"))).token
     assert (await refusal(shared.verify(token, IN_SHOP, foreign))).code is PERMISSION_DENIED
 
 
-async def test_a_batch_is_asked_by_its_caller(shared: Almond) -> None:
+async def test_the_audience_of_a_batch_is_its_caller(shared: Almond) -> None:
     token = await for_gate(shared)
     batch = pb.BatchVerifyRequest(requests=[pb.VerifyRequest(token=token, access=IN_SHOP)])
     for name, reasons in (("gate", []), ("other", ["AUDIENCE"])):
@@ -384,15 +381,15 @@ async def test_a_batch_is_asked_by_its_caller(shared: Almond) -> None:
         assert reasons_of(answer.results[0].response) == reasons
 
 
-async def test_no_attribute_or_source_makes_an_asker_of_somebody_else(shared: Almond) -> None:
+async def test_no_attribute_or_source_changes_the_audience(shared: Almond) -> None:
     token = await for_gate(shared)
     other = (await shared.mint(verifier(name="other"))).token
     claims: dict[str, Any] = {
         "attributes": {"audience": "service:gate", "subject": "service:gate", "asker": "service:gate"},
         "source": access_pb2.Source(org="acme", app="gate"),
     }
-    asked = on("acme", app="shop", **claims)
-    assert await why(shared, token, asked, other) == ["AUDIENCE"]
+    access = on("acme", app="shop", **claims)
+    assert await why(shared, token, access, other) == ["AUDIENCE"]
 
 
 async def test_a_registered_token_for_a_service_is_for_that_service(shared: Almond) -> None:

@@ -1,4 +1,4 @@
-"""Who may call what: every RPC, with every sort of caller's token that is not good enough."""
+"""Every RPC refuses every sort of caller's token that does not permit it."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ READ_ONLY = caveat_pb2.Caveat(action=caveat_pb2.ActionCaveat(mask="r"))
 
 @dataclass(frozen=True)
 class Row:
-    """One way of calling one RPC on something of org acme, and what comes of it.
+    """One way to call one RPC on a target in org acme, and its result.
 
     Callers whose token is not accepted at all are UNAUTHENTICATED everywhere, unless `ignores_caller`.
     """
@@ -156,7 +156,7 @@ ROWS = (
 
 @dataclass(frozen=True)
 class Cast:
-    """A service, and callers' tokens by what is wrong with them."""
+    """A service, and callers' tokens by their fault."""
 
     service: Almond
     texts: dict[str, str]
@@ -166,7 +166,7 @@ class Cast:
         return await outcome(self.method(row)(row.ask(target), metadata=metadata))
 
     def method(self, row: Row) -> Callable[..., Awaitable[Any]]:
-        """Return the method of whichever service has it; of a stream, how to get its first message."""
+        """Return a method of any of the services; of a stream, a function that reads its first message."""
         if row.method == "WatchRevocations":
             return self._first
         admin = admin_service_pb2_grpc.AdminServiceStub(self.service.channel)
@@ -210,7 +210,7 @@ async def cast(shared: Almond) -> AsyncIterator[Cast]:
 
 
 async def outcome(call: Awaitable[Any]) -> grpc.StatusCode:
-    """Return how a call ended; for a batch of one, how that one did."""
+    """Return how a call ended; for a batch of one, how its only request ended."""
     try:
         answer = await call
     except grpc.aio.AioRpcError as error:
@@ -221,7 +221,7 @@ async def outcome(call: Awaitable[Any]) -> grpc.StatusCode:
     return OK
 
 
-async def test_every_rpc_of_every_service_stands_in_the_table() -> None:
+async def test_every_rpc_of_every_service_is_in_the_table() -> None:
     generated = Path(almond.v1.__file__).parent.glob("*_pb2.py")
     files = [importlib.import_module(f"almond.v1.{path.stem}").DESCRIPTOR for path in generated]
     services = [service for file in files for service in file.services_by_name.values()]
@@ -281,18 +281,18 @@ async def test_other_schemes_are_unauthenticated(cast: Cast, form: str) -> None:
     assert refused.code is UNAUTHENTICATED
 
 
-async def test_of_several_tokens_the_first_that_may_makes_the_call(cast: Cast) -> None:
+async def test_of_several_tokens_the_first_that_permits_makes_the_call(cast: Cast) -> None:
     tokens = (cast.texts["forged"], cast.texts["without the right"], cast.service.admin)
     assert (await cast.service.mint(org_wide(), ",".join(tokens))).token
 
 
-async def test_two_tokens_that_may_not_alone_may_not_together(cast: Cast) -> None:
+async def test_two_tokens_that_deny_alone_deny_together(cast: Cast) -> None:
     other_org, deploying = cast.texts["of another org"], cast.texts["without the right"]
     refused = await refusal(cast.service.mint(org_wide(), f"{other_org},{deploying}"))
     assert refused.code is PERMISSION_DENIED
 
 
-async def test_no_refusal_of_a_caller_repeats_its_token(cast: Cast) -> None:
+async def test_no_error_repeats_a_callers_token(cast: Cast) -> None:
     for sort, text in cast.texts.items():
         refused = await refusal(cast.service.mint(org_wide(), text or "alm1_empty"))
         assert re.search(r"alm1_\w|fm2_\w|hello", refused.message) is None, sort
@@ -301,21 +301,21 @@ async def test_no_refusal_of_a_caller_repeats_its_token(cast: Cast) -> None:
 # Verify.
 
 
-async def test_a_verifier_of_one_org_may_not_ask_about_another(cast: Cast) -> None:
+async def test_a_verifier_of_one_org_may_not_verify_for_another(cast: Cast) -> None:
     gate = (await cast.service.mint(verifier())).token
     token = (await cast.service.mint(org_wide("other"))).token
     assert (await cast.service.verify(token, on("acme"), gate)).outcome == decision_pb2.OUTCOME_DENIED
     assert (await refusal(cast.service.verify(token, on("other"), gate))).code is PERMISSION_DENIED
 
 
-async def test_a_verifier_of_any_org_may_ask_about_every_org(cast: Cast) -> None:
+async def test_a_verifier_of_any_org_may_verify_for_every_org(cast: Cast) -> None:
     gate = (await cast.service.mint(verifier(org="*"))).token
     for org in ("acme", "other"):
         token = (await cast.service.mint(org_wide(org))).token
         assert (await cast.service.verify(token, on(org), gate)).outcome == decision_pb2.OUTCOME_ALLOWED
 
 
-async def test_a_verifier_may_do_nothing_but_ask_and_watch_its_org(cast: Cast) -> None:
+async def test_a_verifier_may_only_verify_for_its_org_and_watch_it(cast: Cast) -> None:
     gate = (await cast.service.mint(verifier())).token
     target = await cast.service.mint(org_wide())
     for row in ROWS:
@@ -327,30 +327,30 @@ async def test_a_verifier_may_do_nothing_but_ask_and_watch_its_org(cast: Cast) -
 
 
 @pytest.mark.parametrize("caller", ["", "admin"])
-async def test_nobody_may_ask_about_the_reserved_org(cast: Cast, caller: str) -> None:
+async def test_no_caller_may_verify_for_the_reserved_org(cast: Cast, caller: str) -> None:
     request = pb.VerifyRequest(token=cast.service.admin, access=on("almond"))
     metadata = bearer(cast.service.admin) if caller else ()
     refused = await refusal(cast.service.stub.Verify(request, metadata=metadata))
     assert (refused.code, refused.field) == (INVALID_ARGUMENT, "access.org")
 
 
-async def test_a_token_may_ask_about_itself_also_when_it_calls(cast: Cast) -> None:
+async def test_a_token_may_verify_itself_also_as_the_caller(cast: Cast) -> None:
     own = cast.texts["without the right"]
     answer = await cast.service.verify(f"Macaroon {own}", on("acme", "w", app="shop"), own)
     assert answer.outcome == decision_pb2.OUTCOME_ALLOWED
 
 
-async def test_a_token_may_not_ask_about_its_own_descendant_with_itself_as_caller(cast: Cast) -> None:
+async def test_a_token_may_not_verify_its_own_descendant(cast: Cast) -> None:
     own = cast.texts["without the right"]
     narrowed = await cast.service.stub.Attenuate(pb.AttenuateRequest(token=own, caveats=[READ_ONLY]))
     refused = await refusal(cast.service.verify(narrowed.token, on("acme", app="shop"), own))
     assert refused.code is PERMISSION_DENIED
 
 
-# Mint, and what is minted with it.
+# Mint, and the tokens that are minted.
 
 
-async def test_an_app_minter_mints_deploy_tokens_of_its_app_only(cast: Cast) -> None:
+async def test_an_app_minter_mints_only_deploy_tokens_of_its_app(cast: Cast) -> None:
     ci = (await cast.service.mint(minter("shop"))).token
     minted = await cast.service.mint(deploy("shop"), ci)
     allowed = await cast.service.verify(minted.token, on("acme", "w", app="shop"))
@@ -384,7 +384,7 @@ async def test_an_app_minter_mints_no_custom_token(cast: Cast) -> None:
     assert (await refusal(cast.service.mint(order, ci))).code is PERMISSION_DENIED
 
 
-async def test_only_the_reserved_orgs_own_name_subjects(cast: Cast) -> None:
+async def test_only_callers_of_the_reserved_org_name_subjects(cast: Cast) -> None:
     holder = (await cast.service.mint(org_wide())).token
     for order in (verifier(), revoker(), minter(), minter("shop")):
         refused = await refusal(cast.service.mint(order, holder))
@@ -432,18 +432,18 @@ async def test_an_org_token_does_not_reach_tokens_of_any_org(cast: Cast) -> None
     assert (await refusal(cast.service.revoke(holder, token_id=admin_id.token_id))).code is PERMISSION_DENIED
 
 
-async def test_inspect_tells_a_stranger_no_more_than_the_text_says(cast: Cast) -> None:
+async def test_inspect_answers_a_stranger_only_what_the_text_says(cast: Cast) -> None:
     target = await cast.service.mint(org_wide())
     request = pb.InspectTokenRequest(token=target.token)
     for metadata in ((), bearer(cast.texts["of another org"]), bearer(cast.texts["without the right"])):
-        told = await cast.service.stub.InspectToken(request, metadata=metadata)
-        assert told.facts.token_id == target.record.id
-        assert told.genuineness == pb.GENUINENESS_UNSPECIFIED
-        assert not told.HasField("revoked")
-        assert not told.HasField("record")
-    told = await cast.service.stub.InspectToken(request, metadata=bearer(cast.service.admin))
-    assert told.genuineness == pb.GENUINENESS_GENUINE
-    assert (told.revoked, told.record) == (False, target.record)
+        answer = await cast.service.stub.InspectToken(request, metadata=metadata)
+        assert answer.facts.token_id == target.record.id
+        assert answer.genuineness == pb.GENUINENESS_UNSPECIFIED
+        assert not answer.HasField("revoked")
+        assert not answer.HasField("record")
+    answer = await cast.service.stub.InspectToken(request, metadata=bearer(cast.service.admin))
+    assert answer.genuineness == pb.GENUINENESS_GENUINE
+    assert (answer.revoked, answer.record) == (False, target.record)
 
 
 # Reflection and health.
@@ -469,7 +469,7 @@ async def test_reflection_needs_a_caller_and_lists_the_services(cast: Cast, serv
 
 
 @pytest.mark.parametrize("name", ["", SERVICE, "live"])
-async def test_health_is_open_to_everybody(cast: Cast, name: str) -> None:
+async def test_health_needs_no_caller(cast: Cast, name: str) -> None:
     stub: Any = health_pb2_grpc.HealthStub(cast.service.channel)
     for metadata in ((), bearer("hello")):
         answer = await stub.Check(health_pb2.HealthCheckRequest(service=name), metadata=metadata)

@@ -1,4 +1,4 @@
-"""Narrowed tokens with a record: listed under their parent, and revoked alone."""
+"""Derived tokens with a record of their own: listed under their parent, and revoked alone."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def branch(response: pb.MintResponse | pb.AttenuateResponse, token_id: str) -> p
     return pb.BranchTarget(token_id=token_id, branch_id=response.branch_id)
 
 
-# What is recorded.
+# The record.
 
 
 async def test_a_registered_token_is_listed_under_its_parent(shared: Almond) -> None:
@@ -76,7 +76,7 @@ async def test_a_minted_token_has_neither_branch_nor_parent(shared: Almond) -> N
     assert made.record == await record(shared, made.record.id)
 
 
-async def test_the_registered_token_is_the_one_that_its_record_names(shared: Almond) -> None:
+async def test_a_record_names_the_token_that_was_registered(shared: Almond) -> None:
     made = await shared.mint(deploy())
     child = await registered(shared, made.token)
     answer = await shared.verify(child.token, IN_SHOP)
@@ -101,7 +101,7 @@ async def test_a_grandchild_is_listed_under_its_nearest_recorded_ancestor(shared
         assert each.record.id == f"{made.record.id}/{each.branch_id}"
 
 
-async def test_the_record_says_when_the_narrowed_token_ends(shared: Almond) -> None:
+async def test_the_record_has_the_end_of_the_derived_token(shared: Almond) -> None:
     made = await shared.mint(org_wide(ttl=seconds(3600)))
     end = caveat_pb2.ValidCaveat()
     end.not_after.CopyFrom(made.record.expire_time)
@@ -110,13 +110,13 @@ async def test_the_record_says_when_the_narrowed_token_ends(shared: Almond) -> N
     assert child.record.expire_time == end.not_after
 
 
-async def test_the_record_says_who_registered_it(shared: Almond) -> None:
+async def test_the_record_names_the_caller_that_registered_it(shared: Almond) -> None:
     made, holder = await shared.mint(org_wide()), await shared.mint(org_wide())
     child = await registered(shared, made.token, caller=holder.token)
     assert child.record.minter_token_id == holder.record.id
 
 
-async def test_a_label_of_ones_own_names_the_record(shared: Almond) -> None:
+async def test_the_callers_label_names_the_record(shared: Almond) -> None:
     made = await shared.mint(org_wide())
     label = Caveat(label=caveat_pb2.LabelCaveat(text="mine"))
     child = await registered(shared, made.token, actions("r"), label)
@@ -165,7 +165,7 @@ async def test_the_id_of_a_derived_token_has_one_spelling(shared: Almond, suffix
         assert (refused.code, refused.field) == (INVALID_ARGUMENT, "token_id"), wrong
 
 
-async def test_a_derived_tokens_record_is_read_by_whom_its_parents_is(shared: Almond) -> None:
+async def test_a_derived_tokens_record_is_read_by_the_readers_of_its_parents(shared: Almond) -> None:
     made = await shared.mint(deploy())
     child = await registered(shared, made.token)
     readers = [org_wide(), readonly(), revoker(), custom(of_org(), ids("app_features", tokens="r"))]
@@ -176,7 +176,7 @@ async def test_a_derived_tokens_record_is_read_by_whom_its_parents_is(shared: Al
         assert refused.code is PERMISSION_DENIED, order
 
 
-# Revoked alone.
+# Revocation.
 
 
 async def test_a_derived_token_is_revoked_alone_with_what_derives_from_it(shared: Almond) -> None:
@@ -198,7 +198,7 @@ async def test_a_derived_token_is_revoked_alone_with_what_derives_from_it(shared
         assert not (await record(shared, record_id)).HasField("revoke_time")
 
 
-async def test_a_revoked_derived_token_leaves_the_list_of_live_ones_and_its_parent_stays(
+async def test_a_revoked_derived_token_is_no_longer_listed_and_its_parent_is(
     shared: Almond,
 ) -> None:
     made = await shared.mint(org_wide("leaving"))
@@ -232,7 +232,7 @@ async def test_possession_of_a_derived_token_revokes_it_and_its_record(shared: A
     assert await why(shared, made.token, on("acme")) == []
 
 
-async def test_a_derived_token_is_no_target_by_its_whole_id(shared: Almond) -> None:
+async def test_the_id_of_a_derived_token_is_no_target(shared: Almond) -> None:
     made = await shared.mint(org_wide())
     child = await registered(shared, made.token)
     refused = await refusal(shared.revoke(token_id=child.record.id))
@@ -240,7 +240,7 @@ async def test_a_derived_token_is_no_target_by_its_whole_id(shared: Almond) -> N
     assert await why(shared, child.token, on("acme")) == []
 
 
-async def test_only_asking_shows_the_branchs_own_record_and_changes_nothing(shared: Almond) -> None:
+async def test_a_dry_run_shows_the_branchs_own_record_and_changes_nothing(shared: Almond) -> None:
     made = await shared.mint(org_wide())
     child = await registered(shared, made.token)
     asked = await shared.revoke(branch=branch(child, made.record.id), validate_only=True)
@@ -251,7 +251,7 @@ async def test_only_asking_shows_the_branchs_own_record_and_changes_nothing(shar
     assert again.entries == (await shared.revoke(branch=branch(child, made.record.id))).entries == 0
 
 
-async def test_only_asking_about_a_branch_without_a_record_shows_no_record_that_would_live_on(
+async def test_a_dry_run_for_a_branch_without_a_record_shows_no_other_record(
     shared: Almond,
 ) -> None:
     made = await shared.mint(org_wide())
@@ -266,7 +266,7 @@ async def test_only_asking_about_a_branch_without_a_record_shows_no_record_that_
     assert [each.id for each in asked.records] == [each.id for each in revoked] == []
 
 
-async def test_only_asking_about_a_branch_revoked_before_says_that_there_is_nothing_to_do(
+async def test_a_dry_run_for_a_revoked_branch_finds_nothing_to_revoke(
     shared: Almond,
 ) -> None:
     made = await shared.mint(org_wide())
@@ -276,7 +276,7 @@ async def test_only_asking_about_a_branch_revoked_before_says_that_there_is_noth
     assert asked.entries == (await shared.revoke(branch=branch(child, made.record.id))).entries == 0
 
 
-# Who may, and what of.
+# Who may register, and which tokens.
 
 
 @pytest.mark.parametrize(
@@ -291,7 +291,7 @@ async def test_only_asking_about_a_branch_revoked_before_says_that_there_is_noth
     ],
     ids=kind_of,
 )
-async def test_who_may_mint_for_the_app_may_register(shared: Almond, order: pb.MintRequest) -> None:
+async def test_a_caller_who_may_mint_for_the_app_may_register(shared: Almond, order: pb.MintRequest) -> None:
     made = await shared.mint(deploy("shop"))
     holder = (await shared.mint(order)).token
     child = await registered(shared, made.token, caller=holder)
@@ -316,7 +316,9 @@ async def test_who_may_mint_for_the_app_may_register(shared: Almond, order: pb.M
     ],
     ids=kind_of,
 )
-async def test_who_may_not_mint_for_the_app_may_not_register(shared: Almond, order: pb.MintRequest) -> None:
+async def test_a_caller_who_may_not_mint_for_the_app_may_not_register(
+    shared: Almond, order: pb.MintRequest
+) -> None:
     made = await shared.mint(deploy("shop"))
     holder = (await shared.mint(order)).token
     before = len(await listed(shared, "acme", show_all=True))
@@ -339,7 +341,7 @@ async def test_a_minter_of_one_app_registers_nothing_of_the_whole_org(shared: Al
     assert (await refusal(registered(shared, made.token, caller=ci))).code is PERMISSION_DENIED
 
 
-async def test_registering_needs_a_caller_even_of_whom_narrowing_needs_none(shared: Almond) -> None:
+async def test_registering_needs_a_caller_although_attenuating_needs_none(shared: Almond) -> None:
     made = await shared.mint(org_wide())
     request = pb.AttenuateRequest(token=made.token, caveats=[actions("r")])
     assert (await shared.stub.Attenuate(request)).token
@@ -403,10 +405,10 @@ async def test_registrations_at_once_each_get_their_record(shared: Almond) -> No
     assert len(await listed(shared, "at-once")) == 21
 
 
-async def test_so_many_derived_tokens_have_records_and_the_next_is_refused(
+async def test_a_registration_over_the_limit_of_a_token_is_refused(
     shared: Almond, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert MAX_DERIVED == 1000  # what the API promises; so many take ten seconds
+    assert MAX_DERIVED == 1000  # as the API promises; so many would take ten seconds
     monkeypatch.setattr(sql_tokens, "MAX_DERIVED", 20)
     made, other = await shared.mint(org_wide("full")), await shared.mint(org_wide("full"))
     await asyncio.gather(*(registered(shared, made.token) for _ in range(20)))

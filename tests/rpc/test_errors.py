@@ -1,8 +1,7 @@
-"""Every row of the table of errors, brought about over a channel, with what machines read of it."""
+"""Every error of the service, caused over a channel, with its status and its machine-readable details."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import sqlite3
 import tempfile
@@ -33,6 +32,7 @@ from almond_server.rpc.token_servicer import TokenServicer
 from support.orders import deploy, org_wide, verifier
 from support.refusals import Refusal, refusal
 from support.service import Almond, almond, bearer, channel_to, on, served
+from support.waiting import until
 
 Code = grpc.StatusCode
 
@@ -40,21 +40,21 @@ SECRET = "alm1_" + "x" * 40
 
 
 def has_details(refused: Refusal, code: grpc.StatusCode, reason: str, field: str | None = None) -> None:
-    """Require code, reason, domain and field, and that there is no advice to try again."""
+    """Check code, reason, domain and field, and that no retry is advised."""
     assert (refused.code, refused.reason, refused.domain, refused.field) == (code, reason, "almond", field)
     assert (refused.retry_ms, refused.pushback_ms) == (None, None)
     assert refused.message.strip() == refused.message != ""
 
 
 def has_retry(refused: Refusal, code: grpc.StatusCode, reason: str) -> None:
-    """Require code, reason, domain and the same advice when to try again in both places."""
+    """Check code, reason, domain, and that both retry fields advise the same time."""
     assert (refused.code, refused.reason, refused.domain, refused.field) == (code, reason, "almond", None)
     assert refused.retry_ms == refused.pushback_ms
     assert refused.retry_ms is not None
     assert 0 < refused.retry_ms <= 60_000
 
 
-# The caller's mistakes.
+# Mistakes of the caller.
 
 
 def _custom(*caveats: caveat_pb2.Caveat) -> pb.MintRequest:
@@ -163,7 +163,7 @@ async def test_no_caller_is_unauthenticated(shared: Almond) -> None:
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_a_caller_without_the_right_is_denied_and_told_which(shared: Almond) -> None:
+async def test_a_caller_without_the_right_is_denied_and_the_error_names_it(shared: Almond) -> None:
     caller = (await shared.mint(deploy())).token
     refused = await refusal(shared.mint(org_wide(), caller))
     has_details(refused, Code.PERMISSION_DENIED, "CALLER_DENIED")
@@ -197,7 +197,7 @@ async def test_a_revision_above_the_stores_own_is_a_failed_precondition(shared: 
     has_details(refused, Code.FAILED_PRECONDITION, "REVISION_UNKNOWN")
 
 
-async def test_too_much_possession_is_exhausted_and_says_until_when(tmp_path: Path) -> None:
+async def test_too_many_revocations_by_possession_are_exhausted_with_a_retry_time(tmp_path: Path) -> None:
     async with almond(tmp_path / "data", presented_per_minute=2) as service:
         tokens = [(await service.mint(org_wide())).token for _ in range(3)]
         for token in tokens[:2]:
@@ -209,7 +209,7 @@ async def test_too_much_possession_is_exhausted_and_says_until_when(tmp_path: Pa
         assert (await service.stub.Revoke(revoked, metadata=bearer(service.admin))).entries == 1
 
 
-async def test_the_limit_holds_for_a_peer_whatever_its_port(tmp_path: Path) -> None:
+async def test_the_limit_holds_for_an_address_on_any_port(tmp_path: Path) -> None:
     async with almond(tmp_path / "data", presented_per_minute=1) as service:
         tokens = [(await service.mint(org_wide())).token for _ in range(2)]
         await service.stub.Revoke(pb.RevokeRequest(token=tokens[0]))
@@ -220,7 +220,7 @@ async def test_the_limit_holds_for_a_peer_whatever_its_port(tmp_path: Path) -> N
         assert refused.reason == "RATE_LIMITED"
 
 
-# What is not the caller's fault.
+# Faults of the service.
 
 
 async def test_a_minter_revoked_elsewhere_is_unauthenticated_before_the_view_knows(tmp_path: Path) -> None:
@@ -235,7 +235,7 @@ async def test_a_minter_revoked_elsewhere_is_unauthenticated_before_the_view_kno
 
 @contextlib.asynccontextmanager
 async def other_server_without_feed(service: Almond) -> AsyncIterator[Almond]:
-    """Run a second server on the same store, on a Valkey of its own, so that it hears of nothing."""
+    """Run a second server on the same store with a Valkey of its own, so that no feed reaches it."""
     with tempfile.TemporaryDirectory() as aside, ValkeyChild(Path(aside)) as valkey:
         async with almond_on(service, redis_url=valkey.url) as other:
             yield other
@@ -253,7 +253,7 @@ async def test_a_stale_view_makes_every_answer_unavailable(tmp_path: Path) -> No
     async with almond(tmp_path / "data", max_staleness=0.3, poll_interval=0.05) as service:
         target = await service.mint(org_wide())
         await service.stop_following()
-        await asyncio.sleep(0.4)
+        await until(lambda: service.app.report().knowledge == "stale")
         metadata = bearer(service.admin)
         question = pb.VerifyRequest(token=target.token, access=on("acme"))
         calls: list[Awaitable[Any]] = [
@@ -295,7 +295,7 @@ async def test_a_locked_store_is_unavailable_and_nothing_was_changed(service: Al
 
 
 class Bursting(TokenServicer):
-    """Fails in a way that nobody foresaw, with a secret in the text."""
+    """Raises an unforeseen error, with a secret in its text."""
 
     def __init__(self) -> None:
         """Take nothing."""
@@ -304,10 +304,10 @@ class Bursting(TokenServicer):
         raise ValueError(SECRET + request.token)
 
 
-async def test_what_nobody_foresaw_is_internal_with_a_fixed_text_and_nothing_leaks() -> None:
-    nobody: Any = None  # never asked
-    revocations = RevocationServicer(nobody, "")
-    server = build(Bursting(), AdminServicer(nobody), revocations, Health(), lambda _: None)
+async def test_an_unforeseen_error_is_internal_with_a_fixed_text() -> None:
+    unused: Any = None  # never called
+    revocations = RevocationServicer(unused, "")
+    server = build(Bursting(), AdminServicer(unused), revocations, Health(), lambda _: None)
     address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     await server.start()
     with capture_logs() as logged:
@@ -390,7 +390,7 @@ def raw_call(service: Almond, method: str, raw: bytes) -> Any:
 # The table itself.
 
 
-def test_every_error_of_the_service_has_a_status_of_its_own_choosing() -> None:
+def test_every_error_of_the_service_has_a_row_in_the_table() -> None:
     refusals = [each for each in vars(errors).values() if _is_refusal(each, errors.RefusedError)]
     refusals += [each for each in vars(table).values() if _is_refusal(each, errors.RefusedError)]
     assert len(refusals) >= 10

@@ -1,4 +1,4 @@
-"""Health over a real channel: what is told, and that no watcher can spoil it for another."""
+"""The health service over a real channel: what it answers, and that watchers do not affect each other."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ async def served() -> AsyncIterator[tuple[Health, Any]]:
     await server.stop(None)
 
 
-def _asking(name: str) -> health_pb2.HealthCheckRequest:
+def _request(name: str) -> health_pb2.HealthCheckRequest:
     return health_pb2.HealthCheckRequest(service=name)
 
 
 async def _check(stub: Any, name: str) -> int:
-    return int((await stub.Check(_asking(name))).status)
+    return int((await stub.Check(_request(name))).status)
 
 
 @pytest.mark.parametrize("name", ["", SERVICE])
@@ -59,15 +59,15 @@ async def test_it_follows_what_is_set_until_it_leaves(served: tuple[Health, Any]
 
 
 async def _check_feed(stub: Any) -> tuple[int, str | None]:
-    call = stub.Check(_asking(FEED))
+    call = stub.Check(_request(FEED))
     status = int((await call).status)
     return status, dict(tuple(await call.trailing_metadata())).get(DETAIL)
 
 
-async def test_the_feed_has_a_health_of_its_own_with_a_reason_in_words(served: tuple[Health, Any]) -> None:
+async def test_the_feed_has_a_health_of_its_own_with_a_reason(served: tuple[Health, Any]) -> None:
     health, stub = served
     assert (await _check_feed(stub))[0] == Response.NOT_SERVING
-    watch = stub.Watch(_asking(FEED))
+    watch = stub.Watch(_request(FEED))
     assert (await watch.read()).status == Response.NOT_SERVING
     for serving in (True, False):
         health.set(serving=serving)
@@ -80,48 +80,48 @@ async def test_the_feed_has_a_health_of_its_own_with_a_reason_in_words(served: t
             assert await _check(stub, LIVE) == Response.SERVING
 
 
-async def test_a_server_says_of_its_redis_what_it_hears(service: Almond) -> None:
+async def test_the_health_of_the_feed_follows_redis(service: Almond) -> None:
     stub: Any = health_pb2_grpc.HealthStub(service.channel)
 
-    async def look() -> tuple[int, str | None]:
+    async def check() -> tuple[int, str | None]:
         return await _check_feed(stub)
 
-    async def is_told(status: int, word: str) -> None:
-        await eventually(look, lambda told: told[0] == status and word in (told[1] or ""))
+    async def becomes(status: int, word: str) -> None:
+        await eventually(check, lambda health: health[0] == status and word in (health[1] or ""))
         assert await _check(stub, "") == Response.SERVING
 
-    await is_told(Response.SERVING, "")
+    await becomes(Response.SERVING, "")
     with redis.Redis.from_url(service.valkey.url) as direct:
         admin: Any = direct
         admin.config_set("maxmemory-policy", "allkeys-lfu")
-        await is_told(Response.NOT_SERVING, "allkeys-lfu")
+        await becomes(Response.NOT_SERVING, "allkeys-lfu")
         admin.config_set("maxmemory-policy", "noeviction")
-        await is_told(Response.SERVING, "")
+        await becomes(Response.SERVING, "")
     service.valkey.stop()
-    await is_told(Response.NOT_SERVING, "does not answer")
+    await becomes(Response.NOT_SERVING, "does not answer")
     token = (await service.mint(org_wide())).token
     assert (await service.verify(token, on("acme"))).outcome == decision_pb2.OUTCOME_ALLOWED
 
 
 async def test_an_unknown_name_is_not_found_and_can_be_watched(served: tuple[Health, Any]) -> None:
     _, stub = served
-    refused = await refusal(stub.Check(_asking("nobody")))
+    refused = await refusal(stub.Check(_request("unknown")))
     assert (refused.code, refused.reason) == (grpc.StatusCode.NOT_FOUND, "SERVICE_UNKNOWN")
-    watch = stub.Watch(_asking("nobody"))
+    watch = stub.Watch(_request("unknown"))
     assert (await watch.read()).status == Response.SERVICE_UNKNOWN
     watch.cancel()
 
 
-async def test_watchers_hear_every_turn_whoever_leaves_and_whoever_does_not_read(
+async def test_watchers_get_every_change_whatever_other_watchers_do(
     served: tuple[Health, Any],
 ) -> None:
     health, stub = served
-    watches = [stub.Watch(_asking(name)) for name in ("", "", SERVICE)]
-    deaf = stub.Watch(_asking(""))
+    watches = [stub.Watch(_request(name)) for name in ("", "", SERVICE)]
+    unread = stub.Watch(_request(""))
     assert [(await watch.read()).status for watch in watches] == [Response.NOT_SERVING] * 3
     watches.pop(0).cancel()
-    for turn in range(20):
-        health.set(serving=turn % 2 == 0)
-        expected = Response.SERVING if turn % 2 == 0 else Response.NOT_SERVING
+    for step in range(20):
+        health.set(serving=step % 2 == 0)
+        expected = Response.SERVING if step % 2 == 0 else Response.NOT_SERVING
         assert [(await watch.read()).status for watch in watches] == [expected] * 2
-    deaf.cancel()
+    unread.cancel()

@@ -1,4 +1,4 @@
-"""Messages made to hurt: they are refused, cheaply, with a status of ours, and nobody else notices."""
+"""Hostile messages are refused cheaply, with an error of the service, and do not affect other calls."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ async def test_a_compressed_message_is_not_inflated(shared: Almond) -> None:
 
 
 @pytest.mark.parametrize("method", ["Check", "Watch"])
-async def test_garbage_for_health_is_refused_with_words_of_ours(shared: Almond, method: str) -> None:
+async def test_garbage_for_health_is_refused_with_an_error_of_the_service(
+    shared: Almond, method: str
+) -> None:
     path = f"/grpc.health.v1.Health/{method}"
     if method == "Watch":
         stream: Any = shared.channel.unary_stream(path)
@@ -44,7 +46,7 @@ async def test_garbage_for_health_is_refused_with_words_of_ours(shared: Almond, 
     assert (refused.code, refused.reason) == (Code.INVALID_ARGUMENT, "REQUEST_UNPARSABLE")
 
 
-async def test_garbage_for_reflection_is_refused_with_words_of_ours(shared: Almond) -> None:
+async def test_garbage_for_reflection_is_refused_with_an_error_of_the_service(shared: Almond) -> None:
     ask: Any = shared.channel.stream_stream("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo")
     call = ask(iter([b"\xff\xff"]), metadata=bearer(shared.admin))
     assert (await refusal(call.read())).reason == "REQUEST_UNPARSABLE"
@@ -52,11 +54,11 @@ async def test_garbage_for_reflection_is_refused_with_words_of_ours(shared: Almo
 
 async def test_health_of_an_unknown_service_is_not_found(shared: Almond) -> None:
     check: Any = shared.channel.unary_unary("/grpc.health.v1.Health/Check")
-    request = health_pb2.HealthCheckRequest(service="nobody").SerializeToString()
+    request = health_pb2.HealthCheckRequest(service="unknown").SerializeToString()
     assert (await refusal(check(request))).code is Code.NOT_FOUND
 
 
-async def test_an_answer_does_not_grow_with_what_is_quoted_in_it(shared: Almond) -> None:
+async def test_an_error_quotes_at_most_a_bounded_part_of_the_request(shared: Almond) -> None:
     made = await shared.mint(org_wide())
     many = [caveats.parse(["commands", [["exact", "x"]]])]
     many += [caveats.parse(["any_of", [[["commands", [["exact", "y"]]]]] * 30])] * 2
@@ -83,7 +85,7 @@ async def test_more_caveats_than_a_token_holds_are_refused_at_once(shared: Almon
     assert "at most 64" in refused.message
 
 
-async def test_a_page_ends_before_it_is_too_big_and_goes_on_after(shared: Almond) -> None:
+async def test_a_page_ends_before_it_is_too_big_and_the_next_continues(shared: Almond) -> None:
     apps = caveat_pb2.Caveat(apps=caveat_pb2.IdSetCaveat(masks={f"application-{n}": "*" for n in range(100)}))
     org = caveat_pb2.Caveat(org=caveat_pb2.OrgCaveat(id="big", mask="*"))
     order = pb.MintRequest()
@@ -102,7 +104,7 @@ async def test_a_page_ends_before_it_is_too_big_and_goes_on_after(shared: Almond
     assert (len(seen), set(seen)) == (300, made)
 
 
-async def test_a_location_that_no_library_reads_is_malformed(shared: Almond) -> None:
+async def test_a_third_party_location_that_no_library_reads_is_malformed(shared: Almond) -> None:
     made = await shared.mint(deploy())
     macaroon = BinarySerializer().deserialize_raw(wire.binary_of(made.token))
     macaroon.add_third_party_caveat("elsewhere", b"k" * 32, "an id")
@@ -119,14 +121,14 @@ async def test_a_third_partys_bytes_are_not_read_as_a_grant(shared: Almond) -> N
     made = await shared.mint(deploy())
     macaroon = BinarySerializer().deserialize_raw(wire.binary_of(made.token))
     macaroon.add_third_party_caveat("elsewhere", b"k" * 32, '["org","evil","*"]')
-    told = await shared.stub.InspectToken(
+    answer = await shared.stub.InspectToken(
         pb.InspectTokenRequest(token=wire.encode(BinarySerializer().serialize_raw(macaroon)))
     )
-    assert "evil" not in told.summary
-    assert told.summary.endswith("a third-party restriction")
+    assert "evil" not in answer.summary
+    assert answer.summary.endswith("a third-party restriction")
 
 
-async def test_the_order_of_the_callers_tokens_does_not_matter_to_a_custom_mint(shared: Almond) -> None:
+async def test_the_order_of_the_callers_tokens_does_not_matter_to_mint(shared: Almond) -> None:
     other, mine = (await shared.mint(org_wide("other"))).token, (await shared.mint(org_wide())).token
     order = pb.MintRequest()
     order.kind.custom.caveats.add(org=caveat_pb2.OrgCaveat(id="acme", mask="*"))
@@ -134,15 +136,15 @@ async def test_the_order_of_the_callers_tokens_does_not_matter_to_a_custom_mint(
         assert (await shared.mint(order, callers)).record.org == "acme"
 
 
-async def test_possession_writes_only_so_many_entries_a_minute_also_with_a_caller(tmp_path: Path) -> None:
+async def test_revoking_by_possession_is_limited_also_with_a_caller(tmp_path: Path) -> None:
     async with almond(tmp_path, presented_per_minute=3) as service:
         made = await service.mint(org_wide())
         metadata, ends = bearer(made.token), range(4_000_000_000, 4_000_000_005)
         children = [minting.attenuate(made.token, [caveats.parse(["valid", None, end])]).text for end in ends]
         for child in children[:3]:
             for entries in (1, 0, 0):  # what writes nothing is not counted
-                told = await service.stub.Revoke(pb.RevokeRequest(token=child), metadata=metadata)
-                assert told.entries == entries
+                answer = await service.stub.Revoke(pb.RevokeRequest(token=child), metadata=metadata)
+                assert answer.entries == entries
         for child in children[3:]:
             refused = await refusal(service.stub.Revoke(pb.RevokeRequest(token=child), metadata=metadata))
             assert refused.code is Code.RESOURCE_EXHAUSTED

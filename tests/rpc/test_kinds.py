@@ -1,4 +1,4 @@
-"""What a token of each kind may do, and what it may not by a hair."""
+"""What a token of each kind may do, and what it may just not do."""
 
 from __future__ import annotations
 
@@ -438,7 +438,7 @@ async def tokens(shared: Almond) -> AsyncIterator[dict[str, str]]:
 
 
 @pytest.mark.parametrize(("kind", "row"), ROWS)
-async def test_a_token_may_do_what_its_kind_says_and_nothing_else(
+async def test_a_token_may_do_exactly_what_its_kind_says(
     shared: Almond, tokens: dict[str, str], kind: str, row: Row
 ) -> None:
     answer = await shared.verify(tokens[kind], row.access, explain=True)
@@ -449,7 +449,7 @@ async def test_a_token_may_do_what_its_kind_says_and_nothing_else(
     assert refusing == {each.caveat_index for each in answer.denials}
 
 
-async def test_every_kind_and_role_has_a_table_of_a_dozen_accesses_each_asked_once() -> None:
+async def test_every_kind_and_role_has_a_dozen_different_accesses() -> None:
     ordered = [order.kind for order, _ in KINDS.values()]
     assert {each.WhichOneof("kind") for each in ordered} == set(kind_pb2.Kind.DESCRIPTOR.fields_by_name)
     roles = {each.service.WhichOneof("role") for each in ordered if each.HasField("service")}

@@ -1,4 +1,4 @@
-"""When tokens were last used: to the minute, on every record of the lineage, and only if they were."""
+"""Last-used times: to the minute, on every record of the lineage, and only for allowed calls."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MINUTE = 60
 
 
 async def last_use(service: Almond, record_id: str) -> int | None:
-    """Write what was noted and return when the token was last used."""
+    """Write the recorded uses, and return when the token was last used."""
     await service.app.last_used.write()
     kept = await record(service, record_id)
     assert kept.last_use_time.nanos == 0
@@ -27,7 +27,7 @@ async def last_use(service: Almond, record_id: str) -> int | None:
 
 
 def is_now(at: int | None) -> bool:
-    """Tell whether it is a whole minute, this one or the one before."""
+    """Return whether a time is a whole minute: this one or the one before."""
     now = int(time.time())
     return at is not None and at % MINUTE == 0 and now - 2 * MINUTE < at <= now
 
@@ -52,7 +52,7 @@ async def test_a_use_is_not_in_the_record_before_it_is_written(shared: Almond) -
     assert is_now(await last_use(shared, made.record.id))
 
 
-async def test_lists_show_it_too(shared: Almond) -> None:
+async def test_lists_show_last_used_times(shared: Almond) -> None:
     made = await shared.mint(deploy(org="used"))
     unused = await shared.mint(deploy(org="used"))
     assert await why(shared, made.token, on("used", app="shop")) == []
@@ -70,14 +70,14 @@ async def test_a_denied_verify_is_no_use(shared: Almond) -> None:
     assert await last_use(shared, made.record.id) is None
 
 
-async def test_a_revoked_token_is_not_used_any_more(shared: Almond) -> None:
+async def test_verifying_a_revoked_token_is_no_use(shared: Almond) -> None:
     made = await shared.mint(deploy())
     await shared.revoke(token_id=made.record.id)
     assert await why(shared, made.token, IN_SHOP) == ["REVOKED"]
     assert await last_use(shared, made.record.id) is None
 
 
-async def test_a_question_that_was_refused_is_no_use_of_the_token_under_question(shared: Almond) -> None:
+async def test_a_refused_verify_is_no_use_of_the_token(shared: Almond) -> None:
     made = await shared.mint(deploy())
     stranger = (await shared.mint(verifier("other"))).token
     await refusal(shared.verify(made.token, IN_SHOP, stranger))
@@ -85,7 +85,7 @@ async def test_a_question_that_was_refused_is_no_use_of_the_token_under_question
     assert await last_use(shared, made.record.id) is None
 
 
-async def test_of_several_tokens_the_one_that_permits_was_used(shared: Almond) -> None:
+async def test_of_several_tokens_the_one_that_permits_is_used(shared: Almond) -> None:
     wrong, right, unasked = [await shared.mint(deploy(app)) for app in ("blog", "shop", "shop")]
     assert await why(shared, f"{wrong.token},{right.token},{unasked.token}", IN_SHOP) == []
     assert is_now(await last_use(shared, right.record.id))
@@ -103,7 +103,7 @@ async def test_a_batch_uses_the_tokens_that_it_allows(shared: Almond) -> None:
     assert await last_use(shared, wrong.record.id) is None
 
 
-async def test_a_token_that_asks_about_itself_is_used_if_it_is_allowed(shared: Almond) -> None:
+async def test_a_token_that_verifies_itself_is_used_if_it_is_allowed(shared: Almond) -> None:
     allowed, denied = await shared.mint(deploy("shop")), await shared.mint(deploy("blog"))
     for each in (allowed, denied):
         await shared.stub.Verify(pb.VerifyRequest(token=each.token, access=IN_SHOP))
@@ -134,7 +134,7 @@ async def test_a_grandchilds_use_shows_on_every_recorded_ancestor(shared: Almond
     assert is_now(await last_use(shared, made.record.id))
 
 
-async def test_a_parents_use_is_none_of_its_children(shared: Almond) -> None:
+async def test_a_parents_use_is_no_use_of_its_children(shared: Almond) -> None:
     made = await shared.mint(deploy())
     child = await registered(shared, made.token)
     assert await why(shared, made.token, IN_SHOP) == []
@@ -142,7 +142,7 @@ async def test_a_parents_use_is_none_of_its_children(shared: Almond) -> None:
     assert await last_use(shared, child.record.id) is None
 
 
-async def test_a_denied_derived_token_is_used_nowhere(shared: Almond) -> None:
+async def test_denying_a_derived_token_is_no_use_of_its_lineage(shared: Almond) -> None:
     made = await shared.mint(deploy())
     child = await registered(shared, made.token, actions("r"))
     assert await why(shared, child.token, on("acme", "w", app="shop")) == ["ACTION"]
@@ -159,7 +159,7 @@ async def test_a_callers_own_call_is_a_use(shared: Almond) -> None:
     assert is_now(await last_use(shared, holder.record.id))
 
 
-async def test_asking_is_a_use_of_the_asker_whatever_the_answer(shared: Almond) -> None:
+async def test_verify_is_a_use_of_the_caller_whatever_the_answer(shared: Almond) -> None:
     gate, made = await shared.mint(verifier()), await shared.mint(deploy("blog"))
     assert await why(shared, made.token, IN_SHOP, gate.token) == ["WRONG_OBJECT"]
     assert is_now(await last_use(shared, gate.record.id))
@@ -173,7 +173,7 @@ async def test_a_call_that_a_token_may_not_make_is_no_use(shared: Almond) -> Non
     assert await last_use(shared, holder.record.id) is None
 
 
-async def test_of_a_callers_several_tokens_the_one_that_may_was_used(shared: Almond) -> None:
+async def test_of_a_callers_several_tokens_the_one_that_permits_is_used(shared: Almond) -> None:
     useless, useful = await shared.mint(deploy()), await shared.mint(org_wide())
     elsewhere = await narrowed(shared, useful.token, audience("service:elsewhere"))
     await shared.mint(readonly(), f"{useless.token},{elsewhere.token},{useful.token}")
@@ -181,7 +181,7 @@ async def test_of_a_callers_several_tokens_the_one_that_may_was_used(shared: Alm
     assert is_now(await last_use(shared, useful.record.id))
 
 
-async def test_minting_and_narrowing_are_no_use_of_what_is_made(shared: Almond) -> None:
+async def test_mint_and_attenuate_are_no_use_of_the_new_token(shared: Almond) -> None:
     made = await shared.mint(deploy())
     await narrowed(shared, made.token)
     child = await registered(shared, made.token)

@@ -1,4 +1,4 @@
-"""What Prometheus gets to see of a real server, and what it must not."""
+"""The metrics of a real server, and what no metric may hold."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from almond_server.adapters.redis.client import client
 from almond_server.domain import stores
 from almond_server.rpc.call_metrics import _name
 from almond_server.tokens.verify import Verifier
-from support.exposition import Exposition, here
+from support.exposition import Exposition, scrape
 from support.orders import deploy, org_wide, verifier
 from support.refusals import refusal
 from support.service import Almond, bearer, on
@@ -38,7 +38,7 @@ def call(method: str, service: str = TOKENS, kind: str = "unary") -> dict[str, s
 
 @contextlib.asynccontextmanager
 async def observed(service: Almond) -> AsyncIterator[None]:
-    """Run what else the server does in the background."""
+    """Run the observer and the relay in the background."""
     tasks = [asyncio.create_task(each.run()) for each in (service.app.observer, service.app.relay)]
     try:
         yield
@@ -49,12 +49,12 @@ async def observed(service: Almond) -> AsyncIterator[None]:
 
 
 async def becomes(good: Any) -> Exposition:
-    """Read until it is good."""
+    """Scrape until a condition on the result is true."""
 
-    async def look() -> Exposition:
-        return here()
+    async def read() -> Exposition:
+        return scrape()
 
-    return await eventually(look, good)
+    return await eventually(read, good)
 
 
 @pytest.mark.parametrize(
@@ -73,11 +73,11 @@ def test_codes_are_written_as_go_does(code: Code, written: str) -> None:
 
 @pytest.mark.asyncio(loop_scope="module")
 async def test_a_call_is_counted_and_timed_by_method_and_code(shared: Almond) -> None:
-    before = here()
+    before = scrape()
     token = (await shared.mint(deploy())).token
     await shared.verify(token, on("acme", app="shop"))
     assert (await refusal(shared.verify(token, on("", "r")))).code is Code.INVALID_ARGUMENT
-    after = here()
+    after = scrape()
     assert after.since(before, "grpc_server_started_total", **call("Verify")) == 2
     assert after.since(before, "grpc_server_handled_total", **call("Verify"), grpc_code="OK") == 1
     refused = {**call("Verify"), "grpc_code": "InvalidArgument"}
@@ -88,31 +88,31 @@ async def test_a_call_is_counted_and_timed_by_method_and_code(shared: Almond) ->
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_a_defect_is_counted_as_internal_from_nought(
+async def test_an_unforeseen_error_is_counted_as_internal_from_zero(
     shared: Almond, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     token = (await shared.mint(deploy())).token
     await shared.verify(token, on("acme"))
     internal = {**call("Verify"), "grpc_code": "Internal"}
-    assert ("grpc_server_handled_total", frozenset(internal.items())) in here().series
-    before = here()
+    assert ("grpc_server_handled_total", frozenset(internal.items())) in scrape().series
+    before = scrape()
 
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr(Verifier, "verify", broken)
     assert (await refusal(shared.verify(token, on("acme")))).code is Code.INTERNAL
-    assert here().since(before, "grpc_server_handled_total", **internal) == 1
+    assert scrape().since(before, "grpc_server_handled_total", **internal) == 1
 
 
 @pytest.mark.asyncio(loop_scope="module")
 async def test_methods_that_do_not_exist_share_one_series(shared: Almond) -> None:
-    before, names = here(), [f"/evil.v1.Service/Method{number}" for number in range(20)]
+    before, names = scrape(), [f"/evil.v1.Service/Method{number}" for number in range(20)]
     for name in [*names, f"/{TOKENS}/Verify2", "nonsense"]:
         with contextlib.suppress(grpc.aio.AioRpcError):
             unknown: Any = shared.channel.unary_unary(name)
             await unknown(b"")
-    after = here()
+    after = scrape()
     assert "evil" not in after.text
     assert "Verify2" not in after.text
     labels = call("unknown", "unknown")
@@ -122,12 +122,12 @@ async def test_methods_that_do_not_exist_share_one_series(shared: Almond) -> Non
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_a_stream_is_begun_when_it_opens_and_ended_when_its_caller_leaves(shared: Almond) -> None:
-    before, watch = here(), call("Watch", "grpc.health.v1.Health", "server_stream")
+async def test_a_stream_counts_as_ended_when_its_caller_leaves(shared: Almond) -> None:
+    before, watch = scrape(), call("Watch", "grpc.health.v1.Health", "server_stream")
     stub: Any = health_pb2_grpc.HealthStub(shared.channel)
     stream = stub.Watch(health_pb2.HealthCheckRequest())
     await stream.read()
-    opened = here()
+    opened = scrape()
     assert opened.since(before, "grpc_server_started_total", **watch) == 1
     assert opened.since(before, "grpc_server_handling_seconds_count", **watch) == 0
     stream.cancel()
@@ -136,13 +136,13 @@ async def test_a_stream_is_begun_when_it_opens_and_ended_when_its_caller_leaves(
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_a_deadline_that_passes_is_told_from_a_caller_who_leaves(
+async def test_a_deadline_that_passes_differs_from_a_caller_that_leaves(
     shared: Almond, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def sleeps(*_: object) -> None:
         await asyncio.sleep(60)
 
-    token, before = (await shared.mint(deploy())).token, here()
+    token, before = (await shared.mint(deploy())).token, scrape()
     monkeypatch.setattr(type(shared.app.follower.waits), "until_revision", sleeps)
     revision = (await shared.verify(token, on("acme"))).revision
     request = pb.VerifyRequest(token=token, access=on("acme"), min_revision=revision)
@@ -155,7 +155,7 @@ async def test_a_deadline_that_passes_is_told_from_a_caller_who_leaves(
 @pytest.mark.asyncio(loop_scope="module")
 async def test_answers_are_counted_by_outcome_and_first_reason(shared: Almond) -> None:
     token = (await shared.mint(deploy())).token
-    before = here()
+    before = scrape()
     await shared.verify(token, on("acme", app="shop"))
     await shared.verify(token, on("other", app="shop"))
     await shared.verify(token[:-8], on("acme"))
@@ -164,7 +164,7 @@ async def test_answers_are_counted_by_outcome_and_first_reason(shared: Almond) -
         pb.VerifyRequest(token=token, access=on("", "r")),
     ]
     await shared.stub.BatchVerify(pb.BatchVerifyRequest(requests=questions), metadata=bearer(shared.admin))
-    after = here()
+    after = scrape()
     assert after.since(before, "almond_decisions_total", outcome="allowed", reason="") == 2
     assert after.since(before, "almond_decisions_total", outcome="denied", reason="WRONG_ORG") == 1
     assert after.since(before, "almond_decisions_total", outcome="denied", reason="TRUNCATED") == 1
@@ -174,16 +174,16 @@ async def test_answers_are_counted_by_outcome_and_first_reason(shared: Almond) -
 @pytest.mark.asyncio(loop_scope="module")
 async def test_only_what_was_revoked_is_counted_as_revoked(shared: Almond) -> None:
     token_id = (await shared.mint(deploy())).record.id
-    before = here()
+    before = scrape()
     await shared.revoke(token_id=token_id, validate_only=True)
-    assert here().since(before, "almond_revocations_total") == 0
+    assert scrape().since(before, "almond_revocations_total") == 0
     await shared.revoke(token_id=token_id)
-    await shared.revoke(token_id=token_id)  # it stands already
-    assert here().since(before, "almond_revocations_total") == 1
+    await shared.revoke(token_id=token_id)  # it is revoked already
+    assert scrape().since(before, "almond_revocations_total") == 1
 
 
-async def test_the_view_the_feed_and_the_relay_are_seen(service: Almond) -> None:
-    before = here()
+async def test_the_view_the_feed_and_the_relay_have_metrics(service: Almond) -> None:
+    before = scrape()
     async with observed(service):
         token_id = (await service.mint(deploy())).record.id
         await service.revoke(token_id=token_id)
@@ -198,7 +198,7 @@ async def test_the_view_the_feed_and_the_relay_are_seen(service: Almond) -> None
         assert read.get("almond_view_alarm") == 0
         assert read.get("almond_feed_unreadable") == read.get("almond_feed_unwritable") == 0
         assert read.get("almond_feed_may_evict") == 0
-        assert 0 <= read.get("almond_feed_beat_age_seconds") < 60
+        assert 0 <= read.get("almond_feed_heartbeat_age_seconds") < 60
         assert read.get("almond_relay_lag_revisions") == 0
         assert read.get("almond_observed_at_seconds") > 1_700_000_000
         assert read.since(before, "almond_caller_cache_misses_total") == 1
@@ -210,13 +210,13 @@ async def test_the_view_the_feed_and_the_relay_are_seen(service: Almond) -> None
         await eventually(lambda: asyncio.sleep(0, service.app.feed.state), lambda state: not state.is_read)
         service.app.follower._view.raise_alarm("made up by a test")
         service.app.observer.copy()
-        read = here()
+        read = scrape()
         assert read.get("almond_feed_unreadable") == read.get("almond_view_alarm") == 1
         assert read.get("almond_fresh_workers") == 0
 
 
-async def test_what_somebody_else_writes_into_redis_is_counted(service: Almond) -> None:
-    before = here()
+async def test_forged_entries_in_redis_are_counted(service: Almond) -> None:
+    before = scrape()
     async with observed(service):
         redis = client(service.valkey.url)
         try:
@@ -227,15 +227,15 @@ async def test_what_somebody_else_writes_into_redis_is_counted(service: Almond) 
         finally:
             await redis.aclose()
     service.app.observer.copy()
-    assert here().since(before, "almond_feed_rejected_total") >= 1
-    assert here().since(before, "almond_view_gaps_total") >= 1
+    assert scrape().since(before, "almond_feed_rejected_total") >= 1
+    assert scrape().since(before, "almond_view_gaps_total") >= 1
 
 
-async def test_store_operations_are_methods_of_ports(service: Almond) -> None:
-    before = here()
+async def test_store_operations_are_named_by_port_and_method(service: Almond) -> None:
+    before = scrape()
     async with observed(service):
         await all_calls(service)
-    after, name = here(), "almond_store_seconds_count"
+    after, name = scrape(), "almond_store_seconds_count"
     operations = {labels["operation"] for labels in after.named(name) if after.since(before, name, **labels)}
     named = {
         f"{port.__name__.lower()}.{method}"
@@ -249,7 +249,7 @@ async def test_store_operations_are_methods_of_ports(service: Almond) -> None:
 
 
 async def all_calls(service: Almond) -> list[str]:
-    """Make every call there is; returns the words that were in them, none of which a metric may hold."""
+    """Make every call that exists; returns the words of their requests, none of which a metric may hold."""
     stub, caller = service.stub, bearer(service.admin)
     metadata = (*caller, ("x-word", "wordinmetadata"))
     order = deploy("appsecret", "orgsecret", name="namesecret", request_id="requestsecret")
@@ -297,16 +297,16 @@ async def all_calls(service: Almond) -> list[str]:
     ]
 
 
-async def test_no_metric_holds_what_callers_say_or_are(service: Almond) -> None:
+async def test_no_metric_holds_a_word_of_a_request_or_an_address(service: Almond) -> None:
     async with observed(service):
         words = await all_calls(service)
         service.app.observer.copy()
-        read = here()
+        read = scrape()
     methods = {each["grpc_method"] for each in read.named("grpc_server_started_total")}
     served = {method.name for method in pb.DESCRIPTOR.services_by_name["TokenService"].methods}
     served |= {each.name for each in admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"].methods}
     served |= {"WatchRevocations"}
     assert served | {"Check", "ServerReflectionInfo"} <= methods
-    told = {name for name, _ in read.series}
-    told |= {each for _, labels in read.series for pair in labels for each in pair}
-    assert not {(word, each) for word in words for each in told if word in each}
+    texts = {name for name, _ in read.series}
+    texts |= {each for _, labels in read.series for pair in labels for each in pair}
+    assert not {(word, each) for word in words for each in texts if word in each}

@@ -1,4 +1,4 @@
-"""`min_revision`: whoever carries the revision of a revocation sees it on any server, or no yes."""
+"""`min_revision`: with the revision of a revocation, every server denies the token, or does not answer."""
 
 from __future__ import annotations
 
@@ -25,54 +25,57 @@ ALLOWED, DENIED = decision_pb2.OUTCOME_ALLOWED, decision_pb2.OUTCOME_DENIED
 @contextlib.asynccontextmanager
 async def two_servers(data_dir: Path) -> AsyncIterator[tuple[Almond, Almond]]:
     """Serve one store twice; the second server polls seldom and its Redis does not exist."""
-    async with almond(data_dir) as here:
+    async with almond(data_dir) as server:
         settings = replace(
-            here.settings, redis_url="unix:///nonexistent/valkey.sock", poll_interval=59.0, max_staleness=60.0
+            server.settings,
+            redis_url="unix:///nonexistent/valkey.sock",
+            poll_interval=59.0,
+            max_staleness=60.0,
         )
-        async with served(await compose(settings), settings, here.valkey) as there:
-            yield here, there
+        async with served(await compose(settings), settings, server.valkey) as other:
+            yield server, other
 
 
-async def test_another_server_asks_the_store_for_a_revision_that_it_has_not_seen(tmp_path: Path) -> None:
-    async with two_servers(tmp_path / "data") as (here, there):
-        made = await here.mint(org_wide())
-        assert (await there.verify(made.token, on("acme"))).outcome == ALLOWED
-        revision = (await here.revoke(token_id=made.record.id)).revision
-        assert (await there.verify(made.token, on("acme"))).outcome == ALLOWED  # within its bound
-        denied = await there.verify(made.token, on("acme"), min_revision=revision)
+async def test_another_server_reads_a_revision_that_it_has_not_seen(tmp_path: Path) -> None:
+    async with two_servers(tmp_path / "data") as (server, other):
+        made = await server.mint(org_wide())
+        assert (await other.verify(made.token, on("acme"))).outcome == ALLOWED
+        revision = (await server.revoke(token_id=made.record.id)).revision
+        assert (await other.verify(made.token, on("acme"))).outcome == ALLOWED  # within its maximum staleness
+        denied = await other.verify(made.token, on("acme"), min_revision=revision)
         assert (denied.outcome, denied.revision) == (DENIED, revision)
 
 
-async def test_many_who_wait_cost_few_looks_at_the_store(tmp_path: Path) -> None:
-    async with two_servers(tmp_path / "data") as (here, there):
-        revocations = there.app.store.revocations
-        looks = 0
+async def test_many_waiting_calls_cause_few_reads_of_the_store(tmp_path: Path) -> None:
+    async with two_servers(tmp_path / "data") as (server, other):
+        revocations = other.app.store.revocations
+        reads = 0
         reading = revocations.reading
 
         async def counted(now: int) -> object:
-            nonlocal looks
-            looks += 1
+            nonlocal reads
+            reads += 1
             return await reading(now)
 
         revocations.reading = counted  # type: ignore[assignment]
-        made = await here.mint(org_wide())
-        revision = (await here.revoke(token_id=made.record.id)).revision
-        asked = [there.verify(made.token, on("acme"), min_revision=revision) for _ in range(50)]
-        assert {each.outcome for each in await asyncio.gather(*asked)} == {DENIED}
-        assert 1 <= looks <= 4
+        made = await server.mint(org_wide())
+        revision = (await server.revoke(token_id=made.record.id)).revision
+        calls = [other.verify(made.token, on("acme"), min_revision=revision) for _ in range(50)]
+        assert {each.outcome for each in await asyncio.gather(*calls)} == {DENIED}
+        assert 1 <= reads <= 4
 
 
-async def test_a_batch_waits_once_and_answers_each_question(tmp_path: Path) -> None:
-    async with two_servers(tmp_path / "data") as (here, there):
-        made = await here.mint(org_wide())
-        revision = (await here.revoke(token_id=made.record.id)).revision
+async def test_a_batch_waits_once_and_answers_each_request(tmp_path: Path) -> None:
+    async with two_servers(tmp_path / "data") as (server, other):
+        made = await server.mint(org_wide())
+        revision = (await server.revoke(token_id=made.record.id)).revision
         epoch, _, number = revision.partition(".")
         revisions = ["", revision, f"{epoch}.{int(number) + 1}", f"{epoch}.{int(number) + 2}", "x"]
-        questions = [
+        requests = [
             pb.VerifyRequest(token=made.token, access=on("acme"), min_revision=each) for each in revisions
         ]
-        answer = await there.stub.BatchVerify(
-            pb.BatchVerifyRequest(requests=questions), metadata=bearer(there.admin)
+        answer = await other.stub.BatchVerify(
+            pb.BatchVerifyRequest(requests=requests), metadata=bearer(other.admin)
         )
         assert [each.response.outcome for each in answer.results[1:2]] == [DENIED]
         assert [each.error.reason for each in answer.results[2:]] == [
@@ -82,33 +85,34 @@ async def test_a_batch_waits_once_and_answers_each_question(tmp_path: Path) -> N
         ]
 
 
-async def test_a_batch_that_nobody_can_answer_waits_once(tmp_path: Path) -> None:
-    async with two_servers(tmp_path / "data") as (here, there):
-        made = await here.mint(org_wide())
-        revision = (await here.revoke(token_id=made.record.id)).revision
-        paths.database(here.settings.data_dir).rename(tmp_path / "away.db")
-        looks, reading = 0, there.app.store.revocations.reading
+async def test_a_batch_waits_once_for_a_lost_store(tmp_path: Path) -> None:
+    async with two_servers(tmp_path / "data") as (server, other):
+        made = await server.mint(org_wide())
+        revision = (await server.revoke(token_id=made.record.id)).revision
+        paths.database(server.settings.data_dir).rename(tmp_path / "away.db")
+        reads, reading = 0, other.app.store.revocations.reading
 
         async def counted(now: int) -> object:
-            nonlocal looks
-            looks += 1
+            nonlocal reads
+            reads += 1
             return await reading(now)
 
-        there.app.store.revocations.reading = counted  # type: ignore[method-assign, assignment]
-        question = pb.VerifyRequest(token=made.token, access=on("acme"), min_revision=revision)
-        batch = pb.BatchVerifyRequest(requests=[question] * 20)
-        answer = await there.stub.BatchVerify(batch, metadata=bearer(there.admin))
+        other.app.store.revocations.reading = counted  # type: ignore[method-assign, assignment]
+        request = pb.VerifyRequest(token=made.token, access=on("acme"), min_revision=revision)
+        batch = pb.BatchVerifyRequest(requests=[request] * 20)
+        answer = await other.stub.BatchVerify(batch, metadata=bearer(other.admin))
         assert {each.error.code for each in answer.results} == {grpc.StatusCode.UNAVAILABLE.value[0]}
-        assert looks <= 2
+        assert reads <= 2
 
 
 @pytest.mark.parametrize("garbage", ["alm1_nonsense", ""])
-async def test_a_store_that_does_not_answer_is_unavailable_whoever_asks(tmp_path: Path, garbage: str) -> None:
-    async with two_servers(tmp_path / "data") as (here, there):
-        made = await here.mint(org_wide())
-        revision = (await here.revoke(token_id=made.record.id)).revision
-        paths.database(here.settings.data_dir).rename(tmp_path / "away.db")  # no more what was opened
-        refused = await refusal(there.verify(garbage or made.token, on("acme"), min_revision=revision))
+async def test_a_lost_store_is_unavailable_to_every_caller(tmp_path: Path, garbage: str) -> None:
+    async with two_servers(tmp_path / "data") as (server, other):
+        made = await server.mint(org_wide())
+        revision = (await server.revoke(token_id=made.record.id)).revision
+        # The path no longer leads to the file that was opened.
+        paths.database(server.settings.data_dir).rename(tmp_path / "away.db")
+        refused = await refusal(other.verify(garbage or made.token, on("acme"), min_revision=revision))
         assert (refused.code, refused.reason) == (grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE")
         assert refused.retry_ms
         assert refused.pushback_ms

@@ -1,4 +1,4 @@
-"""How long tokens live: what operators set, and what the kinds say by themselves."""
+"""How long tokens live: the expiry rules that operators set, and the limits of the kinds."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def life(record: token_pb2.TokenRecord) -> int:
 
 
 def own_life(record: token_pb2.TokenRecord) -> int:
-    """Return for how long it would live if its minter lived for ever: what its last `valid` says."""
+    """Return its life without the limit of its minter: what its last `valid` caveat says."""
     ends = [body[2] for body in map(json.loads, record.caveats) if body[0] == "valid"]
     return int(ends[-1]) - record.create_time.seconds
 
@@ -102,7 +102,7 @@ async def minted(service: Almond, order: pb.MintRequest, ttl: int | None = None)
 async def refuses(
     service: Almond, order: pb.MintRequest, ttl: int, maximum: str, caller: str | None = None
 ) -> None:
-    """Make sure that so long a life is refused, naming field and maximum."""
+    """Check that so long a life is refused, with the field and the maximum."""
     order.ttl.CopyFrom(seconds(ttl))
     refused = await refusal(service.mint(order, caller))
     assert (refused.code, refused.reason, refused.field) == (INVALID_ARGUMENT, "FIELD_INVALID", "ttl")
@@ -116,7 +116,7 @@ def of_kind(kind: str, org: str) -> pb.MintRequest:
     return every_kind(org)[kind][0]
 
 
-# What operators set.
+# Expiry rules.
 
 
 async def test_without_a_policy_a_token_lives_twenty_years_or_as_long_as_its_minter(shared: Almond) -> None:
@@ -126,7 +126,7 @@ async def test_without_a_policy_a_token_lives_twenty_years_or_as_long_as_its_min
     assert own_life(await minted(shared, deploy(org="free"), TWENTY_YEARS * 2)) == TWENTY_YEARS * 2
 
 
-async def test_the_default_set_is_how_long_a_token_lives_that_asks_for_nothing(shared: Almond) -> None:
+async def test_a_token_without_a_ttl_lives_for_the_default(shared: Almond) -> None:
     await Operator(shared).put("lowered", "deploy", default=600)
     assert life(await minted(shared, deploy(org="lowered"))) == 600
     assert life(await minted(shared, deploy(org="lowered"), 1200)) == 1200
@@ -134,12 +134,12 @@ async def test_the_default_set_is_how_long_a_token_lives_that_asks_for_nothing(s
     assert life(await minted(shared, ssh(org="lowered"))) > DAY
 
 
-async def test_a_default_over_the_kinds_own_does_not_lengthen_a_life(shared: Almond) -> None:
+async def test_a_default_above_the_kinds_own_lengthens_no_life(shared: Almond) -> None:
     await Operator(shared).put("longer", "deploy", default=3 * TWENTY_YEARS)
     assert own_life(await minted(shared, deploy(org="longer"))) == TWENTY_YEARS
 
 
-async def test_the_maximum_is_the_longest_life_to_the_second(shared: Almond) -> None:
+async def test_the_maximum_is_exact_to_the_second(shared: Almond) -> None:
     await Operator(shared).put("capped", "deploy", maximum=HOUR)
     assert life(await minted(shared, deploy(org="capped"), HOUR)) == HOUR
     await refuses(shared, deploy(org="capped"), HOUR + 1, "1h")
@@ -152,27 +152,27 @@ async def test_the_maximum_is_the_longest_life_to_the_second(shared: Almond) -> 
     ("maximum", "spelt"),
     [(48 * HOUR, "48h"), (5400, "1h30m"), (45, "45s"), (60, "1m"), (HOUR + 1, "1h1s"), (3661, "1h1m1s")],
 )
-async def test_the_refusal_names_the_maximum_as_people_write_it(
+async def test_the_error_names_the_maximum_as_people_write_it(
     shared: Almond, maximum: int, spelt: str
 ) -> None:
     await Operator(shared).put("spelt", "deploy", maximum=maximum)
     await refuses(shared, deploy(org="spelt"), maximum + 1, spelt)
 
 
-async def test_the_refusal_names_whose_maximum_it_is(shared: Almond) -> None:
+async def test_the_error_names_the_rule_of_the_maximum(shared: Almond) -> None:
     await Operator(shared).put("whose", maximum=60)
     order = deploy(org="whose", ttl=seconds(61))
     assert "whose" in (await refusal(shared.mint(order))).message
 
 
-async def test_default_and_maximum_hold_side_by_side(shared: Almond) -> None:
+async def test_default_and_maximum_hold_together(shared: Almond) -> None:
     await Operator(shared).put("both", "deploy", default=300, maximum=600)
     assert life(await minted(shared, deploy(org="both"))) == 300
     assert life(await minted(shared, deploy(org="both"), 600)) == 600
     await refuses(shared, deploy(org="both"), 601, "10m")
 
 
-async def test_the_orders_here_are_of_every_kind_there_is() -> None:
+async def test_the_requests_of_this_test_are_of_every_kind() -> None:
     assert {kind for kind, _ in ORDERS} == kinds.NAMES
 
 
@@ -202,7 +202,7 @@ async def test_a_rule_of_every_kind_holds_for_each(shared: Almond, kind: str) ->
 
 
 @pytest.mark.parametrize(("of_the_kind", "of_every_kind"), [(100, 200), (200, 100), (100, 100)])
-async def test_of_a_kinds_rule_and_that_of_every_kind_the_shorter_counts(
+async def test_the_shorter_of_a_kinds_rule_and_that_of_every_kind_counts(
     shared: Almond, of_the_kind: int, of_every_kind: int
 ) -> None:
     operator = Operator(shared)
@@ -214,7 +214,7 @@ async def test_of_a_kinds_rule_and_that_of_every_kind_the_shorter_counts(
     await refuses(shared, deploy(org="strict"), shorter * 10 + 1, "16m40s")
 
 
-async def test_the_shorter_of_each_sort_may_come_from_different_rules(shared: Almond) -> None:
+async def test_default_and_maximum_may_come_from_different_rules(shared: Almond) -> None:
     operator = Operator(shared)
     await operator.put("mixed", "deploy", default=100, maximum=2000)
     await operator.put("mixed", "*", default=200, maximum=1000)
@@ -222,7 +222,7 @@ async def test_the_shorter_of_each_sort_may_come_from_different_rules(shared: Al
     await refuses(shared, deploy(org="mixed"), 1001, "16m40s")
 
 
-async def test_a_default_over_another_rules_maximum_gives_way_to_it(shared: Almond) -> None:
+async def test_a_default_above_another_rules_maximum_is_cut_to_it(shared: Almond) -> None:
     operator = Operator(shared)
     await operator.put("gives", "deploy", default=2000)
     await operator.put("gives", "*", maximum=1000)
@@ -236,7 +236,7 @@ async def test_a_policy_lengthens_nothing_beyond_the_minters_own_end(shared: Alm
     assert child.record.expire_time == holder.record.expire_time
 
 
-async def test_a_policy_holds_for_whoever_mints(shared: Almond) -> None:
+async def test_a_policy_holds_for_every_minter(shared: Almond) -> None:
     await Operator(shared).put("holders", "readonly", default=60, maximum=120)
     for order in (org_wide("holders"), minter(org="holders"), personal(orgs=["holders"])):
         holder = (await shared.mint(order)).token
@@ -244,7 +244,7 @@ async def test_a_policy_holds_for_whoever_mints(shared: Almond) -> None:
         await refuses(shared, readonly("holders"), 121, "2m", holder)
 
 
-async def test_a_policy_leaves_tokens_alone_that_were_minted_before(shared: Almond) -> None:
+async def test_a_policy_does_not_change_tokens_minted_before(shared: Almond) -> None:
     before = await shared.mint(deploy(org="before"))
     await Operator(shared).put("before", default=1, maximum=1)
     access = on("before", app="shop")
@@ -258,7 +258,7 @@ async def test_a_policy_leaves_tokens_alone_that_were_minted_before(shared: Almo
     assert kept_child.record.expire_time == before.record.expire_time
 
 
-async def test_a_retried_mint_gets_its_token_though_the_maximum_was_lowered_meanwhile(shared: Almond) -> None:
+async def test_a_retried_mint_gets_its_token_under_a_lowered_maximum(shared: Almond) -> None:
     order = deploy(org="retried", ttl=seconds(HOUR), request_id="policy-1")
     first = await shared.mint(order)
     await Operator(shared).put("retried", maximum=60)
@@ -286,7 +286,7 @@ async def _three_orgs(service: Almond) -> None:
     ],
     ids=["custom 2", "custom 3", "personal 2", "personal 3"],
 )
-async def test_a_token_of_several_orgs_obeys_the_strictest_of_them(
+async def test_a_token_of_several_orgs_follows_the_strictest_of_them(
     shared: Almond, order: pb.MintRequest
 ) -> None:
     await _three_orgs(shared)
@@ -307,7 +307,7 @@ async def test_a_token_of_several_orgs_obeys_the_strictest_of_them(
     ],
     ids=["custom north", "personal north", "custom south", "personal south", "custom narrowed to south"],
 )
-async def test_only_the_orgs_that_a_token_is_for_have_a_say(
+async def test_rules_of_other_orgs_do_not_matter(
     shared: Almond, order: pb.MintRequest, default: int, maximum: int, spelt: str
 ) -> None:
     await _three_orgs(shared)
@@ -316,7 +316,7 @@ async def test_only_the_orgs_that_a_token_is_for_have_a_say(
     await refuses(shared, order, maximum + 1, spelt)
 
 
-async def test_a_custom_token_obeys_the_org_that_its_callers_own_caveats_leave(shared: Almond) -> None:
+async def test_a_custom_token_follows_the_org_that_its_callers_caveats_leave(shared: Almond) -> None:
     await _three_orgs(shared)
     holder = (await shared.mint(org_wide("south"))).token
     for order in (custom(of_org("*")), custom(of_orgs(south="*", west="*")), custom(actions("r"))):
@@ -365,7 +365,7 @@ async def test_a_policy_shortens_a_session_and_cannot_lengthen_it(shared: Almond
     assert life(await minted(shared, personal(orgs=["sessions"]))) == 1200
 
 
-async def test_what_a_session_mints_may_live_longer_than_the_session(shared: Almond) -> None:
+async def test_a_session_mints_tokens_that_outlive_it(shared: Almond) -> None:
     session = await shared.mint(personal(orgs=["people"]))
     child = await shared.mint(deploy(org="people"), session.token)
     assert life(child.record) > DAY
@@ -373,7 +373,7 @@ async def test_what_a_session_mints_may_live_longer_than_the_session(shared: Alm
     assert life(grandchild.record) == 10 * DAY
 
 
-async def test_a_session_that_a_holder_narrowed_in_time_mints_nothing_that_outlives_that(
+async def test_a_session_that_its_holder_shortened_mints_nothing_that_outlives_it(
     shared: Almond,
 ) -> None:
     session = await shared.mint(personal(orgs=["people"]))
@@ -388,7 +388,7 @@ async def test_a_session_that_a_holder_narrowed_in_time_mints_nothing_that_outli
 # Set, Delete, List.
 
 
-async def test_setting_again_replaces_the_rule_of_that_org_and_kind_whole(shared: Almond) -> None:
+async def test_setting_again_replaces_the_whole_rule(shared: Almond) -> None:
     operator = Operator(shared)
     await operator.put("again", "deploy", default=100, maximum=200)
     await operator.put("again", "ssh", default=5)
@@ -413,7 +413,7 @@ async def test_rules_are_listed_by_org_and_kind_of_one_org_or_of_all(shared: Alm
     assert [each[:2] for each in everything] == sorted(each[:2] for each in everything)
 
 
-async def test_what_was_taken_back_holds_no_longer(shared: Almond) -> None:
+async def test_a_deleted_rule_holds_no_longer(shared: Almond) -> None:
     operator = Operator(shared)
     await operator.put("back", "deploy", default=100, maximum=200)
     await operator.put("back", "*", default=400, maximum=800)
@@ -425,7 +425,7 @@ async def test_what_was_taken_back_holds_no_longer(shared: Almond) -> None:
     assert life(await minted(shared, deploy(org="back"), DAY)) == DAY
 
 
-async def test_taking_back_what_is_not_set_is_not_found_and_takes_nothing(shared: Almond) -> None:
+async def test_deleting_what_is_not_set_is_not_found_and_deletes_nothing(shared: Almond) -> None:
     operator = Operator(shared)
     await operator.put("kept", "deploy", default=100)
     for org, kind in (("kept", "*"), ("kept", "ssh"), ("kept2", "deploy"), ("almond", "deploy")):
@@ -472,12 +472,12 @@ async def test_a_broken_rule_is_refused_naming_its_field_and_sets_nothing(shared
 
 
 @pytest.mark.parametrize("ttl", [2**31, 2**53, 2**62, 2**63 - 1])
-async def test_a_time_beyond_all_times_is_refused_or_harmless(shared: Almond, ttl: int) -> None:
+async def test_an_extreme_duration_is_refused_or_harmless(shared: Almond, ttl: int) -> None:
     operator = Operator(shared)
     try:
         await operator.put("endless", "deploy", default=ttl, maximum=ttl)
     except grpc.aio.AioRpcError as error:
-        assert error.code() is INVALID_ARGUMENT  # noqa: PT017 - either answer will do, and no third
+        assert error.code() is INVALID_ARGUMENT  # noqa: PT017 - either of two results is right
     else:
         assert await operator.rules("endless") == [("endless", "deploy", ttl, ttl)]
     assert own_life(await minted(shared, deploy(org="endless"))) == TWENTY_YEARS
@@ -494,23 +494,21 @@ async def test_a_time_beyond_all_times_is_refused_or_harmless(shared: Almond, tt
         ("acme", "**", "kind"),
     ],
 )
-async def test_a_broken_request_to_take_back_names_its_field(
-    shared: Almond, org: str, kind: str, field: str
-) -> None:
+async def test_a_broken_delete_names_its_field(shared: Almond, org: str, kind: str, field: str) -> None:
     refused = await refusal(Operator(shared).delete(org, kind))
     assert (refused.code, refused.field) == (INVALID_ARGUMENT, field)
 
 
 @pytest.mark.parametrize("org", ["*", "a b", "-a", "x" * 129])
-async def test_a_broken_request_to_list_names_its_field(shared: Almond, org: str) -> None:
+async def test_a_broken_list_names_its_field(shared: Almond, org: str) -> None:
     refused = await refusal(Operator(shared).rules(org))
     assert (refused.code, refused.field) == (INVALID_ARGUMENT, "org")
 
 
-# Who may.
+# Rights.
 
 
-async def test_only_who_may_do_it_in_the_reserved_org_changes_the_policy(shared: Almond) -> None:
+async def test_only_a_right_in_the_reserved_org_changes_a_policy(shared: Almond) -> None:
     holders = [
         org_wide("mine"),
         verifier("*"),
@@ -551,7 +549,7 @@ ROWS: tuple[Row, ...] = (
 
 
 @pytest.mark.parametrize("row", ROWS, ids=str)
-async def test_a_policy_changes_how_long_and_not_what(shared: Almond, row: Row) -> None:
+async def test_a_policy_changes_how_long_a_token_lives_and_not_what_it_may(shared: Almond, row: Row) -> None:
     await Operator(shared).put("policed", default=600)
     token = (await shared.mint(deploy("shop", "policed"))).token
     assert set(await why(shared, token, row.access)) == row.reasons

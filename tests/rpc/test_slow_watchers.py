@@ -1,4 +1,4 @@
-"""Watchers that do not read: what they cost, that nobody else feels it, and how they go."""
+"""Watchers that do not read cost one message of memory, delay no other watcher, and are dropped."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from almond.v1.revocation_service_pb2_grpc import RevocationServiceStub
 from almond_core.model import token_id_at
 from almond_server.domain.revocations import Change, Revocation
-from almond_server.rpc import stream_writer as told
+from almond_server.rpc import stream_writer
 from support.service import Almond, bearer
 from support.waiting import eventually
 from support.watching import NOW, Stream, numbers, watching
@@ -29,7 +29,7 @@ _NARROW = (
 
 @asynccontextmanager
 async def unread(service: Almond) -> AsyncIterator[Stream]:
-    """Begin to watch on a connection of its own with a small window, and read no more than what is first."""
+    """Start to watch on a connection of its own with a small window; only the first message is read."""
     async with grpc.aio.insecure_channel(service.address, options=_NARROW) as channel:
         yield (await _begun(service, channel))
 
@@ -48,28 +48,28 @@ def _large(count: int) -> list[Change]:
     return [Change(each, b"", b"", entries) for each in range(1, count + 1)]
 
 
-async def test_who_does_not_read_costs_one_message_and_is_dropped_with_a_reason(
+async def test_a_watcher_that_does_not_read_is_dropped_with_a_reason(
     service: Almond, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(told, "PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr(stream_writer, "PATIENCE_SECONDS", 1.0)
     process, log = psutil.Process(), service.app.watches._changes
     changes = _large(_CHANGES)  # 90 messages of 80 kB for each
     async with AsyncExitStack() as stack:
         slow = [await stack.enter_async_context(unread(service)) for _ in range(_UNREAD)]
         async with watching(service) as reader:
             before = process.memory_info().rss
-            heard = []
+            received = []
             for change in changes:
                 log.append(change)
-                heard += await reader.until(f"{reader.started.revision.partition('.')[0]}.{change.number}")
-            # Whoever reads has had all of it meanwhile; queued for the others it would be 140 MB.
-            assert numbers(heard) == list(range(1, _CHANGES + 1))
+                received += await reader.until(f"{reader.started.revision.partition('.')[0]}.{change.number}")
+            # The watcher that reads has received everything; queues for the others would hold 140 MB.
+            assert numbers(received) == list(range(1, _CHANGES + 1))
             assert process.memory_info().rss - before < 50 * 2**20
 
-            async def dropped() -> int:
+            async def watchers() -> int:
                 return len(service.app.watches)
 
             for each in slow:
                 end = await each.refusal()
                 assert (end.code, end.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "WATCHER_TOO_SLOW")
-            await eventually(dropped, lambda left: left == 1)
+            await eventually(watchers, lambda left: left == 1)

@@ -1,4 +1,4 @@
-"""SSH tokens by brute force, and what tokens for one app can do to others or hand on."""
+"""SSH tokens against every possible access, and what tokens for one app can do to others or mint."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ OBJECT_FIELDS: dict[str, tuple[str | None, ...]] = {
 
 
 def _objects() -> list[dict[str, Any]]:
-    """Return everything that can be named, with and without a command on a machine."""
+    """Return every target that an access can name, with and without a command on a machine."""
     named: list[dict[str, Any]] = []
     for values in itertools.product(*OBJECT_FIELDS.values()):
         pairs = zip(OBJECT_FIELDS, values, strict=True)
@@ -76,7 +76,7 @@ OBJECTS = _objects()
 
 
 def questions(org: str, named: dict[str, Any]) -> list[access_pb2.Access]:
-    """Return every mutation that can stand with a thing, and every set of actions on it."""
+    """Return every mutation that a target can have, and every set of actions on it."""
     mutations = MUTATIONS if named.keys() in ({"app"}, {"feature"}) else (None,)
     return [
         on(org, each, **named, **({} if mutation is None else {"mutation": mutation}))
@@ -86,7 +86,7 @@ def questions(org: str, named: dict[str, Any]) -> list[access_pb2.Access]:
 
 
 async def allowed_of(service: Almond, token: str, accesses: list[access_pb2.Access]) -> set[str]:
-    """Ask everything in batches; return what is allowed."""
+    """Verify all accesses in batches; returns those that are allowed."""
     allowed: set[str] = set()
     for start in range(0, len(accesses), BATCH):
         some = accesses[start : start + BATCH]
@@ -111,7 +111,7 @@ EXPECTED = {
 }
 
 
-async def test_the_brute_force_names_every_sort_of_thing_and_every_set_of_actions() -> None:
+async def test_the_accesses_have_every_sort_of_target_and_every_set_of_actions() -> None:
     assert len(set(ACTION_SETS)) == 2**5 - 1
     values = defaultdict(set)
     for each in OBJECTS:
@@ -136,9 +136,7 @@ async def test_an_ssh_token_is_allowed_two_things_and_nothing_else_at_all(
     assert await allowed_of(shared, token, asked) == EXPECTED & {spell(each) for each in asked}
 
 
-async def test_no_mutation_of_a_thing_within_an_app_or_of_no_thing_is_a_question_at_all(
-    shared: Almond, token: str
-) -> None:
+async def test_a_mutation_of_a_target_within_an_app_or_of_none_is_invalid(shared: Almond, token: str) -> None:
     others = [named for named in OBJECTS if named.keys() not in ({"app"}, {"feature"})]
     assert len(others) > 20
     accesses = [on("acme", "c", **named, mutation=each) for named in others for each in MUTATIONS if each]
@@ -154,9 +152,7 @@ async def test_an_ssh_token_is_allowed_nothing_in_another_org(shared: Almond, to
     assert await allowed_of(shared, token, asked) == set()
 
 
-async def test_every_set_of_actions_of_which_one_is_not_c_is_denied_an_ssh_token(
-    shared: Almond, token: str
-) -> None:
+async def test_an_ssh_token_is_denied_every_set_of_actions_but_c(shared: Almond, token: str) -> None:
     asked = [
         on("acme", each, **named)
         for named in (
@@ -170,7 +166,7 @@ async def test_every_set_of_actions_of_which_one_is_not_c_is_denied_an_ssh_token
     assert await allowed_of(shared, token, asked) == set()
 
 
-# What a deploy token cannot do.
+# Deploy tokens.
 
 
 async def test_a_deploy_token_mints_nothing(shared: Almond) -> None:
@@ -183,7 +179,7 @@ async def test_a_deploy_token_mints_nothing(shared: Almond) -> None:
     assert len(await listed(shared, "acme", show_all=True)) == before
 
 
-async def test_a_deploy_token_revokes_no_token_by_its_id_nor_what_belongs_together(shared: Almond) -> None:
+async def test_a_deploy_token_revokes_nothing_by_id_or_in_bulk(shared: Almond) -> None:
     made = await shared.mint(deploy("shop"))
     sister = await shared.mint(deploy("shop"))
     targets: list[dict[str, Any]] = [
@@ -193,7 +189,7 @@ async def test_a_deploy_token_revokes_no_token_by_its_id_nor_what_belongs_togeth
         {"minted_by": pb.MintedByTarget(token_id=made.record.id)},
         {"app": pb.AppTarget(org="acme", app="shop")},
         {"org": pb.OrgTarget(org="acme")},
-        {"subject": pb.SubjectTarget(subject="user:nobody")},
+        {"subject": pb.SubjectTarget(subject="user:unknown")},
     ]
     for target in targets:
         for only_asked in (False, True):
@@ -222,7 +218,7 @@ async def test_a_token_for_one_app_reaches_no_storage_and_no_volume_of_another(
                 assert await why(shared, holder, on(org, each, **named)), (org, each, named)
 
 
-# What a minter's children can do, and that they do not mint.
+# Tokens that a minter mints.
 
 _CERTIFICATE = on("acme", "c", app="shop", mutation="issue_certificate")
 _PEER = on("acme", "c", feature="wg", mutation="add_wireguard_peer")
@@ -280,7 +276,7 @@ async def test_a_minters_child_does_its_work_and_does_not_mint(
 
 
 @pytest.mark.parametrize("app", ["shop", None])
-async def test_a_minter_hands_out_no_token_that_speaks_for_somebody(shared: Almond, app: str | None) -> None:
+async def test_a_minter_mints_no_token_with_a_subject(shared: Almond, app: str | None) -> None:
     ci = (await shared.mint(minter(app))).token
     for order in (verifier(), revoker(), minter("shop"), minter(), every_kind()["personal"][0]):
         assert (await refusal(shared.mint(order, ci))).code is PERMISSION_DENIED, order
@@ -289,9 +285,7 @@ async def test_a_minter_hands_out_no_token_that_speaks_for_somebody(shared: Almo
 @pytest.mark.parametrize(
     "order", [litefs("main"), wireguard(), readonly(), deploy("blog"), ssh("blog")], ids=kind_of
 )
-async def test_a_minter_of_one_app_hands_out_nothing_that_is_not_for_that_app(
-    shared: Almond, order: pb.MintRequest
-) -> None:
+async def test_a_minter_of_one_app_mints_nothing_for_another(shared: Almond, order: pb.MintRequest) -> None:
     ci = (await shared.mint(minter("shop"))).token
     assert (await refusal(shared.mint(order, ci))).code is PERMISSION_DENIED
 

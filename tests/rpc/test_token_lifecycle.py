@@ -1,4 +1,4 @@
-"""The life of tokens over a channel: minted, narrowed, asked about, looked up, revoked."""
+"""The life of tokens over a channel: Mint, Verify, Attenuate, Revoke, Get, List and Inspect."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def narrowed(service: Almond, token: str, label: str = "") -> pb.Attenuate
 
 
 async def reasons(service: Almond, token: str, **access: Any) -> list[str]:
-    """Return the names of the reasons why a token may not read acme (or what `access` says)."""
+    """Return the reasons for which a token may not read acme, or what `access` says instead."""
     answer = await service.verify(token, on(**({"org": "acme"} | access)))
     assert (answer.outcome == DENIED) == bool(answer.denials)
     prefix = len("DENIAL_REASON_")
@@ -55,14 +55,13 @@ async def test_a_fresh_token_is_allowed_what_its_kind_says_and_no_more(shared: A
 async def test_what_mint_returns_and_what_verify_says_agree(shared: Almond) -> None:
     made = await shared.mint(deploy(name="Friday", ttl=Duration(seconds=600)))
     answer = await shared.verify(made.token, on("acme", app="shop"))
-    assert (answer.outcome, answer.authentic, answer.token_index) == (ALLOWED, True, 0)
+    assert answer.outcome == ALLOWED
+    assert answer.authentic
+    assert answer.token_index == 0
     assert answer.facts.token_id == made.record.id
     assert answer.facts.branch_ids[-1] == made.branch_id
-    assert (
-        (answer.facts.kind, answer.facts.home_org)
-        == (made.record.kind, made.record.org)
-        == ("deploy", "acme")
-    )
+    assert answer.facts.kind == made.record.kind == "deploy"
+    assert answer.facts.home_org == made.record.org == "acme"
     assert answer.facts.issue_time == made.record.create_time
     assert answer.facts.expire_time == made.record.expire_time
     assert list(answer.caveats) == list(made.record.caveats)
@@ -102,13 +101,16 @@ async def test_only_a_genuine_token_is_authentic(shared: Almond) -> None:
 async def test_of_several_tokens_one_that_permits_is_enough(shared: Almond) -> None:
     wrong, right = (await shared.mint(org_wide("other"))).token, (await shared.mint(org_wide())).token
     answer = await shared.verify(f"Bearer hello,{wrong},{right}", on("acme"))
-    assert (answer.outcome, answer.token_index, list(answer.denials)) == (ALLOWED, 2, [])
+    assert answer.outcome == ALLOWED
+    assert answer.token_index == 2
+    assert list(answer.denials) == []
     answer = await shared.verify(f"Bearer hello,{wrong}", on("acme"))
-    assert (answer.outcome, answer.token_index) == (DENIED, 1)
+    assert answer.outcome == DENIED
+    assert answer.token_index == 1
     assert [each.token_index for each in answer.denials] == [0, 1]
 
 
-async def test_denials_name_the_caveat_and_the_explanation_has_all(shared: Almond) -> None:
+async def test_a_denial_names_its_caveat_and_the_explanation_has_all(shared: Almond) -> None:
     token = (await narrowed(shared, (await shared.mint(org_wide())).token)).token
     answer = await shared.verify(token, on("acme", "w"), explain=True)
     (denial,) = answer.denials
@@ -147,8 +149,8 @@ async def test_attenuate_narrows_and_keeps_the_id(shared: Almond) -> None:
     assert facts.token_id == made.record.id
     assert facts.branch_ids[-1] == child.branch_id != made.branch_id
     assert made.branch_id in facts.branch_ids
-    told = await shared.stub.InspectToken(pb.InspectTokenRequest(token=child.token))
-    assert "for the report" in told.caveats[-1]
+    inspected = await shared.stub.InspectToken(pb.InspectTokenRequest(token=child.token))
+    assert "for the report" in inspected.caveats[-1]
 
 
 async def test_the_same_attenuation_twice_makes_two_tokens(shared: Almond) -> None:
@@ -162,12 +164,12 @@ async def test_a_label_of_the_callers_own_replaces_the_one_made_for_it(shared: A
     label = caveat_pb2.Caveat(label=caveat_pb2.LabelCaveat(text="mine"))
     request = pb.AttenuateRequest(token=made.token, caveats=[READ_ONLY, label])
     child = await shared.stub.Attenuate(request)
-    told = await shared.stub.InspectToken(pb.InspectTokenRequest(token=child.token))
-    assert len(told.caveats) == len(made.record.caveats) + 2
+    inspected = await shared.stub.InspectToken(pb.InspectTokenRequest(token=child.token))
+    assert len(inspected.caveats) == len(made.record.caveats) + 2
     assert await reasons(shared, child.token) == []
 
 
-async def test_attenuate_works_offline_of_any_key_and_cannot_make_a_forgery_genuine(shared: Almond) -> None:
+async def test_attenuate_needs_no_key_and_leaves_a_forgery_forged(shared: Almond) -> None:
     forged = signed(secrets.token_bytes(32), "k00000000", (Org("acme", ALL),))
     child = await narrowed(shared, forged)
     assert await reasons(shared, child.token) == ["UNKNOWN_KEY"]
@@ -192,7 +194,8 @@ async def test_revoking_a_token_kills_all_its_descendants(shared: Almond) -> Non
     for token in (made.token, child.token, grandchild.token):
         assert await reasons(shared, token) == ["REVOKED"]
     again = await shared.revoke(token_id=made.record.id)
-    assert (again.entries, again.revision) == (0, done.revision)
+    assert again.entries == 0
+    assert again.revision == done.revision
 
 
 async def test_revoking_a_branch_kills_that_branch_only(shared: Almond) -> None:
@@ -207,7 +210,7 @@ async def test_revoking_a_branch_kills_that_branch_only(shared: Almond) -> None:
         assert await reasons(shared, token) == []
 
 
-async def test_possession_of_a_narrowed_token_leaves_its_parent_alive(shared: Almond) -> None:
+async def test_revoking_a_derived_token_by_possession_leaves_its_parent_live(shared: Almond) -> None:
     made = await shared.mint(org_wide())
     child, sibling = await narrowed(shared, made.token), await narrowed(shared, made.token)
     grandchild = await narrowed(shared, child.token)
@@ -217,7 +220,7 @@ async def test_possession_of_a_narrowed_token_leaves_its_parent_alive(shared: Al
     assert (await shared.stub.Revoke(pb.RevokeRequest(token=grandchild.token))).entries == 0
 
 
-async def test_possession_of_a_token_as_minted_revokes_it_whole(shared: Almond) -> None:
+async def test_revoking_a_minted_token_by_possession_revokes_all_of_it(shared: Almond) -> None:
     made = await shared.mint(org_wide())
     child = await narrowed(shared, made.token)
     assert (await shared.stub.Revoke(pb.RevokeRequest(token=made.token, reason="mine"))).entries == 1
@@ -231,21 +234,23 @@ async def test_a_forged_token_revokes_nothing(shared: Almond) -> None:
     before = (await shared.verify(shared.admin, on("acme"))).revision
     forged = signed(secrets.token_bytes(32), "k00000000", (Org("acme", ALL),))
     refused = await refusal(shared.stub.Revoke(pb.RevokeRequest(token=forged)))
-    assert (refused.code, refused.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "TOKEN_UNKNOWN_KEY")
+    assert refused.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert refused.reason == "TOKEN_UNKNOWN_KEY"
     assert (await shared.verify(shared.admin, on("acme"))).revision == before
 
 
-async def test_a_record_says_who_revoked_it_when_and_why(shared: Almond) -> None:
+async def test_a_record_has_the_revoker_the_time_and_the_reason(shared: Almond) -> None:
     made = await shared.mint(org_wide())
     assert not made.record.HasField("revoke_time")
     await shared.revoke(token_id=made.record.id, reason="leaked")
     record = await _get(shared, made.record.id)
     admin = (await shared.stub.InspectToken(pb.InspectTokenRequest(token=shared.admin))).facts.token_id
-    assert (record.revoke_reason, record.revoked_by) == ("leaked", admin)
+    assert record.revoke_reason == "leaked"
+    assert record.revoked_by == admin
     assert record.revoke_time.seconds >= record.create_time.seconds
 
 
-async def test_what_a_token_minted_lives_on_when_it_is_revoked(shared: Almond) -> None:
+async def test_what_a_revoked_token_minted_stays_live(shared: Almond) -> None:
     parent = await shared.mint(org_wide())
     child = await shared.mint(deploy(), parent.token)
     await shared.revoke(token_id=parent.record.id)
@@ -279,7 +284,8 @@ async def test_a_request_id_reused_for_another_content_is_refused(shared: Almond
     for other in (org_wide("other"), org_wide(name="x"), readonly(), org_wide(ttl=Duration(seconds=9))):
         other.request_id = "life-2"
         refused = await refusal(shared.mint(other))
-        assert (refused.code, refused.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "REQUEST_ID_REUSED")
+        assert refused.code is grpc.StatusCode.INVALID_ARGUMENT
+        assert refused.reason == "REQUEST_ID_REUSED"
 
 
 async def test_the_same_request_id_of_another_caller_is_another_request(shared: Almond) -> None:
@@ -311,7 +317,7 @@ async def test_a_request_id_of_mint_is_free_for_revoke(shared: Almond) -> None:
 # Revisions.
 
 
-async def test_an_answer_rests_on_the_revision_asked_for_or_there_is_none(shared: Almond) -> None:
+async def test_an_answer_has_the_revision_asked_for_or_there_is_none(shared: Almond) -> None:
     made = await shared.mint(org_wide())
     revision = (await shared.revoke(token_id=made.record.id)).revision
     answer = await shared.verify(made.token, on("acme"), min_revision=revision)
@@ -327,7 +333,8 @@ async def test_an_answer_rests_on_the_revision_asked_for_or_there_is_none(shared
     assert foreign.code is grpc.StatusCode.FAILED_PRECONDITION
     for garbage in ("1", ".", f"{epoch}.", f"{epoch}.01", f"{epoch}.-1", f" {revision}", f"{revision}0" * 9):
         refused = await refusal(shared.verify(shared.admin, on("acme"), min_revision=garbage))
-        assert (refused.code, refused.field) == (grpc.StatusCode.INVALID_ARGUMENT, "min_revision"), garbage
+        assert refused.code is grpc.StatusCode.INVALID_ARGUMENT, garbage
+        assert refused.field == "min_revision", garbage
 
 
 async def test_known_time_never_goes_back(shared: Almond) -> None:
@@ -358,12 +365,12 @@ async def test_paging_lists_every_record_once_newest_first(shared: Almond) -> No
         assert ages == sorted(ages, reverse=True)
 
 
-async def test_lists_are_of_one_org_and_app_and_hide_what_is_over(shared: Almond) -> None:
+async def test_lists_are_of_one_org_and_app_and_hide_revoked_tokens(shared: Almond) -> None:
     kept = (await shared.mint(deploy("a", "listed"))).record.id
     other_app = (await shared.mint(deploy("b", "listed"))).record.id
-    gone = (await shared.mint(deploy("a", "listed"))).record.id
+    revoked_one = (await shared.mint(deploy("a", "listed"))).record.id
     await shared.mint(deploy("a", "elsewhere"))
-    await shared.revoke(token_id=gone)
+    await shared.revoke(token_id=revoked_one)
 
     async def ids(**more: Any) -> set[str]:
         request = pb.ListTokensRequest(org="listed", **more)
@@ -372,8 +379,8 @@ async def test_lists_are_of_one_org_and_app_and_hide_what_is_over(shared: Almond
 
     assert await ids() == {kept, other_app}
     assert await ids(app="a") == {kept}
-    assert await ids(show_all=True) == {kept, other_app, gone}
-    assert await ids(app="a", show_all=True) == {kept, gone}
+    assert await ids(show_all=True) == {kept, other_app, revoked_one}
+    assert await ids(app="a", show_all=True) == {kept, revoked_one}
     assert await ids(app="c") == set()
 
 
@@ -391,23 +398,24 @@ async def test_no_record_holds_the_tokens_text(shared: Almond) -> None:
 # Inspect.
 
 
-async def test_inspect_tells_who_may_know_whether_it_is_genuine_and_live(shared: Almond) -> None:
+async def test_inspect_says_whether_a_token_is_genuine_and_live(shared: Almond) -> None:
     made = await shared.mint(org_wide())
     child = await narrowed(shared, made.token)
     metadata = bearer(shared.admin)
 
-    async def told(token: str) -> pb.InspectTokenResponse:
+    async def inspect(token: str) -> pb.InspectTokenResponse:
         return await shared.stub.InspectToken(pb.InspectTokenRequest(token=token), metadata=metadata)
 
     await shared.stub.Revoke(pb.RevokeRequest(token=child.token))
     for token, revoked in [(made.token, False), (child.token, True)]:
-        answer = await told(token)
+        answer = await inspect(token)
         assert answer.genuineness == pb.GENUINENESS_GENUINE
-        assert (answer.revoked, answer.record.id) == (revoked, made.record.id)
+        assert answer.revoked == revoked
+        assert answer.record.id == made.record.id
         assert answer.text_length == len(token)
         assert made.branch_id in answer.facts.branch_ids
     forged = signed(secrets.token_bytes(32), "k00000000", (Org("acme", ALL),))
-    answer = await told(forged)
+    answer = await inspect(forged)
     assert answer.genuineness == pb.GENUINENESS_NOT_GENUINE
     assert not answer.HasField("revoked")
     assert not answer.HasField("record")
@@ -416,7 +424,7 @@ async def test_inspect_tells_who_may_know_whether_it_is_genuine_and_live(shared:
 # BatchVerify.
 
 
-async def test_a_batch_answers_in_order_and_puts_errors_in_their_place(shared: Almond) -> None:
+async def test_a_batch_answers_in_order_with_each_error_at_its_index(shared: Almond) -> None:
     gate = (await shared.mint(verifier())).token
     good, bad = (await shared.mint(org_wide())).token, (await shared.mint(org_wide("other"))).token
     questions = [
@@ -450,7 +458,7 @@ async def test_a_batch_answers_in_order_and_puts_errors_in_their_place(shared: A
 
 
 @pytest.mark.parametrize(
-    "place",
+    "cursor",
     [
         '[1e400, "x"]',
         '[Infinity, "x"]',
@@ -464,14 +472,15 @@ async def test_a_batch_answers_in_order_and_puts_errors_in_their_place(shared: A
     ],
     ids=lambda text: text[:12],
 )
-async def test_a_page_token_of_ones_own_making_is_an_invalid_argument(shared: Almond, place: str) -> None:
-    request = pb.ListTokensRequest(org="acme", page_token=base64.urlsafe_b64encode(place.encode()).decode())
+async def test_a_forged_page_token_is_an_invalid_argument(shared: Almond, cursor: str) -> None:
+    request = pb.ListTokensRequest(org="acme", page_token=base64.urlsafe_b64encode(cursor.encode()).decode())
     refused = await refusal(shared.stub.ListTokens(request, metadata=bearer(shared.admin)))
-    assert (refused.code, refused.field) == (grpc.StatusCode.INVALID_ARGUMENT, "page_token")
+    assert refused.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert refused.field == "page_token"
 
 
 @pytest.mark.parametrize("seconds", [-(2**63), -1, 0, 2**53, 2**62, 2**63 - 1])
-async def test_a_time_out_of_bounds_is_refused_and_never_an_accident(shared: Almond, seconds: int) -> None:
+async def test_a_time_out_of_bounds_is_refused_or_harmless(shared: Almond, seconds: int) -> None:
     made = await shared.mint(org_wide())
     for valid in (
         caveat_pb2.ValidCaveat(not_after=Timestamp(seconds=seconds)),
@@ -486,7 +495,7 @@ async def test_a_time_out_of_bounds_is_refused_and_never_an_accident(shared: Alm
 
 
 @pytest.mark.parametrize("size", [1, 31, 32, 33, 64, 499, 500])
-async def test_a_batch_has_an_answer_for_every_question(shared: Almond, size: int) -> None:
+async def test_a_batch_has_an_answer_for_every_request(shared: Almond, size: int) -> None:
     gate = (await shared.mint(verifier())).token
     tokens = [(await shared.mint(each)).token for each in (org_wide(), org_wide("other"))]
     chosen = [random.Random(size).randrange(2) for _ in range(size)]
@@ -502,7 +511,7 @@ async def test_answers_never_cross_among_200_calls_at_once(shared: Almond) -> No
     gate = (await shared.mint(verifier())).token
     allowed = [await shared.mint(org_wide(name=f"right {n}")) for n in range(10)]
     denied = [await shared.mint(org_wide("other", name=f"wrong {n}")) for n in range(5)]
-    for each in [await shared.mint(org_wide(name=f"gone {n}")) for n in range(5)]:
+    for each in [await shared.mint(org_wide(name=f"revoked {n}")) for n in range(5)]:
         await shared.revoke(token_id=each.record.id)
         denied.append(each)
     expected = {each.record.id: ALLOWED for each in allowed} | {each.record.id: DENIED for each in denied}
@@ -514,7 +523,8 @@ async def test_answers_never_cross_among_200_calls_at_once(shared: Almond) -> No
         made = dice.choice(allowed + denied)
         question = pb.VerifyRequest(token=made.token, access=on("acme"))
         answer = await stub.Verify(question, metadata=bearer(gate))
-        assert (answer.facts.token_id, answer.outcome) == (made.record.id, expected[made.record.id])
+        assert answer.facts.token_id == made.record.id
+        assert answer.outcome == expected[made.record.id]
 
     async def batch(stub: Any) -> None:
         chosen = dice.choices(allowed + denied, k=dice.randrange(1, 100))

@@ -1,4 +1,4 @@
-"""Traces: one span a call at a real collector, nothing secret in it, and nobody waits for a dead one."""
+"""Traces: each call sends one span without secrets to a collector, and no call waits for the collector."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _SERVER_KIND, _ERROR = 2, 2
 
 @pytest.fixture(autouse=True)
 def _ended() -> Iterator[None]:
-    """Wait for threads that try again: they draw random numbers, and hypothesis takes them for its tests'."""
+    """Wait for threads that still retry: the random numbers that they draw would disturb hypothesis."""
     before = set(threading.enumerate())
     yield
     for each in set(threading.enumerate()) - before:
@@ -49,7 +49,7 @@ def _ended() -> Iterator[None]:
 
 @dataclass
 class Collector:
-    """What an OTLP/HTTP collector was sent."""
+    """The requests that an OTLP/HTTP collector received."""
 
     url: str = ""
     bodies: list[bytes] = field(default_factory=list)
@@ -106,7 +106,7 @@ async def traced(data_dir: Path, url: str) -> AsyncIterator[Almond]:
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Spans are sent at once, not after five seconds; what goes wrong is news in every test."""
+    """Send spans at once, not after five seconds, and log errors anew in every test."""
     logging.getLogger("opentelemetry").handlers.clear()
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "20")
 
@@ -116,10 +116,10 @@ def attributes(span: Any) -> dict[str, str | int]:
 
 
 async def seen(collector: Collector, count: int) -> list[Any]:
-    async def look() -> list[Any]:
+    async def read() -> list[Any]:
         return collector.spans()
 
-    return await eventually(look, lambda spans: len(spans) >= count)
+    return await eventually(read, lambda spans: len(spans) >= count)
 
 
 async def test_a_call_is_a_span_under_its_callers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,15 +131,15 @@ async def test_a_call_is_a_span_under_its_callers(tmp_path: Path, monkeypatch: p
             (alone,) = await seen(collector, 1)
             parent = ("traceparent", f"00-{TRACE}-{PARENT}-01")
             state = ("tracestate", "vendor=statesecret")
-            question, caller = pb.VerifyRequest(token=minted.token, access=access), bearer(service.admin)
-            await service.stub.Verify(question, metadata=(*caller, parent, state))
+            request, caller = pb.VerifyRequest(token=minted.token, access=access), bearer(service.admin)
+            await service.stub.Verify(request, metadata=(*caller, parent, state))
             _, under = await seen(collector, 2)
             with capture_logs() as logs:
                 monkeypatch.setattr(Verifier, "verify", _broken)
                 broke = await refusal(service.verify(minted.token, access))
             *_, failed = await seen(collector, 3)
             for bad in ("00-zz-yy-01", "", "x" * 5000):
-                await refusal(service.stub.Verify(question, metadata=(*caller, ("traceparent", bad))))
+                await refusal(service.stub.Verify(request, metadata=(*caller, ("traceparent", bad))))
             await seen(collector, 6)
     assert alone.kind == _SERVER_KIND
     assert alone.parent_span_id == b""
@@ -157,7 +157,7 @@ async def test_a_call_is_a_span_under_its_callers(tmp_path: Path, monkeypatch: p
     assert not [each for each in secrets if each.encode() in everything]
 
 
-async def test_a_denied_caller_is_no_error_of_the_server_and_unknown_methods_have_no_span(
+async def test_a_denied_caller_is_no_error_and_unknown_methods_have_no_span(
     tmp_path: Path,
 ) -> None:
     with collecting() as collector:
@@ -173,33 +173,33 @@ async def test_a_denied_caller_is_no_error_of_the_server_and_unknown_methods_hav
     assert b"evil" not in b"".join(collector.bodies)
 
 
-async def test_a_dead_collector_holds_up_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_dead_collector_delays_no_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "16")
     monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "8")
     with socket.socket() as closed, capture_logs() as logs:
-        closed.bind(("127.0.0.1", 0))  # and never listens
+        closed.bind(("127.0.0.1", 0))  # it never listens
         async with traced(tmp_path / "data", f"http://127.0.0.1:{closed.getsockname()[1]}") as service:
             token = (await service.mint(deploy())).token
             async with asyncio.timeout(60):
-                for _ in range(100):  # more than the queue takes
+                for _ in range(100):  # more than the queue holds
                     await service.verify(token, on("acme", app="shop"))
 
-            async def look() -> list[Any]:
+            async def unsent() -> list[Any]:
                 return [each for each in logs if each["event"] == "traces.unsent"]
 
-            said = await eventually(look, bool)
-    assert len(said) == 1
-    assert "alm1_" not in str(said)
+            warnings = await eventually(unsent, bool)
+    assert len(warnings) == 1
+    assert "alm1_" not in str(warnings)
 
 
-async def test_a_collector_that_never_answers_does_not_hold_up_the_end(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:  # the kernel connects, and nobody ever reads
+async def test_a_collector_that_never_answers_does_not_delay_the_end(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # the kernel accepts, and no process reads
         async with (
             asyncio.timeout(60),
             traced(tmp_path / "data", f"http://127.0.0.1:{silent.getsockname()[1]}") as service,
         ):
             await service.mint(deploy())
-        # It was left to itself.
+        # The thread that closes it is still running.
         assert "almond-traces-close" in {each.name for each in threading.enumerate()}
 
 
@@ -209,8 +209,8 @@ def test_without_opentelemetry_traces_do_not_start(monkeypatch: pytest.MonkeyPat
         Spans("http://127.0.0.1:4318")
 
 
-def test_a_server_without_traces_loads_nothing_that_makes_them() -> None:
-    # Not all of OpenTelemetry: redis-py looks for the part about metrics by itself.
+def test_a_server_without_traces_does_not_load_the_exporter() -> None:
+    # Not all of OpenTelemetry: redis-py imports its metrics by itself.
     script = "import sys, almond_server.app; print(*sys.modules)"
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     loaded = set(ran.stdout.split())

@@ -1,4 +1,4 @@
-"""Watching revocations: where it begins, that nothing is missing and nothing comes twice, and how it ends."""
+"""WatchRevocations over a channel: how it starts, that every change arrives once, and how it ends."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _id(serial: int) -> str:
     return token_id_at(1_700_000_000_000, serial.to_bytes(10, "big"))
 
 
-async def test_from_now_brings_what_is_revoked_from_then_on(shared: Almond) -> None:
+async def test_from_now_a_watch_gets_what_is_revoked_later(shared: Almond) -> None:
     before, whole = [await shared.mint(org_wide()) for _ in range(2)]
     made = await shared.mint(org_wide())
     narrowed = await shared.stub.Attenuate(
@@ -61,7 +61,7 @@ async def test_from_now_brings_what_is_revoked_from_then_on(shared: Almond) -> N
         assert (of_branch.token_id, of_branch.branch_id) == (made.record.id, narrowed.branch_id)
 
 
-async def test_after_a_revision_brings_every_change_since(shared: Almond) -> None:
+async def test_after_a_revision_a_watch_gets_every_later_change(shared: Almond) -> None:
     async with watching(shared) as stream:
         begin = stream.started.revision
     made = [await shared.mint(org_wide()) for _ in range(5)]
@@ -79,17 +79,17 @@ async def test_after_a_revision_brings_every_change_since(shared: Almond) -> Non
 
 @pytest.fixture
 def small_messages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A tenth of what a message holds otherwise."""
+    """A message holds a tenth of what it holds by default."""
     for module in (change_log, stream):
         monkeypatch.setattr(module, "MAX_ENTRIES", 100)
 
 
-async def test_a_snapshot_is_what_the_store_has_and_changes_follow_it(
+async def test_a_snapshot_has_what_the_store_has_and_changes_follow_it(
     shared: Almond, small_messages: None
 ) -> None:
     await revoke(shared.app, *_entries(250), Revocation(_id(9_000), b"\1" * 16, 1_900_000_000))
     async with watching(shared, SNAPSHOT) as stream:
-        # Revoked beside it: it is not in the snapshot, but after it.
+        # Revoked meanwhile: it is not in the snapshot, but in a change after it.
         made = await shared.mint(org_wide())
         revision = (await shared.revoke(token_id=made.record.id)).revision
         whole = await stream.snapshot()
@@ -102,7 +102,7 @@ async def test_a_snapshot_is_what_the_store_has_and_changes_follow_it(
         assert ids(await stream.until(revision)) == [made.record.id]
 
 
-async def test_a_large_change_comes_in_parts_and_is_reached_with_the_last(
+async def test_a_large_change_comes_in_parts_and_the_last_has_its_revision(
     shared: Almond, small_messages: None
 ) -> None:
     async with watching(shared) as stream:
@@ -116,16 +116,16 @@ async def test_a_large_change_comes_in_parts_and_is_reached_with_the_last(
         assert ids(await stream.changes(3)) == ids(parts)
 
 
-async def test_every_watcher_hears_of_concurrent_revocations_in_one_order(shared: Almond) -> None:
+async def test_every_watcher_gets_concurrent_revocations_in_one_order(shared: Almond) -> None:
     made = [await shared.mint(org_wide()) for _ in range(60)]
     async with AsyncExitStack() as stack:
         streams = [await stack.enter_async_context(watching(shared)) for _ in range(8)]
         begin = streams[0].started.revision
         done = await asyncio.gather(*(shared.revoke(token_id=each.record.id) for each in made))
         last = max((each.revision for each in done), key=number)
-        heard = [await stream.until(last) for stream in streams]
+        received = [await stream.until(last) for stream in streams]
         resumed = await (await stack.enter_async_context(watching(shared, after(begin)))).until(last)
-    for each in (*heard, resumed):
+    for each in (*received, resumed):
         assert numbers(each) == list(range(number(begin) + 1, number(last) + 1))
         assert sorted(ids(each)) == sorted(one.record.id for one in made)
         assert [sorted(ids([change])) for change in each] == [sorted(ids([change])) for change in resumed]
@@ -164,19 +164,19 @@ async def test_a_snapshot_has_the_cut_offs_that_concern_its_watcher(shared: Almo
         CutOff(Scope.SUBJECT, "user:of-snapshot", 1_000_000_000_000),
     )
     await revoke(shared.app, cut_offs=cut_offs)
-    told = {}
+    hashes = {}
     for org in ("", "of-snapshot", "of-others"):
         async with watching(
             shared, pb.WatchRevocationsRequest(snapshot=pb.FromSnapshot(), org=org)
         ) as stream:
-            told[org] = {each.name_hash for each in (await stream.snapshot()).cut_offs}
+            hashes[org] = {each.name_hash for each in (await stream.snapshot()).cut_offs}
     mine, theirs, subject = (name_hash(each.scope.value, each.name) for each in cut_offs)
-    assert {mine, theirs, subject} <= told[""]
-    assert told["of-snapshot"] & {mine, theirs, subject} == {mine, subject}
-    assert told["of-others"] & {mine, theirs, subject} == {theirs, subject}
+    assert {mine, theirs, subject} <= hashes[""]
+    assert hashes["of-snapshot"] & {mine, theirs, subject} == {mine, subject}
+    assert hashes["of-others"] & {mine, theirs, subject} == {theirs, subject}
 
 
-async def test_a_wide_revocation_is_told_as_one_cut_off(shared: Almond) -> None:
+async def test_a_bulk_revocation_arrives_as_one_cut_off(shared: Almond) -> None:
     async with watching(shared) as stream:
         done = await shared.revoke(org=token_service_pb2.OrgTarget(org="of-wide"))
         [change] = await stream.until(done.revision)
@@ -194,7 +194,7 @@ async def test_a_wide_revocation_is_told_as_one_cut_off(shared: Almond) -> None:
         (after("00000000.0"), Code.FAILED_PRECONDITION, "REVISION_UNKNOWN"),
     ],
 )
-async def test_a_beginning_without_meaning_is_refused(
+async def test_a_broken_start_is_refused(
     shared: Almond, request_: pb.WatchRevocationsRequest, code: Code, reason: str
 ) -> None:
     refusal = await refused(shared, request_)
@@ -208,7 +208,7 @@ async def test_a_revision_that_was_never_given_out_is_refused(shared: Almond) ->
     assert (refusal.code, refusal.reason) == (Code.FAILED_PRECONDITION, "REVISION_UNKNOWN")
 
 
-async def test_a_token_that_is_revoked_is_watched_with_no_longer(shared: Almond) -> None:
+async def test_revoking_the_callers_token_ends_its_watch(shared: Almond) -> None:
     gate = await shared.mint(verifier())
     async with watching(shared, now(org="acme"), gate.token) as stream:
         await stream.heartbeat()
@@ -217,9 +217,7 @@ async def test_a_token_that_is_revoked_is_watched_with_no_longer(shared: Almond)
     assert (end.code, end.reason) == (Code.UNAUTHENTICATED, "CALLER_UNAUTHENTICATED")
 
 
-async def test_there_are_no_more_watchers_than_there_may_be(
-    shared: Almond, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_watcher_over_the_limit_is_refused(shared: Almond, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub, "MAX_WATCHERS", len(shared.app.watches) + 1)
     async with watching(shared):
         refusal = await refused(shared, NOW)
@@ -227,7 +225,7 @@ async def test_there_are_no_more_watchers_than_there_may_be(
         assert refusal.retry_ms
 
 
-async def test_nobody_alone_takes_all_the_places(shared: Almond, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_one_token_cannot_take_all_watches(shared: Almond, monkeypatch: pytest.MonkeyPatch) -> None:
     gate = (await shared.mint(verifier())).token
     mine = now(org="acme")
     monkeypatch.setattr(hub, "MAX_OF_A_TOKEN", 1)
@@ -236,10 +234,10 @@ async def test_nobody_alone_takes_all_the_places(shared: Almond, monkeypatch: py
         assert (refusal.code, refusal.reason) == (Code.RESOURCE_EXHAUSTED, "TOO_MANY_WATCHERS")
         async with watching(shared, mine, (await shared.mint(verifier())).token):
             pass
-    await eventually(lambda: _begun(shared, mine, gate), bool)
+    await eventually(lambda: _can_watch(shared, mine, gate), bool)
 
 
-async def _begun(service: Almond, request: pb.WatchRevocationsRequest, caller: str) -> bool:
+async def _can_watch(service: Almond, request: pb.WatchRevocationsRequest, caller: str) -> bool:
     try:
         async with watching(service, request, caller):
             return True
@@ -247,13 +245,13 @@ async def _begun(service: Almond, request: pb.WatchRevocationsRequest, caller: s
         return False
 
 
-async def test_watchers_that_come_at_once_share_looks_at_the_store(shared: Almond) -> None:
+async def test_watchers_that_start_at_once_share_reads_of_the_store(shared: Almond) -> None:
     revocations = shared.app.store.revocations
-    looks, reading = 0, revocations.reading
+    reads, reading = 0, revocations.reading
 
     async def counted(now: int) -> object:
-        nonlocal looks
-        looks += 1
+        nonlocal reads
+        reads += 1
         return await reading(now)
 
     revocations.reading = counted  # type: ignore[method-assign, assignment]
@@ -262,11 +260,11 @@ async def test_watchers_that_come_at_once_share_looks_at_the_store(shared: Almon
             await asyncio.gather(*(stack.enter_async_context(watching(shared)) for _ in range(50)))
     finally:
         revocations.reading = reading  # type: ignore[method-assign]
-    assert 1 <= looks <= 20
+    assert 1 <= reads <= 20
 
 
 @pytest.mark.asyncio(loop_scope="function")
-async def test_a_watch_goes_on_at_another_server_and_after_a_restart(tmp_path: Path) -> None:
+async def test_a_watch_resumes_at_another_server_and_after_a_restart(tmp_path: Path) -> None:
     async with almond(tmp_path / "data") as first:
         settings = replace(
             first.settings, redis_url="unix:///nonexistent", poll_interval=59, max_staleness=60
@@ -277,7 +275,7 @@ async def test_a_watch_goes_on_at_another_server_and_after_a_restart(tmp_path: P
             await first.revoke(token_id=made[0].record.id)
             [change] = await stream.changes(1)
             async with served(await compose(settings), settings, first.valkey) as second:
-                await first.revoke(token_id=made[1].record.id)  # which the second has not heard of
+                await first.revoke(token_id=made[1].record.id)  # which the second server has not read
                 async with watching(second, after(change.revision)) as other:
                     assert ids(await other.changes(1)) == [made[1].record.id]
             first.app.watches.leave()
@@ -295,7 +293,7 @@ async def test_a_watch_goes_on_at_another_server_and_after_a_restart(tmp_path: P
 
 
 async def _forget(service: Almond, last: int) -> None:
-    """Let the store forget the revisions up to one, as it does after two days."""
+    """Delete the revisions up to one from the store, as pruning does after two days."""
 
     def work(connection: Connection) -> None:
         connection.execute(delete(REVISIONS).where(REVISIONS.c.number <= last))
@@ -304,7 +302,7 @@ async def _forget(service: Almond, last: int) -> None:
 
 
 @pytest.mark.asyncio(loop_scope="function")
-async def test_what_the_store_has_forgotten_can_only_be_had_as_a_snapshot(tmp_path: Path) -> None:
+async def test_after_a_forgotten_revision_only_a_snapshot_helps(tmp_path: Path) -> None:
     async with almond(tmp_path / "data", poll_interval=59.0, max_staleness=60.0) as service:
         async with watching(service) as stream:
             begin = stream.started.revision

@@ -1,4 +1,4 @@
-"""Orders of every kind, caveats, and a short way of asking why."""
+"""Caveats, Mint requests of every kind, and short forms of the calls that tests make."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def prefix(*argv: str) -> caveat_pb2.CommandPattern:
     return caveat_pb2.CommandPattern(mode=caveat_pb2.CommandPattern.MODE_PREFIX, argv=argv)
 
 
-# Orders; those of tests/support/service.py besides.
+# Mint requests; more are in tests/support/orders.py.
 
 
 def ssh(app: str = "shop", org: str = "acme", **more: Any) -> pb.MintRequest:
@@ -102,7 +102,7 @@ def custom(*caveats: Caveat, **more: Any) -> pb.MintRequest:
 
 
 def every_kind(org: str = "acme", **more: Any) -> dict[str, list[pb.MintRequest]]:
-    """Return orders by the name of their kind, for tokens of just one org."""
+    """Return Mint requests by the name of their kind, for tokens of one org."""
     return {
         "deploy": [deploy(org=org, **more)],
         "ssh": [ssh(org=org, **more)],
@@ -118,16 +118,16 @@ def every_kind(org: str = "acme", **more: Any) -> dict[str, list[pb.MintRequest]
 
 
 def kind_of(order: pb.MintRequest) -> str:
-    """Name an order's kind, for the name of a test."""
+    """Return the name of a request's kind, for the name of a test."""
     return order.kind.WhichOneof("kind") or "none"
 
 
-# Asking.
+# Accesses and the answers of Verify.
 
 
 @dataclass(frozen=True)
 class Row:
-    """An access and the reasons why it is denied; none if it is allowed."""
+    """An access with the reasons for which it must be denied; none if it must be allowed."""
 
     access: access_pb2.Access
     reasons: frozenset[str]
@@ -144,7 +144,7 @@ def asks(actions: str, *reasons: str, org: str = "acme", command: str | None = N
 
 
 def spell(access: access_pb2.Access) -> str:
-    """Write an access in one line, differently from every other."""
+    """Return an access as one line, which no other access has."""
     parts = [f"{access.org} {access.actions}"]
     for field, value in access.ListFields():
         if field.name == "command":
@@ -155,21 +155,21 @@ def spell(access: access_pb2.Access) -> str:
 
 
 def reasons_of(answer: pb.VerifyResponse) -> list[str]:
-    """Return why, in order; the outcome must agree."""
+    """Return the reasons of an answer, in order; its outcome must agree."""
     assert answer.outcome == (DENIED if answer.denials else ALLOWED)
     return [decision_pb2.DenialReason.Name(each.reason)[_PREFIX:] for each in answer.denials]
 
 
 async def why(service: Almond, token: str, access: access_pb2.Access, caller: str | None = None) -> list[str]:
-    """Return the reasons why an access is denied; none if it is allowed."""
+    """Return the reasons for which an access is denied; none if it is allowed."""
     return reasons_of(await service.verify(token, access, caller))
 
 
-# Calling.
+# Other calls.
 
 
 async def narrowed(service: Almond, token: str, *caveats: Caveat) -> pb.AttenuateResponse:
-    """Narrow a token, without a record."""
+    """Attenuate a token without registering the result; by a label if no caveat is given."""
     return await service.stub.Attenuate(
         pb.AttenuateRequest(token=token, caveats=caveats or [caveat_pb2.Caveat(label=_LABEL)])
     )
@@ -181,7 +181,7 @@ _LABEL = caveat_pb2.LabelCaveat(text="narrowed")
 async def registered(
     service: Almond, token: str, *caveats: Caveat, caller: str | None = None, label: str = ""
 ) -> pb.AttenuateResponse:
-    """Narrow a token and register the result; to reading only if nothing else is said."""
+    """Attenuate a token and register the result; to reading only if no caveat is given."""
     order = pb.AttenuateRequest(token=token, caveats=caveats or [actions("r")], label=label, register=True)
     return await service.stub.Attenuate(order, metadata=bearer(caller or service.admin))
 

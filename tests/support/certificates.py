@@ -1,4 +1,4 @@
-"""Certificates that tests make up: an authority, and servers and clients that it vouches for."""
+"""A certificate authority for tests, and the certificates that it signs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Authority:
-    """Writes its own certificate, and those that it signs, into a directory."""
+    """A certificate authority that writes its certificate, and those that it signs, into a directory."""
 
     def __init__(self, directory: Path, name: str = "tests") -> None:
         self._directory = directory
@@ -41,7 +41,7 @@ class Authority:
         _write(self.file, made.sign(self._key, hashes.SHA256()))
 
     def vouch(self, *hosts: str) -> tuple[Path, Path]:
-        """Sign a certificate for hosts, by name or address; returns its file and that of its key."""
+        """Sign a certificate for host names or addresses; returns its file and the file of its key."""
         key = ec.generate_private_key(ec.SECP256R1())
         made = _builder(_named(hosts[0]), self._name, key).add_extension(
             x509.SubjectAlternativeName([_host(each) for each in hosts]), critical=False

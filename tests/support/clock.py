@@ -1,10 +1,10 @@
-"""A clock that tests set."""
+"""A clock that only a test moves."""
 
 from __future__ import annotations
 
 
 class SetClock:
-    """A clock that stands still until it is told to go on."""
+    """A wall clock and a monotonic clock that stand still until `advance`."""
 
     def __init__(self) -> None:
         self.wall_ms = 1_800_000_000_000

@@ -1,4 +1,4 @@
-"""What Prometheus would read of this process."""
+"""Reads metrics as Prometheus would: those of this process, or those that all workers share."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ Labels = frozenset[tuple[str, str]]
 
 @dataclass(frozen=True)
 class Exposition:
-    """One reading: the text, and the value of each series."""
+    """One scrape: the text, and the value of each series."""
 
     text: str
     series: Mapping[tuple[str, Labels], float] = field(repr=False)
 
     def get(self, name: str, **labels: str) -> float:
-        """Return the value of one series; 0 if it is not there."""
+        """Return the value of one series; 0 if there is none."""
         return self.series.get((name, frozenset(labels.items())), 0.0)
 
     def named(self, name: str) -> list[dict[str, str]]:
@@ -36,18 +36,18 @@ class Exposition:
         return [dict(labels) for each, labels in self.series if each == name]
 
     def since(self, before: Exposition, name: str, **labels: str) -> float:
-        """Return how much a series has grown."""
+        """Return by how much a series has grown since an earlier scrape."""
         return self.get(name, **labels) - before.get(name, **labels)
 
 
-def here() -> Exposition:
-    """Read this process."""
+def scrape() -> Exposition:
+    """Scrape this process."""
     counters.flush()
     return read(generate_latest(REGISTRY).decode())
 
 
 def shared_in(directory: Path) -> Exposition:
-    """Read what all processes have left in a directory."""
+    """Scrape the metrics that all processes have written to a directory."""
     registry = CollectorRegistry()
     MultiProcessCollector(registry, str(directory))  # type: ignore[no-untyped-call]
     return read(generate_latest(registry).decode())

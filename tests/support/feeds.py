@@ -1,4 +1,4 @@
-"""What the tests of feeds share: changes in a row, and a listener."""
+"""Changes, heartbeats and snapshot pages for the tests of feeds, and a reader of a feed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from almond_server.domain.revocations import Change, Reading
 from support.samples import part, whole
 
 if TYPE_CHECKING:
-    from almond_server.domain.feed import Feed
+    from collections.abc import AsyncIterator
+
+    from almond_server.domain.feed import Feed, RevocationPage
     from almond_server.domain.revocations import Revocation
 
 KEY = bytes(range(32))
@@ -36,21 +38,27 @@ def beat(number: int, *asked: bytes) -> Heartbeat:
     return Heartbeat(Reading(EPOCH, number, mark(number), 1_800_000_000), frozenset(asked))
 
 
+async def pages_of(*pages: RevocationPage) -> AsyncIterator[RevocationPage]:
+    """Yield pages as a snapshot does."""
+    for page in pages:
+        yield page
+
+
 @dataclass
 class Feeds:
-    """Two servers' feeds."""
+    """The feeds of two servers on one Redis."""
 
     mine: Feed
     theirs: Feed
 
 
 class Listener:
-    """Reads a feed in the background, as a server whose view goes along."""
+    """Reads a feed in the background, as a server whose view has every change up to `seen`."""
 
     def __init__(self, feed: Feed, seen: int = 0) -> None:
         self.seen = seen
         self._feed = feed
-        self._heard: asyncio.Queue[Change | Heartbeat | None] = asyncio.Queue()
+        self._received: asyncio.Queue[Change | Heartbeat | None] = asyncio.Queue()
 
     async def __aenter__(self) -> Self:
         self.task = asyncio.create_task(self._listen())
@@ -61,15 +69,15 @@ class Listener:
         await asyncio.gather(self.task, return_exceptions=True)
 
     async def next(self) -> Change | Heartbeat | None:
-        return await asyncio.wait_for(self._heard.get(), 4)
+        return await asyncio.wait_for(self._received.get(), 4)
 
     async def next_change(self) -> Change:
-        while not isinstance(heard := await self.next(), Change):
+        while not isinstance(received := await self.next(), Change):
             pass
-        return heard
+        return received
 
     async def _listen(self) -> None:
-        async for heard in self._feed.follow(lambda: self.seen):
-            if isinstance(heard, Change):
-                self.seen = max(self.seen, heard.number)
-            self._heard.put_nowait(heard)
+        async for received in self._feed.follow(lambda: self.seen):
+            if isinstance(received, Change):
+                self.seen = max(self.seen, received.number)
+            self._received.put_nowait(received)

@@ -1,4 +1,4 @@
-"""Mint requests as tests make them."""
+"""Mint requests of the kinds that most tests use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A PostgreSQL of the tests' own: the system's binaries, a directory under /tmp, a free port of loopback."""
+"""A PostgreSQL for tests: the system's binaries, a directory under /tmp, a free port on loopback."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _RESET_SEQUENCES: Final = sql.SQL(
 _OPTIONS: Final = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
-    # What is injected are kills of processes, after which the kernel still has what was written.
+    # Tests kill processes only, after which the kernel still has what was written.
     "fsync": "off",
     "max_connections": "200",
     "shared_buffers": "16MB",
@@ -44,14 +44,13 @@ _OPTIONS: Final = {
 
 
 class PostgresServer:
-    """A running server with databases; it can be stopped, killed, paused and started again."""
+    """A PostgreSQL server that can be stopped, killed, paused and started again."""
 
     def __init__(self, copy_of: Self | None = None) -> None:
-        """Start a new one, or a standby of another one."""
+        """Start a new server, or a standby of another one."""
         self._options = dict(_OPTIONS)
-        self.directory = Path(
-            tempfile.mkdtemp(prefix="almond-postgres-", dir="/tmp")
-        )  # initdb as another user
+        # Not under TMPDIR, which the other user that runs initdb may not read.
+        self.directory = Path(tempfile.mkdtemp(prefix="almond-postgres-", dir="/tmp"))
         self.port = _free_port()
         self._tables: list[str] = []
         self._names = (f"almond_{number}" for number in itertools.count())
@@ -80,13 +79,13 @@ class PostgresServer:
         return f"postgresql://{user}:{password}@127.0.0.1:{self.port}/{database}"
 
     def new_database(self) -> str:
-        """Create a database, of no table yet; returns its URL."""
+        """Create a database without tables; returns its URL."""
         name = next(self._names)
         self.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         return self.url(name)
 
     def remember(self, url: str) -> None:
-        """Keep what a database has in its tables, in others, to be restored."""
+        """Copy the content of a database's tables into other tables, for `restore`."""
         name = url.rpartition("/")[2]
         self._tables = [table for (table,) in self.execute(_TABLES, name)]
         copied = [
@@ -96,7 +95,7 @@ class PostgresServer:
         self.execute(sql.SQL("; ").join([sql.SQL("CREATE SCHEMA kept"), *copied]), name)
 
     def restore(self, url: str) -> None:
-        """End all sessions of a database, and let it have what was remembered: a new one takes far longer."""
+        """End all sessions of a database and restore its content: a new database takes far longer."""
         name = url.rpartition("/")[2]
         self.execute(_END_SESSIONS.format(sql.Literal(name)))
         begun_anew = [
@@ -113,15 +112,15 @@ class PostgresServer:
             return cursor.fetchall() if cursor.description else []
 
     def standby(self) -> PostgresServer:
-        """Start a standby of this one, which reads and never writes."""
+        """Start a read-only standby of this server."""
         return PostgresServer(self)
 
     def set(self, **options: str) -> None:
-        """Start it with these settings from now on."""
+        """Start it with these settings from the next start on."""
         self._options = self._options | options
 
     def start(self) -> None:
-        """Start it and wait until it takes connections."""
+        """Start it and wait until it accepts connections."""
         options = [word for key, value in self._options.items() for word in ("-c", f"{key}={value}")]
         command = [postgres_binary("postgres"), "-D", str(self._data), "-p", str(self.port), *options]
         with (self.directory / "log").open("ab") as log:
@@ -137,38 +136,38 @@ class PostgresServer:
             time.sleep(0.02)
 
     def stop(self) -> None:
-        """End it as an operator would; what is not committed is rolled back."""
+        """Stop it as an operator would: open transactions are rolled back."""
         self.resume()
         if self._process is not None:
             self._process.send_signal(signal.SIGINT)
             self._process.wait(_SECONDS)
 
     def kill(self) -> None:
-        """kill -9 of the server and of every session."""
+        """Send SIGKILL to the server and to every session."""
         processes = self._processes()
         for process in processes:
             with contextlib.suppress(psutil.NoSuchProcess):  # a session may end by itself
                 process.kill()
         deadline = time.monotonic() + _SECONDS
         while any(map(_is_alive, processes)) and time.monotonic() < deadline:
-            time.sleep(0.01)  # a session that is still ending would keep the next server from starting
+            time.sleep(0.01)  # a session that has not ended would keep the next server from starting
         if self._process is not None:
             self._process.wait(_SECONDS)
 
     def pause(self) -> None:
-        """SIGSTOP of everything: connections stand, and nothing answers."""
+        """Send SIGSTOP to every process: connections stay open, and nothing answers."""
         for process in self._processes():
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.suspend()
 
     def resume(self) -> None:
-        """SIGCONT."""
+        """Send SIGCONT to every process."""
         for process in self._processes():
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.resume()
 
     def close(self) -> None:
-        """End it at once and remove what it wrote."""
+        """Kill it and remove its directory."""
         self.kill()
         shutil.rmtree(self.directory, ignore_errors=True)
 
@@ -199,7 +198,7 @@ class PostgresServer:
 
 
 def _as_postgres() -> dict[str, Any]:
-    """Give up root, which PostgreSQL refuses to run as."""
+    """Return the arguments that give up root, as PostgreSQL refuses to run as root."""
     return {"user": _USER, "group": _USER, "extra_groups": []} if os.geteuid() == 0 else {}
 
 

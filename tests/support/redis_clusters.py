@@ -1,4 +1,4 @@
-"""A real cluster on loopback."""
+"""A real Redis cluster on loopback."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SLOTS: Final = 16_384
 
 @dataclass(frozen=True)
 class Cluster:
-    """Masters that share the slots, without replicas."""
+    """Three masters that share all slots, without replicas."""
 
     nodes: Sequence[RedisServer]
 
@@ -31,7 +31,7 @@ class Cluster:
 
     @property
     def owner(self) -> RedisServer:
-        """Who has the feed's keys, as the nodes say of themselves."""
+        """The node that has the feed's keys, by its own answer."""
         return next(each for each in self.nodes if has_slot(each, SLOT))
 
     @property
@@ -41,7 +41,7 @@ class Cluster:
 
 @contextlib.contextmanager
 def clustered(directory: Path, **options: str) -> Iterator[Cluster]:
-    """Three masters that know each other and have all slots between them."""
+    """Run three masters that form a cluster with all slots."""
     with contextlib.ExitStack() as stack:
         nodes = []
         for _ in range(3):
@@ -61,12 +61,12 @@ def clustered(directory: Path, **options: str) -> Iterator[Cluster]:
 
 
 def is_well(node: RedisServer) -> bool:
-    """Tell whether a node sees a cluster that has all it should."""
+    """Return whether a node sees a complete cluster."""
     return "cluster_state:ok" in node.do("CLUSTER", "INFO")
 
 
 def has_slot(node: RedisServer, slot: int) -> bool:
-    """Tell whether a node says that it has a slot itself."""
+    """Return whether a node says that it has a slot itself."""
     with contextlib.suppress(redis.ConnectionError, redis.TimeoutError):
         own = node.do("CLUSTER", "MYID")
         return any(

@@ -1,4 +1,4 @@
-"""A real master with a replica and sentinels, on loopback."""
+"""A real Redis master with a replica and sentinels, on loopback."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Watched:
 
     @property
     def master(self) -> RedisServer:
-        port = self.known_port()  # once: it may be another one at any moment
+        port = self.known_port()  # read once: it may be another one at any moment
         return next(each for each in self.servers if each.port == port)
 
     @property
@@ -39,13 +39,13 @@ class Watched:
         return next(each for each in self.servers if each.port != port)
 
     def fail_over(self, cause: Callable[[], object]) -> None:
-        """Do what makes the sentinels choose another master, and wait until they have."""
+        """Call `cause`, which makes the sentinels elect another master, and wait until they have."""
         before = self.known_port()
         cause()
         until(lambda: self.known_port() != before)
 
     def mend(self) -> None:
-        """Let go on what was paused, start again what was killed, and wait until all is well."""
+        """Resume and restart all servers and sentinels, and wait until they work."""
         for each in (*self.servers, *self.sentinels):
             each.revive()
         hurry(self.sentinels, "100")
@@ -53,7 +53,7 @@ class Watched:
         until(lambda: all(_is_complete(each) for each in self.sentinels))
 
     def known_port(self) -> int:
-        """The newest that any sentinel that answers knows of."""
+        """The port of the newest master that a sentinel knows."""
         known = []
         for each in self.sentinels:
             with contextlib.suppress(redis.ConnectionError, redis.TimeoutError):
@@ -66,9 +66,9 @@ class Watched:
 def watched(
     directory: Path, tls: Tls | None = None, *, asking: str = "", **options: str
 ) -> Iterator[Watched]:
-    """A master, a replica and three sentinels, each of which knows all the others.
+    """Run a master, a replica and three sentinels, and wait until each knows all the others.
 
-    `requirepass` among the options is the servers' password; `asking` is the sentinels' own.
+    `requirepass` among the options is the password of the servers; `asking` is that of the sentinels.
     """
     with contextlib.ExitStack() as stack:
         servers = [RedisServer(directory, tls, **options) for _ in range(2)]
@@ -92,7 +92,7 @@ def watched(
 
 
 def remembering(directory: Path, master: int, epoch: int) -> RedisServer:
-    """A sentinel that knows no other one, and where the master was after a failover of long ago."""
+    """Run a sentinel that knows no other one, and only the master of a failover long ago."""
     sentinel = RedisServer(directory)
     path = directory / f"sentinel-{sentinel.port}.conf"
     path.write_text(_sentinel(sentinel, master, [f"sentinel config-epoch {MASTER} {epoch}"]))
@@ -112,7 +112,7 @@ def _sentinel(sentinel: RedisServer, master: int, more: Sequence[str]) -> str:
 
 
 def _is_complete(sentinel: RedisServer) -> bool:
-    """Whether it knows the others, and a replica that it could promote."""
+    """Return whether a sentinel knows the others, and a replica that it could promote."""
     replicas = [_named(each) for each in sentinel.do("SENTINEL", "REPLICAS", MASTER)]
     return _state(sentinel)["num-other-sentinels"] == "2" and [
         (each["flags"], each["master-link-status"]) for each in replicas
@@ -120,11 +120,11 @@ def _is_complete(sentinel: RedisServer) -> bool:
 
 
 def hurry(sentinels: Sequence[RedisServer], publishing_ms: str) -> None:
-    """Let sentinels look at things ten times as often as they do by themselves.
+    """Let sentinels check their servers ten times as often as by default.
 
-    After four times `publishing_ms` they call a master that they did not elect back to being a replica.
+    After four times `publishing_ms` they demote a master that they did not elect.
     """
-    # News of a replica is too old to promote it after five times `ping-period`, and may be a second old.
+    # A replica is not promoted if its last answer is older than five times `ping-period`; that may be 1 s.
     words = ["publish-period", publishing_ms, "ping-period", "300", "slave-reconf-timeout", "500"]
     for name in ("info-period", "ask-period", "min-link-reconnect-period"):
         words += [name, "100"]

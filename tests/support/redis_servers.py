@@ -1,6 +1,6 @@
-"""Real servers of Redis or Valkey on loopback.
+"""Real Redis or Valkey servers on loopback.
 
-Valkey comes with a wheel, but without TLS; Debian's redis-server has it.
+Valkey comes with a wheel, but without TLS; Debian's redis-server has TLS.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _KEEPS_NOTHING: Final = {"save": "", "appendonly": "no", "repl-diskless-sync-del
 
 @dataclass(frozen=True)
 class Tls:
-    """What a server shows, and whose word it takes for others."""
+    """The TLS files of a server: its certificate, its key, and the authority that it trusts."""
 
     authority: Path
     certificate: Path
@@ -42,10 +42,10 @@ def valkey() -> str:
 
 
 class RedisServer:
-    """A running server; it can be killed, paused and started again with nothing in it."""
+    """A Redis server that can be killed, paused and started again empty."""
 
     def __init__(self, directory: Path, tls: Tls | None = None, **options: str) -> None:
-        """Take what makes it another server than the others; `_` in the name of an option is `-`."""
+        """Start it with options of its own; `_` in the name of an option stands for `-`."""
         self.port = free_port()
         self.directory = directory
         self.password = options.get("requirepass", "")
@@ -71,7 +71,7 @@ class RedisServer:
         return self
 
     def do(self, *command: str | int) -> Any:
-        """Send it a command as an administrator; returns the answer as it came."""
+        """Send it a command as an administrator; returns the raw answer."""
         with self._client(1) as client:
             client.response_callbacks.clear()
             return client.execute_command(*command)
@@ -87,13 +87,13 @@ class RedisServer:
         self.send(signal.SIGCONT)
 
     def kill(self) -> None:
-        """kill -9, whatever state it is in."""
+        """Send SIGKILL, even if it is paused."""
         if self._process is not None:
             self._process.kill()
             self._process.wait(_SECONDS)
 
     def revive(self) -> None:
-        """Let it go on, or start it again as it was first started."""
+        """Resume it, or start it again with its first options."""
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
         if self._process.poll() is not None:
@@ -133,7 +133,7 @@ class RedisServer:
             socket_timeout=seconds,
             decode_responses=True,
             protocol=2,
-            retry=Retry(NoBackoff(), 2),  # sentinels close connections to whom they call back
+            retry=Retry(NoBackoff(), 2),  # a sentinel closes its connections to a server that it demotes
         )
 
 
@@ -144,7 +144,7 @@ def free_port() -> int:
 
 
 def until(good: Callable[[], object], seconds: float = _SECONDS) -> None:
-    """Look until it is so."""
+    """Wait until a condition is true."""
     deadline = time.monotonic() + seconds
     while not good():
         assert time.monotonic() < deadline

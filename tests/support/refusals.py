@@ -1,4 +1,4 @@
-"""Refusals of the service as a client gets them."""
+"""Errors of the service as a client receives them: status, ErrorInfo and the other details."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 @dataclass(frozen=True)
 class Refusal:
-    """A refusal as a client gets it."""
+    """A failed call: its status, its message, and what its details say."""
 
     code: grpc.StatusCode
     message: str
@@ -24,7 +24,7 @@ class Refusal:
 
 
 async def refusal(call: Awaitable[Any]) -> Refusal:
-    """Await a call that must be refused and read everything it says."""
+    """Await a call that must fail; returns its error."""
     try:
         answer = await call
     except grpc.aio.AioRpcError as error:
@@ -33,7 +33,7 @@ async def refusal(call: Awaitable[Any]) -> Refusal:
 
 
 def read_refusal(error: grpc.aio.AioRpcError) -> Refusal:
-    """Read code, details and trailers."""
+    """Return the code, the details and the trailers of an error."""
     trailers = dict(tuple(error.trailing_metadata()))
     status = status_pb2.Status.FromString(bytes(trailers.get("grpc-status-details-bin", b"")))
     info, bad, retry = (

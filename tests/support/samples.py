@@ -1,4 +1,4 @@
-"""Values that the contract tests are about, and what gives the adapters a common shape."""
+"""Sample records and revocations for the tests of stores, and the ports of a store as one value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records to select, what a store selects, and revoking it."""
+"""Sample selections, the records that a store selects, and their revocation."""
 
 from __future__ import annotations
 

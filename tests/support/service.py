@@ -1,4 +1,4 @@
-"""A whole service in this process, on a free port, with a store and a Valkey of its own."""
+"""A complete service in this process, on a free port, with a store and a Valkey of its own."""
 
 from __future__ import annotations
 
@@ -60,13 +60,13 @@ class Almond:
         return await self.stub.Revoke(pb.RevokeRequest(**target), metadata=bearer(caller or self.admin))
 
     async def stop_following(self) -> None:
-        """Make the view grow old, as when the store has gone."""
+        """Stop the follower, so that the view becomes stale, as without a store."""
         self.following.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self.following
 
     async def signed_here(self, *caveats: Caveat, home_org: str = "acme", kind: str = "org") -> str:
-        """Return a genuine token that no Mint would write: signed with the ring's key, never recorded."""
+        """Return a genuine token that Mint would not make: signed with the ring's key, without a record."""
         store = open_store(self.settings.database)
         try:
             sealed = (await store.keys.all())[-1]
@@ -79,7 +79,7 @@ class Almond:
 
 @contextlib.asynccontextmanager
 async def almond(data_dir: Path, **changed: Any) -> AsyncIterator[Almond]:
-    """Run a service on `data_dir`, made if it is not there; `changed` are settings."""
+    """Run a service on `data_dir`, which is made if it does not exist; `changed` are settings."""
     await bootstrap.init(data_dir)
     valkey = ValkeyChild(data_dir)
     try:
@@ -125,7 +125,7 @@ async def served(app: App, settings: Settings, valkey: ValkeyChild) -> AsyncIter
 
 
 def channel_to(address: str) -> grpc.aio.Channel:
-    """Connect; without the client's own limits and retries, so that the server's answers are seen."""
+    """Return a channel without the client's own limits and retries, so that the server's answers are seen."""
     return grpc.aio.insecure_channel(address, options=(*_ROOMY, ("grpc.enable_retries", 0)))
 
 
@@ -139,7 +139,7 @@ def signed(
 
 
 def bearer(*tokens: str) -> Metadata:
-    """Return the metadata of a caller with these tokens."""
+    """Return the metadata of a caller that presents these tokens."""
     return (("authorization", f"Bearer {','.join(tokens)}"),)
 
 
@@ -149,10 +149,10 @@ def on(org: str, actions: str = "r", **named: Any) -> access_pb2.Access:
 
 
 async def reflected(channel: grpc.aio.Channel, name: str, metadata: Metadata) -> set[str]:
-    """List the services by a reflection service of this name."""
+    """List the services by the reflection service of this name."""
 
     async def requests() -> AsyncIterator[reflection_pb2.ServerReflectionRequest]:
-        # A refusal needs no request; where it meets one on its way, this client makes an INTERNAL of its own.
+        # A refusal needs no request; if they cross, this client reports INTERNAL instead.
         await asyncio.wait({asyncio.ensure_future(call.code())}, timeout=0.2)
         if not call.done():
             yield reflection_pb2.ServerReflectionRequest(list_services="")

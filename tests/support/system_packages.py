@@ -1,4 +1,4 @@
-"""What the tests need of the system beside Python. Run as a program it installs what it may."""
+"""The Debian packages that the tests need. Run as a program, it installs them if it is root."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LIBRARIES: Final = Path("/usr/lib")
 
 
 def postgres_binary(program: str) -> str:
-    """Find a program of the newest PostgreSQL; raises `RuntimeError`."""
+    """Return the path of a program of the newest PostgreSQL; raises `RuntimeError` if there is none."""
     newest_first = sorted(
         _LIBRARIES.glob("postgresql/*/bin"), key=lambda path: float(path.parent.name), reverse=True
     )
@@ -26,12 +26,12 @@ def postgres_binary(program: str) -> str:
 
 
 def redis_server() -> str:
-    """Find Debian's Redis, which speaks TLS; raises `RuntimeError`."""
+    """Return the path of Debian's Redis, which speaks TLS; raises `RuntimeError` if there is none."""
     return shutil.which("redis-server") or _missing("redis-server")
 
 
 def faketime_library() -> str:
-    """Find the library that tells a process another time; raises `RuntimeError`."""
+    """Return the path of the library that fakes a process's clock; raises `RuntimeError` if there is none."""
     found = sorted(_LIBRARIES.glob("*/faketime/libfaketimeMT.so.1"))
     return str(found[0]) if found else _missing("faketime")
 

@@ -1,4 +1,4 @@
-"""Waiting for something to become true."""
+"""Waiting for a condition, with a time limit."""
 
 from __future__ import annotations
 
@@ -9,15 +9,24 @@ from typing import TypeVar
 _T = TypeVar("_T")
 
 
+async def until(condition: Callable[[], object], seconds: float = 5.0) -> None:
+    """Wait until a condition is true."""
+
+    async def holds() -> bool:
+        return bool(condition())
+
+    await eventually(holds, bool, seconds)
+
+
 async def eventually(
-    look: Callable[[], Awaitable[_T]], good: Callable[[_T], bool], seconds: float = 5.0
+    read: Callable[[], Awaitable[_T]], good: Callable[[_T], bool], seconds: float = 5.0
 ) -> _T:
-    """Look until it is good; fails with what was seen last."""
+    """Call `read` until its result is good, and return that; fail with the last result if none is."""
     async with asyncio.timeout(seconds + 5):
         deadline = asyncio.get_running_loop().time() + seconds
         while True:
-            seen = await look()
-            if good(seen):
-                return seen
-            assert asyncio.get_running_loop().time() < deadline, f"it stayed {seen!r}"
+            result = await read()
+            if good(result):
+                return result
+            assert asyncio.get_running_loop().time() < deadline, f"it stayed {result!r}"
             await asyncio.sleep(0.02)

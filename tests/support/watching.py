@@ -1,4 +1,4 @@
-"""A watch as the tests read it: message by message, over a real channel."""
+"""Reads WatchRevocations message by message, over a real channel."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def after(revision: str, **more: Any) -> pb.WatchRevocationsRequest:
 
 @dataclass(frozen=True)
 class Stream:
-    """One call, begun."""
+    """A WatchRevocations call that has started."""
 
     call: Any
     started: pb.WatchStarted
@@ -50,7 +50,7 @@ class Stream:
         return found
 
     async def heartbeat(self) -> pb.Heartbeat:
-        """Return the next heartbeat, whatever comes before."""
+        """Return the next heartbeat; skips other messages."""
         async with asyncio.timeout(SECONDS):
             while True:
                 message = await self.next()
@@ -85,7 +85,7 @@ class Stream:
         return whole
 
     async def refusal(self) -> Refusal:
-        """Read on to the end, which must be a refusal."""
+        """Read to the end, which must be an error; returns it."""
         async with asyncio.timeout(SECONDS):
             try:
                 while True:
@@ -98,7 +98,7 @@ class Stream:
 async def watching(
     service: Almond, request: pb.WatchRevocationsRequest = NOW, caller: str | None = None
 ) -> AsyncIterator[Stream]:
-    """Begin to watch; the call is cancelled in the end."""
+    """Start to watch; the call is cancelled when the block ends."""
     stub = RevocationServiceStub(service.channel)
     call: Any = stub.WatchRevocations(request, metadata=bearer(caller or service.admin))
     try:
@@ -111,7 +111,7 @@ async def watching(
 
 
 async def refused(service: Almond, request: pb.WatchRevocationsRequest, caller: str | None = None) -> Refusal:
-    """Begin to watch, which must be refused."""
+    """Start to watch, which must fail; returns the error."""
     try:
         async with watching(service, request, caller) as stream:
             raise AssertionError(f"it was answered: {stream.started}")
@@ -120,7 +120,7 @@ async def refused(service: Almond, request: pb.WatchRevocationsRequest, caller: 
 
 
 async def revoke(app: App, *revocations: Revocation, cut_offs: Sequence[CutOff] = ()) -> None:
-    """Revoke in the store, under one revision, and let the server see it."""
+    """Revoke in the store under one revision, and let the server's view follow."""
     await app.store.revocations.revoke(revocations, Actor("operator"), "", None, 0, cut_offs)
     await app.follower.catch_up()
 

@@ -1,4 +1,4 @@
-"""A caller's token is decoded and verified once; clearing and revocation are asked every time."""
+"""A caller's token is decoded and verified once, and cleared and checked for revocation on every call."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PRK = crypto.extract(bytes(32))
 
 
 class CountingKeys:
-    """A ring of one key that counts how often it is asked."""
+    """A ring of one key that counts how often it is read."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -30,8 +30,8 @@ class CountingKeys:
         return PRK
 
 
-class Switch:
-    """Revocations that can be turned."""
+class FixedStanding:
+    """Revocations that give one answer for every token."""
 
     def __init__(self) -> None:
         self.answer: Any = LIVE
@@ -46,11 +46,11 @@ def _token(number: int, *bodies: list[Any]) -> str:
     return minting.mint(PRK, identity, written).text
 
 
-def _callers(cache_size: int = 2) -> tuple[Callers, CountingKeys, Switch]:
-    keys, switch = CountingKeys(), Switch()
+def _callers(cache_size: int = 2) -> tuple[Callers, CountingKeys, FixedStanding]:
+    keys, revocations = CountingKeys(), FixedStanding()
     uses = LastUseRecorder(MemoryTokens(MemoryStore()))
-    callers = Callers(keys, switch, uses, SystemClock(), 5, cache_size)  # type: ignore[arg-type]
-    return callers, keys, switch
+    callers = Callers(keys, revocations, uses, SystemClock(), 5, cache_size)  # type: ignore[arg-type]
+    return callers, keys, revocations
 
 
 def test_a_token_is_verified_once() -> None:
@@ -60,7 +60,7 @@ def test_a_token_is_verified_once() -> None:
     assert (keys.asked, callers.misses, callers.hits) == (1, 1, 4)
 
 
-def test_the_least_recently_used_goes_out_first() -> None:
+def test_the_least_recently_used_is_evicted_first() -> None:
     callers, keys, _ = _callers()
     for number in (1, 2, 1, 3, 1):
         callers.permit(Call(_token(number)), to_verify("acme", None))
@@ -69,17 +69,17 @@ def test_the_least_recently_used_goes_out_first() -> None:
     assert keys.asked == 4
 
 
-def test_a_remembered_token_is_cleared_and_checked_anew() -> None:
-    callers, _, switch = _callers()
+def test_a_cached_token_is_cleared_and_checked_on_every_call() -> None:
+    callers, _, revocations = _callers()
     callers.permit(Call(_token(1)), to_verify("acme", None))
     with pytest.raises(PermissionDeniedError):
         callers.permit(Call(_token(1)), to_verify("other", None))
-    switch.answer = Revoked("the token as minted, and all derived from it")
+    revocations.answer = Revoked("the token as minted, and all derived from it")
     with pytest.raises(UnauthenticatedError):
         callers.permit(Call(_token(1)), to_verify("acme", None))
 
 
-def test_what_is_not_genuine_is_never_remembered() -> None:
+def test_a_forged_token_is_never_cached() -> None:
     callers, keys, _ = _callers()
     forged = minting.mint(
         crypto.extract(b"x" * 32), Identity("k1", token_id_at(1, bytes(10)), "org", "", ""), []

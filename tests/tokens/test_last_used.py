@@ -1,4 +1,4 @@
-"""What is noted of uses, and how much of it."""
+"""Last-used times are recorded for a bounded number of derived tokens, and for every minted one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def derived(token_id: str, number: int) -> VerifiedToken:
     return VerifiedToken(Identity("k1", token_id, "org", "acme", ""), (), branch_ids, b"")
 
 
-async def test_of_what_derives_from_one_token_some_is_noted_and_of_others_as_much() -> None:
+async def test_each_token_has_its_own_bound_of_recorded_derived_tokens() -> None:
     store = MemoryStore()
     tokens = MemoryTokens(store)
     last_used = LastUseRecorder(tokens)

@@ -1,4 +1,4 @@
-"""So many times a minute, for each key."""
+"""The rate limit admits a number of calls a minute for each key."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from almond_server.tokens.rate_limit import Limiter
 from support.clock import SetClock
 
 
-def test_a_key_has_so_many_a_minute_and_the_next_says_when(clock: SetClock) -> None:
+def test_a_call_over_the_limit_is_refused_with_the_time_to_wait(clock: SetClock) -> None:
     limiter = Limiter(3, clock)
     for _ in range(3):
         limiter.spend("a")
@@ -19,7 +19,7 @@ def test_a_key_has_so_many_a_minute_and_the_next_says_when(clock: SetClock) -> N
     assert caught.value.retry_after == pytest.approx(30)
 
 
-def test_after_the_advised_time_the_key_has_all_of_them_again(clock: SetClock) -> None:
+def test_after_the_advised_time_the_key_has_its_whole_limit_again(clock: SetClock) -> None:
     limiter = Limiter(2, clock)
     for _ in range(2):
         limiter.spend("a")
@@ -29,7 +29,7 @@ def test_after_the_advised_time_the_key_has_all_of_them_again(clock: SetClock) -
         clock.advance(caught.value.retry_after)
 
 
-def test_keys_are_counted_apart(clock: SetClock) -> None:
+def test_each_key_has_a_limit_of_its_own(clock: SetClock) -> None:
     limiter = Limiter(1, clock)
     limiter.spend("token a", "peer 1")
     limiter.spend("token b", "peer 2")
@@ -46,7 +46,7 @@ def test_a_refusal_counts_for_no_key(clock: SetClock) -> None:
     limiter.spend("token a", "peer 2")
 
 
-def test_memory_is_bounded_and_the_oldest_are_forgotten(clock: SetClock) -> None:
+def test_memory_is_bounded_and_the_oldest_keys_are_dropped(clock: SetClock) -> None:
     limiter = Limiter(1, clock)
     for number in range(10_001):
         limiter.spend(f"peer {number}")

@@ -1,6 +1,6 @@
-"""Makes tokens.json: tokens with exactly one fault each, by an encoder that shares no line with the core.
+"""Writes tokens.json: tokens with exactly one fault each, by an encoder that shares no line with the core.
 
-Run it to write the file; a test holds the checked-in one against it. All keys are for tests only.
+Run it to write the file; a test compares the checked-in file with it. All keys are for tests only.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def text_cases() -> list[dict[str, Any]]:
     data = binary([caveat.encode() for caveat in DEPLOY])
     body = f"alm1_{_b64(data)}"
     spare = _b64(data)
-    while len(spare) % 4 == 0:  # a body with spare bits is needed to set one
+    while len(spare) % 4 == 0:  # a body with spare bits, one of which is set
         data = binary([*(caveat.encode() for caveat in DEPLOY), b'["label","' + b"A" * 22 + b'","x"]'])
         spare = _b64(data)
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
@@ -402,7 +402,7 @@ def clear_cases() -> list[dict[str, Any]]:
 
 
 def catalogue_cases() -> list[dict[str, Any]]:
-    """The caveats about further kinds of things, and about who asks from where."""
+    """Return the cases of caveats about other targets, and about the source of a request."""
     machine = WEB | {"machine": "m1"}
     runs = machine | {"actions": "C", "command": ["cat", "a b"]}
     certificate = {"org": "acme", "app": "web", "actions": "c", "mutation": "issue_certificate"}

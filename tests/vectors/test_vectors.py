@@ -1,4 +1,4 @@
-"""The vectors are the contract for every language: here, for the core."""
+"""The core gives the answer that the test vectors state; they are the contract for every language."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ class NothingRevoked:
         return LIVE
 
 
-def test_the_file_is_what_its_maker_makes() -> None:
+def test_the_file_is_up_to_date() -> None:
     assert make_vectors.FILE.read_text() == make_vectors.render()
 
 
-def test_there_are_enough_cases_with_names_of_their_own() -> None:
+def test_there_are_enough_cases_each_with_its_own_name() -> None:
     names = [case["name"] for case in CASES]
     assert len(set(names)) == len(names) >= 60
 
@@ -51,7 +51,7 @@ def test_every_reason_but_revoked_has_a_case() -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: str(case["name"]))
-def test_a_case_ends_at_its_stage_with_its_result(case: dict[str, Any]) -> None:
+def test_a_case_fails_at_its_stage_with_its_result(case: dict[str, Any]) -> None:
     keys = OneKey(case["key_id"], bytes.fromhex(case["key"]))
     stage, result = _stage(case["token"], keys)
     access = _access(**case["access"])
