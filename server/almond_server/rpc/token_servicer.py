@@ -153,8 +153,9 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
 
     async def Revoke(self, request: pb.RevokeRequest, context: Context) -> pb.RevokeResponse:  # noqa: N802
         """Revoke tokens."""
-        order, call = requests.revoke_order_of(request), call_of(context)
+        order = requests.revoke_order_of(request)
         request_id = requests.request_of(request.request_id, _fingerprint(request))
+        call = call_of(context)
         if isinstance(order, BulkRevokeOrder):
             revoked = await self._bulk_revoker.revoke(call, order, request_id)
         else:
