@@ -49,7 +49,8 @@ def loads(raw: bytes) -> list[Json]:
     try:
         value: Json = _parse(raw.decode())
         respelled = _spell(value).encode()
-    except (ValueError, RecursionError):  # JSONDecodeError and Unicode*Error are ValueErrors
+    # JSONDecodeError and Unicode*Error are ValueErrors.
+    except (ValueError, RecursionError):
         _refuse("not JSON in UTF-8")
     if respelled != raw:
         _refuse("not in canonical form")

@@ -126,7 +126,8 @@ class Identity:
             texts = [part for part in parts if isinstance(part, str)]
             if version == _FORMAT_VERSION and len(texts) == len(parts) == _PARTS:
                 return cls(*texts)
-        except (FieldError, ValueError):  # NotCanonicalError is a ValueError
+        # NotCanonicalError is a ValueError.
+        except (FieldError, ValueError):
             pass
         raise TokenError(
             Reason.MALFORMED, "The token's identifier is not one that this service writes; mint a new token."

@@ -206,7 +206,8 @@ def _time_store(operation: str, seconds: float) -> None:
 
 def _write_rescue_file(data_dir: Path, view: RevocationView) -> None:
     if not len(view) and not list(view.cut_offs()):
-        return  # it holds no revocations, as when it has just started
+        # The view holds no revocations, as when the server has just started.
+        return
     try:
         path = rescue_file.write(data_dir, view.revision, view.entries(), view.cut_offs())
     except OSError as error:

@@ -26,7 +26,7 @@ Node = tuple[str, int]
 
 
 class Form(Enum):
-    """What kind of Redis the URL leads to."""
+    """The kind of Redis that the URL leads to."""
 
     SOCKET = "a server on a socket of this machine"
     SERVER = "a server"
@@ -44,7 +44,8 @@ _SCHEMES: Final = {
     "rediss+cluster": (Form.CLUSTER, True),
 }
 _PORT: Final = 6379
-_NAME: Final = re.compile(r"[A-Za-z0-9._-]+")  # what Sentinel allows
+# The characters that Sentinel allows.
+_NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
 _NODE: Final = re.compile(
     r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9._-]+))(?::(?P<port>[0-9]{1,5}))?"
 )

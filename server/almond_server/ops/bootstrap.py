@@ -33,7 +33,7 @@ _RENEWED_DAYS: Final = 7
 
 
 class _State(Enum):
-    """What `init` finds in a data directory and in the store that belongs to it."""
+    """The state of a data directory and of the store that belongs to it, as `init` finds them."""
 
     NEW = "no store yet, perhaps a master key that a crash left"
     COMPLETE = "a store and its master key"
@@ -61,7 +61,8 @@ async def init(
     except OldSchemaError:
         if new_admin_token:
             raise
-        return None  # initialised by an older version: it needs `almond migrate`
+        # Initialised by an older version: it needs `almond migrate`.
+        return None
     try:
         has_keys = bool(await store.keys.all())
         if not has_keys:

@@ -1,4 +1,4 @@
-"""What the operator's commands share: common options, the store's location, output and exit codes."""
+"""Shared parts of the operator's commands: common options, the store's location, output and exit codes."""
 
 from __future__ import annotations
 

@@ -128,7 +128,8 @@ async def _put_back(store: Store, page: RevocationPage, reason: str) -> int:
 async def _from_redis(store: Store, redis_url: str, feed_key: bytes) -> int:
     entries = 0
     try:
-        for epoch in await epochs(redis_url):  # all: the backup may be from an earlier epoch
+        # All epochs: the backup may be from an earlier one.
+        for epoch in await epochs(redis_url):
             feed = RedisFeed(redis_url, feed_key, epoch)
             async for page in feed.salvage():
                 entries += await _put_back(store, page, "restored from Redis")

@@ -99,7 +99,8 @@ class ValkeyChild:
         path = data_dir.absolute() / "valkey.sock"
         if len(os.fsencode(path)) <= _MAX_SOCKET_PATH:
             return path
-        self._private_dir = Path(tempfile.mkdtemp(prefix="almond-"))  # mode 0700
+        # `mkdtemp` makes it with mode 0700.
+        self._private_dir = Path(tempfile.mkdtemp(prefix="almond-"))
         return self._private_dir / "valkey.sock"
 
     def _options(self, data_dir: Path) -> list[str]:
@@ -152,12 +153,14 @@ def _responds(path: Path) -> bool:
 
 def _die_with_parent() -> Callable[[], None] | None:
     if sys.platform != "linux":
-        return None  # on other systems `stop` and atexit end it, and nothing does after kill -9
+        # On other systems `stop` and atexit end it, and nothing does after kill -9.
+        return None
     parent, prctl = os.getpid(), ctypes.CDLL(None).prctl
 
     def set_death_signal() -> None:
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # the parent ended before the call above
+        # True if the parent ended before the call above.
+        if os.getppid() != parent:
             os._exit(1)
 
     return set_death_signal

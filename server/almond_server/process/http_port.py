@@ -76,7 +76,8 @@ def _listen(address: str) -> socket.socket:
     try:
         listening = socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError:
-        check_free(address, FLAG)  # raises with the name of a process that has just taken the port
+        # This raises with the name of a process that has just taken the port.
+        check_free(address, FLAG)
         raise StartError(f"{FLAG}: cannot listen on {address}.") from None
     log.info("machine_port.opened", address=address, port=listening.getsockname()[1])
     if not is_loopback(address, FLAG):

@@ -40,7 +40,8 @@ def reserved_port(address: str) -> Iterator[int]:
         try:
             reserved.bind((host, port))
         except OSError:
-            check_free(address)  # raises with the name of a process that has just taken the port
+            # This raises with the name of a process that has just taken the port.
+            check_free(address)
             raise StartError(f"Cannot listen on {address}.") from None
         bound = reserved.getsockname()
         # With SO_REUSEPORT a second parent of the same user could bind too, and the kernel would spread the

@@ -78,7 +78,8 @@ async def run(
     sys.setswitchinterval(_SWITCH_SECONDS)
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup` ignores SIGHUP
+        # `nohup` ignores SIGHUP.
+        if signal.getsignal(number) is not signal.SIG_IGN:
             asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     try:
         await app.follower.start()
@@ -105,7 +106,8 @@ async def run(
 async def _stop(app: App, grace: float) -> None:
     log.info("server.draining", grace_seconds=grace)
     app.health.leave()
-    await asyncio.sleep(_DRAIN_SECONDS)  # load balancers see NOT_SERVING before calls are refused
+    # Load balancers see NOT_SERVING before calls are refused.
+    await asyncio.sleep(_DRAIN_SECONDS)
     app.watches.leave()
     await app.server.stop(grace)
     log.info("server.stopped")
@@ -115,5 +117,6 @@ def _bind(server: grpc.aio.Server, address: str) -> int:
     try:
         return server.add_insecure_port(address)
     except RuntimeError:
-        check_free(address)  # raises with the name of a process that has just taken the port
+        # This raises with the name of a process that has just taken the port.
+        check_free(address)
         raise StartError(f"Cannot listen on {address}.") from None

@@ -157,7 +157,8 @@ class Follower:
         Raises `CannotKnowError` if the store does not answer, went backwards or was exchanged.
         """
         async with self._reading:
-            self._view.require_sound()  # before a wrong time is sent to the store
+            # Checked before a wrong time is sent to the store.
+            self._view.require_sound()
             began, before = self._clock.monotonic(), self._view.revision
             try:
                 reading = await self._revocations.reading(self._clock.now_ms() // 1000)
@@ -219,7 +220,8 @@ class Follower:
                 if error.sentence != problem:
                     log.warning("store.unread", why=error.sentence)
                 problem = error.sentence
-                await asyncio.sleep(self._poll_seconds)  # whatever the feed sends meanwhile
+                # This pause is kept whatever the feed sends meanwhile.
+                await asyncio.sleep(self._poll_seconds)
                 continue
             if problem:
                 log.info("store.read_again")
@@ -276,7 +278,8 @@ class Follower:
 
     async def _send_challenges(self) -> None:
         while True:
-            with contextlib.suppress(FeedUnavailableError):  # logged by the task that reads the feed
+            # The task that reads the feed logs the failure.
+            with contextlib.suppress(FeedUnavailableError):
                 await self._feed.challenge(self._challenges.challenge())
             await asyncio.sleep(self._poll_seconds)
 
@@ -284,6 +287,7 @@ class Follower:
         while True:
             change = await self._unpublished.get()
             try:
-                await self._feed.append(change)  # if earlier ones are missing, the relay appends all
+                # If earlier ones are missing, the relay appends all.
+                await self._feed.append(change)
             except FeedUnavailableError as error:
                 log.warning("feed.unwritten", number=change.number, why=str(error))

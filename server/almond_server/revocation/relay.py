@@ -124,7 +124,8 @@ class Relay:
             await self._resign()
 
     async def _work(self) -> None:
-        nonces = await self._feed.pending_challenges()  # before the reading, which answers them
+        # They are taken before the reading, which answers them.
+        nonces = await self._feed.pending_challenges()
         reading = await self._follower.catch_up()
         await self._append_missing(reading)
         await self._feed.send_heartbeat(Heartbeat(reading, frozenset(nonces)))
@@ -141,11 +142,13 @@ class Relay:
             while number < reading.number:
                 for change in await self._revocations.changes_after(number, _BATCH):
                     if not await self._feed.append(change):
-                        return  # another server appends too; the next iteration checks again
+                        # Another server appends too; the next iteration checks again.
+                        return
                     number = change.number
                     self.lag = max(0, reading.number - number)
         except RevisionForgottenError:
-            return  # older than any reader can use
+            # The change is older than any reader can use.
+            return
 
     async def _restart_feed(self) -> None:
         try:
@@ -182,7 +185,8 @@ class Relay:
             last = entries[-1]
 
     async def _prune_if_due(self) -> None:
-        self._follower.require_sound()  # by a wrong time, revocations of live tokens would be deleted
+        # With a wrong time, revocations of live tokens would be deleted.
+        self._follower.require_sound()
         now = self._clock.monotonic()
         if now >= self._prune_at and not await self._revocations.prune(_BATCH):
             self._prune_at = now + _PRUNE_SECONDS

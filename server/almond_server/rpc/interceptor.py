@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from almond_server.telemetry.traces import Spans
     from almond_server.tokens.callers import Call
 
-    Handler = Any  # grpc's types know the handlers of its synchronous servers only
+    # grpc's types know the handlers of its synchronous servers only.
+    Handler = Any
     Context = grpc.aio.ServicerContext[Any, Any]
     Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]
 

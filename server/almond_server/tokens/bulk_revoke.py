@@ -46,7 +46,7 @@ _MAX_AHEAD_SECONDS: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class BulkRevokeOrder:
-    """Which tokens to revoke and why; with `validate_only`, the answer only says what would be revoked."""
+    """An order to revoke a selection; with `validate_only`, the answer only says what would happen."""
 
     selection: Selection
     reason: str = ""

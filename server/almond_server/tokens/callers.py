@@ -41,7 +41,7 @@ _HOW_TO: Final = "Send one as `authorization: Bearer alm1_...` (the command line
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What comes with a call besides its message: the `authorization` metadata, and where it came from.
+    """The metadata of a call: its `authorization`, and where it came from.
 
     `peer` names the other end of the connection, without its port; `ip` is its address, None if it has none
     (a unix socket).

@@ -32,7 +32,7 @@ DEFAULT_PAGE = 100
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What a token contains; the other fields are filled in only for a caller that may read its record."""
+    """The content of a token; the other fields are filled in only for a caller that may read its record."""
 
     token: Token
     is_authorized: bool = False

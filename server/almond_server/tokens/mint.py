@@ -43,7 +43,7 @@ _MAX_TRIES = 3
 
 @dataclass(frozen=True, slots=True)
 class MintOrder:
-    """What to mint.
+    """An order for a new token.
 
     `org` is empty for a custom or personal kind, whose caveats name the orgs. Without `ttl_seconds` the
     default of the expiry policy or of the kind counts.

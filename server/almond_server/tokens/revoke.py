@@ -64,7 +64,7 @@ Target: TypeAlias = WholeToken | Branch | Possession
 
 @dataclass(frozen=True, slots=True)
 class RevokeOrder:
-    """What to revoke and why; with `validate_only`, the answer only says what would be revoked."""
+    """An order to revoke a token or branch; with `validate_only`, the answer only says what would happen."""
 
     target: Target
     reason: str = ""
@@ -77,7 +77,7 @@ class RevokeOrder:
 
 @dataclass(frozen=True, slots=True)
 class RevokeResult:
-    """What was revoked: how many entries are new, and the revision at which all of the target is revoked.
+    """The result of Revoke: how many entries are new, and the revision at which all of the target is revoked.
 
     With `validate_only`: how many would be new, the records that they are about, and no revision.
     """

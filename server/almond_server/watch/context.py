@@ -1,4 +1,4 @@
-"""What all watch streams of a server share: the log, the view, the store, and the limits on reading it."""
+"""The state that all watch streams of a server share: the log, the view, and limits on reading the store."""
 
 from __future__ import annotations
 

@@ -96,7 +96,8 @@ class WorkerProcess:
     async def _receive(self, loop: asyncio.AbstractEventLoop) -> bytes:
         try:
             return await loop.sock_recv(self._socket, messages.MAX_BYTES)
-        except ConnectionError:  # it was killed before it read its order
+        # The worker was killed before it read its order.
+        except ConnectionError:
             return b""
 
     def _apply(self, answer: messages.Ready | messages.Refused | Report) -> None:

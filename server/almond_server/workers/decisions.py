@@ -52,7 +52,7 @@ class WorkerState:
 
 
 class ActionKind(StrEnum):
-    """What the parent can do with a worker."""
+    """The actions that the parent can take on a worker."""
 
     START = "start"
     DRAIN = "drain"

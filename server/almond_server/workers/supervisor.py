@@ -206,7 +206,8 @@ class Supervisor:
         log.info("server.draining", grace_seconds=self._settings.grace, workers=len(workers))
         for each in workers:
             if each.phase == Phase.STARTING:
-                each.kill()  # it serves no calls yet
+                # This worker serves no calls yet.
+                each.kill()
             elif each.phase == Phase.SERVING:
                 each.drain()
         ends = asyncio.gather(*(each.ended() for each in workers))

@@ -18,7 +18,8 @@ from sqlalchemy import func, select
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-REVOCATIONS: Final = 0x616C6D6F6E640001  # "almond", 1
+# The word "almond", then a number for each lock.
+REVOCATIONS: Final = 0x616C6D6F6E640001
 """Exclusive for revocations and writes to the small tables; shared for recording tokens.
 
 So a token is recorded before its minter is revoked, or recording it sees the revocation and is refused.

@@ -52,7 +52,8 @@ class RevokedTokens:
 
     def standing(self, token: VerifiedToken) -> Literal[Standing.LIVE] | Revoked:
         """Return whether anything of the token's lineage is revoked."""
-        end = self._tokens.find(token.identity.token_uuid)  # its first byte, which is 0 in a placeholder only
+        # The first byte of its end, which is 0 in a placeholder only.
+        end = self._tokens.find(token.identity.token_uuid)
         if end is None:
             return LIVE
         if end:

@@ -59,7 +59,7 @@ class DivergedHistoryError(Exception):
 
 
 class RevocationView:
-    """What is revoked, up to which revision, and how fresh that is. Implements `decision.Revocations`."""
+    """The revocations in memory, up to which revision, and how fresh. Implements `decision.Revocations`."""
 
     def __init__(self, epoch: str, max_staleness: float, clock: Clock) -> None:
         """Start empty and stale, until a reading of the store proves the view."""

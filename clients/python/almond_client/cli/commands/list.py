@@ -26,7 +26,7 @@ _PAGE: Final = 500
 
 
 class Scope(Enum):
-    """Whose tokens to list."""
+    """The tokens to list: those of an org, or of one app."""
 
     ORG = "org"
     APP = "app"
