@@ -1,7 +1,8 @@
 """Encodes and decodes tokens: the strict libmacaroons v2 form inside `alm1_..._checksum`.
 
-Checks lengths, alphabets and the order of fields, and knows no keys. Each token that decodes has exactly one
-spelling. The form is specified in protos/FORMAT.md, "Text form" and "Binary form".
+Checks lengths, alphabets and the order of fields, and knows no keys. A token has exactly one
+spelling, except for the locations of third-party caveats, which the chain does not cover. The form is
+specified in protos/FORMAT.md, "Text form" and "Binary form".
 """
 
 from __future__ import annotations
@@ -116,7 +117,8 @@ def _decode_binary(data: bytes) -> Token:
     if sum(raw.count(b",") for raw, _, _ in sections) > MAX_COMMAS:
         raise TokenError(Reason.TOO_LARGE, f"The token's caveats hold more than {MAX_COMMAS} commas.")
     identity = Identity.decode(identifier)
-    return Token(identity, tuple(_caveat(*section) for section in sections), identifier, signature)
+    caveats = tuple(_caveat(index, *section) for index, section in enumerate(sections))
+    return Token(identity, caveats, identifier, signature)
 
 
 def _caveat_section(data: bytes, at: int) -> tuple[tuple[bytes, bytes | None, bytes | None], int]:
@@ -132,28 +134,29 @@ def _caveat_section(data: bytes, at: int) -> tuple[tuple[bytes, bytes | None, by
     return (raw, location, verification_id), _end(data, at)
 
 
-def _caveat(raw: bytes, location: bytes | None, verification_id: bytes | None) -> WireCaveat:
+def _caveat(index: int, raw: bytes, location: bytes | None, verification_id: bytes | None) -> WireCaveat:
     if verification_id is not None:
         return WireCaveat(raw, None, location, verification_id)
-    return first_party(raw)
+    return first_party(raw, index)
 
 
-def first_party(raw: bytes) -> WireCaveat:
+def first_party(raw: bytes, index: int | None = None) -> WireCaveat:
     """Decode a first-party caveat; raises `TokenError` unless its bytes are a canonical `["name", ...]`.
 
-    Short caveats are cached (4096 of at most 512 bytes, least recently used out first), as tokens share
-    caveats. The result depends on the bytes alone, so no entry ever becomes invalid.
+    The error names `index`, its position in the token, from 0. Short caveats are cached (4096 of at most 512
+    bytes, least recently used out first), as tokens share caveats. The result depends on the bytes alone, so
+    no entry ever becomes invalid.
     """
-    return _remembered(raw) if len(raw) <= _MAX_REMEMBERED else _first_party(raw)
+    try:
+        return _remembered(raw) if len(raw) <= _MAX_REMEMBERED else _first_party(raw)
+    except canonical.NotCanonicalError as error:
+        _malformed(f"{'a caveat' if index is None else f'the caveat with index {index}'} {error}")
 
 
 def _first_party(raw: bytes) -> WireCaveat:
-    try:
-        body = canonical.loads(raw)
-    except canonical.NotCanonicalError as error:
-        _malformed(f"a caveat is {error}")
+    body = canonical.loads(raw)
     if not body or not isinstance(body[0], str):
-        _malformed("a caveat has no name")
+        raise canonical.NotCanonicalError('does not begin with a name; write ["name", ...]')
     return WireCaveat(raw, tuple(body))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from hypothesis import given
@@ -75,6 +76,64 @@ def test_brackets_may_be_six_deep_and_no_deeper(depth: int, pair: str) -> None:
 
 def test_brackets_in_strings_do_not_count() -> None:
     assert loads(b'["[[[[[[[[{{{{","\\"[[[[[["]') == ["[[[[[[[[{{{{", '"[[[[[[']
+
+
+@pytest.mark.parametrize(
+    ("raw", "sentence"),
+    [
+        ('["action", "r"]', "white space outside strings; leave it out"),
+        ('["action",\n"r"]', "white space outside strings; leave it out"),
+        ('["x",{"a": 1}]', "white space outside strings; leave it out"),
+        ('["x",true]', "true or false; write an array, object, string, null or integer"),
+        ('["x",false]', "true or false; write an array, object, string, null or integer"),
+        ("['x']", "a single quote outside strings; put strings in double quotes"),
+        ('["x",1.0]', "a fraction or an exponent; write an integer"),
+        ('["x",1e3]', "a fraction or an exponent; write an integer, 1000 for 1e3"),
+        ('["x",1E3]', "a fraction or an exponent; write an integer, 1000 for 1e3"),
+        ('["x",-1]', "a negative number; write an integer from 0"),
+        ('["x",NaN]', "something other than arrays, objects, strings, null and integers"),
+        ('["x",01]', "a leading zero; leave the zero out"),
+        ('["x",9007199254740992]', "an integer above 2^53-1"),
+        ('["x",1,]', "is not JSON"),
+        ('["x"', "brackets that are not balanced, or more than 6 deep"),
+        ('["x","\\/"]', "an escaped slash; write / instead of \\/"),
+        ('["x","\\\\/ \\u0061"]', "an escape \\uxxxx that is not needed; write the character itself"),
+        ('["x","\\u0061"]', "an escape \\uxxxx that is not needed; write the character itself"),
+        ('["x","\\u001f\\u003c"]', "an escape \\uxxxx that is not needed; write the character itself"),
+        (
+            '["x","\\u0022"]',
+            'an escape \\uxxxx that is not needed; write the character itself, or \\" or \\\\',
+        ),
+        (
+            '["x","\\u001F"]',
+            "a control character in another spelling; write \\b \\t \\n \\f \\r, or \\u00xx in lower",
+        ),
+        ('["x","\\u000a"]', "a control character in another spelling; write \\b \\t \\n"),
+        ('["x","\\ud800"]', "half of a surrogate pair; write whole characters"),
+        ('["x","\t"]', "a raw control character in a string; write \\n, \\t or \\u00xx"),
+        ('["x","\\q"]', "an escape that JSON does not know; write a backslash as \\\\"),
+        ('["x",{"b":1,"a":1}]', "object keys out of order; sort them bytewise"),
+        ('["x",{"a":1,"a":1}]', "an object key twice; give each key once"),
+        ('["x",{"a":{"b":1,"b":1}}]', "an object key twice; give each key once"),
+        ('["x",{"\\u0061":1}]', "an escape in an object key"),
+        ('["x",{"é":1}]', "an object key outside printable ASCII"),
+        ('{"action":"r"}', 'is not an array; write ["name", ...]'),
+        ('["' + "x" * 4093 + '"]', "is longer than 4,096 bytes"),
+    ],
+)
+def test_the_error_says_which_rule_the_bytes_break_and_what_to_write(raw: str, sentence: str) -> None:
+    with pytest.raises(NotCanonicalError, match=re.escape(sentence)):
+        loads(raw.encode())
+
+
+def test_bytes_that_are_not_utf_8_are_called_so() -> None:
+    with pytest.raises(NotCanonicalError, match="is not in UTF-8"):
+        loads(b'["\xff"]')
+
+
+def test_a_value_that_json_cannot_hold_is_called_so() -> None:
+    with pytest.raises(NotCanonicalError, match="a value that JSON in UTF-8 cannot hold"):
+        dumps(["\ud800"])
 
 
 @pytest.mark.parametrize("key", ["\x7f", "é", "\n", "\t", "\u2028"])

@@ -5,9 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from almond_core import caveats, crypto, header, wire
 from almond_core.canonical import MAX_BYTES, MAX_DEPTH
 from almond_core.chain import walk
+from almond_core.errors import Reason, TokenError
+from vectors import make_vectors
 
 FORMAT = (Path(__file__).parents[2] / "protos/FORMAT.md").read_text()
 
@@ -54,3 +58,24 @@ def test_the_limits_are_the_code_s() -> None:
         f"At most {header.MAX_TOKENS}\ntokens; {header.MAX_CALLER_HEADER:,} characters",
     ):
         assert limit in FORMAT, limit
+
+
+@pytest.mark.parametrize(
+    ("caveat", "sentence"),
+    [
+        ('["action", "r"]', "the caveat with index 2 has white space outside strings; leave it out"),
+        ('["x","' + "y" * 600 + '", 1]', "the caveat with index 2 has white space outside strings"),
+        ("[]", "the caveat with index 2 does not begin with a name"),
+    ],
+)
+def test_a_caveat_that_is_not_canonical_is_named_by_its_index(caveat: str, sentence: str) -> None:
+    text = make_vectors.token(make_vectors.ORG, '["action","r"]', caveat, '["action",  "r"]')
+    with pytest.raises(TokenError) as caught:
+        wire.decode(text)
+    assert caught.value.reason is Reason.MALFORMED
+    assert sentence in caught.value.sentence
+
+
+def test_a_caveat_outside_a_token_has_no_index() -> None:
+    with pytest.raises(TokenError, match="malformed: a caveat has white space outside strings"):
+        wire.first_party(b'["action", "r"]')

@@ -55,4 +55,4 @@ def encode(caveat: Caveat) -> bytes:
     try:
         return canonical.dumps(caveat.body())
     except canonical.NotCanonicalError as error:
-        raise CaveatError(caveat.NAME, f"the caveat is {error}") from None
+        raise CaveatError(caveat.NAME, f"the caveat {error}") from None
