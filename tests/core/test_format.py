@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
+import subprocess
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from almond_core import caveats, crypto, header, wire
+from almond_core import base64url, caveats, crypto, header, wire
 from almond_core.canonical import MAX_BYTES, MAX_DEPTH
-from almond_core.chain import walk
-from almond_core.errors import Reason, TokenError
+from almond_core.caveats import Action, Denies, IfPresent, Permits
+from almond_core.chain import verify, walk
+from almond_core.errors import CaveatError, FieldError, Reason, TokenError
+from almond_core.masks import ALL, Mask, parse_actions
+from almond_core.model import Access, Circumstances
+from core.strategies import NOW
 from vectors import make_vectors
 
 FORMAT = (Path(__file__).parents[2] / "protos/FORMAT.md").read_text()
@@ -79,3 +88,106 @@ def test_a_caveat_that_is_not_canonical_is_named_by_its_index(caveat: str, sente
 def test_a_caveat_outside_a_token_has_no_index() -> None:
     with pytest.raises(TokenError, match="malformed: a caveat has white space outside strings"):
         wire.first_party(b'["action", "r"]')
+
+
+def _rows(header: str) -> list[list[str]]:
+    """Return the cells of a table's rows, as the page has them."""
+    table = FORMAT[FORMAT.index(header) :].split("\n\n")[0].splitlines()[2:]
+    return [line.strip("| ").split(" | ") for line in table]
+
+
+PREFIXES = _rows("| `storage_objects` | object |")
+PATHS = [
+    (path, meaning.split(";")[0])
+    for paths, meaning in _rows("| path | meaning |")
+    for path in ([""] * ("the empty path" in paths) + re.findall(r"`([^`]*)`", paths))
+]
+
+
+@pytest.mark.parametrize("row", PREFIXES, ids=" ".join)
+def test_the_examples_of_storage_prefixes_are_right(row: list[str]) -> None:
+    masks, path, actions, answer = (cell.strip("`") for cell in row)
+    caveat = caveats.parse(["storage_objects", json.loads(masks)])
+    access = Access(org="acme", actions=parse_actions(actions), storage_object=path)
+    verdict = caveat.check(access, Circumstances(NOW))
+    found = verdict.reason.value if isinstance(verdict, Denies) else "allowed"
+    assert found == answer
+
+
+def test_there_are_examples_of_prefixes_and_paths() -> None:
+    assert len(PREFIXES) >= 7
+    assert {"", "/", "a/", "//", "%", "..", "/a", "a"} <= {path for path, _ in PATHS}
+
+
+@pytest.mark.parametrize(("path", "meaning"), PATHS)
+def test_the_table_of_storage_paths_is_right(path: str, meaning: str) -> None:
+    if meaning == "none":
+        with pytest.raises(CaveatError):
+            caveats.parse(["storage_objects", {path: "r"}])
+        with pytest.raises(FieldError):
+            Access(org="acme", actions=ALL, storage_object=path)
+        return
+    caveat = caveats.parse(["storage_objects", {path: "*"}])
+    circumstances = Circumstances(NOW)
+    for other, _ in PATHS:
+        try:
+            access = Access(org="acme", actions=ALL, storage_object=other)
+        except FieldError:
+            continue
+        below = path in {"*", other} or other.startswith(f"{path}/")
+        assert isinstance(caveat.check(access, circumstances), Permits) == below
+
+
+def test_an_if_present_without_inner_caveats_is_its_mask() -> None:
+    places: list[dict[str, Any]] = [{}, {"app": "web"}, {"feature": "wg"}, {"storage_object": "/a"}]
+    for mask, actions, place in product(range(ALL + 1), range(1, ALL + 1), places):
+        access = Access(org="acme", actions=Mask(actions), **place)
+        verdict = IfPresent((), Mask(mask)).check(access, Circumstances(NOW))
+        assert type(verdict) is type(Action(Mask(mask)).check(access, Circumstances(NOW)))
+    assert "without inner caveats the mask decides every request" in FORMAT
+    proto = (Path(__file__).parents[2] / "protos/almond/v1/caveat.proto").read_text()
+    assert "The inner caveats. If empty, the mask decides every request." in proto
+
+
+class _OneKey:
+    def prk(self, key_id: str) -> bytes | None:
+        return crypto.extract(make_vectors.KEY)
+
+
+def test_a_token_with_a_third_party_caveat_has_one_text_for_each_location() -> None:
+    signature = make_vectors.third_party(b"elsewhere")[-32:]
+    locations = (b"elsewhere", b"attacker", None)
+    texts = [make_vectors.text(make_vectors.third_party(each, signature=signature)) for each in locations]
+    genuine = [verify(wire.decode(text), _OneKey()) for text in texts]
+    assert len(set(texts)) == len(texts)
+    assert len({(each.identity.token_id, each.branch_ids) for each in genuine}) == 1
+    assert "a token without third-party caveats has exactly one accepted\nspelling" in FORMAT
+
+
+def _node_has_crc32() -> bool:
+    node = shutil.which("node")
+    check = "process.exit(require('node:zlib').crc32 ? 0 : 1)"
+    return node is not None and subprocess.run([node, "-e", check], check=False).returncode == 0
+
+
+@pytest.mark.skipif(not _node_has_crc32(), reason="needs Node.js with zlib.crc32")
+def test_the_writer_for_node_writes_what_the_core_reads() -> None:
+    snippet = re.search(r"```js\n(.*?)```", FORMAT, re.DOTALL)
+    assert snippet is not None
+    written = [make_vectors.ORG, *['["action","r"]'] * 4, '["label","AAAAAAAAAAAAAAAAAAAAAA","é"]']
+    written.append('["commands",[["exact","' + "x" * 300 + '"]]]')
+    first_party = make_vectors.binary([each.encode() for each in written])
+    for binary in (first_party, make_vectors.third_party(b"elsewhere"), make_vectors.third_party(None)):
+        token = wire.decode(make_vectors.text(binary))
+        exported: dict[str, Any] = {"v": 2, "l": "almond", "i": token.identifier.decode(), "c": []}
+        exported["s64"] = base64url.encode(token.signature)
+        for each in token.unverified_caveats:
+            caveat = {"i": each.raw.decode()}
+            if each.location is not None:
+                caveat["l"] = each.location.decode()
+            if each.verification_id is not None:
+                caveat["v64"] = base64url.encode(each.verification_id)
+            exported["c"].append(caveat)
+        program = f"{snippet[1]}\nprocess.stdout.write(almondText({json.dumps(exported)}));"
+        found = subprocess.run(["node", "-"], input=program, capture_output=True, text=True, check=True)
+        assert found.stdout == make_vectors.text(binary)

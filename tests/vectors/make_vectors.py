@@ -581,10 +581,140 @@ def catalogue_cases() -> list[dict[str, Any]]:
     ]
 
 
+def third_party(
+    location: bytes | None, *, id_: bytes = b"an id", vid: bytes = b"v" * 72, signature: bytes | None = None
+) -> bytes:
+    """Return a token that ends with a third-party caveat; the signature fits unless another is given."""
+    link = sign(identifier(), [ORG.encode()])
+    place = b"" if location is None else _packet(1, location)
+    body = binary([ORG.encode()])[:-35] + place + _packet(2, id_) + _packet(4, vid) + b"\x00\x00"
+    return body + _packet(6, signature or _mac(link, _mac(link, vid) + _mac(link, id_)))
+
+
+def third_party_cases() -> list[dict[str, Any]]:
+    """Return the cases of what the signature covers of a third-party caveat: all but its location."""
+    signature = third_party(b"elsewhere")[-32:]
+    covered = {
+        "the id of a third-party caveat changed": third_party(
+            b"elsewhere", id_=b"an ie", signature=signature
+        ),
+        "the vid of a third-party caveat changed": third_party(
+            b"elsewhere", vid=b"v" * 71 + b"w", signature=signature
+        ),
+    }
+    free = {
+        "a third-party caveat after the org": third_party(b"elsewhere", signature=signature),
+        "the location of a third-party caveat changed": third_party(b"attacker", signature=signature),
+        "the location of a third-party caveat removed": third_party(None, signature=signature),
+    }
+    no_text = third_party(b"\xff", signature=signature)
+    cases = [case(name, text(data), "clear", "THIRD_PARTY", caveat_index=1) for name, data in free.items()]
+    cases += [case(name, text(data), "verify", "BROKEN_CHAIN") for name, data in covered.items()]
+    cases.append(case("a third-party location not in UTF-8", text(no_text), "decode", "MALFORMED"))
+    return cases
+
+
+def storage_cases() -> list[dict[str, Any]]:
+    """Return the cases of several matching prefixes, and of the paths that are prefixes."""
+
+    def stored(path: str, actions: str = "r") -> dict[str, Any]:
+        return {"org": "acme", "storage_object": path, "actions": actions}
+
+    nested = '["storage_objects",{"/a":"*","/a/b":""}]'
+    both = '["storage_objects",{"/a":"rw","/a/b":"wc"}]'
+    bad = {
+        "the empty path": "",
+        "the slash alone": "/",
+        "a slash at the end": "/a/",
+        "an empty segment": "/a//b",
+        "two slashes in front": "//a",
+        "a dot segment": "/a/./b",
+        "a dot-dot segment": "/a/../b",
+        "a percent sign": "/a%2fb",
+        "a backslash": "a\\\\b",
+    }
+    cases = [
+        refused("a nested prefix without rights", "ACTION", 1, ORG, nested, access=stored("/a/b")),
+        refused("below a nested prefix without rights", "ACTION", 1, ORG, nested, access=stored("/a/b/c")),
+        allowed("beside a nested prefix without rights", ORG, nested, access=stored("/a/c")),
+        allowed("what both prefixes permit", ORG, both, access=stored("/a/b", "w")),
+        refused("what only the shorter prefix permits", "ACTION", 1, ORG, both, access=stored("/a/b", "r")),
+        refused("what only the longer prefix permits", "ACTION", 1, ORG, both, access=stored("/a/b", "c")),
+        refused("one action from each prefix", "ACTION", 1, ORG, both, access=stored("/a/b", "rc")),
+        refused(
+            "a prefix without the leading slash",
+            "WRONG_OBJECT",
+            1,
+            ORG,
+            '["storage_objects",{"a":"*"}]',
+            access=stored("/a"),
+        ),
+        refused(
+            "a prefix with a leading slash of its own",
+            "WRONG_OBJECT",
+            1,
+            ORG,
+            '["storage_objects",{"/a":"*"}]',
+            access=stored("a"),
+        ),
+        refused(
+            "a prefix in another case",
+            "WRONG_OBJECT",
+            1,
+            ORG,
+            '["storage_objects",{"/A":"*"}]',
+            access=stored("/a"),
+        ),
+        refused(
+            "a star inside a prefix is no wildcard",
+            "WRONG_OBJECT",
+            1,
+            ORG,
+            '["storage_objects",{"/a/*":"*"}]',
+            access=stored("/a/b"),
+        ),
+        allowed(
+            "any path, with a leading slash", ORG, '["storage_objects",{"*":"r"}]', access=stored("/a/é b")
+        ),
+        allowed("any path, without one", ORG, '["storage_objects",{"*":"r"}]', access=stored("a")),
+        allowed("three dots are a segment", ORG, '["storage_objects",{"/...":"r"}]', access=stored("/.../x")),
+        refused(
+            "a star beside another prefix",
+            "BROKEN_CAVEAT",
+            1,
+            ORG,
+            '["storage_objects",{"*":"r","/a":"r"}]',
+            access=stored("/a"),
+        ),
+    ]
+    for name, path in bad.items():
+        caveat = f'["storage_objects",{{"{path}":"*"}}]'
+        cases.append(refused(f"as a prefix, {name}", "BROKEN_CAVEAT", 1, ORG, caveat, access=stored("/a/b")))
+    # An object key is printable ASCII, so such a prefix cannot even be written.
+    for name, path in {"a control character": "a\\u0001b", "a letter outside ASCII": "/é"}.items():
+        caveat = f'["storage_objects",{{"{path}":"*"}}]'
+        cases.append(case(f"as a prefix, {name}", token(ORG, caveat), "decode", "MALFORMED"))
+    return cases
+
+
+def empty_cases() -> list[dict[str, Any]]:
+    """Return the cases of `if_present` without an inner caveat: its mask decides every request."""
+    stored = {"org": "acme", "storage_object": "/a", "actions": "w"}
+    empty = '["if_present",[],"r"]'
+    return [
+        allowed("an empty if_present, covered", ORG, empty, access={"org": "acme", "actions": "r"}),
+        refused("an empty if_present at an app", "ACTION", 1, ORG, empty),
+        refused("an empty if_present at storage", "ACTION", 1, ORG, empty, access=stored),
+        refused("an empty if_present without rights", "ACTION", 1, ORG, '["if_present",[],""]'),
+        allowed("an empty if_present with all rights", ORG, '["if_present",[],"*"]'),
+    ]
+
+
 def render() -> str:
     """Return the whole file."""
     cases = [*text_cases(), *binary_cases(), *canonical_cases(), *chain_cases(), *clear_cases()]
     cases += catalogue_cases()
+    cases += [*third_party_cases(), *storage_cases(), *empty_cases()]
     about = (
         "One fault a case. Keys are for tests only. stage: decode, verify, clear or allowed. Leeway is 5 s. "
         "asker: the verified subject of the caller that asks; nobody if absent."

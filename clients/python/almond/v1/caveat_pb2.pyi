@@ -231,8 +231,9 @@ class IdSetCaveat(_message.Message):
     MASKS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def masks(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """The mask of each id. For storage objects, a key is a path prefix. `*` stands for every id, and must be
-        the only key. An empty map denies every id.
+        """The mask of each id. `*` stands for every id, and must be the only key. An empty map denies every id.
+        For storage objects, a key is a path prefix, and the masks of all prefixes that match are intersected: an
+        action is permitted only if it is in each of them.
         """
 
     def __init__(
@@ -310,8 +311,9 @@ Global___ValidCaveat: _TypeAlias = ValidCaveat  # noqa: Y015
 @_typing.final
 class IfPresentCaveat(_message.Message):
     """Permits by its inner caveats, or by its mask. If the request names what some inner caveats are about, all
-    of those must permit. Otherwise the mask decides. Allowed inside: apps, machines, volumes, features,
-    app_features, machine_features, clusters, storage_objects, mutations and commands.
+    of those must permit. Otherwise the mask decides; without inner caveats it decides every request, as in
+    ActionCaveat. Allowed inside: apps, machines, volumes, features, app_features, machine_features, clusters,
+    storage_objects, mutations and commands.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -322,7 +324,7 @@ class IfPresentCaveat(_message.Message):
     """The mask of actions permitted when the request names nothing that the inner caveats are about."""
     @_builtins.property
     def caveats(self) -> _containers.RepeatedCompositeFieldContainer[Global___Caveat]:
-        """The inner caveats. At least one."""
+        """The inner caveats. If empty, the mask decides every request."""
 
     def __init__(
         self,
