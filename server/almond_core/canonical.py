@@ -34,10 +34,11 @@ _FOREIGN: Final = (
     (rb"", "something other than arrays, objects, strings, null and integers"),
 )
 _LEADING_ZERO: Final = re.compile(rb"(?<!\d)0\d")
-_ESCAPE: Final = re.compile(r"\\(u....|.)", re.DOTALL)
+_ESCAPE: Final = re.compile(r"\\(?:u....|.)", re.DOTALL)
 
 # Python escapes exactly what the form escapes: the quote, the backslash, and U+0000-001F in lower-case hex.
 _spell: Final = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
+_CANONICAL_ESCAPES: Final = frozenset(_spell(chr(code))[1:-1] for code in (*range(0x20), ord('"'), ord("\\")))
 _parse: Final = json.JSONDecoder().decode
 
 
@@ -139,11 +140,10 @@ def _why_respelled(text: str) -> str:
         return "has an object key twice; give each key once"
     if any(sorted(keys) != keys for keys in lists_of_keys):
         return "has object keys out of order; sort them bytewise (in Python: sort_keys=True)"
-    strings = [f'"\\{escape}"' for escape in _ESCAPE.findall(text)]
-    wrong = [string for string in strings if _spell(_parse(string)) != string]
-    if r'"\/"' in wrong:
+    wrong = set(_ESCAPE.findall(text)) - _CANONICAL_ESCAPES
+    if r"\/" in wrong:
         return r"has an escaped slash; write / instead of \/"
-    if any(string.startswith((r'"\u000', r'"\u001')) for string in wrong):
+    if any(escape.startswith((r"\u000", r"\u001")) for escape in wrong):
         return r"has a control character in another spelling; write \b \t \n \f \r, or \u00xx in lower case"
     return r"has an escape \uxxxx that is not needed; write the character itself, or \" or \\"
 
