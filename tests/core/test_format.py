@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from almond_core import base64url, caveats, crypto, header, wire
+from almond_core import caveats, crypto, header, wire
 from almond_core.canonical import MAX_BYTES, MAX_DEPTH
 from almond_core.caveats import Action, Denies, IfPresent, Permits
 from almond_core.chain import verify, walk
@@ -162,32 +160,3 @@ def test_a_token_with_a_third_party_caveat_has_one_text_for_each_location() -> N
     assert len(set(texts)) == len(texts)
     assert len({(each.identity.token_id, each.branch_ids) for each in genuine}) == 1
     assert "a token without third-party caveats has exactly one accepted\nspelling" in FORMAT
-
-
-def _node_has_crc32() -> bool:
-    node = shutil.which("node")
-    check = "process.exit(require('node:zlib').crc32 ? 0 : 1)"
-    return node is not None and subprocess.run([node, "-e", check], check=False).returncode == 0
-
-
-@pytest.mark.skipif(not _node_has_crc32(), reason="needs Node.js with zlib.crc32")
-def test_the_writer_for_node_writes_what_the_core_reads() -> None:
-    snippet = re.search(r"```js\n(.*?)```", FORMAT, re.DOTALL)
-    assert snippet is not None
-    written = [make_vectors.ORG, *['["action","r"]'] * 4, '["label","AAAAAAAAAAAAAAAAAAAAAA","é"]']
-    written.append('["commands",[["exact","' + "x" * 300 + '"]]]')
-    first_party = make_vectors.binary([each.encode() for each in written])
-    for binary in (first_party, make_vectors.third_party(b"elsewhere"), make_vectors.third_party(None)):
-        token = wire.decode(make_vectors.text(binary))
-        exported: dict[str, Any] = {"v": 2, "l": "almond", "i": token.identifier.decode(), "c": []}
-        exported["s64"] = base64url.encode(token.signature)
-        for each in token.unverified_caveats:
-            caveat = {"i": each.raw.decode()}
-            if each.location is not None:
-                caveat["l"] = each.location.decode()
-            if each.verification_id is not None:
-                caveat["v64"] = base64url.encode(each.verification_id)
-            exported["c"].append(caveat)
-        program = f"{snippet[1]}\nprocess.stdout.write(almondText({json.dumps(exported)}));"
-        found = subprocess.run(["node", "-"], input=program, capture_output=True, text=True, check=True)
-        assert found.stdout == make_vectors.text(binary)
