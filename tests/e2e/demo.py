@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import sys
-import tempfile
 from pathlib import Path
 
 from rich.console import Console
@@ -15,6 +14,7 @@ from rich.console import Console
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from e2e.service import DevService
+from support import leftovers
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -85,8 +85,8 @@ def _first_id(listed: str) -> str:
 
 def main() -> None:
     """Run the demo."""
-    temporary = tempfile.TemporaryDirectory(prefix="almond-demo-")
-    with temporary as directory, DevService(Path(directory) / "data", is_program=True) as service:
+    temporary = leftovers.temporary_directory("demo")
+    with temporary as directory, DevService(directory / "data", is_program=True) as service:
         wrong = run_demo(service)
     if wrong:
         console.print(f"\n[bold red]{wrong} steps came out wrong.[/bold red]")

@@ -11,14 +11,13 @@ import secrets
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Self
 
-from support import forks
+from support import forks, leftovers
 
 ALMOND = str(Path(sys.executable).with_name("almond"))
 _COMMANDS = {"almond": [ALMOND], "unguarded": [sys.executable, "-P", "-m", "faults.unguarded"]}
@@ -206,7 +205,7 @@ class ServeProgram(ServeProcess):
 def run(*words: str, stdin: str = "", environment: dict[str, str] | None = None) -> Ran:
     """Run `almond` with these arguments in a fork, and wait until it ends."""
     with contextlib.ExitStack() as stack:
-        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        directory = stack.enter_context(leftovers.temporary_directory("command"))
         (directory / "in").write_text(stdin)
         files = [stack.enter_context((directory / name).open("a+")) for name in ("in", "out", "err")]
         files[0].seek(0)
@@ -235,7 +234,9 @@ def start(
     with Path(os.devnull).open() as nothing:
         if is_program:
             command = [*before, *_COMMANDS[program], *words]
-            return subprocess.Popen(command, stdin=nothing, stdout=out, stderr=err, env=everything)
+            process = subprocess.Popen(command, stdin=nothing, stdout=out, stderr=err, env=everything)
+            leftovers.end_with_run(process.pid)
+            return process
         return forks.start([program, *words], [nothing.fileno(), out, err], everything, program)
 
 

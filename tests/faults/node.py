@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import socket
 from pathlib import Path
 from typing import TypeAlias
 
@@ -16,6 +15,7 @@ from faults.line import Line
 from faults.processes import Processes
 from faults.unguarded import WITHOUT
 from support import forks
+from support.ports import free_port
 
 _CHANNELS_A_WORKER = 2
 _CHANNEL_OPTIONS = (
@@ -49,8 +49,7 @@ class Node:
         self.processes = Processes(self.log)
         self.has_own_clock = has_own_clock
         self.clock_file = data_dir.parent / f"clock{index}"
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.address = f"127.0.0.1:{probe.getsockname()[1]}"
+        self.address = f"127.0.0.1:{free_port()}"
         # The kernel distributes connections among workers: it takes several to reach all of them.
         count = 1 if workers == 1 else workers * _CHANNELS_A_WORKER
         self._channels = [

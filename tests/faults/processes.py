@@ -11,6 +11,7 @@ import psutil
 
 from e2e.service import start
 from support import forks
+from support.leftovers import is_alive
 
 
 class Processes:
@@ -37,13 +38,13 @@ class Processes:
         if self._parent is None or not self.is_running:
             return []
         with contextlib.suppress(psutil.NoSuchProcess):
-            return [each for each in psutil.Process(self._parent.pid).children() if _lives(each)]
+            return [each for each in psutil.Process(self._parent.pid).children() if is_alive(each)]
         return []
 
     @property
     def orphans(self) -> list[psutil.Process]:
         """Workers that outlived their parent."""
-        self._orphans = [each for each in self._orphans if _lives(each)]
+        self._orphans = [each for each in self._orphans if is_alive(each)]
         return self._orphans
 
     def kill_parent(self) -> None:
@@ -89,10 +90,3 @@ class Processes:
     def _send_parent(self, number: int) -> None:
         if self._parent is not None and self.is_running:
             self._parent.send_signal(number)
-
-
-def _lives(process: psutil.Process) -> bool:
-    try:
-        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False

@@ -16,6 +16,7 @@ import redis
 
 from faults.line import Line, to_sentinels
 from faults.proxy import FaultProxy
+from support import leftovers
 from support.redis_sentinels import MASTER, Watched, hurry, watched
 from support.redis_servers import valkey
 
@@ -96,6 +97,7 @@ class LoneValkey:
                    "dir": str(self._directory), "logfile": str(self._directory / "valkey.log")}  # fmt: skip
         words = [word for name, value in options.items() for word in (f"--{name}", value)]
         self._process = subprocess.Popen([valkey(), *words], stdout=subprocess.DEVNULL)
+        leftovers.end_with_run(self._process.pid)
 
 
 class WatchedValkey:

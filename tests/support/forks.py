@@ -15,17 +15,17 @@ import importlib
 import json
 import os
 import select
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn
+
+from support import leftovers
 
 PROGRAMS: Final[dict[str, str]] = {"almond": "almond_client.cli", "unguarded": "faults.unguarded"}
 """The programs that can be started, and the module of each; its `main` is called."""
@@ -66,6 +66,7 @@ class Fork:
         self._connection = connection
         self._replies = connection.makefile("r")
         self.pid = int(self._replies.readline())
+        leftovers.end_with_run(self.pid)
         self._code: int | None = None
         self._is_read = threading.Lock()
 
@@ -122,8 +123,7 @@ def put_into(directory: Path) -> None:
 @functools.cache
 def _address() -> str:
     """Start the process to fork from, once; it ends when this process ends, which closes its input."""
-    directory = tempfile.mkdtemp(prefix="almond-forks-")
-    address = f"{directory}/socket"
+    address = str(leftovers.make_directory("forks") / "socket")
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "support.forks", address],
         stdin=subprocess.PIPE,
@@ -133,15 +133,14 @@ def _address() -> str:
     )
     assert process.stdout is not None
     assert process.stdout.readline() == b"ready\n"
-    atexit.register(_end, process, directory)
+    atexit.register(_end, process)
     return address
 
 
-def _end(process: subprocess.Popen[bytes], directory: str) -> None:
+def _end(process: subprocess.Popen[bytes]) -> None:
     assert process.stdin is not None
     process.stdin.close()
     process.wait(5)
-    shutil.rmtree(directory, ignore_errors=True)
 
 
 def _serve(address: str) -> Callable[[], Any]:

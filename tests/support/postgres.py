@@ -1,4 +1,4 @@
-"""A PostgreSQL for tests: the system's binaries, a directory under /tmp, a free port on loopback."""
+"""A PostgreSQL for tests: the system's binaries, a directory under /tmp, a port of its own on loopback."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 from typing import Any, Final, Self
@@ -19,6 +17,8 @@ import psutil
 import psycopg
 from psycopg import sql
 
+from support import leftovers
+from support.ports import free_port
 from support.system_packages import postgres_binary
 
 PASSWORD: Final = "in-no-log-7f3a"
@@ -49,9 +49,8 @@ class PostgresServer:
     def __init__(self, copy_of: Self | None = None) -> None:
         """Start a new server, or a standby of another one."""
         self._options = dict(_OPTIONS)
-        # Not under TMPDIR, which the other user that runs initdb may not read.
-        self.directory = Path(tempfile.mkdtemp(prefix="almond-postgres-", dir="/tmp"))
-        self.port = _free_port()
+        self.directory = leftovers.make_directory("postgres")
+        self.port = free_port()
         self._tables: list[str] = []
         self._names = (f"almond_{number}" for number in itertools.count())
         self._process: subprocess.Popen[bytes] | None = None
@@ -127,6 +126,7 @@ class PostgresServer:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", **_as_postgres()
             )
+        leftovers.end_with_run(self._process.pid)
         deadline = time.monotonic() + _SECONDS
         while not self._takes_connections():
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -149,7 +149,7 @@ class PostgresServer:
             with contextlib.suppress(psutil.NoSuchProcess):  # a session may end by itself
                 process.kill()
         deadline = time.monotonic() + _SECONDS
-        while any(map(_is_alive, processes)) and time.monotonic() < deadline:
+        while any(map(leftovers.is_alive, processes)) and time.monotonic() < deadline:
             time.sleep(0.01)  # a session that has not ended would keep the next server from starting
         if self._process is not None:
             self._process.wait(_SECONDS)
@@ -200,16 +200,3 @@ class PostgresServer:
 def _as_postgres() -> dict[str, Any]:
     """Return the arguments that give up root, as PostgreSQL refuses to run as root."""
     return {"user": _USER, "group": _USER, "extra_groups": []} if os.geteuid() == 0 else {}
-
-
-def _is_alive(process: psutil.Process) -> bool:
-    try:
-        return bool(process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

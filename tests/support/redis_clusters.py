@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 import redis
 from redis.crc import key_slot
 
-from support.redis_servers import RedisServer, free_port, until
+from support.ports import free_port
+from support.redis_servers import RedisServer, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

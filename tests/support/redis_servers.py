@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import signal
-import socket
 import subprocess
 import time
 from dataclasses import dataclass
@@ -18,6 +17,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from support import leftovers
+from support.ports import free_port
 from support.system_packages import redis_server
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class RedisServer:
         words = [redis_server() if self._tls else valkey(), *more, *([] if is_sentinel else options)]
         with (self.directory / f"{self.port}.log").open("ab") as log:
             self._process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        leftovers.end_with_run(self._process.pid)
         until(self._answers)
         return self
 
@@ -135,12 +137,6 @@ class RedisServer:
             protocol=2,
             retry=Retry(NoBackoff(), 2),  # a sentinel closes its connections to a server that it demotes
         )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def until(good: Callable[[], object], seconds: float = _SECONDS) -> None:

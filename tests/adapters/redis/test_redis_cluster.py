@@ -11,8 +11,9 @@ import pytest
 from almond_server.adapters.redis.feed import RedisFeed, epochs
 from almond_server.domain.feed import FeedUnavailableError, RevocationPage, Snapshot
 from support.feeds import EPOCH, KEY, Listener, change, mark
+from support.ports import free_port
 from support.redis_clusters import SLOT, Cluster, clustered, has_slot, is_well
-from support.redis_servers import RedisServer, free_port, until
+from support.redis_servers import RedisServer, until
 from support.samples import whole
 from support.waiting import eventually
 
