@@ -38,9 +38,21 @@ def location_of(data_dir: Path) -> Path | str:
 
 @contextmanager
 def reported_errors() -> Iterator[None]:
-    """Print a `StartError` or `RefusedError` of the block as one line, and exit with code 2."""
+    """Print a refusal or a file's error of the block as one line, and exit with code 2.
+
+    Refusals are `StartError` and `RefusedError`; the file's error is an `OSError` that names one.
+    """
     try:
         yield
     except (StartError, RefusedError) as error:
         _err.print(f"error: {error}", markup=False)
+        raise typer.Exit(_EXIT_USAGE) from None
+    except OSError as error:
+        if error.filename is None:
+            raise
+        _err.print(
+            f"error: {error.filename2 or error.filename}: {error.strerror}. This process runs as user {os.geteuid()}: choose a "
+            "place that this user can write to.",
+            markup=False,
+        )
         raise typer.Exit(_EXIT_USAGE) from None
