@@ -31,3 +31,16 @@ def test_a_data_directory_that_takes_no_admin_token_is_named(tmp_path: Path) -> 
     assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
     assert ran.err.startswith(f"error: {token}: ")
     assert f"user {os.geteuid()}" in ran.err
+
+
+@pytest.mark.parametrize(
+    "command", ["init", "migrate", "serve", "dev", "store backup file", "store heal", "audit export"]
+)
+def test_a_misspelled_setting_refuses_every_command_of_the_server(command: str, tmp_path: Path) -> None:
+    words = [*command.split(), "--data-dir", str(tmp_path / "data")]
+    ran = run(*words, environment={"ALMOND_POLL_INTERVALL": "3"})
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == (
+        "error: ALMOND_POLL_INTERVALL is no setting of Almond: did you mean ALMOND_POLL_INTERVAL?\n"
+    )
+    assert not (tmp_path / "data").exists()
