@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -44,3 +45,24 @@ def test_a_misspelled_setting_refuses_every_command_of_the_server(command: str, 
         "error: ALMOND_POLL_INTERVALL is no setting of Almond: did you mean ALMOND_POLL_INTERVAL?\n"
     )
     assert not (tmp_path / "data").exists()
+
+
+def test_dev_on_a_taken_port_says_what_to_give_to_make(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ran = run("dev", "--data-dir", str(tmp_path / "data"), "--address", f"127.0.0.1:{port}")
+    assert (ran.code, ran.out) == (2, "")
+    free = port + 1 if port < 65_535 else port - 1
+    assert ran.err.endswith(f"choose another --address, or say `ALMOND_ADDRESS=127.0.0.1:{free} make run`.\n")
+
+
+@pytest.mark.parametrize("command", ["serve", "dev"])
+@pytest.mark.parametrize(
+    ("name", "value"), [("ALMOND_ADDRESS", "127.0.0.1:50051\r"), ("ALMOND_LOG_LEVEL", "info\r")]
+)
+def test_a_line_end_in_a_variable_is_shown(command: str, name: str, value: str, tmp_path: Path) -> None:
+    environment = {"ALMOND_ADDRESS": "127.0.0.1:0", "ALMOND_REDIS_URL": "redis://127.0.0.1:1/0", name: value}
+    ran = run(command, "--data-dir", str(tmp_path / "data"), environment=environment)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith("error: ")
+    assert repr(value) in ran.err
