@@ -51,7 +51,8 @@ def verify(token: Token, keys: Keys) -> VerifiedToken:
         raise TokenError(
             Reason.UNKNOWN_KEY,
             "The token was signed with a key that this service does not have: it is from another "
-            "installation, or its key was retired. Mint a new one here.",
+            "installation, its key was retired, or another process answers at this address. Mint a new one "
+            "here.",
         )
     links = walk(crypto.root_key(prk, token.identifier), token)
     if not crypto.same(links[-1], token.signature):

@@ -75,6 +75,49 @@ def test_every_setting_but_the_directory_has_a_bad_value_in_the_table() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("address", "127.0.0.1:50051\r"),
+        ("address", " 127.0.0.1:50051"),
+        ("address", "127.0.0.1 :50051"),
+        ("address", "127.0.0.1:50051\n"),
+        ("address", "local\u200bhost:50051"),
+        ("metrics_address", "127.0.0.1:9464\r"),
+        ("log_level", "info\r"),
+        ("log_level", " info"),
+        ("data_dir", Path("data\r")),
+        ("data_dir", Path("data\n")),
+    ],
+)
+def test_a_character_that_is_not_seen_is_shown(name: str, value: Any) -> None:
+    with pytest.raises(StartError) as refused:
+        Settings(**GOOD | {name: value})
+    assert repr(str(value)) in str(refused.value)
+    assert f"--{name.replace('_', '-')}" in str(refused.value)
+
+
+@pytest.mark.parametrize("odd", ["{}\r", "{}\n", " {}", "{} "])
+@pytest.mark.parametrize(
+    ("name", "url", "named"),
+    [
+        ("database_url", "postgresql://almond:hunter2@host/almond", "ALMOND_DATABASE_URL"),
+        ("redis_url", "redis://almond:hunter2@host:6379/0", "ALMOND_REDIS_URL"),
+        ("traces", "http://almond:hunter2@host:4318", "--traces"),
+    ],
+)
+def test_a_url_with_a_space_or_a_line_end_says_so_and_is_not_shown(
+    name: str, url: str, named: str, odd: str
+) -> None:
+    with pytest.raises(StartError, match=f"{named}.*a space or a line end") as refused:
+        Settings(**GOOD | {name: odd.format(url)})
+    assert "hunter2" not in str(refused.value)
+
+
+def test_a_directory_may_have_spaces_and_letters_of_any_language() -> None:
+    assert Settings(**GOOD | {"data_dir": Path("My Daten/größe")}).data_dir == Path("My Daten/größe")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
         ("address", "0.0.0.0:0"),
         ("address", "[::1]:65535"),
         ("workers", 64),

@@ -23,8 +23,12 @@ def host_and_port(address: str, flag: str = "--address") -> tuple[str, int]:
     """Split a flag's `host:port` (IPv6 in brackets); raises `StartError` for anything else."""
     host, colon, port = address.rpartition(":")
     bare_v6 = ":" in host and not (host.startswith("[") and host.endswith("]"))
-    if not colon or not host or bare_v6 or not port.isdecimal() or int(port) > MAX_PORT:
-        raise StartError(f"{flag}: must be host:port, such as {DEFAULT_ADDRESS} or [::1]:50051.")
+    # A space or a line end comes from a file or a manifest, and is not seen in a name that does not resolve.
+    is_odd = any(each.isspace() or not each.isprintable() for each in address)
+    if is_odd or not colon or not host or bare_v6 or not port.isdecimal() or int(port) > MAX_PORT:
+        raise StartError(
+            f"{flag}: must be host:port, such as {DEFAULT_ADDRESS} or [::1]:50051, and not {address!r}."
+        )
     return host.strip("[]"), int(port)
 
 

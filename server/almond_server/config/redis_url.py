@@ -100,7 +100,9 @@ def parse(url: str) -> Address:
         form, is_encrypted = _SCHEMES[parts.scheme]
     except (ValueError, KeyError):
         raise StartError(_FORMS) from None
-    if parts.fragment or any(each.isspace() for each in url):
+    if any(each.isspace() for each in url):
+        raise StartError(f"ALMOND_REDIS_URL contains a space or a line end: remove that. {_FORMS}")
+    if parts.fragment:
         raise StartError(_FORMS)
     credentials, _, hosts = parts.netloc.rpartition("@")
     options = _credentials(credentials) | _options(parts.query, form, is_encrypted=is_encrypted)

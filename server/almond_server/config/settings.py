@@ -21,6 +21,7 @@ POSTGRES_STALENESS: Final = 60.0
 """Seconds. A failover of PostgreSQL can take that long; revocation data older than this never allows."""
 
 _MAX_WORKERS: Final = 64
+_SPACE: Final = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +109,9 @@ class Settings:
                 "--grace must be finite and not negative, --presented-per-minute must be at least 1."
             )
         if self.log_level not in {"debug", "info", "warning", "error"}:
-            raise StartError("--log-level must be debug, info, warning or error.")
+            raise StartError(
+                f"--log-level must be debug, info, warning or error, and not {self.log_level!r}."
+            )
         _check_collector(self.traces)
         redis_url.parse(self.redis_url)
 
@@ -129,7 +132,16 @@ class Settings:
 
 
 def store_location(data_dir: Path, database_url: str) -> Path | str:
-    """Return `database_url`, which must be one of PostgreSQL, or the SQLite file; raises `StartError`."""
+    """Return `database_url`, which must be one of PostgreSQL, or the SQLite file; raises `StartError`.
+
+    Neither may have a line end from a file or a manifest. The error shows the directory, and never the URL.
+    """
+    if any(ord(each) < _SPACE for each in str(data_dir)):
+        raise StartError(
+            f"--data-dir must not contain a line end or another control character: {str(data_dir)!r}."
+        )
+    if database_url != database_url.strip():
+        raise StartError("ALMOND_DATABASE_URL begins or ends with a space or a line end: remove that.")
     if not database_url:
         return paths.database(data_dir)
     if not database_url.startswith(("postgresql://", "postgres://")):
@@ -142,6 +154,9 @@ def store_location(data_dir: Path, database_url: str) -> Path | str:
 def _check_collector(url: str) -> None:
     if not url:
         return
+    # `urlsplit` drops line ends; the collector's client would not.
+    if any(each.isspace() for each in url):
+        raise StartError("--traces contains a space or a line end: remove that.")
     try:
         parts = urlsplit(url)
         is_valid = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0

@@ -27,6 +27,8 @@ _SEALING: Final = b"almond/v1/ring-seal"
 _RING_KEY: Final = b"almond/v1/ring-key"
 _FEED: Final = b"almond/v1/feed"
 _MAX_FILE_BYTES: Final = 1024
+_ROOT: Final = 0
+_KUBERNETES: Final = "For a Secret of Kubernetes, set `defaultMode: 0440` and an `fsGroup`."
 
 
 def create(path: Path) -> MasterKey:
@@ -50,14 +52,19 @@ def read(path: Path) -> MasterKey:
     """Return the 32 bytes; raises `StartError` if the file is missing, open to other users, or no key."""
     try:
         with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
+            status = os.fstat(file.fileno())
             content = file.read(_MAX_FILE_BYTES)
     except FileNotFoundError:
         raise StartError(f"There is no master key at {path}; run `almond init` first.") from None
+    except PermissionError:
+        raise StartError(
+            f"The user {os.geteuid()} is not allowed to read the master key {path}: give the file to that "
+            f"user, or let root own it for a group of the process. {_KUBERNETES}"
+        ) from None
     except OSError as error:
         raise StartError(f"The master key {path} cannot be read: {error.strerror}.") from None
-    if stat.S_IMODE(mode) & 0o077:
-        raise StartError(f"Others may read or write the master key {path}: run `chmod 600 {path}`.")
+    if is_open_to_others(stat.S_IMODE(status.st_mode), status.st_uid):
+        raise StartError(f"Others may read or write the master key {path}: {_remedy(path, status.st_uid)}")
     try:
         master = base64.b64decode(content.strip(), validate=True)
     except ValueError:
@@ -67,6 +74,24 @@ def read(path: Path) -> MasterKey:
             f"{path} is no master key: the file must hold one line, {crypto.KEY_BYTES} bytes in base64."
         )
     return master
+
+
+def is_open_to_others(mode: int, owner: int) -> bool:
+    """Return whether a file's mode lets others at it, by the rule that libpq has for the files of `sslkey`.
+
+    A file of root (uid 0) may be read by its group, as a key from a Kubernetes Secret is. A file of any other
+    user is for that user alone. Neither is writable for the group, nor open to others at all. The rule:
+    https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-CLIENTCERT
+    """
+    return bool(mode & (0o037 if owner == _ROOT else 0o077))
+
+
+def _remedy(path: Path, owner: int) -> str:
+    if owner != _ROOT:
+        return f"run `chmod 600 {path}`."
+    # The file is root's: another user reads it as a member of its group.
+    mode = "600" if os.geteuid() == _ROOT else "640"
+    return f"run `chmod {mode} {path}`. {_KUBERNETES}"
 
 
 def seal(master: MasterKey, key_id: str, key: bytes) -> bytes:

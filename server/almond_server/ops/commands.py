@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from almond_server.config.addresses import DEFAULT_ADDRESS, is_loopback
+from almond_server.config.addresses import DEFAULT_ADDRESS, MAX_PORT, is_loopback
 from almond_server.config.settings import (
     DEFAULT_METRICS_ADDRESS,
     POSTGRES_STALENESS,
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 # Read by `serve` itself: typer takes an empty variable for unset, but an empty one switches the port off.
 _METRICS_ADDRESS: Final = "ALMOND_METRICS_ADDRESS"
+
+_FOR_MAKE: Final = ", or say `ALMOND_ADDRESS={} make run`"
 
 Address = Annotated[str, typer.Option(envvar="ALMOND_ADDRESS", help="host:port to listen on.")]
 
@@ -182,7 +184,8 @@ def dev(data_dir: DataDir = DEV_DIR, address: Address = DEFAULT_ADDRESS) -> None
             raise StartError(
                 f"`almond dev` uses an SQLite store of its own: unset {DATABASE_URL}, or use `almond serve`."
             )
-        check_free(address)
+        location_of(data_dir)
+        check_free(address, advice=_FOR_MAKE.format(_next_address(address)))
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _locked(data_dir):
             if paths.database(data_dir).exists():
@@ -192,12 +195,15 @@ def dev(data_dir: DataDir = DEV_DIR, address: Address = DEFAULT_ADDRESS) -> None
             _dev(data_dir, address)
 
 
+def _next_address(address: str) -> str:
+    host, _, port = address.rpartition(":")
+    return f"{host}:{int(port) + 1 if int(port) < MAX_PORT else int(port) - 1}"
+
+
 def _dev(data_dir: Path, address: str) -> None:
     from almond_server.ops.valkey_child import ValkeyChild
     from almond_server.process import serve
     from almond_server.telemetry import logs
-
-    logs.configure(os.environ.get("ALMOND_LOG_LEVEL", "warning"))
 
     def run(redis_url: str) -> None:
         settings = Settings(
@@ -205,7 +211,9 @@ def _dev(data_dir: Path, address: str) -> None:
             redis_url=redis_url,
             address=address,
             metrics_address=os.environ.get(_METRICS_ADDRESS, ""),
+            log_level=os.environ.get("ALMOND_LOG_LEVEL") or "warning",
         )
+        logs.configure(settings.log_level)
         asyncio.run(serve.serve(settings, lambda port: _welcome(settings, port)))
 
     redis_url = os.environ.get("ALMOND_REDIS_URL")

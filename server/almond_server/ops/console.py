@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from almond_server.config.settings import store_location
+from almond_server.config.variables import check_names
 from almond_server.errors import RefusedError, StartError
 
 if TYPE_CHECKING:
@@ -38,9 +39,24 @@ def location_of(data_dir: Path) -> Path | str:
 
 @contextmanager
 def reported_errors() -> Iterator[None]:
-    """Print a `StartError` or `RefusedError` of the block as one line, and exit with code 2."""
+    """Print a refusal or a file's error of the block as one line, and exit with code 2.
+
+    Before the block, an `ALMOND_*` variable that nothing reads is refused. Refusals are `StartError` and
+    `RefusedError`; the file's error is an `OSError` that names one.
+    """
     try:
+        check_names(os.environ)
         yield
     except (StartError, RefusedError) as error:
         _err.print(f"error: {error}", markup=False)
+        raise typer.Exit(_EXIT_USAGE) from None
+    except OSError as error:
+        if error.filename is None:
+            raise
+        place, user = error.filename2 or error.filename, os.geteuid()
+        _err.print(
+            f"error: {place}: {error.strerror}. This process runs as user {user}: choose a place that this "
+            "user can write to.",
+            markup=False,
+        )
         raise typer.Exit(_EXIT_USAGE) from None

@@ -57,8 +57,11 @@ def reserved_port(address: str) -> Iterator[int]:
         yield int(bound[1])
 
 
-def check_free(address: str, flag: str = "--address") -> None:
-    """Raise `StartError`, which names the process, if one listens on the address of this flag already."""
+def check_free(address: str, flag: str = "--address", advice: str = "") -> None:
+    """Raise `StartError`, which names the process, if one listens on the address of this flag already.
+
+    `advice` is more that the reader can do, and ends the sentence.
+    """
     host, port = host_and_port(address, flag)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -67,16 +70,16 @@ def check_free(address: str, flag: str = "--address") -> None:
         try:
             probe.bind((host, port))
         except socket.gaierror:
-            raise StartError(f"{flag}: the host {host} cannot be resolved on this machine.") from None
+            raise StartError(f"{flag}: the host {host!r} cannot be resolved on this machine.") from None
         except OSError as error:
-            raise StartError(_bind_error(address, port, error, flag)) from None
+            raise StartError(_bind_error(address, port, error, flag, advice)) from None
 
 
-def _bind_error(address: str, port: int, error: OSError, flag: str) -> str:
+def _bind_error(address: str, port: int, error: OSError, flag: str, advice: str) -> str:
     if error.errno != errno.EADDRINUSE:
         return f"Cannot listen on {address}: {error.strerror}."
     owner = _listener_on(port)
-    return f"{address} is in use already by {owner}. Stop that first, or choose another {flag}."
+    return f"{address} is in use already by {owner}. Stop that first, or choose another {flag}{advice}."
 
 
 def _listener_on(port: int) -> str:
