@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 from pathlib import Path
@@ -66,3 +67,15 @@ def test_a_line_end_in_a_variable_is_shown(command: str, name: str, value: str, 
     assert (ran.code, ran.out) == (2, "")
     assert ran.err.startswith("error: ")
     assert repr(value) in ran.err
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_serve_without_a_store_logs_json_lines_alone(workers: str, tmp_path: Path) -> None:
+    words = ("serve", "--data-dir", str(tmp_path), "--address", "127.0.0.1:0", "--workers", workers)
+    ran = run(
+        *words, "--metrics-address", "127.0.0.1:0", environment={"ALMOND_REDIS_URL": "redis://127.0.0.1:1"}
+    )
+    assert (ran.code, ran.out) == (2, "")
+    lines = [json.loads(line) for line in ran.err.splitlines()]
+    assert (lines[-1]["event"], lines[-1]["level"]) == ("server.refused", "error")
+    assert "almond init" in lines[-1]["why"]

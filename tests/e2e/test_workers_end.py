@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
@@ -74,7 +75,7 @@ def test_a_refused_start_gives_its_reason_once(tmp_path: Path) -> None:
     ran = run(*words, "--metrics-address", "", environment={"ALMOND_REDIS_URL": "redis://127.0.0.1:1"})
     assert ran.code == 2
     assert ran.err.count("almond init") == 1
-    assert ran.err.splitlines()[-1].startswith("error: ")
+    assert json.loads(ran.err.splitlines()[-1])["event"] == "server.refused"
     assert "Traceback" not in ran.err
 
 

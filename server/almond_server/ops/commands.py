@@ -27,9 +27,17 @@ from almond_server.config.settings import (
     Settings,
 )
 from almond_server.data_dir import paths
-from almond_server.errors import StartError
+from almond_server.errors import RefusedError, StartError
 from almond_server.ops import store_commands
-from almond_server.ops.console import DATABASE_URL, DEV_DIR, DataDir, location_of, out, reported_errors
+from almond_server.ops.console import (
+    DATABASE_URL,
+    DEV_DIR,
+    EXIT_USAGE,
+    DataDir,
+    location_of,
+    out,
+    reported_errors,
+)
 from almond_server.process.listen import check_free
 
 if TYPE_CHECKING:
@@ -157,7 +165,20 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter a setting
             log_level=log_level,
         )
         logs.configure(settings.log_level)
-        asyncio.run(_server_for(settings)(settings, lambda _: None))
+        with _logged_refusals():
+            asyncio.run(_server_for(settings)(settings, lambda _: None))
+
+
+@contextmanager
+def _logged_refusals() -> Iterator[None]:
+    """Log a refusal of the block, and exit with code 2: once there is a log, all lines have its format."""
+    import structlog
+
+    try:
+        yield
+    except (StartError, RefusedError) as error:
+        structlog.get_logger().error("server.refused", why=str(error))
+        raise typer.Exit(EXIT_USAGE) from None
 
 
 def _server_for(

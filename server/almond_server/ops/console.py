@@ -17,7 +17,7 @@ from almond_server.errors import RefusedError, StartError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_EXIT_USAGE: Final = 2
+EXIT_USAGE: Final = 2
 DATABASE_URL: Final = "ALMOND_DATABASE_URL"
 DEV_DIR: Final = Path(".almond")
 
@@ -49,7 +49,7 @@ def reported_errors() -> Iterator[None]:
         yield
     except (StartError, RefusedError) as error:
         _err.print(f"error: {error}", markup=False)
-        raise typer.Exit(_EXIT_USAGE) from None
+        raise typer.Exit(EXIT_USAGE) from None
     except OSError as error:
         if error.filename is None:
             raise
@@ -59,4 +59,4 @@ def reported_errors() -> Iterator[None]:
             "user can write to.",
             markup=False,
         )
-        raise typer.Exit(_EXIT_USAGE) from None
+        raise typer.Exit(EXIT_USAGE) from None
