@@ -1,4 +1,4 @@
-"""Revisions of a store: opaque text for callers, `EPOCH.NUMBER` inside."""
+"""Revisions of a store, written `EPOCH.NUMBER`; callers pass the text on and need not read it."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 Obligations of all ports, checked over all adapters by one contract suite (tests/contract):
 
 * Every method may raise `StoreUnavailableError`. It has then changed nothing, unless the connection broke
-  during the commit itself: repeated with the same request id, the call answers as it would have.
+  during the commit itself: repeated with the same request id, the call returns the answer that was lost.
 * A method that changes something is one transaction: all of it, audit rows included, or nothing. When it
   returns, the change is durable. Cancelling the caller does not stop a transaction that has begun.
 * A request id is remembered for 24 hours, by caller and method. A repeated call returns the first answer; one

@@ -43,10 +43,10 @@ class Challenges:
         return nonce
 
     def accept(self, heartbeat: Heartbeat) -> bool:
-        """Prove the view if the heartbeat answers a challenge; return False if it does not fit the view.
+        """Prove the view by a heartbeat that answers a challenge.
 
-        A heartbeat that answers none proves nothing here, as its age is unknown: True, and no effect. Raises
-        `DivergedHistoryError`.
+        Returns False if the heartbeat does not fit the view. One that answers no challenge has no effect, as
+        its age is unknown, and returns True. Raises `DivergedHistoryError`.
         """
         answered = [sent for nonce in heartbeat.nonces if (sent := self._pending.pop(nonce, None))]
         if not answered:

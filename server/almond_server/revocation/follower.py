@@ -3,7 +3,7 @@
 Rules:
 * The store is the truth. Only a reading of the store proves the view: this server's own, or the relay's if
   its heartbeat echoes a nonce of this server. Nothing else says when the store was read (ADR 15).
-* A reading counts from before it began, so that a slow answer never makes the view look fresher than it is.
+* The age of a reading counts from before it began: a slow answer never makes the view look fresher.
 * Changes are applied in order, without gaps, and only if their marks continue the view's history: the feed
   may lose, repeat or forge, and may hold changes that a restore of the database has undone.
 * A message of the feed that does not fit causes a poll. Polls for that reason are at least 20 ms apart, so

@@ -3,8 +3,8 @@
 Rules:
 
 * The permissions are those of the org or app that is named; of a subject or a minter, those of every
-  (org, app) in which a live token was found. Where none was found, the minter's own place or the reserved
-  org: an answer of "nothing" is information too.
+  (org, app) in which a live token was found. If none was found, they are those of the minter's own
+  (org, app), or of the reserved org: an answer of "nothing" is information too.
 * What the permissions were checked for is what is revoked: if another (org, app) appears before the
   transaction, nothing more is revoked and the caller is told to try again.
 * A request that was answered before is answered the same, before anything is looked up.

@@ -51,7 +51,7 @@ class Call:
     peer: str = ""
     ip: str | None = None
     presented: Presented | None = field(init=False, repr=False, compare=False)
-    """The token texts of the authorization, split once for all that a call asks."""
+    """The token texts of the authorization, split once a call."""
 
     def __post_init__(self) -> None:
         """Split the authorization."""
@@ -128,7 +128,7 @@ class Callers:
         """Return the caller by the first token that has all permissions that `required_of` names for it.
 
         They are at least one, and may depend on the token. Raises as `permit`, and the `FieldError` of
-        `required_of` if the request has a meaning with no token.
+        `required_of` if the request makes sense with none of the tokens.
         """
         denials: list[Denial] = []
         refusals: list[_Refusal] = []

@@ -31,7 +31,7 @@ class LastUseRecorder:
 
     It collects at most 10,000 uses, 100 of them of tokens that derive from one token, since a holder can
     derive any number; further ones are dropped. A token in use comes again in the next batch, so a dropped
-    use makes a time late and never wrong.
+    use only leaves an older time on record until then.
     """
 
     def __init__(self, tokens: Tokens) -> None:

@@ -90,7 +90,7 @@ class ChangeLog:
         return self.start + len(self._logged)
 
     def append(self, change: Change | None) -> None:
-        """Append the next change; None if the view has jumped over changes that cannot be told apart.
+        """Append the next change; None if the view was loaded as a whole, so that single ones are unknown.
 
         After such a jump, or a gap, the log starts anew at the view's revision.
         """

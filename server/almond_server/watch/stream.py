@@ -159,8 +159,8 @@ class WatchStream:
                 yield position.next_batch(limit)
             self._require_logged()
             if asyncio.get_running_loop().time() >= self._heartbeat_due:
-                # A watcher that reads slowly may always be behind: then it is as fresh as the proof that was
-                # read before the changes it has just been sent.
+                # A watcher that reads slowly may always be behind: then its heartbeat uses the proof that was
+                # taken before the changes it has just been sent.
                 heartbeat = self._heartbeat(proof if position.is_behind else self._proof())
                 self._set_timer()
                 if heartbeat is not None:

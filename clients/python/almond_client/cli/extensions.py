@@ -15,7 +15,8 @@ from almond_client.cli.output.failures import Failure, explained
 GROUP: Final = "almond.commands"
 SERVER_COMMANDS: Final = ("init", "migrate", "serve", "dev", "store", "audit")
 
-_HELP: Final = "Needs the server: pip install '.[server]' in a clone."
+# Rich takes brackets in a help text for markup, unless they are escaped.
+_HELP: Final = "Needs the server: pip install '.\\[server]' in a clone."
 
 
 def add_commands(app: typer.Typer) -> None:
