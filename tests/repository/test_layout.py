@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import tomllib
+from graphlib import TopologicalSorter
 from pathlib import Path
+
+import grimp
 
 ROOT = Path(__file__).parents[2]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -29,3 +32,9 @@ def test_the_server_is_rooms_and_two_files() -> None:
         *("adapters", "config", "data_dir", "domain", "ops", "process", "revocation"),
         *("rpc", "telemetry", "tokens", "watch", "workers"),
     }
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    graph = grimp.build_graph("almond_client", "almond_core", "almond_server", cache_dir=None)
+    imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    assert list(TopologicalSorter(imports).static_order())

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from almond_core.model import RESERVED_ORG
-from almond_server.domain.revocations import CutOff, CutOffTarget, Scope
+from almond_server.domain.revocations import CutOff, CutOffTarget, Scope, org_target
 from almond_server.errors import IssuedTooEarlyError
 
 if TYPE_CHECKING:
@@ -26,11 +26,6 @@ if TYPE_CHECKING:
     from almond_server.domain.revocations import RecordedCutOff
     from almond_server.domain.selections import Selection
     from almond_server.domain.stores import Actor
-
-
-def org_target(home_org: str) -> CutOffTarget | None:
-    """Return the target of the cut-off that covers the tokens of a home org; None for the reserved org."""
-    return None if home_org == RESERVED_ORG else (Scope.ORG, home_org)
 
 
 def targets_of_token(

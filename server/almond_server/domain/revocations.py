@@ -11,7 +11,7 @@ from types import NoneType
 from typing import TYPE_CHECKING, Final, Self, TypeAlias, cast
 
 from almond_core.caveats.valid import END_OF_TIME
-from almond_core.model import is_id
+from almond_core.model import RESERVED_ORG, is_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -64,6 +64,11 @@ class Scope(StrEnum):
 
 CutOffTarget: TypeAlias = tuple[Scope, str]
 """The target of a cut-off: a scope, and the name of an org or subject or the id of a key in it."""
+
+
+def org_target(home_org: str) -> CutOffTarget | None:
+    """Return the target of the cut-off that covers the tokens of a home org; None for the reserved org."""
+    return None if home_org == RESERVED_ORG else (Scope.ORG, home_org)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from almond_server.domain.cut_off_rules import org_target
-from almond_server.domain.revocations import CutOffTarget, Scope
+from almond_server.domain.revocations import CutOffTarget, Scope, org_target
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from almond_server.adapters.sql import cut_offs
 from almond_server.adapters.sql.record_rows import record_of
 from almond_server.adapters.sql.tables import CUT_OFFS, TOKENS
 from almond_server.domain import cut_off_rules
-from almond_server.domain.revocations import Scope
+from almond_server.domain.revocations import Scope, org_target
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +47,7 @@ def issued_after_cut_off(connection: Connection, org: str, margin_ms: int = 0) -
 
     Records up to `margin_ms` older than the org's cut-off satisfy it too.
     """
-    target = cut_off_rules.org_target(org)
+    target = org_target(org)
     standing = None if target is None else cut_offs.standing(connection, target)
     if standing is None or standing.until_ms is None:
         return true()
