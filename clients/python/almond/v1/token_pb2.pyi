@@ -45,6 +45,8 @@ class TokenRecord(_message.Message):
     BRANCH_ID_FIELD_NUMBER: _builtins.int
     PARENT_ID_FIELD_NUMBER: _builtins.int
     LAST_USE_TIME_FIELD_NUMBER: _builtins.int
+    SUCCESSOR_ID_FIELD_NUMBER: _builtins.int
+    REVOKE_DUE_TIME_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The id of the token. A derived token has `TOKEN_ID/BRANCH_ID`."""
     name: _builtins.str
@@ -69,6 +71,8 @@ class TokenRecord(_message.Message):
     """The branch id of a derived token. Empty for a minted one."""
     parent_id: _builtins.str
     """The id of the nearest ancestor that has a record, of a derived token. Empty for a minted one."""
+    successor_id: _builtins.str
+    """The id of the token that RotateToken minted to succeed this one. Empty if none."""
     @_builtins.property
     def minter_branch_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The branch ids that its minter had then."""
@@ -93,6 +97,12 @@ class TokenRecord(_message.Message):
     def last_use_time(self) -> _timestamp_pb2.Timestamp:
         """The time when it was last used, to the minute, as far as servers have reported it. Absent if never."""
 
+    @_builtins.property
+    def revoke_due_time(self) -> _timestamp_pb2.Timestamp:
+        """The time at which this token is revoked because it was rotated. Absent if it was not rotated, or if that
+        was taken back.
+        """
+
     def __init__(
         self,
         *,
@@ -114,21 +124,27 @@ class TokenRecord(_message.Message):
         branch_id: _builtins.str = ...,
         parent_id: _builtins.str = ...,
         last_use_time: _timestamp_pb2.Timestamp | None = ...,
+        successor_id: _builtins.str = ...,
+        revoke_due_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_expire_time", b"_expire_time", "_last_use_time", b"_last_use_time", "_revoke_time", b"_revoke_time", "create_time", b"create_time", "expire_time", b"expire_time", "last_use_time", b"last_use_time", "revoke_time", b"revoke_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expire_time", b"_expire_time", "_last_use_time", b"_last_use_time", "_revoke_due_time", b"_revoke_due_time", "_revoke_time", b"_revoke_time", "create_time", b"create_time", "expire_time", b"expire_time", "last_use_time", b"last_use_time", "revoke_due_time", b"revoke_due_time", "revoke_time", b"revoke_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expire_time", b"_expire_time", "_last_use_time", b"_last_use_time", "_revoke_time", b"_revoke_time", "app", b"app", "branch_id", b"branch_id", "caveats", b"caveats", "create_time", b"create_time", "expire_time", b"expire_time", "id", b"id", "kind", b"kind", "last_use_time", b"last_use_time", "minter_branch_ids", b"minter_branch_ids", "minter_token_id", b"minter_token_id", "name", b"name", "org", b"org", "parent_id", b"parent_id", "revoke_reason", b"revoke_reason", "revoke_time", b"revoke_time", "revoked_by", b"revoked_by", "subject", b"subject", "summary", b"summary"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expire_time", b"_expire_time", "_last_use_time", b"_last_use_time", "_revoke_due_time", b"_revoke_due_time", "_revoke_time", b"_revoke_time", "app", b"app", "branch_id", b"branch_id", "caveats", b"caveats", "create_time", b"create_time", "expire_time", b"expire_time", "id", b"id", "kind", b"kind", "last_use_time", b"last_use_time", "minter_branch_ids", b"minter_branch_ids", "minter_token_id", b"minter_token_id", "name", b"name", "org", b"org", "parent_id", b"parent_id", "revoke_due_time", b"revoke_due_time", "revoke_reason", b"revoke_reason", "revoke_time", b"revoke_time", "revoked_by", b"revoked_by", "subject", b"subject", "successor_id", b"successor_id", "summary", b"summary"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__expire_time: _TypeAlias = _typing.Literal["expire_time"]  # noqa: Y015
     _WhichOneofArgType__expire_time: _TypeAlias = _typing.Literal["_expire_time", b"_expire_time"]  # noqa: Y015
     _WhichOneofReturnType__last_use_time: _TypeAlias = _typing.Literal["last_use_time"]  # noqa: Y015
     _WhichOneofArgType__last_use_time: _TypeAlias = _typing.Literal["_last_use_time", b"_last_use_time"]  # noqa: Y015
+    _WhichOneofReturnType__revoke_due_time: _TypeAlias = _typing.Literal["revoke_due_time"]  # noqa: Y015
+    _WhichOneofArgType__revoke_due_time: _TypeAlias = _typing.Literal["_revoke_due_time", b"_revoke_due_time"]  # noqa: Y015
     _WhichOneofReturnType__revoke_time: _TypeAlias = _typing.Literal["revoke_time"]  # noqa: Y015
     _WhichOneofArgType__revoke_time: _TypeAlias = _typing.Literal["_revoke_time", b"_revoke_time"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__expire_time) -> _WhichOneofReturnType__expire_time | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__last_use_time) -> _WhichOneofReturnType__last_use_time | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__revoke_due_time) -> _WhichOneofReturnType__revoke_due_time | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__revoke_time) -> _WhichOneofReturnType__revoke_time | None: ...
 

@@ -447,6 +447,8 @@ class RevokeRequest(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    WITH_MINTED_FIELD_NUMBER: _builtins.int
+    UNUSED_SINCE_FIELD_NUMBER: _builtins.int
     token_id: _builtins.str
     """The id of a token: it is revoked with everything derived from it."""
     token: _builtins.str
@@ -459,6 +461,10 @@ class RevokeRequest(_message.Message):
     """
     validate_only: _builtins.bool
     """Whether only to return what would be revoked, and to revoke nothing."""
+    with_minted: _builtins.bool
+    """Whether also to revoke what the token minted, what that minted, and so on. Only with `token_id`. The
+    rights on all of them are judged before anything is revoked; the token itself is revoked first.
+    """
     @_builtins.property
     def branch(self) -> Global___BranchTarget:
         """One branch of a token's lineage, with everything derived from it."""
@@ -479,6 +485,13 @@ class RevokeRequest(_message.Message):
     def org(self) -> Global___OrgTarget:
         """All tokens of one org."""
 
+    @_builtins.property
+    def unused_since(self) -> _timestamp_pb2.Timestamp:
+        """Only if the token was created before this time (whole seconds), at least 7 days ago, and was not used
+        since, as far as servers have reported it; else FAILED_PRECONDITION with reason TOKEN_IN_USE. Only with
+        `token_id`.
+        """
+
     def __init__(
         self,
         *,
@@ -492,13 +505,20 @@ class RevokeRequest(_message.Message):
         reason: _builtins.str = ...,
         request_id: _builtins.str = ...,
         validate_only: _builtins.bool = ...,
+        with_minted: _builtins.bool = ...,
+        unused_since: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["app", b"app", "branch", b"branch", "minted_by", b"minted_by", "org", b"org", "subject", b"subject", "target", b"target", "token", b"token", "token_id", b"token_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_unused_since", b"_unused_since", "app", b"app", "branch", b"branch", "minted_by", b"minted_by", "org", b"org", "subject", b"subject", "target", b"target", "token", b"token", "token_id", b"token_id", "unused_since", b"unused_since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["app", b"app", "branch", b"branch", "minted_by", b"minted_by", "org", b"org", "reason", b"reason", "request_id", b"request_id", "subject", b"subject", "target", b"target", "token", b"token", "token_id", b"token_id", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_unused_since", b"_unused_since", "app", b"app", "branch", b"branch", "minted_by", b"minted_by", "org", b"org", "reason", b"reason", "request_id", b"request_id", "subject", b"subject", "target", b"target", "token", b"token", "token_id", b"token_id", "unused_since", b"unused_since", "validate_only", b"validate_only", "with_minted", b"with_minted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__unused_since: _TypeAlias = _typing.Literal["unused_since"]  # noqa: Y015
+    _WhichOneofArgType__unused_since: _TypeAlias = _typing.Literal["_unused_since", b"_unused_since"]  # noqa: Y015
     _WhichOneofReturnType_target: _TypeAlias = _typing.Literal["token_id", "branch", "token", "minted_by", "subject", "app", "org"]  # noqa: Y015
     _WhichOneofArgType_target: _TypeAlias = _typing.Literal["target", b"target"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__unused_since) -> _WhichOneofReturnType__unused_since | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType_target) -> _WhichOneofReturnType_target | None: ...
 
 Global___RevokeRequest: _TypeAlias = RevokeRequest  # noqa: Y015
@@ -675,6 +695,7 @@ class RevokeResponse(_message.Message):
     REVISION_FIELD_NUMBER: _builtins.int
     RECORDS_FIELD_NUMBER: _builtins.int
     INCLUDES_CALLER_FIELD_NUMBER: _builtins.int
+    MINTED_LEFT_FIELD_NUMBER: _builtins.int
     entries: _builtins.int
     """The number of entries that were added; 0 if everything was revoked already. With validate_only: the
     number of records that would be revoked; for an org, which is one entry, counting stops at 10,000.
@@ -685,6 +706,11 @@ class RevokeResponse(_message.Message):
     """
     includes_caller: _builtins.bool
     """Whether the caller's own token is among those revoked; if it is valid for several orgs, for that org."""
+    minted_left: _builtins.int
+    """For `token_id` without `with_minted`: the number of tokens that the token itself minted and that stay valid,
+    as far as the caller may see their records. Counting stops at 1,000.
+    Absent from an older server, which does not mean none.
+    """
     @_builtins.property
     def records(self) -> _containers.RepeatedCompositeFieldContainer[_token_pb2.TokenRecord]:
         """With validate_only: the records that would be revoked, at most 100 of `entries`, newest first. Empty for
@@ -698,12 +724,15 @@ class RevokeResponse(_message.Message):
         revision: _builtins.str = ...,
         records: _abc.Iterable[_token_pb2.TokenRecord] | None = ...,
         includes_caller: _builtins.bool = ...,
+        minted_left: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_minted_left", b"_minted_left", "minted_left", b"minted_left"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "includes_caller", b"includes_caller", "records", b"records", "revision", b"revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_minted_left", b"_minted_left", "entries", b"entries", "includes_caller", b"includes_caller", "minted_left", b"minted_left", "records", b"records", "revision", b"revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__minted_left: _TypeAlias = _typing.Literal["minted_left"]  # noqa: Y015
+    _WhichOneofArgType__minted_left: _TypeAlias = _typing.Literal["_minted_left", b"_minted_left"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__minted_left) -> _WhichOneofReturnType__minted_left | None: ...
 
 Global___RevokeResponse: _TypeAlias = RevokeResponse  # noqa: Y015
 
@@ -797,6 +826,86 @@ class InspectTokenResponse(_message.Message):
 Global___InspectTokenResponse: _TypeAlias = InspectTokenResponse  # noqa: Y015
 
 @_typing.final
+class RotateTokenRequest(_message.Message):
+    """The request of RotateToken."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOKEN_ID_FIELD_NUMBER: _builtins.int
+    OVERLAP_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    TAKE_BACK_FIELD_NUMBER: _builtins.int
+    token_id: _builtins.str
+    """The id of the token. A derived token cannot be rotated."""
+    request_id: _builtins.str
+    """An idempotency key, as in MintRequest."""
+    take_back: _builtins.bool
+    """Whether to take back a rotation whose overlap has not passed: its successor is revoked, and the token is
+    not revoked when the overlap has passed. `overlap` must be absent.
+    """
+    @_builtins.property
+    def overlap(self) -> _duration_pb2.Duration:
+        """How long the token stays valid beside its successor, in whole seconds, at most 30 days. Absent or 0: it is
+        revoked at once.
+        """
+
+    def __init__(
+        self,
+        *,
+        token_id: _builtins.str = ...,
+        overlap: _duration_pb2.Duration | None = ...,
+        request_id: _builtins.str = ...,
+        take_back: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_overlap", b"_overlap", "overlap", b"overlap"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_overlap", b"_overlap", "overlap", b"overlap", "request_id", b"request_id", "take_back", b"take_back", "token_id", b"token_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__overlap: _TypeAlias = _typing.Literal["overlap"]  # noqa: Y015
+    _WhichOneofArgType__overlap: _TypeAlias = _typing.Literal["_overlap", b"_overlap"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__overlap) -> _WhichOneofReturnType__overlap | None: ...
+
+Global___RotateTokenRequest: _TypeAlias = RotateTokenRequest  # noqa: Y015
+
+@_typing.final
+class RotateTokenResponse(_message.Message):
+    """The response of RotateToken."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOKEN_FIELD_NUMBER: _builtins.int
+    RECORD_FIELD_NUMBER: _builtins.int
+    BRANCH_ID_FIELD_NUMBER: _builtins.int
+    ROTATED_FIELD_NUMBER: _builtins.int
+    token: _builtins.str
+    """The text of the successor. SECRET: returned once, stored nowhere. Empty with `take_back`."""
+    branch_id: _builtins.str
+    """The branch id of the successor."""
+    @_builtins.property
+    def record(self) -> _token_pb2.TokenRecord:
+        """The record of the successor."""
+
+    @_builtins.property
+    def rotated(self) -> _token_pb2.TokenRecord:
+        """The record of the token that was rotated."""
+
+    def __init__(
+        self,
+        *,
+        token: _builtins.str = ...,
+        record: _token_pb2.TokenRecord | None = ...,
+        branch_id: _builtins.str = ...,
+        rotated: _token_pb2.TokenRecord | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["record", b"record", "rotated", b"rotated"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["branch_id", b"branch_id", "record", b"record", "rotated", b"rotated", "token", b"token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RotateTokenResponse: _TypeAlias = RotateTokenResponse  # noqa: Y015
+
+@_typing.final
 class GetTokenRequest(_message.Message):
     """The request of GetToken."""
 
@@ -853,8 +962,15 @@ class ListTokensRequest(_message.Message):
     SHOW_ALL_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    MINTED_BY_FIELD_NUMBER: _builtins.int
+    EXPIRES_BEFORE_FIELD_NUMBER: _builtins.int
+    UNUSED_SINCE_FIELD_NUMBER: _builtins.int
+    MINE_FIELD_NUMBER: _builtins.int
     org: _builtins.str
-    """The org. Required. `almond` lists tokens valid for several orgs or for any."""
+    """The org. Required unless `mine` is set. `almond` lists tokens valid for several orgs or for any."""
     app: _builtins.str
     """Only tokens of this app."""
     show_all: _builtins.bool
@@ -862,7 +978,27 @@ class ListTokensRequest(_message.Message):
     page_size: _builtins.int
     """The maximum number of records, up to 1000. 0 means 100."""
     page_token: _builtins.str
-    """The next_page_token of the previous page. Empty for the first page."""
+    """The next_page_token of the previous page, with the same other fields. Empty for the first page."""
+    kind: _builtins.str
+    """Only tokens of this kind, such as `deploy`."""
+    name: _builtins.str
+    """Only tokens of exactly this name."""
+    subject: _builtins.str
+    """Only tokens of this subject."""
+    minted_by: _builtins.str
+    """Only tokens that the token of this id itself minted."""
+    mine: _builtins.bool
+    """Only tokens that the caller's token minted, what those minted, and so on."""
+    @_builtins.property
+    def expires_before(self) -> _timestamp_pb2.Timestamp:
+        """Only tokens that expire before this time (whole seconds)."""
+
+    @_builtins.property
+    def unused_since(self) -> _timestamp_pb2.Timestamp:
+        """Only tokens that were created before this time (whole seconds) and were not used since, as far as servers
+        have reported it.
+        """
+
     def __init__(
         self,
         *,
@@ -871,14 +1007,30 @@ class ListTokensRequest(_message.Message):
         show_all: _builtins.bool = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        kind: _builtins.str = ...,
+        name: _builtins.str = ...,
+        subject: _builtins.str = ...,
+        minted_by: _builtins.str = ...,
+        expires_before: _timestamp_pb2.Timestamp | None = ...,
+        unused_since: _timestamp_pb2.Timestamp | None = ...,
+        mine: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_app", b"_app", "app", b"app"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_app", b"_app", "_expires_before", b"_expires_before", "_unused_since", b"_unused_since", "app", b"app", "expires_before", b"expires_before", "unused_since", b"unused_since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_app", b"_app", "app", b"app", "org", b"org", "page_size", b"page_size", "page_token", b"page_token", "show_all", b"show_all"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_app", b"_app", "_expires_before", b"_expires_before", "_unused_since", b"_unused_since", "app", b"app", "expires_before", b"expires_before", "kind", b"kind", "mine", b"mine", "minted_by", b"minted_by", "name", b"name", "org", b"org", "page_size", b"page_size", "page_token", b"page_token", "show_all", b"show_all", "subject", b"subject", "unused_since", b"unused_since"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__app: _TypeAlias = _typing.Literal["app"]  # noqa: Y015
     _WhichOneofArgType__app: _TypeAlias = _typing.Literal["_app", b"_app"]  # noqa: Y015
+    _WhichOneofReturnType__expires_before: _TypeAlias = _typing.Literal["expires_before"]  # noqa: Y015
+    _WhichOneofArgType__expires_before: _TypeAlias = _typing.Literal["_expires_before", b"_expires_before"]  # noqa: Y015
+    _WhichOneofReturnType__unused_since: _TypeAlias = _typing.Literal["unused_since"]  # noqa: Y015
+    _WhichOneofArgType__unused_since: _TypeAlias = _typing.Literal["_unused_since", b"_unused_since"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__app) -> _WhichOneofReturnType__app | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expires_before) -> _WhichOneofReturnType__expires_before | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__unused_since) -> _WhichOneofReturnType__unused_since | None: ...
 
 Global___ListTokensRequest: _TypeAlias = ListTokensRequest  # noqa: Y015
 

@@ -66,6 +66,11 @@ class TokenServiceStub(object):
                 request_serializer=almond_dot_v1_dot_token__service__pb2.InspectTokenRequest.SerializeToString,
                 response_deserializer=almond_dot_v1_dot_token__service__pb2.InspectTokenResponse.FromString,
                 _registered_method=True)
+        self.RotateToken = channel.unary_unary(
+                '/almond.v1.TokenService/RotateToken',
+                request_serializer=almond_dot_v1_dot_token__service__pb2.RotateTokenRequest.SerializeToString,
+                response_deserializer=almond_dot_v1_dot_token__service__pb2.RotateTokenResponse.FromString,
+                _registered_method=True)
         self.GetToken = channel.unary_unary(
                 '/almond.v1.TokenService/GetToken',
                 request_serializer=almond_dot_v1_dot_token__service__pb2.GetTokenRequest.SerializeToString,
@@ -132,15 +137,26 @@ class TokenServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RotateToken(self, request, context):
+        """Mints a successor of a token, with the same caveats and for the same length of time, and has the token
+        revoked when the overlap has passed. Requires `tokens` c and d on its org or app; a subject also requires
+        `identities` c on the reserved org.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetToken(self, request, context):
-        """Returns one record. Requires `tokens` r on its org or app.
+        """Returns one record. Requires `tokens` r on its org or app, and only `tokens` c for a token that the
+        caller's token minted, or one that such a token minted.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListTokens(self, request, context):
-        """Lists records, newest first. Requires `tokens` r on the filter's org or app.
+        """Lists records, newest first. Requires `tokens` r on the filter's org or app, and only `tokens` c with
+        `mine`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -178,6 +194,11 @@ def add_TokenServiceServicer_to_server(servicer, server):
                     servicer.InspectToken,
                     request_deserializer=almond_dot_v1_dot_token__service__pb2.InspectTokenRequest.FromString,
                     response_serializer=almond_dot_v1_dot_token__service__pb2.InspectTokenResponse.SerializeToString,
+            ),
+            'RotateToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateToken,
+                    request_deserializer=almond_dot_v1_dot_token__service__pb2.RotateTokenRequest.FromString,
+                    response_serializer=almond_dot_v1_dot_token__service__pb2.RotateTokenResponse.SerializeToString,
             ),
             'GetToken': grpc.unary_unary_rpc_method_handler(
                     servicer.GetToken,
@@ -354,6 +375,33 @@ class TokenService(object):
             '/almond.v1.TokenService/InspectToken',
             almond_dot_v1_dot_token__service__pb2.InspectTokenRequest.SerializeToString,
             almond_dot_v1_dot_token__service__pb2.InspectTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/almond.v1.TokenService/RotateToken',
+            almond_dot_v1_dot_token__service__pb2.RotateTokenRequest.SerializeToString,
+            almond_dot_v1_dot_token__service__pb2.RotateTokenResponse.FromString,
             options,
             channel_credentials,
             insecure,

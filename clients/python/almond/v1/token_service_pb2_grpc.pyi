@@ -59,10 +59,19 @@ class TokenServiceStub:
     """Describes a token in words. What its own text says requires no caller's token. Whether it is genuine or
     revoked, and its record, require `tokens` r on its org or app.
     """
+    RotateToken: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.RotateTokenRequest, _token_service_pb2.RotateTokenResponse]
+    """Mints a successor of a token, with the same caveats and for the same length of time, and has the token
+    revoked when the overlap has passed. Requires `tokens` c and d on its org or app; a subject also requires
+    `identities` c on the reserved org.
+    """
     GetToken: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.GetTokenRequest, _token_service_pb2.GetTokenResponse]
-    """Returns one record. Requires `tokens` r on its org or app."""
+    """Returns one record. Requires `tokens` r on its org or app, and only `tokens` c for a token that the
+    caller's token minted, or one that such a token minted.
+    """
     ListTokens: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.ListTokensRequest, _token_service_pb2.ListTokensResponse]
-    """Lists records, newest first. Requires `tokens` r on the filter's org or app."""
+    """Lists records, newest first. Requires `tokens` r on the filter's org or app, and only `tokens` c with
+    `mine`.
+    """
 
 @_typing.type_check_only
 class TokenServiceAsyncStub(TokenServiceStub):
@@ -95,10 +104,19 @@ class TokenServiceAsyncStub(TokenServiceStub):
     """Describes a token in words. What its own text says requires no caller's token. Whether it is genuine or
     revoked, and its record, require `tokens` r on its org or app.
     """
+    RotateToken: _aio.UnaryUnaryMultiCallable[_token_service_pb2.RotateTokenRequest, _token_service_pb2.RotateTokenResponse]  # type: ignore[assignment]
+    """Mints a successor of a token, with the same caveats and for the same length of time, and has the token
+    revoked when the overlap has passed. Requires `tokens` c and d on its org or app; a subject also requires
+    `identities` c on the reserved org.
+    """
     GetToken: _aio.UnaryUnaryMultiCallable[_token_service_pb2.GetTokenRequest, _token_service_pb2.GetTokenResponse]  # type: ignore[assignment]
-    """Returns one record. Requires `tokens` r on its org or app."""
+    """Returns one record. Requires `tokens` r on its org or app, and only `tokens` c for a token that the
+    caller's token minted, or one that such a token minted.
+    """
     ListTokens: _aio.UnaryUnaryMultiCallable[_token_service_pb2.ListTokensRequest, _token_service_pb2.ListTokensResponse]  # type: ignore[assignment]
-    """Lists records, newest first. Requires `tokens` r on the filter's org or app."""
+    """Lists records, newest first. Requires `tokens` r on the filter's org or app, and only `tokens` c with
+    `mine`.
+    """
 
 class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
     """Mints, attenuates, verifies and revokes tokens. Callers present a token of their own in the `authorization`
@@ -166,12 +184,25 @@ class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def RotateToken(
+        self,
+        request: _token_service_pb2.RotateTokenRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_token_service_pb2.RotateTokenResponse, _abc.Awaitable[_token_service_pb2.RotateTokenResponse]]:
+        """Mints a successor of a token, with the same caveats and for the same length of time, and has the token
+        revoked when the overlap has passed. Requires `tokens` c and d on its org or app; a subject also requires
+        `identities` c on the reserved org.
+        """
+
+    @_abc_1.abstractmethod
     def GetToken(
         self,
         request: _token_service_pb2.GetTokenRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_token_service_pb2.GetTokenResponse, _abc.Awaitable[_token_service_pb2.GetTokenResponse]]:
-        """Returns one record. Requires `tokens` r on its org or app."""
+        """Returns one record. Requires `tokens` r on its org or app, and only `tokens` c for a token that the
+        caller's token minted, or one that such a token minted.
+        """
 
     @_abc_1.abstractmethod
     def ListTokens(
@@ -179,6 +210,8 @@ class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _token_service_pb2.ListTokensRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_token_service_pb2.ListTokensResponse, _abc.Awaitable[_token_service_pb2.ListTokensResponse]]:
-        """Lists records, newest first. Requires `tokens` r on the filter's org or app."""
+        """Lists records, newest first. Requires `tokens` r on the filter's org or app, and only `tokens` c with
+        `mine`.
+        """
 
 def add_TokenServiceServicer_to_server(servicer: TokenServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
