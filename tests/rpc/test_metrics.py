@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -14,6 +15,8 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from almond.v1 import admin_service_pb2, admin_service_pb2_grpc, caveat_pb2, kind_pb2
 from almond.v1 import token_service_pb2 as pb
+from almond_core.caveats import Org, Valid
+from almond_core.masks import ALL
 from almond_server.adapters.redis.client import client
 from almond_server.domain import stores
 from almond_server.rpc.call_metrics import _name
@@ -180,6 +183,18 @@ async def test_only_what_was_revoked_is_counted_as_revoked(shared: Almond) -> No
     await shared.revoke(token_id=token_id)
     await shared.revoke(token_id=token_id)  # it is revoked already
     assert scrape().since(before, "almond_revocations_total") == 1
+
+
+async def test_a_caller_whose_long_lived_token_ends_soon_is_counted_once(service: Almond) -> None:
+    soon = Valid(None, int(time.time()) + 5 * 86_400)
+    ending = [await service.signed_here(Org("acme", ALL), soon) for _ in range(2)]
+    token = (await service.mint(deploy())).token
+    for caller in (*ending, *ending, service.admin):
+        await service.verify(token, on("acme", app="shop"), caller)
+    # It is asked about, and calls nobody.
+    await service.verify(await service.signed_here(Org("acme", ALL), soon), on("acme"))
+    service.app.observer.copy()
+    assert scrape().get("almond_expiring_callers") == 2
 
 
 async def test_the_view_the_feed_and_the_relay_have_metrics(service: Almond) -> None:

@@ -126,6 +126,16 @@ async def test_without_a_policy_a_token_lives_twenty_years_or_as_long_as_its_min
     assert own_life(await minted(shared, deploy(org="free"), TWENTY_YEARS * 2)) == TWENTY_YEARS * 2
 
 
+@pytest.mark.parametrize("asked", [36_500 * DAY, 36_500 * DAY + 1, 999_999 * HOUR, 2**33, 10_000 * 365 * DAY])
+async def test_a_ttl_above_a_hundred_years_is_cut_and_not_refused(shared: Almond, asked: int) -> None:
+    record = await minted(shared, deploy(org="free"), asked)
+    assert own_life(record) == 36_500 * DAY
+    assert 80 * DAY < life(record) < 100 * DAY
+    for ttl in (0, -1):
+        refused = await refusal(shared.mint(deploy(org="free", ttl=seconds(ttl))))
+        assert (refused.code, refused.field) == (INVALID_ARGUMENT, "ttl")
+
+
 async def test_a_token_without_a_ttl_lives_for_the_default(shared: Almond) -> None:
     await Operator(shared).put("lowered", "deploy", default=600)
     assert life(await minted(shared, deploy(org="lowered"))) == 600

@@ -33,6 +33,7 @@ metrics.VIEW_REVISION.set(revision)
 metrics.VIEW_AGE.set(age)
 metrics.VIEW_BYTES.set(1000)
 metrics.WATCHERS.set(10)
+metrics.EXPIRING_CALLERS.set(revision)
 count_decision(Decision((Rejected((Denial(Reason.FOREIGN, "sentence"),)),)), allowed=False)
 meter = Meter("/almond.v1.TokenService/Verify", "unary")
 meter.end(meter.begin(), grpc.StatusCode.OK)
@@ -77,6 +78,7 @@ def test_metrics_of_workers_are_merged_and_a_dead_one_leaves_its_counts(
     assert read.get("almond_view_age_seconds") == float("inf")
     assert read.get("almond_view_bytes") == 2000
     assert read.get("almond_watchers") == 20
+    assert read.get("almond_expiring_callers") == 7
     assert read.get("almond_decisions_total", outcome="denied", reason="FOREIGN") == 2
     assert read.get("grpc_server_handled_total", **call, grpc_code="OK") == 2
     assert read.get("grpc_server_handling_seconds_count", **call) == 2

@@ -54,6 +54,11 @@ CALLER_HITS: Final = Counter(
     "almond_caller_cache_hits_total", "Callers' tokens that were verified in an earlier call"
 )
 CALLER_MISSES: Final = Counter("almond_caller_cache_misses_total", "Callers' tokens that had to be verified")
+EXPIRING_CALLERS: Final = Gauge(
+    "almond_expiring_callers",
+    "Callers of the last hour whose token was issued for over 30 days and has less than 14 left",
+    multiprocess_mode="livemax",
+)
 
 # The view: the revocations in memory.
 WORKERS: Final = Gauge("almond_workers", "Processes that serve", multiprocess_mode="livesum")

@@ -71,6 +71,7 @@ class Observer:
         metrics.BEAT_AGE.set(follower.heartbeat_age)
         metrics.RELAY_ELECTED.set(relay.is_elected)
         metrics.RELAY_LAG.set(relay.lag)
+        metrics.EXPIRING_CALLERS.set(self._observed.callers.expiring)
         metrics.WATCHERS.set(len(self._observed.watches))
         feed = self._observed.feed()
         metrics.FEED_UNREADABLE.set(not feed.is_read)

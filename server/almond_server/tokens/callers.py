@@ -22,6 +22,7 @@ from almond_core.masks import ALL
 from almond_core.model import RESERVED_ORG, Access, Circumstances
 from almond_server.domain.stores import Actor
 from almond_server.errors import PermissionDeniedError, UnauthenticatedError
+from almond_server.tokens.expiring_callers import ExpiringCallers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -98,10 +99,16 @@ class Callers:
         self._leeway = leeway
         self._cache_size = cache_size
         self._cache: OrderedDict[str, VerifiedToken] = OrderedDict()
+        self._expiring = ExpiringCallers()
         self.hits = 0
         """Texts found in the cache since the start."""
         self.misses = 0
         """Texts that had to be verified, genuine or not."""
+
+    @property
+    def expiring(self) -> int:
+        """How many distinct tokens that end soon were used in calls of the last hour."""
+        return self._expiring.count(self._now())
 
     def permit(self, call: Call, *required: RequiredPermission) -> Caller:
         """Return the caller by the first of its tokens that alone has all `required` permissions.
@@ -141,7 +148,9 @@ class Callers:
                 continue
             lacking = next((each for each in required if not self._has(token, each, call)), None)
             if lacking is None:
-                self._last_used.record(token, self._now())
+                now = self._now()
+                self._last_used.record(token, now)
+                self._expiring.record(token, now)
                 return Caller(token, tuple(dict.fromkeys(each.org for each in required)))
             refusals.append(_Refusal(lacking, self._revocations.standing(token, lacking.org)))
         if meaningless is not None:

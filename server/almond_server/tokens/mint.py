@@ -14,7 +14,7 @@ import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from almond_core import kinds, minting
+from almond_core import kinds, lifetimes, minting
 from almond_core.caveats import Valid
 from almond_core.errors import FieldError
 from almond_core.model import ANY, Identity, checked_id, token_id_at
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from almond_server.tokens.permissions import RequiredPermission
 
 MAX_NAME = 128
-_MAX_TTL_SECONDS = 100 * 366 * 86_400
 _MAX_TRIES = 3
 """More are needed only if cut-offs follow each other at just these moments; the caller then tries again."""
 
@@ -46,7 +45,7 @@ class MintOrder:
     """An order for a new token.
 
     `org` is empty for a custom or personal kind, whose caveats name the orgs. Without `ttl_seconds` the
-    default of the expiry policy or of the kind counts.
+    default of the expiry policy or of the kind counts; 100 years are the most.
     """
 
     kind: Kind
@@ -56,8 +55,8 @@ class MintOrder:
 
     def __post_init__(self) -> None:
         """Raise `FieldError` for an order that no caller could mint."""
-        if self.ttl_seconds is not None and not 0 < self.ttl_seconds <= _MAX_TTL_SECONDS:
-            raise FieldError("ttl", "more than 0 s and at most 100 years")
+        if self.ttl_seconds is not None and self.ttl_seconds <= 0:
+            raise FieldError("ttl", "more than 0 s")
         if len(self.name) > MAX_NAME or not self.name.isprintable():
             raise FieldError("name", f"at most {MAX_NAME} printable characters")
         app = kinds.app_of(self.kind)
@@ -129,15 +128,16 @@ class Minter:
     async def _ttl(
         self, caller: Caller, order: MintOrder, own: list[Caveat], request: Idempotency | None
     ) -> int:
+        asked = None if order.ttl_seconds is None else min(order.ttl_seconds, lifetimes.MAX_SECONDS)
         try:
             orgs = minting.orgs_left(minting.inherit(caller.token, own))
-            return await self._policy.ttl_of(order.kind, order.ttl_seconds, orgs)
+            return await self._policy.ttl_of(order.kind, asked, orgs)
         except FieldError:
             # A retry gets the token that was minted before the maximum was lowered: `add` returns it.
             earlier = None if request is None else await self._tokens.answered(request, self._now())
-            if earlier is None or order.ttl_seconds is None:
+            if earlier is None or asked is None:
                 raise
-            return order.ttl_seconds
+            return asked
 
     def _now(self) -> int:
         return self._clock.now_ms() // 1000
