@@ -79,8 +79,9 @@ class MintRequest(_message.Message):
     @_builtins.property
     def ttl(self) -> _duration_pb2.Duration:
         """How long the token is valid from now, in whole seconds. If absent, the default of the org's policy, or
-        else 20 years (`personal`: 1 hour). A ttl above the policy's maximum is INVALID_ARGUMENT. The token never
-        outlives the caller's token.
+        else 20 years (`personal`: 1 hour). A ttl above the maximum of a policy (`personal`: 24 hours) is
+        INVALID_ARGUMENT; above 100 years it is cut. The token never outlives the caller's token: `expire_time`
+        of the record says when it really ends.
         """
 
     def __init__(
