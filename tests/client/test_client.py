@@ -7,9 +7,10 @@ from typing import Any
 import grpc
 import pytest
 
-from almond.v1 import access_pb2, decision_pb2, token_pb2
+from almond.v1 import access_pb2, caveat_pb2, decision_pb2, token_pb2
 from almond.v1 import token_service_pb2 as pb
 from almond_client import AlmondRpcError, AsyncClient, CannotKnowError, Deadlines, InternalError
+from almond_core import base64url
 from client.fake_service import FakeService, fails, gives
 from client.samples import details
 
@@ -103,6 +104,36 @@ async def test_a_request_id_is_filled_in_once_and_the_callers_message_left_alone
     assert second != first
     assert len(first) == 36
     assert request.request_id == ""
+
+
+@pytest.mark.parametrize("label", [None, caveat_pb2.LabelCaveat(text="mine")])
+async def test_a_retry_registers_the_same_narrowed_token(
+    service: FakeService, label: caveat_pb2.LabelCaveat | None
+) -> None:
+    action = caveat_pb2.Caveat(action=caveat_pb2.ActionCaveat(mask="r"))
+    given = [action] if label is None else [caveat_pb2.Caveat(label=label), action]
+    request = pb.AttenuateRequest(token="alm1_x", caveats=given, label="ours", register=True)
+    before = request.SerializeToString()
+    service.answers["Attenuate"] = gives(fails(grpc.StatusCode.UNAVAILABLE), pb.AttenuateResponse())
+    async with AsyncClient(service.address) as client:
+        await client.attenuate(request)
+        await client.attenuate(request)
+    first, again, second = (call.request.caveats for call in service.calls)
+    assert first == again
+    assert second != first
+    (sent,) = [each.label for each in first if each.HasField("label")]
+    assert len(base64url.decode(sent.id)) == 16
+    assert sent.text == ("ours" if label is None else "mine")
+    assert request.SerializeToString() == before
+
+
+async def test_nothing_is_added_to_what_is_not_registered_or_has_no_caveat(service: FakeService) -> None:
+    action = caveat_pb2.Caveat(action=caveat_pb2.ActionCaveat(mask="r"))
+    requests = [pb.AttenuateRequest(caveats=[action]), pb.AttenuateRequest(label="a", register=True)]
+    async with AsyncClient(service.address) as client:
+        for request in requests:
+            await client.attenuate(request)
+    assert [call.request for call in service.calls] == requests
 
 
 async def test_a_given_request_id_stays(service: FakeService) -> None:

@@ -134,7 +134,7 @@ def test_a_field_at_fault_is_named_by_its_option(service: FakeService) -> None:
         grpc.StatusCode.INVALID_ARGUMENT, "ttl: at most 720h.", details=details("FIELD", field="ttl")
     )
     ran = create(service, "deploy", "-a", "web", "-o", "acme", "-x", "1000h")
-    assert (ran.exit_code, ran.stderr) == (2, "error: --expiry: at most 720h.\n")
+    assert (ran.exit_code, ran.stderr) == (2, "error: --expiry (or --until): at most 720h.\n")
 
 
 def test_custom_sends_the_caveats_and_no_org(service: FakeService, monkeypatch: pytest.MonkeyPatch) -> None:

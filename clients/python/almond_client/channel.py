@@ -9,9 +9,9 @@ import grpc
 
 SERVICE: Final = "almond.v1.TokenService"
 
-# Retrying one of these changes nothing: the first five only read, Attenuate stores nothing (with `register` a
-# retry can leave one more record, of a token that was not delivered), and Mint and Revoke carry a request id.
-# A method that is not listed here is never retried.
+# Retrying one of these changes nothing more: the first five only read, Attenuate stores nothing (with
+# `register` the client sends the label's random id, so that a retry makes the same token, recorded once), and
+# Mint and Revoke carry a request id. A method that is not listed here is never retried.
 REPEATABLE: Final = (
     "Verify",
     "BatchVerify",

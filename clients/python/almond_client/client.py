@@ -5,6 +5,7 @@ It decides nothing, and stores nothing between calls but the channel.
 
 from __future__ import annotations
 
+import secrets
 import uuid
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from almond.v1 import (
     access_pb2,
     admin_service_pb2,
     admin_service_pb2_grpc,
+    caveat_pb2,
     decision_pb2,
     revocation_service_pb2,
     revocation_service_pb2_grpc,
@@ -26,6 +28,8 @@ from almond.v1 import token_service_pb2 as pb
 from almond_client.channel import open_channel
 from almond_client.errors import AlmondRpcError, error_of
 from almond_client.watch import Watch
+from almond_core import base64url
+from almond_core.caveats.label import ID_BYTES
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -143,8 +147,11 @@ class AsyncClient:
     async def attenuate(
         self, request: pb.AttenuateRequest, *, timeout_seconds: float | None = None
     ) -> pb.AttenuateResponse:
-        """Narrow a token. `almond_core.minting.attenuate` does the same without the service."""
-        return await self._call(self._stubs().tokens.Attenuate, request, timeout_seconds)
+        """Narrow a token. `almond_core.minting.attenuate` does the same without the service.
+
+        If it is to be registered, the label's random id is filled in, so that retries record one token.
+        """
+        return await self._call(self._stubs().tokens.Attenuate, _with_label_id(request), timeout_seconds)
 
     async def revoke(
         self, request: pb.RevokeRequest, *, timeout_seconds: float | None = None
@@ -259,4 +266,16 @@ def _with_request_id(request: _Repeated) -> _Repeated:
     filled = type(request)()
     filled.CopyFrom(request)
     filled.request_id = str(uuid.uuid4())
+    return filled
+
+
+def _with_label_id(request: pb.AttenuateRequest) -> pb.AttenuateRequest:
+    # Each narrowed token has a label. The service would draw an id for it, in a retry another one.
+    filled = pb.AttenuateRequest()
+    filled.CopyFrom(request)
+    labels = [each.label for each in filled.caveats if each.HasField("label")]
+    if request.register and request.caveats and not labels:
+        labels = [filled.caveats.add(label=caveat_pb2.LabelCaveat(text=request.label)).label]
+    for label in labels:
+        label.id = label.id or base64url.encode(secrets.token_bytes(ID_BYTES))
     return filled

@@ -153,7 +153,8 @@ class AttenuateRequest(_message.Message):
     """
     register: _builtins.bool
     """Whether to store a record of the narrowed token, named by its label. It is then listed under its parent
-    and can be revoked alone. At most 1,000 records for each minted token.
+    and can be revoked alone. At most 1,000 records for each minted token. To repeat such a call safely, give a
+    label with an id in `caveats`: the same request then makes the same token, which is recorded once.
     """
     @_builtins.property
     def caveats(self) -> _containers.RepeatedCompositeFieldContainer[_caveat_pb2.Caveat]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from almond_client.cli import lifetime
 from almond_client.cli.output.failures import Failure
 from almond_client.client import AsyncClient, Deadlines
 from almond_client.errors import AlmondRpcError, CannotKnowError, UnauthenticatedError
@@ -83,8 +85,16 @@ class Connection:
 def connect(address: str, token_file: Path | None) -> Connection:
     """Return a connection with the caller's token, which comes from the file, the variable or the dev file.
 
-    Raises `Failure` (usage) for a bad address, and for a file or variable that does not contain a token.
+    Warns if that token ends soon. Raises `Failure` (usage) for a bad address, and for a file or variable that
+    does not contain a token.
     """
+    connection = _found(address, token_file)
+    if connection.token is not None:
+        lifetime.warn_of_end(connection.token, connection.token_source, int(time.time()))
+    return connection
+
+
+def _found(address: str, token_file: Path | None) -> Connection:
     check_address(address)
     if token_file is not None:
         return Connection(address, _read(token_file), str(token_file))

@@ -12,7 +12,7 @@ from almond_client.cli.output import console, record_view
 from almond_client.messages import caveat_message
 from almond_client.review import review
 from almond_core import base64url, minting, wire
-from almond_core.caveats import Label
+from almond_core.caveats import Label, Valid
 from almond_core.caveats.label import ID_BYTES
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from almond_client.cli.connection import Connection
     from almond_core.caveats import Caveat
+    from almond_core.wire import Token
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,27 +41,39 @@ class Narrowing:
         narrowed = minting.attenuate(self.text, self.added, label)
         text, response = narrowed.text, None
         if connection is not None:
+            added = [*self.added, *([] if any(isinstance(each, Label) for each in self.added) else [label])]
             request = pb.AttenuateRequest(
-                token=self.text,
-                caveats=[caveat_message(each) for each in self.added] or [caveat_message(label)],
-                label=self.label,
-                register=True,
+                token=self.text, caveats=[caveat_message(each) for each in added], register=True
             )
             response = connection.call(lambda client: client.attenuate(request))
             text = response.token
-        _print(text, response, as_json)
+        _print(text, response, self._idle_ends(), as_json)
+
+    def _idle_ends(self) -> list[str]:
+        """Return a warning if an end was added that is not before the end that the token has already."""
+        end = _end_of(wire.decode(self.text))
+        ends = [each.not_after for each in self.added if isinstance(each, Valid)]
+        if end is None or not any(each is not None and each >= end for each in ends):
+            return []
+        return [f"the end that you gave adds nothing: the token ends at {console.day_and_time(end)} already"]
 
 
-def _print(text: str, response: pb.AttenuateResponse | None, as_json: bool) -> None:
+def _end_of(token: Token) -> int | None:
+    return minting.expires_at(each.raw for each in token.unverified_caveats if each.body is not None)
+
+
+def _print(text: str, response: pb.AttenuateResponse | None, idle_ends: list[str], as_json: bool) -> None:
     token = wire.decode(text)
+    end = _end_of(token)
     branch_id = base64url.encode(minting.own_branch_id(token))
     token_id = token.unverified_identity.token_id
-    warnings = review(token.unverified_caveats, int(time.time())).contradictions
+    warnings = [*review(token.unverified_caveats, int(time.time())).contradictions, *idle_ends]
     if as_json:
         shown: dict[str, Any] = {
             "token": text,
             "id": token_id,
             "branch_id": branch_id,
+            "expires_at": None if end is None else console.rfc3339(end),
             "caveats": [each.raw.decode("utf-8", "backslashreplace") for each in token.unverified_caveats],
             "warnings": warnings,
             "record": None if response is None else record_view.as_json(response.record, time.time()),
@@ -68,9 +81,11 @@ def _print(text: str, response: pb.AttenuateResponse | None, as_json: bool) -> N
         console.print_json(shown)
         return
     console.print_secret(text)
+    valid = "for ever" if end is None else f"until {console.day_and_time(end)}"
+    revoke = f"almond tokens revoke {token_id}/{branch_id}"
     registered = "" if response is None else f", and registered as {console.clean(response.record.name)}"
     console.err().print(
-        f"Narrowed{registered}. To revoke only this one: almond tokens revoke {token_id}/{branch_id}",
+        f"Narrowed{registered}, valid {valid}. To revoke only this one: {revoke}",
         style="dim",
     )
     for each in warnings:

@@ -46,8 +46,17 @@ Expiry = Annotated[
         "--expiry",
         "-x",
         metavar="DURATION",
-        help="How long the token is valid, such as 48h or 1h30m; never longer than your own token."
-        " (default: 175200h, or what the org's policy says)",
+        help="How long the token is valid, such as 90m, 48h, 30d or 2w. It never outlives your own token."
+        " (default: until your own token ends, 20 years, or what the org's policy says, whichever is first)",
+    ),
+]
+Until = Annotated[
+    str | None,
+    typer.Option(
+        "--until",
+        metavar="TIME",
+        help="Until when the token is valid, in place of a duration: through a day, as 2026-12-24 (it ends at"
+        " the next 00:00 UTC), or up to a time, as 2026-12-24T18:00:00+02:00.",
     ),
 ]
 Register = Annotated[

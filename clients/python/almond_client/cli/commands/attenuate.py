@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
-from almond_client.cli.arguments import actions, argv, caveat_file, duration, key_value, options, token_text
+from almond_client.cli import lifetime
+from almond_client.cli.arguments import actions, argv, caveat_file, key_value, options, token_text
 from almond_client.cli.connection import connect
 from almond_client.cli.narrowing import Narrowing
 from almond_client.cli.output.failures import Failure, explained
-from almond_core.caveats import Action, Apps, Attribute, Audience, Caveat, Commands, Ip, Pattern, Valid
+from almond_core.caveats import Action, Apps, Attribute, Audience, Caveat, Commands, Ip, Pattern
 from almond_core.caveats.audience import ALMOND, SERVICE
 from almond_core.masks import ALL
 from almond_core.model import checked_id
@@ -30,8 +31,11 @@ def attenuate(
     ] = False,
     expires_in: Annotated[
         str | None,
-        typer.Option("--expires-in", metavar="DURATION", help="Only for this long from now, such as 10m."),
+        typer.Option(
+            "--expires-in", metavar="DURATION", help="Only for this long from now, such as 10m or 7d."
+        ),
     ] = None,
+    until: options.Until = None,
     command: Annotated[
         list[str] | None,
         typer.Option(help="Only to run this command, split as a shell would. Several are alternatives."),
@@ -71,13 +75,12 @@ def attenuate(
         added = caveat_file.read(caveats) if caveats is not None else []
         added += _about_objects(app, "r" if read_only else action, command or [])
         added += _about_the_call(audience or [], ip or [], attribute or [])
-        if expires_in is not None:
-            added.append(Valid(None, int(time.time()) + duration.seconds(expires_in)))
+        added += lifetime.added("--expires-in", expires_in, until, now=int(time.time()))
         if not added and not label:
             raise Failure.usage(
                 "nothing to add: the token would not become narrower",
-                "give --app, --action, --read-only, --expires-in, --command, --audience, --ip, --attribute,"
-                " --caveats or --label",
+                "give --app, --action, --read-only, --expires-in, --until, --command, --audience, --ip,"
+                " --attribute, --caveats or --label",
             )
         narrowing = Narrowing(token_text.read(token), added, label)
         narrowing.show(connect(address, api_token_file) if register else None, as_json)

@@ -8,12 +8,13 @@ from typing import Annotated
 import typer
 
 from almond.v1 import kind_pb2
-from almond_client.cli.arguments import duration, options, token_text
+from almond_client.cli import lifetime
+from almond_client.cli.arguments import options, token_text
 from almond_client.cli.connection import connect
 from almond_client.cli.mint_request import mint, request
 from almond_client.cli.narrowing import Narrowing
 from almond_client.cli.output.failures import Failure, explained
-from almond_core.caveats import Action, Caveat, Org, Valid
+from almond_core.caveats import Action, Caveat, Org
 from almond_core.kinds import Readonly
 from almond_core.masks import parse_mask
 from almond_core.model import checked_id
@@ -24,6 +25,7 @@ def readonly(
     org: options.Org = None,
     name: options.Name = "",
     expiry: options.Expiry = None,
+    until: options.Until = None,
     from_existing: Annotated[
         bool,
         typer.Option("--from-existing", help="Narrow the token given with -t to reading, offline."),
@@ -46,21 +48,19 @@ def readonly(
                 raise Failure.usage("--token and --register go with --from-existing")
             connection = connect(address, api_token_file)
             kind = kind_pb2.Kind(readonly=kind_pb2.ReadonlyKind())
-            mint(connection, request(kind, connection.org_or_home(org), name, expiry), as_json)
+            mint(connection, request(kind, connection.org_or_home(org), name, expiry, until), as_json)
             return
         if token is None:
             raise Failure.usage("--from-existing needs the token: -t -", "pipe it in: -t - < org.token")
         # ALMOND_ORG is meant for minting. Only --org on the command line narrows the token to an org.
         source = context.get_parameter_source("org")
         is_given = source is not None and source.name == "COMMANDLINE"
-        added = _added(org if is_given else None, expiry)
+        added = _added(org if is_given else None, expiry, until)
         narrowing = Narrowing(token_text.read(token), added, name or Readonly.TITLE)
         narrowing.show(connect(address, api_token_file) if register else None, as_json)
 
 
-def _added(org: str | None, expiry: str | None) -> list[Caveat]:
+def _added(org: str | None, expiry: str | None, until: str | None) -> list[Caveat]:
     read = parse_mask("r")
     added: list[Caveat] = [Action(read) if org is None else Org(checked_id("--org", org), read)]
-    if expiry is not None:
-        added.append(Valid(None, int(time.time()) + duration.seconds(expiry)))
-    return added
+    return [*added, *lifetime.added("--expiry", expiry, until, now=int(time.time()))]
