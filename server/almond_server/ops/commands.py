@@ -75,13 +75,20 @@ def register(app: typer.Typer) -> None:
 def init(
     data_dir: DataDir = DEV_DIR,
     *,
-    new_admin_token: Annotated[bool, typer.Option(help="Write a new admin token over the old one.")] = False,
+    new_admin_token: Annotated[
+        bool,
+        typer.Option(
+            "--new-admin-token",
+            help="Write a new admin token into the file of the old one, which stays valid until it ends or is"
+            " revoked (ops/ADMIN_TOKEN.md).",
+        ),
+    ] = False,
     admin_days: Annotated[
         int,
         typer.Option(
             min=1,
             max=36_500,
-            help="Days until the admin token expires. No token outlives the one that minted it.",
+            help="Days until the admin token ends, and with it all that it mints.",
         ),
     ] = 90,
 ) -> None:
@@ -102,6 +109,7 @@ def init(
         out.print("If the admin token is lost or expired, run: almond init --new-admin-token", markup=False)
     else:
         out.print(f"The admin token is in {token_file} (mode 0600, valid for {admin_days} days).")
+        out.print("What it mints ends with it: ops/ADMIN_TOKEN.md says how to renew it in time.")
 
 
 def migrate(data_dir: DataDir = DEV_DIR) -> None:

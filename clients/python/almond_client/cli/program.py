@@ -34,7 +34,7 @@ def build(*, extended: bool = True) -> typer.Typer:
         pretty_exceptions_enable=False,
         # Local variables contain tokens.
         pretty_exceptions_show_locals=False,
-        help="Mint, narrow, verify and revoke access tokens.",
+        help="Mint, narrow, verify and revoke access tokens. `almond dev` starts a service to try it with.",
         epilog="Example: almond tokens create deploy -o acme -a web -x 48h > web.token",
     )
     app.callback()(_root)

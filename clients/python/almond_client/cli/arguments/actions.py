@@ -10,6 +10,8 @@ from almond_core.masks import Mask, parse_actions
 
 _LETTERS: Final = {"read": "r", "write": "w", "create": "c", "delete": "d", "control": "C", "all": "*"}
 
+HELP: Final = "letters (r read, w write, c create, d delete, C control, * all), or words, as read,write"
+
 
 def mask_of(text: str) -> Mask:
     """Return the mask of `rw`, `read,write` or `*`.

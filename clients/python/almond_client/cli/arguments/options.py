@@ -64,7 +64,7 @@ Register = Annotated[
     typer.Option(
         "--register",
         help="Let the service keep a record of the token: it is then listed, and can be revoked alone."
-        " Your own token needs `create` on the feature tokens.",
+        " Your own token needs the right to create tokens in its org.",
     ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]

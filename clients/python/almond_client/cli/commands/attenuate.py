@@ -24,7 +24,7 @@ def attenuate(
     app: Annotated[str | None, typer.Option("--app", "-a", help="Only this app.")] = None,
     action: Annotated[
         str | None,
-        typer.Option("--action", "-A", metavar="ACTIONS", help="Only these actions: rw, or read,write."),
+        typer.Option("--action", "-A", metavar="ACTIONS", help=f"Only these actions: {actions.HELP}."),
     ] = None,
     read_only: Annotated[
         bool, typer.Option("--read-only", help="Only reading: the same as --action r.")

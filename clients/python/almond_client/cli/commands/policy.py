@@ -24,23 +24,26 @@ Kind = Annotated[str, typer.Option("--kind", "-k", help="The kind, such as deplo
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="How long the tokens of an org may live. Needs a token for the org almond, such as the admin token.",
-    epilog="Example: almond policy set -o acme --kind deploy --default 24h --max 720h",
+    help="Set how long the tokens of an org may live. Needs a token for the org almond: the admin token.",
+    epilog="Example: almond policy set -o acme --kind deploy --default 24h --max 30d",
 )
 
 
-@app.command("set", epilog="Example: almond policy set -o acme --default 168h --max 2160h")
+@app.command("set", epilog="Example: almond policy set -o acme --default 7d --max 90d")
 def set_policy(
     org: options.RequiredOrg,
     kind: Kind = EVERY_KIND,
     default: Annotated[
         str | None,
         typer.Option(
-            "--default", metavar="DURATION", help="How long a token lives that is created without --expiry."
+            "--default",
+            metavar="DURATION",
+            help="How long a token lives that is created without --expiry or --until, such as 24h or 30d.",
         ),
     ] = None,
     maximum: Annotated[
-        str | None, typer.Option("--max", metavar="DURATION", help="How long a token lives at most.")
+        str | None,
+        typer.Option("--max", metavar="DURATION", help="The longest --expiry; more is refused."),
     ] = None,
     address: options.Address = options.DEFAULT_ADDRESS,
     api_token_file: options.ApiTokenFile = None,
@@ -98,8 +101,8 @@ def list_policies(
         console.out().print(table, soft_wrap=False)
     else:
         console.err().print(
-            "No policy is set: tokens live for 175200h (20 years) unless --expiry says otherwise, and never"
-            " longer than the token that mints them."
+            "No policy is set: a token lives for 20 years, or as long as --expiry or --until says, and never"
+            " longer than the token that mints it."
         )
 
 

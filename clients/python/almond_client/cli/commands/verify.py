@@ -29,7 +29,7 @@ def verify(
     token: options.TokenText,
     org: options.RequiredOrg,
     action: Annotated[
-        str, typer.Option("--action", "-A", metavar="ACTIONS", help="Letters of rwcdC, or words: read,write.")
+        str, typer.Option("--action", "-A", metavar="ACTIONS", help=f"What is asked for: {actions.HELP}.")
     ],
     app: options.App = None,
     machine: Annotated[_Id, typer.Option(help="The machine, in the app.")] = None,
@@ -38,7 +38,7 @@ def verify(
     app_feature: Annotated[_Id, typer.Option(help="The feature of the app, such as images.")] = None,
     machine_feature: Annotated[_Id, typer.Option(help="The feature of the machine.")] = None,
     cluster: Annotated[_Id, typer.Option(help="The LiteFS cluster.")] = None,
-    mutation: Annotated[_Id, typer.Option(help="The mutation, by name.")] = None,
+    mutation: Annotated[_Id, typer.Option(help="The mutation: an operation of your own, by name.")] = None,
     command: Annotated[
         _Id, typer.Option(help="The command for the machine, split into words as a shell would.")
     ] = None,
@@ -51,7 +51,9 @@ def verify(
         list[str] | None,
         typer.Option(metavar="KEY=VALUE", help="An attribute of the request. May be repeated."),
     ] = None,
-    min_revision: Annotated[str, typer.Option(help="Answer from data of at least this revision.")] = "",
+    min_revision: Annotated[
+        str, typer.Option(help="A revision, as `revoke` prints it: the answer counts it.")
+    ] = "",
     explain: Annotated[bool, typer.Option("--explain", help="Show the result of each caveat.")] = False,
     address: options.Address = options.DEFAULT_ADDRESS,
     api_token_file: options.ApiTokenFile = None,
