@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from almond.v1 import token_service_pb2 as pb
+from almond_client.cli import possession
 from almond_client.cli.arguments import options
 from almond_client.cli.arguments.revoke_targets import RevokeArguments, Target, targets_of
 from almond_client.cli.connection import Connection, connect
 from almond_client.cli.output import console, revoke_view
 from almond_client.cli.output.failures import CANNOT_KNOW, FAILED, Failure, explained, report
-from almond_client.errors import AlmondRpcError, CannotKnowError, UnauthenticatedError
+from almond_client.errors import AlmondRpcError, CannotKnowError
 
 if TYPE_CHECKING:
     from almond_client.client import AsyncClient
@@ -130,22 +131,9 @@ async def _revoke(
     request.validate_only = validate_only
     seconds = _BULK_SECONDS if target.is_bulk else None
     try:
-        return await _call(connection, client, request, seconds)
+        return await possession.revoke(connection, client, request, seconds)
     except AlmondRpcError as error:
         return error
-
-
-async def _call(
-    connection: Connection, client: AsyncClient, request: pb.RevokeRequest, seconds: float | None
-) -> pb.RevokeResponse:
-    try:
-        return await client.revoke(request, timeout_seconds=seconds)
-    except UnauthenticatedError:
-        if request.WhichOneof("target") != "token":
-            raise
-    # The holder of a token may revoke it. Their own token, which would only say who they are, is not needed.
-    async with connection.anonymous() as anonymous:
-        return await anonymous.revoke(request)
 
 
 def _confirm(connection: Connection, targets: list[Target], as_json: bool) -> None:

@@ -5,7 +5,9 @@ Colours are off when the stream is not a terminal, or NO_COLOR is set.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import sys
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -13,6 +15,21 @@ from typing import Any, Final
 from rich.console import Console
 
 UNLIMITED: Final = 10_000
+
+
+class _Console(Console):
+    """A console that raises `BrokenPipeError` as it is: Rich would exit with 1, which means DENIED."""
+
+    def on_broken_pipe(self) -> None:
+        raise  # noqa: PLE0704 - Rich calls this where it handles the error
+
+
+class _ErrorConsole(_Console):
+    """A console of standard error, which writes what it can: there is nowhere to report that it cannot."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        with contextlib.suppress(OSError):
+            super().print(*objects, **options)
 
 
 def out() -> Console:
@@ -29,7 +46,8 @@ def _console(*, to_error: bool) -> Console:
     stream = sys.stderr if to_error else sys.stdout
     width = None if stream.isatty() else UNLIMITED
     # Without markup, a name such as "[red]" is only a name; soft wrapping keeps lines whole for `grep`.
-    return Console(stderr=to_error, width=width, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    kind = _ErrorConsole if to_error else _Console
+    return kind(stderr=to_error, width=width, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def warn(text: str) -> None:
@@ -47,9 +65,12 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2))
 
 
-def print_secret(text: str) -> None:
-    """Print a token on standard output, alone on its line. Only this function prints tokens."""
-    print(text)
+def discard_output() -> None:
+    """Drop what standard output still holds back and all that follows: Python would write it at the end."""
+    with contextlib.suppress(OSError):
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, sys.stdout.fileno())
+        os.close(nothing)
 
 
 def rfc3339(seconds: float) -> str:

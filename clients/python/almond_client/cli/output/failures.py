@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 FAILED: Final = 1
 USAGE: Final = 2
 CANNOT_KNOW: Final = 3
+SIGNALLED: Final = 128
+"""To this the number of the signal is added that ended a command, as shells do."""
 
 _REFUSALS: Final = (UnauthenticatedError, PermissionDeniedError, FailedPreconditionError)
 _OPTIONS: Final = {"ttl": "--expiry", "after_revision": "--after", "access.attributes.ip": "--ip"}
@@ -130,7 +132,7 @@ def _exit(failure: Failure, failed: int, refused: int) -> typer.Exit:
 
 
 def report(failure: Failure) -> None:
-    """Print the one or two lines of a failure on standard error."""
+    """Print a failure on standard error: a line for its sentence, and one for each line of its hint."""
     console.err().print(f"error: {console.clean(failure.sentence)}", style="red")
-    if failure.hint:
-        console.err().print(f"hint: {console.clean(failure.hint)}")
+    for hint in failure.hint.splitlines():
+        console.err().print(f"hint: {console.clean(hint)}")
