@@ -148,7 +148,7 @@ def test_custom_sends_the_caveats_and_no_org(service: FakeService, monkeypatch: 
 def test_a_failed_mint_prints_nothing_on_standard_output(service: FakeService) -> None:
     service.answers["Mint"] = fails(grpc.StatusCode.PERMISSION_DENIED, "no", details=details("CALLER_DENIED"))
     ran = create(service, "org", "-o", "acme")
-    assert (ran.exit_code, ran.stdout) == (1, "")
+    assert (ran.exit_code, ran.stdout) == (2, "")
     assert ran.stderr.splitlines()[0] == "error: no"
     assert ran.stderr.splitlines()[1].startswith("hint: ")
 

@@ -13,8 +13,9 @@ from google.protobuf.duration_pb2 import Duration
 from almond.v1 import token_service_pb2 as pb
 from almond_client.cli import possession
 from almond_client.cli.arguments import duration
+from almond_client.cli.exit_codes import CANNOT_KNOW, SIGNALLED
 from almond_client.cli.output import console, record_view
-from almond_client.cli.output.failures import CANNOT_KNOW, SIGNALLED, Failure
+from almond_client.cli.output.failures import Failure
 from almond_client.cli.output.secret import LOST, Delivery
 from almond_client.errors import AlmondRpcError
 from almond_core import minting

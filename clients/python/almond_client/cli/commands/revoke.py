@@ -13,8 +13,8 @@ from almond_client.cli.arguments import options
 from almond_client.cli.arguments.revoke_targets import RevokeArguments, Target, targets_of
 from almond_client.cli.connection import Connection, connect
 from almond_client.cli.output import console, revoke_view
-from almond_client.cli.output.failures import CANNOT_KNOW, FAILED, Failure, explained, report
-from almond_client.errors import AlmondRpcError, CannotKnowError
+from almond_client.cli.output.failures import Failure, explained, report
+from almond_client.errors import AlmondRpcError
 
 if TYPE_CHECKING:
     from almond_client.client import AsyncClient
@@ -114,7 +114,7 @@ def revoke(
     else:
         for target, result in outcomes:
             _print(connection, target, result, is_done=not dry_run)
-    _exit([result for _, result in outcomes if isinstance(result, AlmondRpcError)], len(outcomes))
+    _exit(connection, [result for _, result in outcomes if isinstance(result, AlmondRpcError)])
 
 
 async def _revoke_all(
@@ -150,8 +150,15 @@ def _confirm(connection: Connection, targets: list[Target], as_json: bool) -> No
         if isinstance(preview, AlmondRpcError):
             raise connection.failure_of(preview)
         revoke_view.show_preview(target, preview)
-    if not typer.confirm("Revoke for good?"):
+    if not _is_sure():
         raise Failure("nothing was revoked")
+
+
+def _is_sure() -> bool:
+    try:
+        return typer.confirm("Revoke for good?")
+    except typer.Abort:
+        return False
 
 
 def _print(
@@ -167,8 +174,6 @@ def _print(
         revoke_view.show_preview(target, result)
 
 
-def _exit(errors: list[AlmondRpcError], targets: int) -> None:
-    if not errors:
-        return
-    unanswered = [error for error in errors if isinstance(error, CannotKnowError)]
-    raise typer.Exit(CANNOT_KNOW if len(unanswered) == targets else FAILED)
+def _exit(connection: Connection, errors: list[AlmondRpcError]) -> None:
+    if errors:
+        raise typer.Exit(max(connection.failure_of(each).exit_code for each in errors))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sys
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -63,14 +62,6 @@ def clean(text: str) -> str:
 def print_json(value: Any) -> None:
     """Write JSON to standard output, in ASCII, so that no terminal interprets its content."""
     print(json.dumps(value, indent=2))
-
-
-def discard_output() -> None:
-    """Drop what standard output still holds back and all that follows: Python would write it at the end."""
-    with contextlib.suppress(OSError):
-        nothing = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nothing, sys.stdout.fileno())
-        os.close(nothing)
 
 
 def rfc3339(seconds: float) -> str:

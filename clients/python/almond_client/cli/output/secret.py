@@ -10,8 +10,10 @@ import stat
 import sys
 from typing import TYPE_CHECKING, Final, NoReturn, Self
 
+from almond_client.cli import edge
+from almond_client.cli.exit_codes import CANNOT_KNOW, SIGNALLED, USAGE
 from almond_client.cli.output import console
-from almond_client.cli.output.failures import CANNOT_KNOW, SIGNALLED, USAGE, Failure
+from almond_client.cli.output.failures import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 LOST: Final = "its text could not be written"
 """The reason, for the record, of a revocation that undoes."""
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SIGNALS: Final = [number for number in signal.Signals if number.name in {"SIGINT", "SIGTERM", "SIGHUP"}]
 
 
 class Delivery:
@@ -96,7 +98,7 @@ def _write_whole(text: str) -> str:
             if stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode):
                 os.fsync(sys.stdout.fileno())
     except OSError as error:
-        console.discard_output()
+        edge.discard(sys.stdout)
         return error.strerror or type(error).__name__
     return ""
 
