@@ -16,19 +16,15 @@ from rich.console import Console
 UNLIMITED: Final = 10_000
 
 
-class _Console(Console):
-    """A console that raises `BrokenPipeError` as it is: Rich would exit with 1, which means DENIED."""
-
-    def on_broken_pipe(self) -> None:
-        raise  # noqa: PLE0704 - Rich calls this where it handles the error
-
-
-class _ErrorConsole(_Console):
+class _ErrorConsole(Console):
     """A console of standard error, which writes what it can: there is nowhere to report that it cannot."""
 
     def print(self, *objects: Any, **options: Any) -> None:
         with contextlib.suppress(OSError):
             super().print(*objects, **options)
+
+    def on_broken_pipe(self) -> None:
+        raise  # noqa: PLE0704 - Rich calls this where it handles the error, and would exit with 1
 
 
 def out() -> Console:
@@ -45,7 +41,7 @@ def _console(*, to_error: bool) -> Console:
     stream = sys.stderr if to_error else sys.stdout
     width = None if stream.isatty() else UNLIMITED
     # Without markup, a name such as "[red]" is only a name; soft wrapping keeps lines whole for `grep`.
-    kind = _ErrorConsole if to_error else _Console
+    kind = _ErrorConsole if to_error else Console
     return kind(stderr=to_error, width=width, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 

@@ -91,16 +91,21 @@ class Delivery:
 def _write_whole(text: str) -> str:
     """Write a line to standard output; return why that failed, or an empty text."""
     try:
-        sys.stdout.write(f"{text}\n")
-        sys.stdout.flush()
-        # A file system may report a full disk only now.
-        with contextlib.suppress(io.UnsupportedOperation):
-            if stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode):
-                os.fsync(sys.stdout.fileno())
-    except OSError as error:
+        with edge.reported_output():
+            sys.stdout.write(f"{text}\n")
+            sys.stdout.flush()
+            _sync()
+    except edge.OutputError as lost:
         edge.discard(sys.stdout)
-        return error.strerror or type(error).__name__
+        return lost.why
     return ""
+
+
+def _sync() -> None:
+    # A file system may report a full disk only now. What is no file cannot be synchronised.
+    with contextlib.suppress(io.UnsupportedOperation):
+        if stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode):
+            os.fsync(sys.stdout.fileno())
 
 
 def _sentence(error: Exception) -> str:
