@@ -71,6 +71,12 @@ class RequestReusedError(RefusedError):
     reason = "REQUEST_ID_REUSED"
 
 
+class MintedTokenEndedError(RefusedError):
+    """The token that the same request minted before has been revoked, or has expired, since."""
+
+    reason = "MINTED_TOKEN_ENDED"
+
+
 class RateLimitedError(RetryAfter, RefusedError):
     """Too many calls without a caller's token, about one token or from one peer."""
 

@@ -52,6 +52,7 @@ _CODES: Final[tuple[tuple[type[AlmondError], grpc.StatusCode], ...]] = (
     (errors.TooManyDerivedError, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (errors.WrongRevisionError, grpc.StatusCode.FAILED_PRECONDITION),
     (errors.ChangesForgottenError, grpc.StatusCode.FAILED_PRECONDITION),
+    (errors.MintedTokenEndedError, grpc.StatusCode.FAILED_PRECONDITION),
     (errors.WatcherTooSlowError, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (errors.TooManyWatchersError, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (errors.RateLimitedError, grpc.StatusCode.RESOURCE_EXHAUSTED),
