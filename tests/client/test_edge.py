@@ -1,16 +1,13 @@
 """The edge of the process: what no command handles never exits with 0 or 1, and is one sentence."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack
 from pathlib import Path
 from threading import Event
-from typing import IO, Any
+from typing import Any
 
 import grpc
 import pytest
@@ -18,6 +15,7 @@ import pytest
 from almond.v1 import decision_pb2, token_pb2
 from almond.v1 import token_service_pb2 as pb
 from client.fake_service import FakeService, gives
+from client.run_process import full, program, reader_that_has_gone, run
 from client.samples import mint
 from support import forks
 
@@ -27,58 +25,6 @@ DENIED = pb.VerifyResponse(outcome=decision_pb2.OUTCOME_DENIED)
 JAPANESE = pb.ListTokensResponse(records=[token_pb2.TokenRecord(id="i" * 22, name="\u65e5\u672c")])
 CREATE = ("tokens", "create", "org", "-o", "acme")
 MINTED = pb.MintResponse(token="alm1_new", record=token_pb2.TokenRecord(id="i" * 22))
-RAW = os.fsdecode(b"caf\xe9")
-
-
-@dataclass(frozen=True)
-class Ran:
-    """What a process wrote, and its exit code."""
-
-    code: int
-    out: str
-    err: str
-
-
-@contextmanager
-def reader_that_has_gone() -> Iterator[int]:
-    """Return the end of a pipe that nobody reads."""
-    reading, writing = os.pipe()
-    os.close(reading)
-    yield writing
-    os.close(writing)
-
-
-def run(
-    service: FakeService | None,
-    *words: str,
-    stdin: bytes = b"",
-    out: int | None = None,
-    err: int | None = None,
-    environment: Mapping[str, str] | None = None,
-) -> Ran:
-    """Run `almond WORDS` as a process, with other standard output and error if given."""
-    with ExitStack() as stack:
-        files = [stack.enter_context(Path(f"{name}.txt").open("wb+")) for name in ("in", "out", "err")]
-        files[0].write(stdin)
-        files[0].seek(0)
-        numbers = [each.fileno() for each in files]
-        numbers[1:] = [out or numbers[1], err or numbers[2]]
-        address = "127.0.0.1:1" if service is None else service.address
-        process = forks.start(["almond", *words], numbers, {"ALMOND_ADDRESS": address, **(environment or {})})
-        code = process.wait(30)
-        return Ran(code, *(Path(f"{name}.txt").read_text(encoding="utf-8") for name in ("out", "err")))
-
-
-def program(words: Sequence[str], files: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run `almond WORDS` as a person does, in a shell: `files` is such as `>&-`."""
-    script = "from almond_client.cli import main; main()"
-    command = ["sh", "-c", f'exec "$0" "$@" {files}', sys.executable, "-c", script, *words]
-    everything = os.environ | environment
-    return subprocess.run(command, env=everything, capture_output=True, text=True, check=False)
-
-
-def full() -> IO[bytes]:
-    return Path("/dev/full").open("wb", buffering=0)
 
 
 @pytest.mark.parametrize("form", [(), ("--json",), ("--explain",)], ids=str)
@@ -136,98 +82,6 @@ def test_names_in_other_scripts_are_written_in_any_encoding(service: FakeService
     ran = program(("tokens", "list", "-o", "acme"), ALMOND_ADDRESS=service.address, PYTHONIOENCODING="ascii")
     assert (ran.returncode, ran.stderr) == (0, "")
     assert "\\u65e5\\u672c" in ran.stdout
-
-
-EVERY_OPTION = (
-    (*VERIFY[:6], "-A", RAW),
-    (*VERIFY, "-o", RAW),
-    (*VERIFY, "--attribute", f"k={RAW}"),
-    (*VERIFY, "--command", RAW),
-    (*VERIFY, "--min-revision", RAW),
-    (*VERIFY, "--ip", RAW),
-    (*CREATE, "--name", RAW),
-    (*CREATE, f"--name={RAW}"),
-    (*CREATE, f"-n{RAW}"),
-    (*CREATE, "-o", RAW),
-    (*CREATE, "-x", RAW),
-    (*CREATE, "--request-id", RAW),
-    ("tokens", "create", "deploy", "-o", "acme", "-a", RAW),
-    ("tokens", "create", "machine-exec", "-o", "acme", "-a", "web", "--", "ls", RAW),
-    ("tokens", "create", "custom", "--caveats", RAW),
-    ("tokens", "attenuate", "-t", "-", "--label", RAW),
-    ("tokens", "attenuate", "-t", RAW, "--read-only"),
-    ("tokens", "list", "-o", RAW),
-    ("tokens", "revoke", RAW),
-    ("tokens", "revoke", "-t", "-", "--reason", RAW),
-    ("tokens", "inspect", "-t", RAW),
-    ("tokens", "list", "-o", "acme", "--api-token-file", RAW),
-    ("policy", "set", "-o", RAW, "--max", "1h"),
-    ("policy", "list", "-o", RAW),
-    ("watch", "-o", RAW),
-    ("watch", "--after", RAW),
-    ("health", "--of", RAW),
-    ("health", "--address", RAW),
-    ("tokens", RAW),
-    (RAW,),
-    ("init", "--data-dir", RAW),
-    ("store", "backup", RAW),
-    ("serve", "--address", RAW),
-)
-
-
-@pytest.mark.parametrize("words", EVERY_OPTION, ids=lambda words: ascii(" ".join(words)))
-def test_text_that_is_not_utf_8_is_refused_in_a_sentence_before_it_is_sent(
-    service: FakeService, words: tuple[str, ...]
-) -> None:
-    ran = run(service, *words, stdin=mint().encode())
-    assert (ran.code, ran.out, service.calls) == (2, "", [])
-    assert ran.err.startswith("error: ")
-    assert "Traceback" not in ran.err
-    assert "defect" not in ran.err
-
-
-def test_the_option_with_text_that_is_not_utf_8_is_named() -> None:
-    ran = run(None, *CREATE, "--name", RAW)
-    assert ran.err.startswith("error: Invalid value for '--name' / '-n': not UTF-8 text\n")
-
-
-@pytest.mark.parametrize(
-    "name", ["ADDRESS", "API_TOKEN", "ORG", "APP", "DATA_DIR", "DATABASE_URL", "REDIS_URL"]
-)
-def test_a_variable_that_is_not_utf_8_is_named(name: str) -> None:
-    variable = f"ALMOND_{name}"
-    ran = run(None, "tokens", "list", "-o", "acme", environment={variable: RAW})
-    assert (ran.code, ran.out) == (2, "")
-    assert ran.err.startswith(f"error: the variable {variable} is not UTF-8 text\n")
-
-
-def test_other_variables_may_be_anything(service: FakeService) -> None:
-    assert (
-        run(
-            service, "tokens", "list", "-o", "acme", environment=dict.fromkeys(("HOME", "TERM", "ORG"), RAW)
-        ).code
-        == 0
-    )
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"\xff\xfe",
-        b'[["label","\xe9"]]',
-        b'[["app\\ud800s",{}]]',
-        b'[["apps",{"\\udc00":"r"}]]',
-        b"[1e999]",
-        b"\x00",
-    ],
-    ids=repr,
-)
-def test_caveats_that_are_not_text_are_refused_in_a_sentence(service: FakeService, content: bytes) -> None:
-    Path("caveats.json").write_bytes(content)
-    for source, stdin in (("caveats.json", b""), ("-", content)):
-        ran = run(service, "tokens", "create", "custom", "--caveats", source, stdin=stdin)
-        assert (ran.code, ran.out, service.calls) == (2, "", []), ran.err
-        assert ran.err.startswith("error: ")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
