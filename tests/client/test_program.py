@@ -29,9 +29,9 @@ def test_the_version_is_the_distributions(capsys: pytest.CaptureFixture[str]) ->
     "words",
     [
         ("tokens", "nonsense"),
-        ("tokens", "verify"),
+        ("tokens", "verify", "-o", "acme"),
         ("tokens", "list", "--nonsense"),
-        ("tokens", "create", "deploy", "-o", "acme"),
+        ("tokens", "create", "litefs-cloud", "-o", "acme"),
     ],
     ids=" ".join,
 )

@@ -50,7 +50,7 @@ class Connection:
         """Return `org`, or else the home org; raises `Failure` (usage) if there is neither."""
         found = org or self.home_org
         if found is None:
-            raise Failure.usage("which org?", "give --org ORG, or set ALMOND_ORG")
+            raise Failure.usage("which org?", "give --org ORG, set ALMOND_ORG, or write almond.toml")
         return found
 
     def call(self, work: Callable[[AsyncClient], Awaitable[_T]]) -> _T:
