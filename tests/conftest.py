@@ -29,6 +29,12 @@ settings.register_profile("almond", deadline=None, suppress_health_check=[Health
 settings.load_profile("almond")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_project_file_of_the_machine(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """End the command line's search for `almond.toml` where the tests' own directories begin."""
+    (tmp_path_factory.getbasetemp() / ".git").mkdir(exist_ok=True)
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """A PostgreSQL that all tests of this process share; they leave it running."""

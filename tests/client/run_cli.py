@@ -24,7 +24,7 @@ class Ran:
     stderr: str
 
 
-def almond(*words: str, stdin: str = "", address: str = NOWHERE) -> Result:
+def almond(*words: str, stdin: str | bytes = "", address: str = NOWHERE) -> Result:
     """Run `almond WORDS`; no service answers at the default address."""
     return CliRunner().invoke(
         program.build(extended=False), list(words), input=stdin, env={"ALMOND_ADDRESS": address}

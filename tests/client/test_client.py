@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -9,8 +10,17 @@ import pytest
 
 from almond.v1 import access_pb2, caveat_pb2, decision_pb2, token_pb2
 from almond.v1 import token_service_pb2 as pb
-from almond_client import AlmondRpcError, AsyncClient, CannotKnowError, Deadlines, InternalError
+from almond_client import (
+    AlmondRpcError,
+    AsyncClient,
+    CannotKnowError,
+    Deadlines,
+    InternalError,
+    InvalidArgumentError,
+    channel,
+)
 from almond_core import base64url
+from almond_server.rpc import interceptor
 from client.fake_service import FakeService, fails, gives
 from client.samples import details
 
@@ -52,15 +62,53 @@ async def test_a_token_function_is_called_before_each_call(service: FakeService)
     assert sent == ["Bearer alm1_old", "Bearer alm1_new"]
 
 
-@pytest.mark.parametrize("token", ["alm1_sec\nret", "alm1_sécret", "alm1_secret\x00"])
-async def test_an_unsendable_token_is_refused_without_being_repeated(
+@pytest.mark.parametrize(
+    "token",
+    [
+        *(
+            "alm1_cret\n2",
+            "alm1_s\u00e9cret",
+            "alm1_cret\0",
+            "\udcffalm1_cret",
+            "\ud800cret",
+            '{"token":"cret"}',
+        ),
+        *("", " ", "Bearer", '""', "alm1_cret" * 1000, "alm1_cret" * 10_000),
+    ],
+    ids=lambda token: ascii(token[:20]),
+)
+async def test_an_unusable_token_is_refused_when_built_and_not_repeated(
     service: FakeService, token: str
 ) -> None:
-    async with AsyncClient(service.address, token) as client:
-        with pytest.raises(ValueError, match="characters that no token has") as refused:
+    with pytest.raises(ValueError, match=r"^the token ") as refused:
+        AsyncClient(service.address, token)
+    assert "cret" not in repr(refused.value)
+    async with AsyncClient(service.address, lambda: token) as client:
+        with pytest.raises(ValueError, match=r"^the token ") as refused:
             await client.verify(pb.VerifyRequest())
     assert "cret" not in repr(refused.value)
     assert service.calls == []
+
+
+@pytest.mark.parametrize("token", [b"alm1_cret", 5, ["alm1_cret"], Path("alm1_cret")], ids=repr)
+async def test_a_token_that_is_no_string_is_refused_when_built(service: FakeService, token: Any) -> None:
+    with pytest.raises(TypeError, match="the token is a string") as refused:
+        AsyncClient(service.address, token)
+    assert "cret" not in repr(refused.value)
+    async with AsyncClient(service.address, lambda: token) as client:
+        with pytest.raises(TypeError, match="the token is a string"):
+            await client.verify(pb.VerifyRequest())
+    assert service.calls == []
+
+
+async def test_a_token_file_that_powershell_wrote_can_be_the_token(service: FakeService) -> None:
+    text = "\ufeffBearer alm1_mine\r\n"
+    async with AsyncClient(service.address, text) as client:
+        await client.verify(pb.VerifyRequest())
+    async with AsyncClient(service.address, lambda: text) as client:
+        await client.verify(pb.VerifyRequest())
+    sent = [call.metadata["authorization"] for call in service.calls]
+    assert sent == ["Bearer alm1_mine"] * 2
 
 
 def test_the_token_is_not_in_the_clients_repr() -> None:
@@ -78,6 +126,54 @@ async def test_only_the_outcome_allowed_is_allowed(service: FakeService, outcome
 
 def _response(outcome: int) -> pb.VerifyResponse:
     return pb.VerifyResponse.FromString(bytes([8, outcome]) if outcome else b"")
+
+
+@pytest.mark.parametrize(
+    "token",
+    ["\udcffalm1_x", "alm1_x\ud800", "alm1_x,\udc80", "x" * 65_530, "\u20ac" * 30_000, "x" * 1024 * 1024],
+    ids=lambda token: f"{token[:8]!a} of {len(token)}",
+)
+async def test_a_text_that_no_service_could_be_asked_about_is_not_allowed(
+    service: FakeService, token: str
+) -> None:
+    service.answers["Verify"] = gives(_response(decision_pb2.OUTCOME_ALLOWED))
+    async with AsyncClient(service.address) as client:
+        assert await client.is_allowed(token, ACCESS) is False
+    assert service.calls == []
+
+
+@pytest.mark.parametrize("token", ["", "alm1_x\0", "'alm1_x'", "\ufeffalm1_x", "Bearer alm1_x", "x" * 65_000])
+async def test_is_allowed_asks_about_any_other_text_unchanged(service: FakeService, token: str) -> None:
+    async with AsyncClient(service.address) as client:
+        assert await client.is_allowed(token, ACCESS) is False
+    assert service.calls[0].request.token == token
+
+
+async def test_the_lack_of_a_token_is_not_allowed(service: FakeService) -> None:
+    async with AsyncClient(service.address) as client:
+        assert await client.is_allowed(None, ACCESS) is False
+    assert service.calls[0].request.token == ""
+
+
+@pytest.mark.parametrize("token", [b"alm1_x", b"\xff", 5, ["alm1_x"]], ids=repr)
+async def test_a_token_to_verify_that_is_no_string_is_a_type_error(service: FakeService, token: Any) -> None:
+    async with AsyncClient(service.address) as client:
+        with pytest.raises(TypeError, match="the token to verify is a string"):
+            await client.is_allowed(token, ACCESS)
+    assert service.calls == []
+
+
+async def test_a_request_that_is_too_large_without_its_token_is_an_error(service: FakeService) -> None:
+    too_large = fails(grpc.StatusCode.INVALID_ARGUMENT, "x", details=details("REQUEST_TOO_LARGE"))
+    service.answers["Verify"] = too_large
+    access = access_pb2.Access(org="acme", actions="r", attributes={"a": "x" * 70_000})
+    async with AsyncClient(service.address) as client:
+        with pytest.raises(InvalidArgumentError):
+            await client.is_allowed("alm1_x", access)
+
+
+def test_the_client_knows_the_services_limit_of_a_request() -> None:
+    assert channel.MAX_REQUEST_BYTES == interceptor.MAX_REQUEST_BYTES
 
 
 async def test_is_allowed_raises_when_the_service_cannot_answer(service: FakeService) -> None:

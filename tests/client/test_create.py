@@ -10,9 +10,10 @@ from typer.testing import Result
 
 from almond.v1 import token_pb2
 from almond.v1 import token_service_pb2 as pb
+from almond_core import wire
 from client.fake_service import FakeService, fails, gives
 from client.run_cli import almond
-from client.samples import details
+from client.samples import details, mint
 
 MINTED = pb.MintResponse(
     token="alm1_new",
@@ -151,6 +152,26 @@ def test_a_failed_mint_prints_nothing_on_standard_output(service: FakeService) -
     assert (ran.exit_code, ran.stdout) == (2, "")
     assert ran.stderr.splitlines()[0] == "error: no"
     assert ran.stderr.splitlines()[1].startswith("hint: ")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("deploy", "-a", "web", "-x", "1h"), ("org", "-n", "one"), ("readonly", "--expiry", "2h")],
+    ids=" ".join,
+)
+def test_a_short_form_sends_what_the_long_form_sends(service: FakeService, words: tuple[str, ...]) -> None:
+    for form in (("tokens", *words), ("tokens", "create", *words)):
+        assert almond(*form, "-o", "acme", address=service.address).exit_code == 0
+    short, long = (call.request for call in service.calls)
+    short.request_id = long.request_id
+    assert short == long
+    assert long.kind.WhichOneof("kind") == words[0]
+
+
+def test_the_short_form_of_readonly_narrows_a_token_too() -> None:
+    ran = almond("tokens", "readonly", "--from-existing", "-t", "-", stdin=mint())
+    assert ran.exit_code == 0
+    assert wire.decode(ran.stdout.strip()).unverified_caveats[-2].body == ("action", "r")
 
 
 def test_org_and_app_may_come_from_the_environment(

@@ -1,5 +1,6 @@
 """The command line as a whole: wrong usage, the version, health, and commands of extensions."""
 
+import json
 import subprocess
 import sys
 from importlib.metadata import EntryPoint, EntryPoints, version
@@ -27,9 +28,9 @@ def test_the_version_is_the_distributions(capsys: pytest.CaptureFixture[str]) ->
     "words",
     [
         ("tokens", "nonsense"),
-        ("tokens", "verify"),
+        ("tokens", "verify", "-o", "acme"),
         ("tokens", "list", "--nonsense"),
-        ("tokens", "create", "deploy", "-o", "acme"),
+        ("tokens", "create", "litefs-cloud", "-o", "acme"),
     ],
     ids=" ".join,
 )
@@ -101,6 +102,42 @@ def test_anything_but_serving_is_not_healthy(service: FakeService, answer: bytes
 
 def test_a_service_that_does_not_answer_is_not_healthy() -> None:
     assert almond("health").exit_code == 3
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "status"),
+    [
+        (b"\x08\x01", 0, "SERVING"),
+        (b"", 3, "UNKNOWN"),
+        (b"\x08\x02", 3, "NOT_SERVING"),
+        (b"\x08\x03", 3, "SERVICE_UNKNOWN"),
+        (b"\x08\x63", 3, "UNKNOWN"),
+    ],
+)
+@pytest.mark.parametrize(("words", "part"), [((), "service"), (("--of", "feed"), "feed")])
+def test_health_as_json_has_the_same_fields_and_exit_codes(
+    service: FakeService, answer: bytes, code: int, status: str, words: tuple[str, ...], part: str
+) -> None:
+    service.health = answer
+    ran = almond("health", "--json", *words, address=service.address)
+    shown = json.loads(ran.stdout)
+    assert (ran.exit_code, ran.stderr) == (code, "")
+    assert list(shown) == ["address", "of", "serving", "status", "reason"]
+    assert (shown["address"], shown["of"], shown["status"]) == (service.address, part, status)
+    assert shown["serving"] is (code == 0)
+    assert (shown["reason"] is None) is (code == 0)
+
+
+def test_health_as_json_says_that_nothing_answers() -> None:
+    ran = almond("health", "--json")
+    shown = json.loads(ran.stdout)
+    assert (ran.exit_code, shown["serving"], shown["status"]) == (3, False, "UNREACHABLE")
+    assert shown["reason"].startswith("no answer from 127.0.0.1:1: ")
+
+
+def test_a_part_without_a_health_is_wrong_usage() -> None:
+    ran = almond("health", "--json", "--of", "nonsense")
+    assert (ran.exit_code, ran.stdout) == (2, "")
 
 
 def install(monkeypatch: pytest.MonkeyPatch, *values: str) -> None:

@@ -92,7 +92,7 @@ def test_every_option_reaches_the_access(service: FakeService) -> None:
     words += ["--attribute", "method=GET", "--attribute", "q=a=b", "--min-revision", "e.7", "--explain"]
     verify(service, *words, stdin="Bearer alm1_x,alm1_y\n")
     request = service.calls[0].request
-    assert request.token == "Bearer alm1_x,alm1_y"
+    assert request.token == "alm1_x,alm1_y"
     assert (request.access.org, request.access.app, request.access.machine) == ("acme", "web", "m1")
     assert request.access.actions == "rw"
     assert list(request.access.command.argv) == ["echo", "a b"]

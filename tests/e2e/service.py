@@ -203,14 +203,17 @@ class ServeProgram(ServeProcess):
 
 
 def run(*words: str, stdin: str = "", environment: dict[str, str] | None = None) -> Ran:
-    """Run `almond` with these arguments in a fork, and wait until it ends."""
+    """Run `almond` with these arguments in a fork, in a directory of its own, and wait until it ends."""
     with contextlib.ExitStack() as stack:
         directory = stack.enter_context(leftovers.temporary_directory("command"))
         (directory / "in").write_text(stdin)
         files = [stack.enter_context((directory / name).open("a+")) for name in ("in", "out", "err")]
         files[0].seek(0)
         numbers = [file.fileno() for file in files]
-        process = forks.start(["almond", *words], numbers, clean_environment() | (environment or {}))
+        # The search for a project file ends in this directory.
+        (directory / ".git").touch()
+        everything = clean_environment() | (environment or {})
+        process = forks.start(["almond", *words], numbers, everything, directory=directory)
         try:
             code = process.wait(60)
         except subprocess.TimeoutExpired:

@@ -6,9 +6,17 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection_pb2
+from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest as Reflect
 
 from e2e.service import DevService, clean_environment
 from support import forks
+from support.postgres import PASSWORD, PostgresServer
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -66,6 +74,84 @@ def test_the_output_of_make_run_names_three_commands_that_work(tmp_path: Path) -
         outputs = [_run(command, tmp_path, clean_environment()) for command in commands]
         assert [ran.returncode for ran in outputs] == [0, 0, 0], [ran.stderr for ran in outputs]
         assert outputs[1].stdout.startswith("ALLOWED")
+
+
+def _section(heading: str) -> str:
+    return README.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+
+
+def _block(text: str, language: str, number: int = 0) -> str:
+    blocks: list[str] = re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+    return blocks[number]
+
+
+def test_the_project_file_of_the_readme_names_the_org_and_the_app(tmp_path: Path) -> None:
+    section = _section("The current org and app")
+    with DevService(tmp_path / ".almond") as service:
+        forks.put_into(tmp_path)
+        (tmp_path / "src").mkdir()
+        (tmp_path / "almond.toml").write_text(_block(section, "toml"))
+        admin = str(tmp_path / ".almond/admin.token")
+        environment = clean_environment() | {
+            "ALMOND_ADDRESS": service.address,
+            "ALMOND_API_TOKEN": Path(admin).read_text(),
+            "PATH": f"{tmp_path}:/usr/bin:/bin",
+        }
+        for step in _block(section, "console").split("$ ")[1:]:
+            command, _, expected = step.partition("\n")
+            ran = _run(command, tmp_path / "src", environment)
+            assert (ran.returncode, ran.stdout) == (0, expected.lstrip()), ran.stderr
+            assert f"from {tmp_path}/almond.toml: org acme, app web" in ran.stderr
+
+
+def test_reflection_needs_the_header_of_the_readme_and_health_needs_none(tmp_path: Path) -> None:
+    health, others = _block(_section("From your service"), "sh").splitlines()
+    assert "-H" not in health
+    header = re.findall(r'-H ("authorization: .*?")', others)[0]
+    with DevService(tmp_path / ".almond") as service:
+        printed = _run(f"printf %s {header}", tmp_path, clean_environment()).stdout
+        name, _, value = printed.partition(": ")
+        with grpc.insecure_channel(service.address) as channel:
+            # As grpcurl does it: the schema first, then the call that it describes.
+            method = health.split()[-1]
+            of_health = Reflect(file_containing_symbol=method.partition("/")[0])
+            assert "grpc.health.v1" in _reflected(channel, of_health)
+            check: Any = channel.unary_unary(f"/{method}")
+            assert check(b"") == health_pb2.HealthCheckResponse(status="SERVING").SerializeToString()
+            with pytest.raises(grpc.RpcError, match="UNAUTHENTICATED"):
+                _reflected(channel, Reflect(list_services=""))
+            assert "almond.v1.TokenService" in _reflected(channel, Reflect(list_services=""), (name, value))
+
+
+def _reflected(channel: grpc.Channel, request: Reflect, *metadata: tuple[str, str]) -> str:
+    ask: Any = channel.stream_stream(
+        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+        Reflect.SerializeToString,
+        reflection_pb2.ServerReflectionResponse.FromString,
+    )
+    return "".join(map(str, ask(iter([request]), metadata=metadata)))
+
+
+def test_the_lines_for_postgresql_make_a_store(tmp_path: Path, own_server: PostgresServer) -> None:
+    lines = _block(_section("Two servers"), "sh", 1)
+    assert lines.count(":5432/") == 1
+    sudo = tmp_path / "sudo"
+    sudo.write_text('#!/bin/sh\n[ "$1 $2" = "-u postgres" ] && shift 2 && exec "$@"\n')
+    sudo.chmod(0o755)
+    forks.put_into(tmp_path)
+    environment = clean_environment() | {
+        "PGHOST": "127.0.0.1",
+        "PGPORT": str(own_server.port),
+        "PGUSER": "postgres",
+        "PGPASSWORD": PASSWORD,
+        "ALMOND_DATA_DIR": str(tmp_path / "data"),
+        "PATH": f"{tmp_path}:/usr/bin:/bin",
+    }
+    commands = f"set -e\n{lines.replace(':5432/', f':{own_server.port}/')}almond init\nalmond migrate\n"
+    ran = _run(commands, tmp_path, environment)
+    assert ran.returncode == 0, ran.stderr
+    assert "nothing to do" in ran.stdout
+    assert not list((tmp_path / "data").glob("*.db"))
 
 
 def test_every_make_target_the_readme_names_exists() -> None:

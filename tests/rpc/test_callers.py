@@ -13,8 +13,10 @@ from typing import Any
 import grpc
 import pytest
 import pytest_asyncio
+from google.protobuf import descriptor_pb2
 from google.protobuf.duration_pb2 import Duration
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2
 
 import almond.v1
 from almond.v1 import admin_service_pb2, admin_service_pb2_grpc, caveat_pb2, decision_pb2, kind_pb2
@@ -466,6 +468,52 @@ async def test_reflection_needs_a_caller_and_lists_the_services(cast: Cast, serv
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await reflected(cast.service.channel, service, ())
     assert read_refusal(caught.value).reason == "CALLER_UNAUTHENTICATED"
+
+
+def _reflect(cast: Cast, service: str, *requests: reflection_pb2.ServerReflectionRequest) -> Any:
+    ask: Any = cast.service.channel.stream_stream(
+        f"/{service}/ServerReflectionInfo",
+        reflection_pb2.ServerReflectionRequest.SerializeToString,
+        reflection_pb2.ServerReflectionResponse.FromString,
+    )
+    return ask(iter(requests))
+
+
+_HEALTH = "grpc.health.v1"
+_ABOUT_HEALTH = [
+    reflection_pb2.ServerReflectionRequest(file_containing_symbol=f"{_HEALTH}.{name}")
+    for name in ("Health", "HealthCheckRequest", "HealthCheckResponse.ServingStatus")
+]
+_ABOUT_MORE = [
+    reflection_pb2.ServerReflectionRequest(list_services=""),
+    reflection_pb2.ServerReflectionRequest(list_services="grpc.health.v1.Health"),
+    reflection_pb2.ServerReflectionRequest(file_containing_symbol=SERVICE),
+    reflection_pb2.ServerReflectionRequest(file_containing_symbol="grpc.health.v1"),
+    reflection_pb2.ServerReflectionRequest(file_containing_symbol="grpc.reflection.v1alpha.ServerReflection"),
+    reflection_pb2.ServerReflectionRequest(file_by_filename="grpc.health.v1."),
+    reflection_pb2.ServerReflectionRequest(host="grpc.health.v1."),
+    reflection_pb2.ServerReflectionRequest(),
+]
+
+
+@pytest.mark.parametrize("service", [REFLECTION_V1, "grpc.reflection.v1alpha.ServerReflection"])
+async def test_the_schema_of_health_needs_no_caller(cast: Cast, service: str) -> None:
+    for request in _ABOUT_HEALTH:
+        answers = [answer async for answer in _reflect(cast, service, request)]
+        files = [each for answer in answers for each in answer.file_descriptor_response.file_descriptor_proto]
+        packages = [descriptor_pb2.FileDescriptorProto.FromString(each).package for each in files]
+        assert packages == [_HEALTH], request
+
+
+@pytest.mark.parametrize("request_", _ABOUT_MORE, ids=lambda each: str(each).strip() or "empty")
+async def test_any_other_schema_needs_a_caller_even_after_that_of_health(
+    cast: Cast, request_: reflection_pb2.ServerReflectionRequest
+) -> None:
+    for requests in ([request_], [_ABOUT_HEALTH[0], request_]):
+        call = _reflect(cast, REFLECTION_V1, *requests)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            [answer async for answer in call]
+        assert read_refusal(caught.value).reason == "CALLER_UNAUTHENTICATED"
 
 
 @pytest.mark.parametrize("name", ["", SERVICE, "live"])

@@ -103,12 +103,19 @@ class Fork:
 
 
 def start(
-    words: Sequence[str], files: Sequence[int], environment: dict[str, str], program: str = "almond"
+    words: Sequence[str],
+    files: Sequence[int],
+    environment: dict[str, str],
+    program: str = "almond",
+    directory: Path | None = None,
 ) -> Fork:
-    """Start a program with these arguments, these standard files and exactly this environment."""
+    """Start a program with these arguments, these standard files and exactly this environment.
+
+    Its working directory is `directory`, or else this process's.
+    """
     connection = socket.socket(socket.AF_UNIX)
     connection.connect(_address())
-    request = json.dumps([program, words, environment, str(Path.cwd())])
+    request = json.dumps([program, words, environment, str(directory or Path.cwd())])
     socket.send_fds(connection, [request.encode() + b"\n"], list(files))
     return Fork(connection)
 

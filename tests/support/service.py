@@ -151,17 +151,11 @@ def on(org: str, actions: str = "r", **named: Any) -> access_pb2.Access:
 async def reflected(channel: grpc.aio.Channel, name: str, metadata: Metadata) -> set[str]:
     """List the services by the reflection service of this name."""
 
-    async def requests() -> AsyncIterator[reflection_pb2.ServerReflectionRequest]:
-        # A refusal needs no request; if they cross, this client reports INTERNAL instead.
-        await asyncio.wait({asyncio.ensure_future(call.code())}, timeout=0.2)
-        if not call.done():
-            yield reflection_pb2.ServerReflectionRequest(list_services="")
-
     ask: Any = channel.stream_stream(
         f"/{name}/ServerReflectionInfo",
         reflection_pb2.ServerReflectionRequest.SerializeToString,
         reflection_pb2.ServerReflectionResponse.FromString,
     )
-    call = ask(requests(), metadata=metadata)
-    answers = [answer async for answer in call]
+    request = reflection_pb2.ServerReflectionRequest(list_services="")
+    answers = [answer async for answer in ask(iter([request]), metadata=metadata)]
     return {each.name for answer in answers for each in answer.list_services_response.service}

@@ -9,6 +9,9 @@ import grpc
 
 SERVICE: Final = "almond.v1.TokenService"
 
+MAX_REQUEST_BYTES: Final = 64 * 1024
+"""The service refuses a larger request, unless it is a batch."""
+
 # Retrying one of these changes nothing more: the first five only read, Attenuate stores nothing (with
 # `register` the client sends the label's random id, so that a retry makes the same token, recorded once), and
 # Mint and Revoke carry a request id. A method that is not listed here is never retried.

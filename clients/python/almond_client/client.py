@@ -25,7 +25,9 @@ from almond.v1 import (
     token_service_pb2_grpc,
 )
 from almond.v1 import token_service_pb2 as pb
-from almond_client.channel import open_channel
+from almond_client import address as addresses
+from almond_client import token_text
+from almond_client.channel import MAX_REQUEST_BYTES, open_channel
 from almond_client.errors import AlmondRpcError, error_of
 from almond_client.watch import Watch
 from almond_core import base64url
@@ -71,7 +73,8 @@ class AsyncClient:
 
     `address` is `host:port` or `unix:/path`. `token` is the caller's own token text, or a function that
     returns it, called before each RPC (so that a renewed file is used), or None. The channel is plain text
-    without `credentials`, and opened by `async with`.
+    without `credentials`, and opened by `async with`. A malformed address or token raises `ValueError`, one
+    of another type `TypeError`; for a token that a function returns, the RPC raises it.
 
     Every method takes `timeout_seconds` in place of its default deadline, raises an `AlmondRpcError` if there
     is no answer, and lets `asyncio.CancelledError` pass. Tasks should share one client: it has one channel.
@@ -85,8 +88,8 @@ class AsyncClient:
         deadlines: Deadlines | None = None,
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
-        self._address = address
-        self._token = token
+        self._address = addresses.check(address)
+        self._token = token if callable(token) else _for_header(token)
         self._deadlines = deadlines or Deadlines()
         self._credentials = credentials
         self._channel: grpc.aio.Channel | None = None
@@ -112,7 +115,7 @@ class AsyncClient:
 
     async def is_allowed(
         self,
-        token: str,
+        token: str | None,
         access: access_pb2.Access,
         *,
         min_revision: str = "",
@@ -120,10 +123,20 @@ class AsyncClient:
     ) -> bool:
         """Return whether `token` permits `access` now: True for ALLOWED, and for nothing else.
 
-        Raises `CannotKnowError` if the service cannot answer. Do not test a response message instead: as a
-        condition it is always true.
+        `token` is what the request presented, unchanged: a text that no service could be asked about is no
+        token, and None is the lack of one. Raises `CannotKnowError` if the service cannot answer. Do not test
+        a response message instead: as a condition it is always true.
         """
-        request = pb.VerifyRequest(token=token, access=access, min_revision=min_revision)
+        if token is not None and not isinstance(token, str):
+            raise TypeError(f"the token to verify is a string: not {_type(token)}")
+        request = pb.VerifyRequest(access=access, min_revision=min_revision)
+        others = request.ByteSize()
+        try:
+            request.token = token or ""
+        except UnicodeEncodeError:
+            return False
+        if others <= MAX_REQUEST_BYTES < request.ByteSize():
+            return False
         response = await self.verify(request, timeout_seconds=timeout_seconds)
         return response.outcome == decision_pb2.OUTCOME_ALLOWED
 
@@ -249,15 +262,21 @@ class AsyncClient:
             raise error_of(failure) from None
 
     def _metadata(self) -> tuple[tuple[str, str], ...]:
-        token = self._token() if callable(self._token) else self._token
-        if token is None:
-            return ()
-        # A token file ends in a newline.
-        token = token.strip()
-        # gRPC's own error would quote the value that it cannot send, which is a secret.
-        if not (token.isascii() and token.isprintable()):
-            raise ValueError("the caller's token contains characters that no token has")
-        return (("authorization", f"Bearer {token}"),)
+        token = _for_header(self._token()) if callable(self._token) else self._token
+        return () if token is None else (("authorization", f"Bearer {token}"),)
+
+
+def _for_header(token: str | None) -> str | None:
+    # gRPC's own error would quote a value that it cannot send, which is a secret.
+    if token is None:
+        return None
+    if not isinstance(token, str):
+        raise TypeError(f"the token is a string, a function that returns one, or None: not {_type(token)}")
+    return token_text.for_header(token_text.read(token, "the token"), "the token")
+
+
+def _type(value: object) -> str:
+    return type(value).__name__
 
 
 def _with_request_id(request: _Repeated) -> _Repeated:

@@ -7,6 +7,8 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from almond_client import token_text
+from almond_client.token_text import TokenTextError
 from almond_core import crypto, minting, wire
 from almond_core.caveats import Org, Valid, encode
 from almond_core.errors import TokenError
@@ -79,9 +81,9 @@ async def renew_admin(data_dir: Path) -> None:
     """Write a new admin token if there is none, or if it does not decode or expires within a week."""
     path = paths.admin_token(data_dir)
     try:
-        token = wire.decode(path.read_text().strip())
+        token = wire.decode(token_text.read_file(path))
         end = minting.expires_at(caveat.raw for caveat in token.unverified_caveats) or 0
-    except (OSError, TokenError):
+    except (TokenTextError, TokenError):
         end = 0
     if end < SystemClock().now_ms() // 1000 + _RENEWED_DAYS * 86_400:
         await init(data_dir, new_admin_token=True)

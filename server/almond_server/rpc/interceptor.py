@@ -1,7 +1,7 @@
 """The one interceptor of the server: limits, parses, maps errors to statuses, counts, and logs failures.
 
 Around every call: raw bytes, size limit, parse, handler, serialise. Reflection requires a caller that may
-read the schema.
+read the schema; only that of the health service, which needs no token either, is open.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ MAX_REQUEST_BYTES: Final = 64 * 1024
 MAX_BATCH_BYTES: Final = 2 * 1024 * 1024
 REFLECTION_PREFIX: Final = "/grpc.reflection."
 
+_OPEN_SYMBOLS: Final = "grpc.health.v1."
 _WATCH: Final = "/almond.v1.RevocationService/WatchRevocations"
 _LIMITS: Final = {"/almond.v1.TokenService/BatchVerify": MAX_BATCH_BYTES}
 
@@ -162,17 +163,25 @@ def _watched(handler: Handler, method: _Method) -> Handler:
 def _guarded(handler: Handler, method: _Method, may_reflect: Callable[[Call], None]) -> Handler:
     parse, serialize = handler.request_deserializer, handler.response_serializer
 
-    async def parsed(raws: AsyncIterator[bytes]) -> AsyncIterator[Any]:
+    async def permitted(raws: AsyncIterator[bytes], context: Context) -> AsyncIterator[Any]:
         async for raw in raws:
-            yield _parsed(parse, raw, MAX_REQUEST_BYTES)
+            request = _parsed(parse, raw, MAX_REQUEST_BYTES)
+            if not _is_open(request):
+                may_reflect(call_of(context))
+            yield request
 
     async def call(raws: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
         async with method.around(context):
-            may_reflect(call_of(context))
-            async for response in handler.stream_stream(parsed(raws), context):
+            async for response in handler.stream_stream(permitted(raws, context), context):
                 yield bytes(serialize(response))
 
     return grpc.stream_stream_rpc_method_handler(call)
+
+
+def _is_open(request: Any) -> bool:
+    """Return whether a request for reflection asks for the schema of the health service only."""
+    is_symbol = request.WhichOneof("message_request") == "file_containing_symbol"
+    return is_symbol and bool(request.file_containing_symbol.startswith(_OPEN_SYMBOLS))
 
 
 def _parsed(parse: Callable[[bytes], Any], raw: bytes, limit: int) -> Any:

@@ -10,10 +10,13 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from almond_client import address as addresses
+from almond_client import token_text
 from almond_client.cli import lifetime
 from almond_client.cli.output.failures import Failure
 from almond_client.client import AsyncClient, Deadlines
 from almond_client.errors import AlmondRpcError, CannotKnowError, UnauthenticatedError
+from almond_client.token_text import TokenTextError
 from almond_core import wire
 from almond_core.errors import TokenError
 from almond_core.model import RESERVED_ORG
@@ -49,7 +52,7 @@ class Connection:
         """Return `org`, or else the home org; raises `Failure` (usage) if there is neither."""
         found = org or self.home_org
         if found is None:
-            raise Failure.usage("which org?", "give --org ORG, or set ALMOND_ORG")
+            raise Failure.usage("which org?", "give --org ORG, set ALMOND_ORG, or write almond.toml")
         return found
 
     def call(self, work: Callable[[AsyncClient], Awaitable[_T]]) -> _T:
@@ -96,24 +99,32 @@ def connect(address: str, token_file: Path | None) -> Connection:
 
 def _found(address: str, token_file: Path | None) -> Connection:
     check_address(address)
+    try:
+        token, source = _own_token(address, token_file)
+        return Connection(address, None if token is None else token_text.for_header(token, source), source)
+    except TokenTextError as error:
+        raise Failure.usage(error.sentence, error.hint) from None
+
+
+def _own_token(address: str, token_file: Path | None) -> tuple[str | None, str]:
+    """Return the caller's token, or None, and where it was found."""
     if token_file is not None:
-        return Connection(address, _read(token_file), str(token_file))
-    given = os.environ.get(TOKEN_VARIABLE, "").strip()
-    if given:
-        return Connection(address, _checked(given, TOKEN_VARIABLE), f"the variable {TOKEN_VARIABLE}")
+        return token_text.read_file(token_file), str(token_file)
+    given, variable = os.environ.get(TOKEN_VARIABLE, ""), f"the variable {TOKEN_VARIABLE}"
+    if given.strip():
+        return token_text.read(given, variable), variable
     # The token that `almond dev` wrote is for the service on this machine: no other service gets it.
     if is_local(address) and DEV_TOKEN_FILE.is_file():
-        return Connection(address, _read(DEV_TOKEN_FILE), str(DEV_TOKEN_FILE))
-    return Connection(address)
+        return token_text.read_file(DEV_TOKEN_FILE), str(DEV_TOKEN_FILE)
+    return None, ""
 
 
 def check_address(address: str) -> None:
     """Raise `Failure` (usage) if `address` cannot be the address of a service."""
-    _, colon, port = address.rpartition(":")
-    if not address.startswith("unix:") and ("://" in address or not colon or not port.isdecimal()):
-        raise Failure.usage(
-            "the address is not host:port", "such as 127.0.0.1:50051 (--address or ALMOND_ADDRESS)"
-        )
+    try:
+        addresses.check(address)
+    except ValueError as error:
+        raise Failure.usage(str(error), "--address and ALMOND_ADDRESS name the service") from None
 
 
 def is_local(address: str) -> bool:
@@ -125,18 +136,3 @@ def is_local(address: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _read(path: Path) -> str:
-    try:
-        return _checked(path.read_text(encoding="ascii").strip(), str(path))
-    except UnicodeDecodeError:
-        raise Failure.usage(f"{path} does not contain a token") from None
-    except OSError as error:
-        raise Failure.usage(f"{path}: {error.strerror}", "the file should contain your own token") from None
-
-
-def _checked(text: str, source: str) -> str:
-    if not text or not (text.isascii() and text.isprintable()):
-        raise Failure.usage(f"{source} does not contain a token", "a token begins with alm1_")
-    return text

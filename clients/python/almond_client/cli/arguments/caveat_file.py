@@ -6,12 +6,13 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-from almond_client.cli.arguments import token_text
+from almond_client.cli.arguments import standard_input
 from almond_client.cli.output.failures import Failure
 from almond_core import caveats
 from almond_core.caveats import Caveat
 from almond_core.errors import CaveatError
 
+_MAX_BYTES: Final = 1024 * 1024
 _EXAMPLE: Final = 'it should look like [["org","acme","r"],["apps",{"web":"*"}]]'
 
 
@@ -20,22 +21,30 @@ def read(source: str) -> list[Caveat]:
 
     Raises `Failure` (usage) that says which caveat is wrong and why.
     """
-    name = "standard input" if source == token_text.STDIN else source
-    bodies = _json(name, _text(source))
+    name = "standard input" if source == standard_input.NAME else source
+    bodies = _json(name, _text(name, source))
     if not isinstance(bodies, list) or not bodies:
         raise Failure.usage(f"{name}: not a list of caveats", _EXAMPLE)
     return [_caveat(f"{name}: caveat {number}", body) for number, body in enumerate(bodies, start=1)]
 
 
-def _text(source: str) -> str:
-    if source == token_text.STDIN:
-        return token_text.standard_input("Caveats: ")
+def _text(name: str, source: str) -> str:
     try:
-        return Path(source).read_text(encoding="utf-8")
+        raw = _raw(source)
+        if len(raw) > _MAX_BYTES:
+            raise Failure.usage(f"{name}: over {_MAX_BYTES:,} bytes, and no token can hold so many caveats")
+        return raw.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise Failure.usage(f"{source}: not UTF-8") from None
+        raise Failure.usage(f"{name}: not UTF-8") from None
     except OSError as error:
-        raise Failure.usage(f"{source}: {error.strerror}") from None
+        raise Failure.usage(f"{name}: {error.strerror}") from None
+
+
+def _raw(source: str) -> bytes:
+    if source == standard_input.NAME:
+        return standard_input.read("Caveats: ", _MAX_BYTES)
+    with Path(source).open("rb") as file:
+        return file.read(_MAX_BYTES + 1)
 
 
 def _json(name: str, text: str) -> Any:

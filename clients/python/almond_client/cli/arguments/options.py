@@ -7,6 +7,8 @@ from typing import Annotated, Final
 
 import typer
 
+from almond_client.cli.arguments import current
+
 DEFAULT_ADDRESS: Final = "127.0.0.1:50051"
 
 Address = Annotated[
@@ -25,18 +27,55 @@ ApiTokenFile = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-App = Annotated[str | None, typer.Option("--app", "-a", envvar="ALMOND_APP", help="The app's id.")]
-RequiredApp = Annotated[str, typer.Option("--app", "-a", envvar="ALMOND_APP", help="The app's id.")]
+_FROM_PROJECT: Final = "(default: that of almond.toml in this directory or the project's)"
+
+# The org is eager, so that it is known when the app of a project file is looked up.
+App = Annotated[
+    str | None,
+    typer.Option(
+        "--app",
+        "-a",
+        envvar="ALMOND_APP",
+        callback=current.app,
+        help=f"The app's id. {_FROM_PROJECT}",
+    ),
+]
+RequiredApp = Annotated[
+    str,
+    typer.Option(
+        "--app",
+        "-a",
+        envvar="ALMOND_APP",
+        default_factory=lambda: None,
+        show_default=False,
+        callback=current.required_app,
+        help=f"The app's id. {_FROM_PROJECT}",
+    ),
+]
 Org = Annotated[
     str | None,
     typer.Option(
         "--org",
         "-o",
         envvar="ALMOND_ORG",
-        help="The org's id. (default: the org of your own token, if that is for a single one)",
+        is_eager=True,
+        callback=current.org,
+        help="The org's id. (default: that of almond.toml, then that of your own token, if it is for one)",
     ),
 ]
-RequiredOrg = Annotated[str, typer.Option("--org", "-o", envvar="ALMOND_ORG", help="The org's id.")]
+RequiredOrg = Annotated[
+    str,
+    typer.Option(
+        "--org",
+        "-o",
+        envvar="ALMOND_ORG",
+        is_eager=True,
+        default_factory=lambda: None,
+        show_default=False,
+        callback=current.required_org,
+        help=f"The org's id. {_FROM_PROJECT}",
+    ),
+]
 Name = Annotated[
     str, typer.Option("--name", "-n", help="A name to find the token by. (default: that of the kind)")
 ]

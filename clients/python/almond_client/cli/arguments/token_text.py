@@ -2,45 +2,32 @@
 
 from __future__ import annotations
 
-import getpass
-import sys
 from pathlib import Path
 from typing import Final
 
+from almond_client import token_text
+from almond_client.cli.arguments import standard_input
 from almond_client.cli.output.failures import Failure
+from almond_client.token_text import MAX_BYTES, TokenTextError
 from almond_core import wire
 
-STDIN: Final = "-"
 _MAX_PATH: Final = 256
-_MAX_CHARACTERS: Final = 1024 * 1024
 
 
 def read(given: str) -> str:
-    """Return the token's text without surrounding white space; `-` reads standard input.
-
-    Raises `Failure` (usage) if there is none.
-    """
-    text = (standard_input("Token: ") if given == STDIN else given).strip()
-    if not text:
-        raise Failure.usage("there is no token", "pipe it in: almond ... -t - < token.file")
-    if text.startswith("{"):
-        raise Failure.usage("that is JSON, not a token", "pass the value of its field `token`")
-    if not looks_secret(text) and len(text) < _MAX_PATH and Path(text).is_file():
-        raise Failure.usage("that is the name of a file, not a token", f"pipe it in: -t - < {text}")
-    return text
+    """Return the text of the token; `-` reads standard input. Raises `Failure` (usage) if there is none."""
+    if given == standard_input.NAME:
+        return _read(standard_input.read("Token: ", MAX_BYTES), "standard input")
+    if not looks_secret(given) and len(given) < _MAX_PATH and Path(given).is_file():
+        raise Failure.usage("that is the name of a file, not a token", f"pipe it in: -t - < {given}")
+    return _read(given, "--token")
 
 
-def standard_input(prompt: str) -> str:
-    """Return all of standard input; from a terminal one line, which is not shown.
-
-    Raises `Failure` (usage) for more than 1,048,576 characters.
-    """
-    if sys.stdin.isatty():
-        return getpass.getpass(prompt)
-    text = sys.stdin.read(_MAX_CHARACTERS + 1)
-    if len(text) > _MAX_CHARACTERS:
-        raise Failure.usage(f"standard input has more than {_MAX_CHARACTERS} characters")
-    return text
+def _read(given: str | bytes, source: str) -> str:
+    try:
+        return token_text.read(given, source)
+    except TokenTextError as error:
+        raise Failure.usage(error.sentence, error.hint) from None
 
 
 def looks_secret(text: str) -> bool:

@@ -8,7 +8,15 @@ from typing import Annotated
 import typer
 
 from almond_client.cli import lifetime
-from almond_client.cli.arguments import actions, argv, caveat_file, key_value, options, token_text
+from almond_client.cli.arguments import (
+    actions,
+    argv,
+    caveat_file,
+    key_value,
+    options,
+    standard_input,
+    token_text,
+)
 from almond_client.cli.connection import connect
 from almond_client.cli.narrowing import Narrowing
 from almond_client.cli.output.failures import Failure, explained
@@ -68,7 +76,7 @@ def attenuate(
 ) -> None:
     """Narrow a token that you hold, offline. Prints the new token, and nothing else, on standard output."""
     with explained():
-        if token == caveats == token_text.STDIN:
+        if token == caveats == standard_input.NAME:
             raise Failure.usage("standard input can contain the token or the caveats, not both")
         if action is not None and read_only:
             raise Failure.usage("--read-only means --action r: give only one of them")

@@ -18,6 +18,9 @@ from almond_core.caveats import Pattern
 
 _DEPLOY_EXAMPLE: Final = 'Example: almond tokens create deploy -a web --name "staging one" --expiry 48h'
 _ORG_EXAMPLE: Final = 'Example: almond tokens create org -o acme --name "prod" --expiry 168h'
+_READONLY_EXAMPLE: Final = (
+    "Example: almond tokens create readonly --from-existing -t - -x 1h < org.token > read.token"
+)
 
 
 def deploy(
@@ -197,7 +200,7 @@ app.command("machine-exec", epilog=f'{_EXAMPLE} machine-exec -a web --command "d
     machine_exec
 )
 app.command("org", epilog=_ORG_EXAMPLE)(org_wide)
-app.command(epilog=f"{_EXAMPLE} readonly --from-existing -t - -x 1h < org.token > read.token")(readonly)
+app.command(epilog=_READONLY_EXAMPLE)(readonly)
 app.command("litefs-cloud", epilog=f"{_EXAMPLE} litefs-cloud -o acme --cluster c1")(litefs_cloud)
 app.command(epilog=f"{_EXAMPLE} wireguard -o acme -x 24h")(wireguard)
 app.command(epilog=f"{_EXAMPLE} personal --user ann --org acme:member -x 8h")(personal)
@@ -206,6 +209,7 @@ app.command(epilog=f"{_EXAMPLE} custom --caveats caveats.json")(custom)
 
 
 def add_aliases(tokens: typer.Typer) -> None:
-    """Add the short forms `tokens deploy` and `tokens org`."""
+    """Add the short forms `tokens deploy`, `tokens org` and `tokens readonly`."""
     tokens.command("deploy", epilog=_DEPLOY_EXAMPLE.replace("create ", ""))(deploy)
     tokens.command("org", epilog=_ORG_EXAMPLE.replace("create ", ""))(org_wide)
+    tokens.command("readonly", epilog=_READONLY_EXAMPLE.replace("create ", ""))(readonly)

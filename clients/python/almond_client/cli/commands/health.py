@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 import grpc
@@ -18,7 +19,9 @@ from almond_client.cli.output.failures import Failure, explained
 from almond_client.errors import error_of
 
 _SECONDS: Final = 2.0
-_SERVING: Final = health_pb2.HealthCheckResponse.SERVING
+_SERVING: Final = "SERVING"
+_UNREACHABLE: Final = "UNREACHABLE"
+_STATUSES: Final = {number: name for name, number in health_pb2.HealthCheckResponse.ServingStatus.items()}
 _DETAIL: Final = "almond-health-detail"
 _WHY: Final = {
     "": "it is starting or stopping, or cannot reach its store",
@@ -36,29 +39,63 @@ Part = Annotated[
 ]
 
 
-def health(address: options.Address = options.DEFAULT_ADDRESS, part: Part = "") -> None:
+def health(
+    address: options.Address = options.DEFAULT_ADDRESS, part: Part = "", as_json: options.AsJson = False
+) -> None:
     """Ask the service whether it can answer; wait at most 2 seconds. Exits with 0 if it can, else with 3."""
     with explained():
         check_address(address)
         if part not in {"", "feed", "live"}:
             raise typer.BadParameter("give feed or live", param_hint="--of")
-        status, detail = asyncio.run(_check(address, part))
-        if status != _SERVING:
-            of = f"the {part} of {address}" if part else address
-            raise Failure(
-                f"{of} is not serving: {detail or _WHY.get(part, 'no reason given')}", "", CANNOT_KNOW
-            )
-    console.out().print("serving")
+        found = asyncio.run(_check(address, part))
+        if as_json:
+            console.print_json(found.as_json())
+        elif found.is_serving:
+            console.out().print("serving")
+        else:
+            raise Failure(found.reason, found.hint, CANNOT_KNOW)
+    if not found.is_serving:
+        raise typer.Exit(CANNOT_KNOW)
 
 
-async def _check(address: str, part: str) -> tuple[int, str]:
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The health of a part of the service, and where it was asked; `reason` is empty while it serves."""
+
+    address: str
+    part: str
+    status: str
+    reason: str = ""
+    hint: str = ""
+
+    @property
+    def is_serving(self) -> bool:
+        return self.status == _SERVING
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "address": self.address,
+            "of": self.part or "service",
+            "serving": self.is_serving,
+            "status": self.status,
+            "reason": self.reason or None,
+        }
+
+
+async def _check(address: str, part: str) -> _Found:
     async with open_channel(address) as channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)
         call = stub.Check(health_pb2.HealthCheckRequest(service=part), timeout=_SECONDS)
         try:
             response = await call
             trailers = await call.trailing_metadata()
-        except grpc.aio.AioRpcError as failure:
-            raise Failure.unreachable(address, error_of(failure)) from None
-        details = [str(value) for name, value in trailers or () if name == _DETAIL]
-        return response.status, "".join(details)
+        except grpc.aio.AioRpcError as error:
+            failure = Failure.unreachable(address, error_of(error))
+            return _Found(address, part, _UNREACHABLE, failure.sentence, failure.hint)
+    status = _STATUSES.get(response.status, "UNKNOWN")
+    if status == _SERVING:
+        return _Found(address, part, status)
+    detail = "".join(str(value) for name, value in trailers or () if name == _DETAIL)
+    of = f"the {part} of {address}" if part else address
+    reason = f"{of} is not serving: {detail or _WHY.get(part, 'no reason given')}"
+    return _Found(address, part, status, reason)

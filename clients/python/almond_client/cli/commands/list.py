@@ -65,7 +65,7 @@ def list_tokens(
     with explained():
         connection = connect(address, api_token_file)
         if scope is Scope.APP and app is None:
-            raise Failure.usage("--scope app: which app?", "give --app APP, or set ALMOND_APP")
+            raise Failure.usage("--scope app: which app?", "give --app, or set ALMOND_APP")
         request = pb.ListTokensRequest(
             org=connection.org_or_home(org),
             app=None if scope is Scope.ORG else app,

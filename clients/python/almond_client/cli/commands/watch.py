@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from almond.v1 import revocation_service_pb2 as pb
-from almond_client.cli.arguments import options
+from almond_client.cli.arguments import current, options
 from almond_client.cli.connection import connect
 from almond_client.cli.output import console
 from almond_client.cli.output.failures import Failure, explained
@@ -36,7 +36,9 @@ def watch(
             "--org",
             "-o",
             envvar="ALMOND_ORG",
-            help="Only what may concern this org. (default: the org of your own token, or all orgs)",
+            callback=current.org,
+            help="Only what may concern this org. (default: that of almond.toml, then that of your own token,"
+            " or all orgs)",
         ),
     ] = None,
     after: Annotated[
