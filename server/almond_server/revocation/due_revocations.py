@@ -6,7 +6,8 @@ Rules:
 * The relay carries out what is due, a moment after it is. Any other server does after `_STAND_IN_SECONDS`:
   the relay may be paused, unable to write, or of a version that does not know rotations. Two servers at once
   do no harm: the store revokes a token once.
-* It needs no feed: while Redis is away no server stays the relay for long, and the store is enough.
+* It needs no feed: while Redis is away, the server that won the last election is the relay here, although it
+  resigned.
 * It runs beside the relay's rounds: a store that writes slowly delays no heartbeat.
 * A due time is one of the store's time. Nothing is carried out while the clocks differ: by a wrong time, a
   token would be revoked too early.
