@@ -154,7 +154,7 @@ async def compose(settings: Settings) -> App:
         Attenuator(callers, keys, store.tokens, view, clock),
         Revoker(callers, keys, store.tokens, store.revocations, view, follower, limiter, clock),
         BulkRevoker(callers, store.tokens, store.revocations, view, follower, clock),
-        Rotator(callers, keys, store.tokens, store.rotations, policy, follower, clock),
+        Rotator(callers, keys, store.tokens, store.rotations, policy, view, follower, clock),
         TokenLookup(callers, keys, store.tokens, view, clock),
         follower.waits,
         clock,

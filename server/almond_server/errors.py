@@ -101,6 +101,12 @@ class SuccessorDiffersError(RefusedError):
     reason = "SUCCESSOR_DIFFERS"
 
 
+class MintedTokenEndedError(RefusedError):
+    """The token that the same request minted before has been revoked, or has expired, since."""
+
+    reason = "MINTED_TOKEN_ENDED"
+
+
 class RateLimitedError(RetryAfter, RefusedError):
     """Too many calls without a caller's token, about one token or from one peer."""
 

@@ -39,7 +39,7 @@ def _at_a_terminal(
 
 
 @pytest.mark.parametrize(
-    ("answer", "code", "state"), [("n", 1, "live"), ("", 1, "live"), ("y", 0, "revoked")]
+    ("answer", "code", "state"), [("n", 2, "live"), ("", 2, "live"), ("y", 0, "revoked")]
 )
 def test_revoke_shows_what_it_would_revoke_and_asks(
     tmp_path: Path, answer: str, code: int, state: str

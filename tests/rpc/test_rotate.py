@@ -251,8 +251,7 @@ async def test_a_repeated_request_does_not_show_a_successor_that_was_revoked_sin
     old = await shared.mint(org_wide(ttl=seconds(HOUR)))
     done = await rotate(shared, old, request_id="three")
     await shared.revoke(token_id=done.record.id)
-    error = await refused(rotate(shared, old, request_id="three"), REFUSED, "TOKEN_ENDED")
-    assert done.record.id in error.message
+    await refused(rotate(shared, old, request_id="three"), REFUSED, "MINTED_TOKEN_ENDED")
     undone = await take_back(shared, old, request_id="four")
     assert await take_back(shared, old, request_id="four") == undone
 

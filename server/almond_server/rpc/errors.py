@@ -57,6 +57,7 @@ _CODES: Final[tuple[tuple[type[AlmondError], grpc.StatusCode], ...]] = (
     (errors.SuccessorDiffersError, grpc.StatusCode.FAILED_PRECONDITION),
     (errors.WrongRevisionError, grpc.StatusCode.FAILED_PRECONDITION),
     (errors.ChangesForgottenError, grpc.StatusCode.FAILED_PRECONDITION),
+    (errors.MintedTokenEndedError, grpc.StatusCode.FAILED_PRECONDITION),
     (errors.WatcherTooSlowError, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (errors.TooManyWatchersError, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (errors.RateLimitedError, grpc.StatusCode.RESOURCE_EXHAUSTED),

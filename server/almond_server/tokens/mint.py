@@ -5,7 +5,7 @@ Rules:
 * A new token inherits the caveats of the caller's token, so it can never do more than that.
 * The record is in the store before the secret text leaves this process. The transaction that writes it
   refuses a minter that has been revoked, whatever this server's view says.
-* A retry with the same request id returns the token of the first try.
+* A retry with the same request id returns the token of the first try, unless that has ended since.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from almond_core import kinds, minting
+from almond_core import chain, kinds, minting, wire
 from almond_core.caveats import Valid
+from almond_core.decision import LIVE
 from almond_core.errors import FieldError
 from almond_core.model import ANY, Identity, checked_id, token_id_at
 from almond_server.domain.records import Record
 from almond_server.domain.stores import Idempotency
-from almond_server.errors import CannotKnowError, IssuedTooEarlyError
+from almond_server.errors import CannotKnowError, IssuedTooEarlyError, MintedTokenEndedError
 from almond_server.tokens import permissions
 
 if TYPE_CHECKING:
@@ -105,7 +106,8 @@ class Minter:
         """Mint a token as ordered; `request` is the request id and the content's fingerprint.
 
         Raises `FieldError` or `TokenError` for an order that makes no usable token, the caller's errors,
-        `RequestReusedError`, `MinterRevokedError`, `IssuedTooEarlyError`, `CannotKnowError`.
+        `RequestReusedError`, `MintedTokenEndedError`, `MinterRevokedError`, `IssuedTooEarlyError`,
+        `CannotKnowError`.
         """
         self._view.require_fresh()
         own = order.kind.caveats(order.org)
@@ -114,6 +116,8 @@ class Minter:
         ttl = await self._ttl(caller, order, own, idempotency)
         record = await self._record(caller, order, own, ttl, idempotency)
         token = derive(self._keys, record)
+        if idempotency is not None:
+            require_live(self._keys, self._view, record, token.text, self._now())
         return Minted(token.text, token.branch_id, record)
 
     async def _record(
@@ -190,6 +194,23 @@ def derive(keys: KeyRing, record: Record) -> minting.NewToken:
     if prk is None:
         raise CannotKnowError("The key that this token was minted with is not loaded here; try again.")
     return minting.mint(prk, identity_of(record), record.caveats)
+
+
+def require_live(keys: KeyRing, view: RevocationView, record: Record, text: str, now: int) -> None:
+    """Raise `MintedTokenEndedError` if a token, which an earlier try may have minted, has ended.
+
+    The store knows of its revocation as a whole, and the view of one of its branches.
+    """
+    token = chain.verify(wire.decode(text), keys)
+    is_live = view.standing(token, record.org or None) is LIVE
+    if record.revoked_at is not None or not is_live:
+        raise MintedTokenEndedError(
+            "The token that this request minted has been revoked since; use a new request_id."
+        )
+    if record.expires_at is not None and record.expires_at <= now:
+        raise MintedTokenEndedError(
+            "The token that this request minted has expired since; use a new request_id."
+        )
 
 
 def identity_of(record: Record) -> Identity:

@@ -26,10 +26,10 @@ from almond_core.succession import kept_of, succeed
 from almond_server.domain import rotations
 from almond_server.domain.records import Record
 from almond_server.domain.rotations import MAX_OVERLAP_SECONDS
-from almond_server.errors import CannotRotateError, SuccessorDiffersError, TokenEndedError
+from almond_server.errors import CannotRotateError, SuccessorDiffersError
 from almond_server.tokens import permissions
 from almond_server.tokens.lookup import minted_record
-from almond_server.tokens.mint import derive, idempotency_of, issue
+from almond_server.tokens.mint import derive, idempotency_of, issue, require_live
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from almond_server.domain.rotations import Rotation, Rotations
     from almond_server.domain.stores import Idempotency, Tokens
     from almond_server.revocation.follower import Follower
+    from almond_server.revocation.index.view import RevocationView
     from almond_server.tokens.callers import Call, Caller, Callers
     from almond_server.tokens.expiry_policy import Policy
     from almond_server.tokens.key_ring import KeyRing
@@ -85,6 +86,7 @@ class Rotator:
         tokens: Tokens,
         rotated: Rotations,
         policy: Policy,
+        view: RevocationView,
         follower: Follower,
         clock: Clock,
     ) -> None:
@@ -93,6 +95,7 @@ class Rotator:
         self._tokens = tokens
         self._rotations = rotated
         self._policy = policy
+        self._view = view
         self._follower = follower
         self._clock = clock
 
@@ -102,7 +105,8 @@ class Rotator:
         Without an overlap this server denies the token on return. Raises the caller's errors, `FieldError`,
         `TokenError` (a caller's token that cannot mint), `RecordNotFoundError`, `CannotRotateError`,
         `TokenEndedError`, `AlreadyRotatedError`, `SuccessorDiffersError`, `RequestReusedError`,
-        `MinterRevokedError`, `IssuedTooEarlyError`, `CannotKnowError`.
+        `MintedTokenEndedError` (of an earlier try), `MinterRevokedError`, `IssuedTooEarlyError`,
+        `CannotKnowError`.
         """
         old, caller = await self._permitted(call, order.token_id)
         idempotency = _idempotency(caller, request)
@@ -112,14 +116,11 @@ class Rotator:
             done = await self._rotations.answered(idempotency, old.token_id, self._now())
         if done is None:
             done = await self._begin(caller, old, order, idempotency)
-        if done.successor.revoked_at is not None:
-            raise TokenEndedError(
-                f"The successor that this request minted, {done.successor.token_id}, has been revoked since; "
-                "rotate with another request_id."
-            )
         if not order.overlap:
             await self._follower.waits.until_commit(self._clock.monotonic())
         token = derive(self._keys, done.successor)
+        if idempotency is not None:
+            require_live(self._keys, self._view, done.successor, token.text, self._now())
         return Rotated(done, token.text, token.branch_id)
 
     async def take_back(self, call: Call, token_id: str, request: tuple[str, bytes] | None) -> Rotated:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import signal
 import time
+import uuid
 from typing import TYPE_CHECKING, Final
 
 from google.protobuf.duration_pb2 import Duration
 
 from almond.v1 import token_service_pb2 as pb
+from almond_client.cli import possession
 from almond_client.cli.arguments import duration
+from almond_client.cli.exit_codes import CANNOT_KNOW, SIGNALLED
 from almond_client.cli.output import console, record_view
+from almond_client.cli.output.failures import Failure
+from almond_client.cli.output.secret import LOST, Delivery
+from almond_client.errors import AlmondRpcError
 from almond_core import minting
 from almond_core.errors import CaveatError
 from almond_core.model import ANY
@@ -30,14 +38,20 @@ def request(kind: kind_pb2.Kind, org: str, name: str, expiry: str | None) -> pb.
 
 
 def mint(connection: Connection, request: pb.MintRequest, as_json: bool) -> None:
-    """Mint a token and print it alone on standard output; all other text goes to standard error."""
-    minted = connection.call(lambda client: client.mint(request))
+    """Mint a token and print it alone on standard output; all other text goes to standard error.
+
+    A token that cannot be written whole is revoked. Raises `Failure` and the client's errors.
+    """
+    with Delivery() as delivery:
+        minted = _minted(connection, request)
+        delivery.write(
+            _json(minted) if as_json else minted.token,
+            token_id=minted.record.id,
+            notice=_summary(minted.record),
+            undo=lambda: possession.revoke_shown(connection, minted.token, LOST),
+        )
     if as_json:
-        shown = record_view.as_json(minted.record, time.time())
-        console.print_json({"token": minted.token, **shown, "branch_id": minted.branch_id})
         return
-    console.print_secret(minted.token)
-    console.err().print(f"{_summary(minted.record)}. It is shown only once: save it now.", style="dim")
     if _is_shorter(minted.record, request):
         console.err().print(
             "It expires earlier than you asked for: no token outlives the token that mints it."
@@ -46,13 +60,32 @@ def mint(connection: Connection, request: pb.MintRequest, as_json: bool) -> None
         console.warn("it is valid for any org; add an org caveat to limit it")
 
 
+def _minted(connection: Connection, request: pb.MintRequest) -> pb.MintResponse:
+    request.request_id = request.request_id or str(uuid.uuid4())
+    again = f"it may have been minted: the same command with --request-id {request.request_id} gets it"
+    try:
+        return connection.call(lambda client: client.mint(request))
+    except KeyboardInterrupt:
+        raise Failure("interrupted", again, SIGNALLED + signal.SIGINT) from None
+    except (AlmondRpcError, Failure) as error:
+        failure = error if isinstance(error, Failure) else connection.failure_of(error)
+        if failure.exit_code == CANNOT_KNOW:
+            failure.hint = f"{again}\n{failure.hint}".strip()
+        raise failure from None
+
+
+def _json(minted: pb.MintResponse) -> str:
+    shown = record_view.as_json(minted.record, time.time())
+    return json.dumps({"token": minted.token, **shown, "branch_id": minted.branch_id}, indent=2)
+
+
 def _summary(made: token_pb2.TokenRecord) -> str:
     end = (
         f"until {console.day_and_time(made.expire_time.seconds)}"
         if made.HasField("expire_time")
         else "for ever"
     )
-    return f"{console.clean(made.name)}: id {console.clean(made.id)}, valid {end}"
+    return f"{made.name}: id {made.id}, valid {end}. It is shown only once: save it now."
 
 
 def _is_shorter(made: token_pb2.TokenRecord, request: pb.MintRequest) -> bool:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from almond.v1 import token_service_pb2 as pb
+from almond_client.cli import possession
 from almond_client.cli.output import console, record_view
+from almond_client.cli.output.secret import LOST, Delivery
 from almond_client.messages import caveat_message
 from almond_client.review import review
 from almond_core import base64url, minting, wire
@@ -16,8 +19,9 @@ from almond_core.caveats import Label
 from almond_core.caveats.label import ID_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from almond.v1 import token_pb2
     from almond_client.cli.connection import Connection
     from almond_core.caveats import Caveat
 
@@ -38,40 +42,55 @@ class Narrowing:
         # Offline first in any case: a token that cannot be narrowed is not sent to the service.
         label = Label.new(secrets.token_bytes(ID_BYTES), self.label)
         narrowed = minting.attenuate(self.text, self.added, label)
-        text, response = narrowed.text, None
-        if connection is not None:
-            request = pb.AttenuateRequest(
-                token=self.text,
-                caveats=[caveat_message(each) for each in self.added] or [caveat_message(label)],
-                label=self.label,
-                register=True,
+        with Delivery() as delivery:
+            if connection is None:
+                _write(delivery, narrowed.text, None, None, as_json)
+                return
+            response = self._register(connection, label)
+            _write(
+                delivery,
+                response.token,
+                response.record,
+                lambda: possession.revoke_shown(connection, response.token, LOST),
+                as_json,
             )
-            response = connection.call(lambda client: client.attenuate(request))
-            text = response.token
-        _print(text, response, as_json)
+
+    def _register(self, connection: Connection, label: Label) -> pb.AttenuateResponse:
+        request = pb.AttenuateRequest(
+            token=self.text,
+            caveats=[caveat_message(each) for each in self.added] or [caveat_message(label)],
+            label=self.label,
+            register=True,
+        )
+        return connection.call(lambda client: client.attenuate(request))
 
 
-def _print(text: str, response: pb.AttenuateResponse | None, as_json: bool) -> None:
+def _write(
+    delivery: Delivery,
+    text: str,
+    record: token_pb2.TokenRecord | None,
+    undo: Callable[[], object] | None,
+    as_json: bool,
+) -> None:
     token = wire.decode(text)
     branch_id = base64url.encode(minting.own_branch_id(token))
     token_id = token.unverified_identity.token_id
     warnings = review(token.unverified_caveats, int(time.time())).contradictions
-    if as_json:
-        shown: dict[str, Any] = {
-            "token": text,
-            "id": token_id,
-            "branch_id": branch_id,
-            "caveats": [each.raw.decode("utf-8", "backslashreplace") for each in token.unverified_caveats],
-            "warnings": warnings,
-            "record": None if response is None else record_view.as_json(response.record, time.time()),
-        }
-        console.print_json(shown)
-        return
-    console.print_secret(text)
-    registered = "" if response is None else f", and registered as {console.clean(response.record.name)}"
-    console.err().print(
-        f"Narrowed{registered}. To revoke only this one: almond tokens revoke {token_id}/{branch_id}",
-        style="dim",
+    shown: dict[str, Any] = {
+        "token": text,
+        "id": token_id,
+        "branch_id": branch_id,
+        "caveats": [each.raw.decode("utf-8", "backslashreplace") for each in token.unverified_caveats],
+        "warnings": warnings,
+        "record": None if record is None else record_view.as_json(record, time.time()),
+    }
+    own_id = f"{token_id}/{branch_id}"
+    registered = "" if record is None else f", and registered as {record.name}"
+    delivery.write(
+        json.dumps(shown, indent=2) if as_json else text,
+        token_id=own_id,
+        notice=f"Narrowed{registered}. To revoke only this one: almond tokens revoke {own_id}",
+        undo=undo,
     )
-    for each in warnings:
+    for each in () if as_json else warnings:
         console.warn(each)
