@@ -11,11 +11,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from almond_core.model import RESERVED_ORG
-from almond_server.domain import cut_off_rules
+from almond_server.domain import audit_targets, cut_off_rules
 from almond_server.domain.records import MAX_DERIVED, record_id
 from almond_server.domain.revocations import Change, CutOff, Reading, RecordedCutOff, Revocation
 from almond_server.domain.selections import MintedBy, OfApp, OfOrg, OfSubject
-from almond_server.domain.stores import AuditRow, ExpiryRule
+from almond_server.domain.stores import AuditEntry, AuditRow, ExpiryRule
 from almond_server.errors import (
     MinterRevokedError,
     RecordNotFoundError,
@@ -262,10 +262,12 @@ class MemoryAudit:
         await self._store.begin()
         return self._store.audit[::-1][:limit]
 
-    async def page(self, after: int, limit: int) -> Sequence[tuple[int, AuditRow]]:
-        """Return a page of rows, oldest first."""
+    async def page(self, after: int, limit: int) -> Sequence[AuditEntry]:
+        """Return a page of entries, oldest first."""
         await self._store.begin()
-        return list(enumerate(self._store.audit, start=1))[after : after + limit]
+        named = {each.id: (each.org, each.app, each.name) for each in self._store.records.values()}
+        numbered = list(enumerate(self._store.audit, start=1))[after : after + limit]
+        return [audit_targets.entry(seq, row, named) for seq, row in numbered]
 
 
 def _is_listed(record: Record, listing: Listing) -> bool:

@@ -1,4 +1,4 @@
-"""Reads durations as Go writes them: `48h`, `1h30m`, `1.5h`. Exact, in whole seconds."""
+"""Reads durations: `30d`, `2w`, `1d12h`, and all that Go writes (`48h`, `1h30m`, `1.5h`); in seconds."""
 
 from __future__ import annotations
 
@@ -7,44 +7,46 @@ from typing import Final
 
 from almond_client.cli.output.failures import Failure
 
+EXAMPLES: Final = "write it as 90m, 48h, 30d, 2w or 1d12h; the units are w, d, h, m (minutes) and s"
+
+_SECOND: Final = 1_000_000_000
 _NANOSECONDS: Final = {
     "ns": 1,
     "us": 1_000,
     "\u00b5s": 1_000,  # the micro sign
     "\u03bcs": 1_000,  # the Greek letter
     "ms": 1_000_000,
-    "s": 1_000_000_000,
-    "m": 60 * 1_000_000_000,
-    "h": 3_600 * 1_000_000_000,
+    "s": _SECOND,
+    "m": 60 * _SECOND,
+    "h": 3_600 * _SECOND,
+    "d": 86_400 * _SECOND,
+    "w": 7 * 86_400 * _SECOND,
 }
+_OURS: Final = frozenset({"d", "w"})
+"""The units that Go has not. With them the units fall, so that 1d12h is not written as 12h1d."""
+
 _UNIT: Final = "|".join(sorted(_NANOSECONDS, key=len, reverse=True))
 _TERM: Final = re.compile(rf"(?P<whole>[0-9]*)(?:\.(?P<part>[0-9]*))?(?P<unit>{_UNIT})")
 _MAX_LENGTH: Final = 64
-_MAX_NANOSECONDS: Final = 2**63 - 1
-_SECOND: Final = _NANOSECONDS["s"]
+MAX_SECONDS: Final = (2**63 - 1) // _SECOND
+"""292 years. Whatever is longer counts as this: all lifetimes are cut to less."""
 
 
 def seconds(text: str) -> int:
-    """Return the whole seconds of a Go duration of at least one second.
+    """Return the whole seconds of a duration of at least one second, and at most `MAX_SECONDS`.
 
-    Raises `Failure` (usage) for any other text, for a fraction of a second, and above Go's own 292 years.
+    Raises `Failure` (usage) for any other text, and for a fraction of a second.
     """
     total = _nanoseconds(text)
     if total is None:
-        raise Failure.usage(
-            f"{text[:_MAX_LENGTH]!a} is not a duration",
-            "write it as 30m, 48h or 1h30m; the units are h, m and s (a week is 168h)",
-        )
-    if total % _SECOND or not 0 < total <= _MAX_NANOSECONDS:
-        raise Failure.usage(
-            f"the duration {text} is not a whole number of seconds from 1s to 292 years",
-            "write it as 30m, 48h or 1h30m",
-        )
-    return total // _SECOND
+        raise Failure.usage(f"{text[:_MAX_LENGTH]!a} is not a duration", EXAMPLES)
+    if total == 0 or total % _SECOND:
+        raise Failure.usage(f"the duration {text} is not a whole number of seconds, at least 1s", EXAMPLES)
+    return min(total // _SECOND, MAX_SECONDS)
 
 
 def _nanoseconds(text: str) -> int | None:
-    total, at = 0, 0
+    total, at, units = 0, 0, list[str]()
     while at < len(text) <= _MAX_LENGTH:
         term = _TERM.match(text, at)
         if term is None or not (term["whole"] or term["part"]):
@@ -54,4 +56,10 @@ def _nanoseconds(text: str) -> int | None:
         if rest:
             return None
         total, at = total + value, term.end()
-    return total if text and at == len(text) else None
+        units.append(term["unit"])
+    return total if text and at == len(text) and _is_ordered(units) else None
+
+
+def _is_ordered(units: list[str]) -> bool:
+    sizes = [_NANOSECONDS[unit] for unit in units]
+    return _OURS.isdisjoint(units) or sizes == sorted(set(sizes), reverse=True)
