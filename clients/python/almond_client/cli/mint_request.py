@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 _SHORTER_SECONDS: Final = 60
 
 
-def request(kind: kind_pb2.Kind, org: str, name: str, expiry: str | None) -> pb.MintRequest:
+def request(kind: kind_pb2.Kind, org: str, name: str, expiry: str | None, request_id: str) -> pb.MintRequest:
     """Return the request for a token; raises `Failure` (usage) for a malformed duration."""
-    made = pb.MintRequest(kind=kind, org=org, name=name)
+    made = pb.MintRequest(kind=kind, org=org, name=name, request_id=request_id)
     if expiry is not None:
         made.ttl.CopyFrom(Duration(seconds=duration.seconds(expiry)))
     return made
@@ -40,15 +40,25 @@ def request(kind: kind_pb2.Kind, org: str, name: str, expiry: str | None) -> pb.
 def mint(connection: Connection, request: pb.MintRequest, as_json: bool) -> None:
     """Mint a token and print it alone on standard output; all other text goes to standard error.
 
-    A token that cannot be written whole is revoked. Raises `Failure` and the client's errors.
+    A token that cannot be written whole is revoked, unless the request has an id to get it with again. Raises
+    `Failure` and the client's errors.
     """
+    is_named = bool(request.request_id)
+    request.request_id = request.request_id or str(uuid.uuid4())
     with Delivery() as delivery:
         minted = _minted(connection, request)
+
+        def undo() -> None:
+            if is_named:
+                # An earlier command may have minted it, and delivered it.
+                raise Failure(f"--request-id {request.request_id} gets it again")
+            possession.revoke_shown(connection, minted.token, LOST)
+
         delivery.write(
             _json(minted) if as_json else minted.token,
             token_id=minted.record.id,
             notice=_summary(minted.record),
-            undo=lambda: possession.revoke_shown(connection, minted.token, LOST),
+            undo=undo,
         )
     if as_json:
         return
@@ -61,7 +71,6 @@ def mint(connection: Connection, request: pb.MintRequest, as_json: bool) -> None
 
 
 def _minted(connection: Connection, request: pb.MintRequest) -> pb.MintResponse:
-    request.request_id = request.request_id or str(uuid.uuid4())
     again = f"it may have been minted: the same command with --request-id {request.request_id} gets it"
     try:
         return connection.call(lambda client: client.mint(request))

@@ -50,6 +50,15 @@ Expiry = Annotated[
         " (default: 175200h, or what the org's policy says)",
     ),
 ]
+RequestId = Annotated[
+    str,
+    typer.Option(
+        "--request-id",
+        metavar="ID",
+        help="A name of this request, best a random UUID. Within 24 hours the same command with the same ID"
+        " gets the same token, should its answer or its text have been lost.",
+    ),
+]
 Register = Annotated[
     bool,
     typer.Option(

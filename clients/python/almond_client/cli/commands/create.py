@@ -25,6 +25,7 @@ def deploy(
     org: options.Org = None,
     name: options.Name = "",
     expiry: options.Expiry = None,
+    request_id: options.RequestId = "",
     address: options.Address = options.DEFAULT_ADDRESS,
     api_token_file: options.ApiTokenFile = None,
     as_json: options.AsJson = False,
@@ -36,7 +37,7 @@ def deploy(
     with explained():
         connection = connect(address, api_token_file)
         kind = kind_pb2.Kind(deploy=kind_pb2.DeployKind(app=app_id))
-        mint(connection, request(kind, connection.org_or_home(org), name, expiry), as_json)
+        mint(connection, request(kind, connection.org_or_home(org), name, expiry, request_id), as_json)
 
 
 def ssh(
@@ -44,6 +45,7 @@ def ssh(
     org: options.Org = None,
     name: options.Name = "",
     expiry: options.Expiry = None,
+    request_id: options.RequestId = "",
     address: options.Address = options.DEFAULT_ADDRESS,
     api_token_file: options.ApiTokenFile = None,
     as_json: options.AsJson = False,
@@ -55,7 +57,7 @@ def ssh(
     with explained():
         connection = connect(address, api_token_file)
         kind = kind_pb2.Kind(ssh=kind_pb2.SshKind(app=app_id))
-        mint(connection, request(kind, connection.org_or_home(org), name, expiry), as_json)
+        mint(connection, request(kind, connection.org_or_home(org), name, expiry, request_id), as_json)
 
 
 def machine_exec(
@@ -75,6 +77,7 @@ def machine_exec(
     org: options.Org = None,
     name: options.Name = "",
     expiry: options.Expiry = None,
+    request_id: options.RequestId = "",
     address: options.Address = options.DEFAULT_ADDRESS,
     api_token_file: options.ApiTokenFile = None,
     as_json: options.AsJson = False,
@@ -85,7 +88,7 @@ def machine_exec(
         connection = connect(address, api_token_file)
         given = kind_pb2.MachineExecKind(app=app_id, commands=map(pattern_message, patterns))
         kind = kind_pb2.Kind(machine_exec=given)
-        mint(connection, request(kind, connection.org_or_home(org), name, expiry), as_json)
+        mint(connection, request(kind, connection.org_or_home(org), name, expiry, request_id), as_json)
 
 
 def _patterns(words: list[str], commands: list[str], prefixes: list[str]) -> list[Pattern]:
@@ -104,6 +107,7 @@ def org_wide(
     org: options.Org = None,
     name: options.Name = "",
     expiry: options.Expiry = None,
+    request_id: options.RequestId = "",
     address: options.Address = options.DEFAULT_ADDRESS,
     api_token_file: options.ApiTokenFile = None,
     as_json: options.AsJson = False,
@@ -112,7 +116,7 @@ def org_wide(
     with explained():
         connection = connect(address, api_token_file)
         kind = kind_pb2.Kind(org=kind_pb2.OrgKind())
-        mint(connection, request(kind, connection.org_or_home(org), name, expiry), as_json)
+        mint(connection, request(kind, connection.org_or_home(org), name, expiry, request_id), as_json)
 
 
 def litefs_cloud(
@@ -120,6 +124,7 @@ def litefs_cloud(
     org: options.Org = None,
     name: options.Name = "",
     expiry: options.Expiry = None,
+    request_id: options.RequestId = "",
     address: options.Address = options.DEFAULT_ADDRESS,
     api_token_file: options.ApiTokenFile = None,
     as_json: options.AsJson = False,
@@ -128,13 +133,14 @@ def litefs_cloud(
     with explained():
         connection = connect(address, api_token_file)
         kind = kind_pb2.Kind(litefs_cloud=kind_pb2.LitefsCloudKind(cluster=cluster))
-        mint(connection, request(kind, connection.org_or_home(org), name, expiry), as_json)
+        mint(connection, request(kind, connection.org_or_home(org), name, expiry, request_id), as_json)
 
 
 def wireguard(
     org: options.Org = None,
     name: options.Name = "",
     expiry: options.Expiry = None,
+    request_id: options.RequestId = "",
     address: options.Address = options.DEFAULT_ADDRESS,
     api_token_file: options.ApiTokenFile = None,
     as_json: options.AsJson = False,
@@ -143,7 +149,7 @@ def wireguard(
     with explained():
         connection = connect(address, api_token_file)
         kind = kind_pb2.Kind(wireguard=kind_pb2.WireguardKind())
-        mint(connection, request(kind, connection.org_or_home(org), name, expiry), as_json)
+        mint(connection, request(kind, connection.org_or_home(org), name, expiry, request_id), as_json)
 
 
 def custom(
@@ -157,6 +163,7 @@ def custom(
     ],
     name: options.Name = "",
     expiry: options.Expiry = None,
+    request_id: options.RequestId = "",
     address: options.Address = options.DEFAULT_ADDRESS,
     api_token_file: options.ApiTokenFile = None,
     as_json: options.AsJson = False,
@@ -168,7 +175,7 @@ def custom(
     with explained():
         given = [caveat_message(each) for each in caveat_file.read(caveats)]
         kind = kind_pb2.Kind(custom=kind_pb2.CustomKind(caveats=given))
-        mint(connect(address, api_token_file), request(kind, "", name, expiry), as_json)
+        mint(connect(address, api_token_file), request(kind, "", name, expiry, request_id), as_json)
 
 
 app = typer.Typer(

@@ -37,6 +37,7 @@ def personal(
             help="How long the session lasts, at most 24h. (default: 1h)",
         ),
     ] = None,
+    request_id: options.RequestId = "",
     address: options.Address = options.DEFAULT_ADDRESS,
     api_token_file: options.ApiTokenFile = None,
     as_json: options.AsJson = False,
@@ -45,7 +46,7 @@ def personal(
     with explained():
         orgs, role = _orgs_and_role(org)
         kind = kind_pb2.Kind(personal=kind_pb2.PersonalKind(user=user, orgs=orgs, role=role))
-        mint(connect(address, api_token_file), request(kind, "", name, expiry), as_json)
+        mint(connect(address, api_token_file), request(kind, "", name, expiry, request_id), as_json)
 
 
 def _orgs_and_role(given: list[str]) -> tuple[list[str], str]:
@@ -84,6 +85,7 @@ def service(
     ] = None,
     app_id: Annotated[str | None, typer.Option("--app", "-a", help="With --mint: this app only.")] = None,
     expiry: options.Expiry = None,
+    request_id: options.RequestId = "",
     address: options.Address = options.DEFAULT_ADDRESS,
     api_token_file: options.ApiTokenFile = None,
     as_json: options.AsJson = False,
@@ -105,5 +107,5 @@ def service(
             kind.mint.CopyFrom(kind_pb2.MintRole(app=app_id))
         else:
             kind.revoke.SetInParent()
-        made = request(kind_pb2.Kind(service=kind), org or "*", "", expiry)
+        made = request(kind_pb2.Kind(service=kind), org or "*", "", expiry, request_id)
         mint(connect(address, api_token_file), made, as_json)

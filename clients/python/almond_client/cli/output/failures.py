@@ -34,7 +34,12 @@ _REFUSALS: Final = (
     InvalidArgumentError,
     NotFoundError,
 )
-_OPTIONS: Final = {"ttl": "--expiry", "after_revision": "--after", "access.attributes.ip": "--ip"}
+_OPTIONS: Final = {
+    "ttl": "--expiry",
+    "request_id": "--request-id",
+    "after_revision": "--after",
+    "access.attributes.ip": "--ip",
+}
 """The command-line option for each field that the service calls by another name."""
 _ADDRESS: Final = re.compile(r"^[A-Z_]+: (ipv4|ipv6|unix):\S+: ")
 _IDENTIFY: Final = "say who you are with --api-token-file FILE, or put your token into ALMOND_API_TOKEN"
