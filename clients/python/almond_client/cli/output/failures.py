@@ -36,6 +36,7 @@ _REFUSALS: Final = (
 )
 _OPTIONS: Final = {
     "ttl": "--expiry",
+    "overlap": "--overlap",
     "request_id": "--request-id",
     "after_revision": "--after",
     "access.attributes.ip": "--ip",

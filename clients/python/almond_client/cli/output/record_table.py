@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     Times = Callable[[float], str]
 
 COLUMNS: Final = ("ID", "NAME", "KIND", "ORG", "APP", "SUBJECT", "CREATED", "EXPIRES", "LAST USED", "STATE")
-WIDE_COLUMNS: Final = ("MINTED BY", "REVOKED", "REVOKED BY", "REASON", "MAY")
+WIDE_COLUMNS: Final = (
+    *("MINTED BY", "SUCCEEDED BY", "REVOKED ON"),
+    *("REVOKED", "REVOKED BY", "REASON", "MAY"),
+)
 _NAME: Final = COLUMNS.index("NAME")
 _MIN_NAME: Final = 12
 _NONE: Final = "-"
@@ -59,7 +62,7 @@ def row(record: token_pb2.TokenRecord, now: float, times: Times, *, wide: bool =
         times(record.create_time.seconds),
         times(record.expire_time.seconds) if record.HasField("expire_time") else "never",
         "" if used is None else times(used),
-        record_view.state(record, now),
+        record_view.state_in_words(record, now),
     ]
     return [
         console.clean(each) or _NONE for each in cells + (_wide_cells(record, now, times) if wide else [])
@@ -70,7 +73,7 @@ def leaf(record: token_pb2.TokenRecord, now: float, *, wide: bool = False) -> st
     """Return a record as one line of a tree."""
     kind = "derived" if record.branch_id else record.kind
     app = f"app {record.app}" if record.app else ""
-    parts = [record.id, record.name, kind, app, record.subject, record_view.state(record, now)]
+    parts = [record.id, record.name, kind, app, record.subject, record_view.state_in_words(record, now)]
     if wide:
         cells = row(record, now, console.day_and_time, wide=True)
         parts.append(f"({_sentence((COLUMNS + WIDE_COLUMNS)[6:], cells[6:])})")
@@ -80,6 +83,8 @@ def leaf(record: token_pb2.TokenRecord, now: float, *, wide: bool = False) -> st
 def _wide_cells(record: token_pb2.TokenRecord, now: float, times: Times) -> list[str]:
     return [
         record.minter_token_id or "the operator",
+        record.successor_id,
+        times(record.revoke_due_time.seconds) if record.HasField("revoke_due_time") else "",
         times(record.revoke_time.seconds) if record.HasField("revoke_time") else "",
         record.revoked_by,
         record.revoke_reason,
@@ -119,7 +124,7 @@ def _paragraph(
 ) -> None:
     out = console.out()
     # The state is beside the id, where no name chosen by somebody can be mistaken for it.
-    out.print(Text(f"{record.id}  {record_view.state(record, now)}", style="bold"))
+    out.print(Text(f"{record.id}  {record_view.state_in_words(record, now)}", style="bold"))
     out.print(Padding(Text(_sentence(columns, cells)), (0, 0, 0, 4)), soft_wrap=False)
 
 

@@ -25,6 +25,12 @@ def state(record: token_pb2.TokenRecord, now: float) -> str:
     return "live"
 
 
+def state_in_words(record: token_pb2.TokenRecord, now: float) -> str:
+    """Return the state, and of a live token that was rotated also that, as it is revoked before its end."""
+    found = state(record, now)
+    return f"{found}, rotated" if found == "live" and record.HasField("revoke_due_time") else found
+
+
 def last_use(record: token_pb2.TokenRecord) -> int | None:
     """Return when a token was last used, in unix seconds and to the minute; None if never.
 
@@ -53,6 +59,8 @@ def as_json(record: token_pb2.TokenRecord, now: float) -> dict[str, Any]:
         "revoked_by": record.revoked_by,
         "reason": record.revoke_reason,
         "last_used_at": None if used is None else console.rfc3339(used),
+        "successor": record.successor_id,
+        "revoke_due_at": _optional(record.HasField("revoke_due_time"), record.revoke_due_time),
         "branch_id": record.branch_id,
         "parent": record.parent_id,
         "minter": record.minter_token_id,
