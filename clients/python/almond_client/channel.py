@@ -10,7 +10,7 @@ import grpc
 SERVICE: Final = "almond.v1.TokenService"
 
 # Retrying one of these changes nothing: the first five only read, Attenuate stores nothing (with `register` a
-# retry can leave one more record, of a token that was not delivered), and Mint and Revoke carry a request id.
+# retry can leave one more record, of a token that was not delivered), and the last three carry a request id.
 # A method that is not listed here is never retried.
 REPEATABLE: Final = (
     "Verify",
@@ -21,6 +21,7 @@ REPEATABLE: Final = (
     "Attenuate",
     "Mint",
     "Revoke",
+    "RotateToken",
 )
 
 # CANCELLED too: a server that shuts down gives this status to calls that arrive meanwhile (grpc #41785).
