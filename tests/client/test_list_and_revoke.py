@@ -56,7 +56,7 @@ def test_the_last_use_is_shown_to_the_minute(service: FakeService) -> None:
     used.last_use_time.CopyFrom(Timestamp(seconds=1_700_000_040))
     service.answers["ListTokens"] = gives(pb.ListTokensResponse(records=[used]))
     shown = listed(service, "-o", "acme").stdout
-    assert "2023-11-14 22:14 UTC" in shown
+    assert "2023-11-14T22:14:00Z" in shown
 
 
 def test_names_are_text_and_nothing_else(service: FakeService) -> None:

@@ -42,6 +42,12 @@ class Record:
     parent: str = ""
     """For a derived token the id of its nearest ancestor that had a record when it was registered."""
 
+    successor: str = ""
+    """The id of the token that was minted to succeed this one; empty if none was."""
+
+    revoke_due: int | None = None
+    """When it is revoked because it was rotated, by the store's time; None if it was not rotated."""
+
     @property
     def branch_id(self) -> bytes | None:
         """The branch id of a derived token; None for a minted one."""

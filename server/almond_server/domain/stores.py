@@ -86,6 +86,21 @@ class AuditRow:
     revision: int
 
 
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """A row of the audit log, its sequence number, and what its target is, as the records say now.
+
+    `org`, `app` and `name` are those of the token that the row is about, or of the derived one if that has a
+    record. For a cut-off or a policy of an org, `org` is that org. What is not known is None.
+    """
+
+    seq: int
+    row: AuditRow
+    org: str | None = None
+    app: str | None = None
+    name: str | None = None
+
+
 class Tokens(Protocol):
     """The records of minted and derived tokens. Those that fall under a cut-off are returned as revoked."""
 
@@ -293,6 +308,6 @@ class Audit(Protocol):
         """Return the newest `limit` rows, newest first."""
         ...
 
-    async def page(self, after: int, limit: int) -> Sequence[tuple[int, AuditRow]]:
-        """Return up to `limit` rows with their sequence numbers, oldest first, numbered above `after`."""
+    async def page(self, after: int, limit: int) -> Sequence[AuditEntry]:
+        """Return up to `limit` entries, oldest first, numbered above `after`."""
         ...

@@ -19,6 +19,7 @@ from almond_server.rpc.caveats import caveats_of, pattern_of
 from almond_server.tokens.bulk_revoke import BulkRevokeOrder
 from almond_server.tokens.mint import MintOrder
 from almond_server.tokens.revoke import Branch, Possession, RevokeOrder, Target, WholeToken
+from almond_server.tokens.rotate import RotateOrder
 
 if TYPE_CHECKING:
     from google.protobuf.duration_pb2 import Duration
@@ -170,6 +171,15 @@ def _before(
     if message.issued_before.nanos or not 0 <= message.issued_before.seconds < END_OF_TIME:
         raise FieldError(f"{arm}.issued_before", "whole seconds since 1970, before the year 10000")
     return message.issued_before.seconds * 1000
+
+
+def rotate_order_of(message: token_service_pb2.RotateTokenRequest) -> RotateOrder | None:
+    """Read how to rotate a token; None if its rotation is to be taken back."""
+    if message.take_back:
+        if message.HasField("overlap"):
+            raise FieldError("overlap", "leave it out with take_back")
+        return None
+    return RotateOrder(message.token_id, _duration("overlap", message.overlap))
 
 
 def rule_of(message: admin_service_pb2.OrgPolicy) -> ExpiryRule:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from almond_server.tokens.lookup import TokenLookup
     from almond_server.tokens.mint import Minter
     from almond_server.tokens.revoke import Revoker
+    from almond_server.tokens.rotate import Rotator
     from almond_server.tokens.verify import Verifier
 
     Context = grpc.aio.ServicerContext[Any, Any]
@@ -60,6 +61,7 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
         attenuator: Attenuator,
         revoker: Revoker,
         bulk_revoker: BulkRevoker,
+        rotator: Rotator,
         lookup: TokenLookup,
         waits: CatchUp,
         clock: Clock,
@@ -69,6 +71,7 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
         self._attenuator = attenuator
         self._revoker = revoker
         self._bulk_revoker = bulk_revoker
+        self._rotator = rotator
         self._lookup = lookup
         self._waits = waits
         self._clock = clock
@@ -164,6 +167,19 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
             metrics.REVOCATIONS.inc(revoked.entries)
         return responses.revoked(revoked)
 
+    async def RotateToken(  # noqa: N802
+        self, request: pb.RotateTokenRequest, context: Context
+    ) -> pb.RotateTokenResponse:
+        """Rotate a token, or take its rotation back."""
+        order = requests.rotate_order_of(request)
+        request_id = requests.request_of(request.request_id, _fingerprint(request))
+        call = call_of(context)
+        if order is None:
+            return responses.rotated(await self._rotator.take_back(call, request.token_id, request_id))
+        rotated = await self._rotator.rotate(call, order, request_id)
+        metrics.TOKENS_MINTED.inc()
+        return responses.rotated(rotated)
+
     async def InspectToken(  # noqa: N802
         self, request: pb.InspectTokenRequest, context: Context
     ) -> pb.InspectTokenResponse:
@@ -198,7 +214,7 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
         return response
 
 
-def _fingerprint(request: pb.MintRequest | pb.RevokeRequest) -> bytes:
+def _fingerprint(request: pb.MintRequest | pb.RevokeRequest | pb.RotateTokenRequest) -> bytes:
     return hashlib.sha256(request.SerializeToString(deterministic=True)).digest()
 
 

@@ -6,7 +6,7 @@ import json
 import signal
 import time
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from google.protobuf.duration_pb2 import Duration
 
@@ -22,8 +22,13 @@ from almond_core.errors import CaveatError
 from almond_core.model import ANY
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from almond.v1 import kind_pb2, token_pb2
     from almond_client.cli.connection import Connection
+    from almond_client.client import AsyncClient
+
+_T = TypeVar("_T")
 
 
 def request(
@@ -71,8 +76,13 @@ def mint(connection: Connection, request: pb.MintRequest, as_json: bool) -> None
 
 def _minted(connection: Connection, request: pb.MintRequest) -> pb.MintResponse:
     again = f"it may have been minted: the same command with --request-id {request.request_id} gets it"
+    return call(connection, lambda client: client.mint(request), again)
+
+
+def call(connection: Connection, work: Callable[[AsyncClient], Awaitable[_T]], again: str) -> _T:
+    """Return what `work` returns; if its outcome is not known, the `Failure` says `again`: how to get it."""
     try:
-        return connection.call(lambda client: client.mint(request))
+        return connection.call(work)
     except KeyboardInterrupt:
         raise Failure("interrupted", again, SIGNALLED + signal.SIGINT) from None
     except (AlmondRpcError, Failure) as error:
@@ -89,12 +99,14 @@ def _json(minted: pb.MintResponse, cut: lifetime.Cut | None) -> str:
 
 
 def _summary(made: token_pb2.TokenRecord) -> str:
-    end = (
-        f"until {console.day_and_time(made.expire_time.seconds)}"
-        if made.HasField("expire_time")
-        else "for ever"
-    )
-    return f"{made.name}: id {made.id}, valid {end}. It is shown only once: save it now."
+    return f"{made.name}: id {made.id}, valid {end_of(made)}. It is shown only once: save it now."
+
+
+def end_of(made: token_pb2.TokenRecord) -> str:
+    """Return until when a token is valid, in words."""
+    if not made.HasField("expire_time"):
+        return "for ever"
+    return f"until {console.day_and_time(made.expire_time.seconds)}"
 
 
 def _is_for_any_org(made: token_pb2.TokenRecord) -> bool:

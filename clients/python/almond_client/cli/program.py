@@ -18,6 +18,7 @@ from almond_client.cli.commands.health import health
 from almond_client.cli.commands.inspect import inspect as inspect_token
 from almond_client.cli.commands.list import list_tokens
 from almond_client.cli.commands.revoke import revoke
+from almond_client.cli.commands.rotate import rotate
 from almond_client.cli.commands.verify import verify
 from almond_client.cli.commands.watch import watch
 from almond_client.cli.exit_codes import USAGE
@@ -66,7 +67,7 @@ def _finish(app: typer.Typer) -> None:
 def _tokens() -> typer.Typer:
     tokens = typer.Typer(
         no_args_is_help=True,
-        help="Create, verify, attenuate, inspect, list and revoke tokens.",
+        help="Create, verify, attenuate, inspect, list, rotate and revoke tokens.",
         epilog="Example: almond tokens verify -t - -o acme -a web -A write < web.token",
     )
     tokens.add_typer(create.app, name="create")
@@ -75,6 +76,7 @@ def _tokens() -> typer.Typer:
         ("attenuate", attenuate, "attenuate -t - --app web --read-only --expires-in 10m < org.token"),
         ("inspect", inspect_token, "inspect -t - < web.token"),
         ("list", list_tokens, "list -o acme --scope org --all --tree"),
+        ("rotate", rotate, "rotate ID --overlap 24h > ci.token"),
         ("revoke", revoke, 'revoke ID ID --reason "left the team"'),
     ):
         tokens.command(name, epilog=f"Example: almond tokens {example}")(command)

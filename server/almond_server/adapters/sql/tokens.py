@@ -47,16 +47,12 @@ class SqlTokens:
 
         def work(connection: Connection) -> Record:
             locks.share(connection, locks.REVOCATIONS)
-            _refuse_revoked(connection, actor)
+            refuse_revoked(connection, actor)
             earlier = idempotency.answered(connection, request, now)
             if earlier is not None:
-                return _existing(connection, earlier)
-            _refuse_too_early(connection, record, actor)
-            connection.execute(insert(TOKENS).values(values_of(record)))
+                return existing(connection, earlier)
+            record_minted(connection, record, actor, now)
             idempotency.remember(connection, [(request, record.token_id)], now)
-            audit.write(
-                connection, AuditRow(now, actor.name, "token.minted", record.token_id, record.kind, 0)
-            )
             return record
 
         return await self._database.write("tokens.add", work)
@@ -66,7 +62,7 @@ class SqlTokens:
 
         def work(connection: Connection) -> Record | None:
             earlier = idempotency.answered(connection, request, now)
-            return None if earlier is None else _get(connection, earlier)
+            return None if earlier is None else find(connection, earlier)
 
         return await self._database.write("tokens.answered", work)
 
@@ -75,12 +71,12 @@ class SqlTokens:
 
         def work(connection: Connection) -> Record:
             locks.share(connection, locks.REVOCATIONS)
-            _refuse_revoked(connection, actor)
+            refuse_revoked(connection, actor)
             _refuse_lineage(connection, record.token_id, record.lineage)
-            minted = _get(connection, record.token_id)
+            minted = find(connection, record.token_id)
             if minted is not None and minted.revoked_at is not None:
                 raise _revoked()
-            standing = _get(connection, record.id)
+            standing = find(connection, record.id)
             if standing is not None:
                 return standing
             added = replace(record, parent=_parent(connection, record))
@@ -92,7 +88,7 @@ class SqlTokens:
 
     async def get(self, record_id: str) -> Record | None:
         """Return the record with that id, or None."""
-        return await self._database.read("tokens.get", lambda connection: _get(connection, record_id))
+        return await self._database.read("tokens.get", lambda connection: find(connection, record_id))
 
     async def select(self, selection: Selection, now: int, limit: int | None = None) -> Sequence[Record]:
         """Return the live records of a selection, newest first."""
@@ -164,7 +160,8 @@ def _record_last_used(connection: Connection, ids: Sequence[str], at: int) -> No
     connection.execute(update(TOKENS).where(TOKENS.c.id.in_(locked)).values(last_used_at=at))
 
 
-def _refuse_revoked(connection: Connection, actor: Actor) -> None:
+def refuse_revoked(connection: Connection, actor: Actor) -> None:
+    """Raise `MinterRevokedError` if an actor is revoked, as `stores.Tokens.add` says."""
     if not actor.token_id:
         return
     _refuse_lineage(connection, actor.token_id, actor.branch_ids)
@@ -173,9 +170,12 @@ def _refuse_revoked(connection: Connection, actor: Actor) -> None:
         raise _revoked()
 
 
-def _refuse_too_early(connection: Connection, record: Record, actor: Actor) -> None:
+def record_minted(connection: Connection, record: Record, actor: Actor, now: int) -> None:
+    """Record a minted token and audit it; raises `IssuedTooEarlyError`, as `stores.Tokens.add` says."""
     targets = cut_off_rules.targets_of_new_record(record, actor)
     cut_off_rules.check_issue_time(record, actor, cut_offs.highest_of(connection, targets))
+    connection.execute(insert(TOKENS).values(values_of(record)))
+    audit.write(connection, AuditRow(now, actor.name, "token.minted", record.token_id, record.kind, 0))
 
 
 def _refuse_lineage(connection: Connection, token_id: str, branch_ids: tuple[bytes, ...]) -> None:
@@ -195,13 +195,15 @@ def _revoked() -> MinterRevokedError:
     )
 
 
-def _get(connection: Connection, record_id: str) -> Record | None:
+def find(connection: Connection, record_id: str) -> Record | None:
+    """Return the record with that id as it is read, or None."""
     row = connection.execute(select(TOKENS).where(TOKENS.c.id == record_id)).one_or_none()
     return None if row is None else cut_off_filter.as_read(connection, [record_of(row)])[0]
 
 
-def _existing(connection: Connection, record_id: str) -> Record:
-    record = _get(connection, record_id)
+def existing(connection: Connection, record_id: str) -> Record:
+    """Return the record with that id, which was there before: no record is ever deleted."""
+    record = find(connection, record_id)
     if record is None:
         message = "the record that was returned for a request no longer exists"
         raise LookupError(message)

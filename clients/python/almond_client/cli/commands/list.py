@@ -13,7 +13,7 @@ from rich.tree import Tree
 from almond.v1 import token_service_pb2 as pb
 from almond_client.cli.arguments import options
 from almond_client.cli.connection import connect
-from almond_client.cli.output import console, record_view
+from almond_client.cli.output import console, record_table, record_view
 from almond_client.cli.output.failures import Failure, explained
 
 if TYPE_CHECKING:
@@ -52,7 +52,10 @@ def list_tokens(
     ] = False,
     wide: Annotated[
         bool,
-        typer.Option("--wide", help="Also show who minted and who revoked a token, why, and what it may do."),
+        typer.Option(
+            "--wide",
+            help="Also show the minter, why it was revoked and by which token, what it may do, exact times.",
+        ),
     ] = False,
     address: options.Address = options.DEFAULT_ADDRESS,
     api_token_file: options.ApiTokenFile = None,
@@ -61,6 +64,9 @@ def list_tokens(
     """List tokens, newest first. The secret text of a token is not stored, so it is not shown.
 
     Tokens for several orgs, or for any org, belong to no single one: --org almond lists them.
+
+    A terminal shows times relative to now, and no columns that are empty. A pipe gets every column, with
+    times in RFC 3339; scripts had better use --json.
     """
     with explained():
         connection = connect(address, api_token_file)
@@ -85,23 +91,16 @@ def list_tokens(
             "No tokens." if show_all else "No live tokens; --all shows revoked and expired ones."
         )
     elif tree:
-        console.out().print(_tree(records, now), soft_wrap=False)
+        console.out().print(_tree(records, now, wide=wide), soft_wrap=False)
     else:
-        record_view.print_table(records, now, wide=wide)
+        record_table.show(records, now, wide=wide, org=request.org)
 
 
-def _tree(records: Sequence[token_pb2.TokenRecord], now: float) -> Tree:
+def _tree(records: Sequence[token_pb2.TokenRecord], now: float, *, wide: bool) -> Tree:
     # A token whose parent or minter is not listed (or has no record) is placed below the root.
     root = Tree("tokens", guide_style="dim")
-    nodes = {each.id: Tree(_leaf(each, now)) for each in records}
+    nodes = {each.id: Tree(Text(record_table.leaf(each, now, wide=wide))) for each in records}
     for each in reversed(records):
         parent_id = each.parent_id or each.minter_token_id
         nodes.get(parent_id, root).children.append(nodes[each.id])
     return root
-
-
-def _leaf(each: token_pb2.TokenRecord, now: float) -> Text:
-    kind = "derived" if each.branch_id else each.kind
-    app = f"app {each.app}" if each.app else ""
-    parts = (each.id, each.name, kind, app, each.subject, record_view.state(each, now))
-    return Text(console.clean("  ".join(part for part in parts if part)))

@@ -38,6 +38,7 @@ _OPTIONS: Final = {
     "ttl": "--expiry (or --until)",
     "policy.default_ttl": "--default",
     "policy.max_ttl": "--max",
+    "overlap": "--overlap",
     "request_id": "--request-id",
     "after_revision": "--after",
     "access.attributes.ip": "--ip",
