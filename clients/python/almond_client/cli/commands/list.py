@@ -54,7 +54,7 @@ def list_tokens(
         bool,
         typer.Option(
             "--wide",
-            help="Also show the minter, why and by which token it was revoked, what it may do, and exact times.",
+            help="Also show the minter, why it was revoked and by which token, what it may do, exact times.",
         ),
     ] = False,
     address: options.Address = options.DEFAULT_ADDRESS,
@@ -65,8 +65,8 @@ def list_tokens(
 
     Tokens for several orgs, or for any org, belong to no single one: --org almond lists them.
 
-    A terminal shows times relative to now, and no columns that are empty. A pipe gets every column, with times
-    in RFC 3339; scripts had better take --json.
+    A terminal shows times relative to now, and no columns that are empty. A pipe gets every column, with
+    times in RFC 3339; scripts had better use --json.
     """
     with explained():
         connection = connect(address, api_token_file)
