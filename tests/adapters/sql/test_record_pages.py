@@ -49,7 +49,7 @@ def _fill(connection: Connection) -> None:
 @pytest.fixture
 async def filled(location: Location) -> AsyncIterator[Store]:
     opened = open_store(location)
-    await opened.tokens._database.write("test", _fill)  # type: ignore[attr-defined]
+    await opened.tokens._database.write("test", _fill)
     yield opened
     await opened.close()
 
@@ -76,7 +76,7 @@ async def plans(store: Store, listing: Listing, after: Position | None, to: Posi
         record_pages.nth(connection, listing, after, 50)
         found.append(connection.dialect.name)
 
-    await store.tokens._database.read("test", explain)  # type: ignore[attr-defined]
+    await store.tokens._database.read("test", explain)
     return found
 
 
