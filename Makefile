@@ -33,7 +33,7 @@ demo: $(STAMP) ## Mint, attenuate, verify, revoke and verify again, against a se
 	$(BIN)/python tests/e2e/demo.py
 
 .PHONY: test
-test: $(STAMP) ## Run all tests; needs Debian's postgresql, redis-server and faketime, and installs them as root
+test: $(STAMP) ## Run all tests; needs Debian's postgresql, pgbouncer, redis-server and faketime, and installs them as root
 	$(BIN)/python tests/support/system_packages.py
 	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 

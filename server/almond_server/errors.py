@@ -151,9 +151,20 @@ class StoreUnavailableError(CannotKnowError):
 
     reason = "STORE_UNAVAILABLE"
 
+    def __init__(self, sentence: str, retry_after: float = 0.5, words: str = "") -> None:
+        """Refuse; `words` are the driver's, for the log alone: they may name hosts and roles."""
+        super().__init__(sentence, retry_after)
+        self.words = words
+
 
 class StoreExchangedError(StoreUnavailableError):
     """The store was deleted or replaced; revocations that this server holds may exist nowhere else."""
+
+
+def for_operators(error: AlmondError) -> str:
+    """Return an error's text, with the words of the database's driver if it has any."""
+    words = error.words if isinstance(error, StoreUnavailableError) else ""
+    return f"{error} ({words})" if words else str(error)
 
 
 class DrainingError(CannotKnowError):

@@ -118,13 +118,17 @@ class PostgresServer:
         """Start it with these settings from the next start on."""
         self._options = self._options | options
 
+    def let_in(self, *lines: str) -> None:
+        """Let in only what these lines of pg_hba.conf say, from the next start on."""
+        (self._data / "pg_hba.conf").write_text("\n".join(lines) + "\n")
+
     def start(self) -> None:
         """Start it and wait until it accepts connections."""
         options = [word for key, value in self._options.items() for word in ("-c", f"{key}={value}")]
         command = [postgres_binary("postgres"), "-D", str(self._data), "-p", str(self.port), *options]
         with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", **_as_postgres()
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", **as_postgres()
             )
         leftovers.end_with_run(self._process.pid)
         deadline = time.monotonic() + _SECONDS
@@ -141,6 +145,11 @@ class PostgresServer:
         if self._process is not None:
             self._process.send_signal(signal.SIGINT)
             self._process.wait(_SECONDS)
+
+    def stop_when_idle(self) -> None:
+        """Have it refuse new sessions now, and stop when the open ones have ended."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
         """Send SIGKILL to the server and to every session."""
@@ -193,10 +202,10 @@ class PostgresServer:
 
     def _run(self, program: str, *words: str) -> None:
         subprocess.run(
-            [postgres_binary(program), *words], check=True, capture_output=True, cwd="/", **_as_postgres()
+            [postgres_binary(program), *words], check=True, capture_output=True, cwd="/", **as_postgres()
         )
 
 
-def _as_postgres() -> dict[str, Any]:
+def as_postgres() -> dict[str, Any]:
     """Return the arguments that give up root, as PostgreSQL refuses to run as root."""
     return {"user": _USER, "group": _USER, "extra_groups": []} if os.geteuid() == 0 else {}

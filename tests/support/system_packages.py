@@ -36,10 +36,16 @@ def faketime_library() -> str:
     return str(found[0]) if found else _missing("faketime")
 
 
+def pgbouncer() -> str:
+    """Return the path of PgBouncer; raises `RuntimeError` if there is none."""
+    return shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin") or _missing("pgbouncer")
+
+
 _PACKAGES: Final[dict[str, Callable[[], str]]] = {
     "postgresql": lambda: postgres_binary("postgres"),
     "redis-server": redis_server,
     "faketime": faketime_library,
+    "pgbouncer": pgbouncer,
 }
 
 

@@ -15,6 +15,7 @@ from nacl.exceptions import CryptoError
 from nacl.secret import Aead
 
 from almond_core import crypto
+from almond_server.data_dir import file_causes
 from almond_server.errors import StartError
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def create(path: Path) -> MasterKey:
     except FileExistsError:
         raise StartError(f"There is a master key at {path} already; it is never overwritten.") from None
     except OSError as error:
-        raise StartError(f"The master key cannot be written to {path}: {error.strerror}.") from None
+        raise StartError(f"The master key cannot be written: {file_causes.describe(error)}") from None
     return master
 
 
@@ -62,7 +63,7 @@ def read(path: Path) -> MasterKey:
             f"user, or let root own it for a group of the process. {_KUBERNETES}"
         ) from None
     except OSError as error:
-        raise StartError(f"The master key {path} cannot be read: {error.strerror}.") from None
+        raise StartError(f"The master key cannot be read: {file_causes.describe(error)}") from None
     if is_open_to_others(stat.S_IMODE(status.st_mode), status.st_uid):
         raise StartError(f"Others may read or write the master key {path}: {_remedy(path, status.st_uid)}")
     try:

@@ -26,8 +26,8 @@ from almond_server.config.settings import (
     SQLITE_STALENESS,
     Settings,
 )
-from almond_server.data_dir import paths
-from almond_server.errors import RefusedError, StartError
+from almond_server.data_dir import file_causes, paths
+from almond_server.errors import RefusedError, StartError, for_operators
 from almond_server.ops import store_commands
 from almond_server.ops.console import (
     DATABASE_URL,
@@ -198,8 +198,15 @@ def _logged_refusals() -> Iterator[None]:
     try:
         yield
     except (StartError, RefusedError) as error:
-        structlog.get_logger().error("server.refused", why=str(error))
-        raise typer.Exit(EXIT_USAGE) from None
+        why = for_operators(error)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        why = file_causes.describe(error)
+    else:
+        return
+    structlog.get_logger().error("server.refused", why=why)
+    raise typer.Exit(EXIT_USAGE)
 
 
 def _server_for(

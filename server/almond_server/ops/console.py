@@ -13,7 +13,8 @@ from rich.console import Console
 
 from almond_server.config.settings import store_location
 from almond_server.config.variables import check_names
-from almond_server.errors import RefusedError, StartError
+from almond_server.data_dir import file_causes
+from almond_server.errors import RefusedError, StartError, for_operators
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,15 +60,10 @@ def reported_errors() -> Iterator[None]:
         check_names(os.environ)
         yield
     except (StartError, RefusedError) as error:
-        _err.print(f"error: {error}", markup=False)
+        _err.print(f"error: {for_operators(error)}", markup=False)
         raise typer.Exit(EXIT_USAGE) from None
     except OSError as error:
         if error.filename is None:
             raise
-        place, user = error.filename2 or error.filename, os.geteuid()
-        _err.print(
-            f"error: {place}: {error.strerror}. This process runs as user {user}: choose a place that this "
-            "user can write to.",
-            markup=False,
-        )
+        _err.print(f"error: {file_causes.describe(error)}", markup=False)
         raise typer.Exit(EXIT_USAGE) from None

@@ -17,7 +17,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from almond_server import app
-from almond_server.errors import RefusedError, StartError
+from almond_server.errors import RefusedError, StartError, for_operators
 from almond_server.process import serve
 from almond_server.telemetry import logs
 from almond_server.telemetry.status import REPORT_SECONDS
@@ -51,7 +51,7 @@ def main(parent: socket.socket) -> int:
     try:
         asyncio.run(serve.run(order.settings, ready, report))
     except (StartError, RefusedError) as error:
-        messages.send(parent, messages.Refused(str(error)))
+        messages.send(parent, messages.Refused(for_operators(error)))
         return _EXIT_REFUSED
     return 0
 

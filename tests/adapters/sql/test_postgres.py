@@ -13,14 +13,14 @@ from alembic.migration import MigrationContext
 from psycopg import sql
 from sqlalchemy import update
 
-from almond_server.adapters.sql import locks
+from almond_server.adapters.sql import locks, postgres_url
 from almond_server.adapters.sql import postgres as adapter
 from almond_server.adapters.sql.schema import check, is_new, migrate
 from almond_server.adapters.sql.store import Store, open_store
 from almond_server.adapters.sql.tables import METADATA, STORE
 from almond_server.domain.records import Use
 from almond_server.domain.revocations import KEPT_SECONDS, Revocation
-from almond_server.errors import OldSchemaError, StartError, StoreUnavailableError
+from almond_server.errors import OldSchemaError, StartError, StoreUnavailableError, for_operators
 from support.postgres import PASSWORD, PostgresServer
 from support.samples import NOW, OPERATOR, record, whole
 from support.waiting import eventually
@@ -275,11 +275,12 @@ async def test_the_password_is_in_no_error_of_a_running_store(
     with pytest.raises(StoreUnavailableError) as refused:
         await own_store.revocations.reading(NOW)
     said = "".join(traceback.format_exception(refused.value)) + repr(refused.value) + repr(own_store)
+    said += for_operators(refused.value)
     assert PASSWORD not in said
 
 
 def test_a_database_is_named_without_who_connects(postgres: PostgresServer) -> None:
-    assert adapter.name(postgres.url("almond")) == f"127.0.0.1:{postgres.port}/almond"
+    assert postgres_url.name(postgres.url("almond")) == f"127.0.0.1:{postgres.port}/almond"
 
 
 def test_an_empty_database_is_new_until_it_is_migrated(postgres: PostgresServer) -> None:

@@ -65,7 +65,7 @@ class GroupCommit(Generic[Call, Answer]):
             return await self._run(batch)
         except StoreUnavailableError as error:
             # Each call gets its own exception object, because raising one writes a traceback into it.
-            return [StoreUnavailableError(error.sentence, error.retry_after) for _ in batch]
+            return [StoreUnavailableError(error.sentence, error.retry_after, error.words) for _ in batch]
         except Exception as error:  # noqa: BLE001 - the call that met a defect gets it, and no other
             if len(batch) == 1:
                 return [error]

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import psycopg
 from psycopg.pq import TransactionStatus
-from sqlalchemy import URL, Connection, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy import Connection, create_engine, event
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import NullPool, QueuePool
 
-from almond_server.adapters.sql import postgres_tls
+from almond_server.adapters.sql import causes, postgres_tls, postgres_url
+from almond_server.adapters.sql.causes import Cause
 from almond_server.adapters.sql.database import run
 from almond_server.errors import StartError, StoreUnavailableError
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from psycopg.abc import PQGen
-    from sqlalchemy import Engine
+    from sqlalchemy import URL, Engine
 
     from almond_server.adapters.sql.database import Observe
 
@@ -46,8 +48,6 @@ _SESSION: Final = {
 _MIGRATION: Final = {"synchronous_commit": "on", "lock_timeout": "60000"}
 _NETWORK: Final = {
     "application_name": "almond",
-    # A standby may be behind: a reading of it would prove a view that is too old.
-    "target_session_attrs": "primary",
     "client_encoding": "utf8",
     "connect_timeout": 2,
     "keepalives": 1,
@@ -56,6 +56,12 @@ _NETWORK: Final = {
     "keepalives_count": 3,
     "tcp_user_timeout": 5000,
 }
+
+_FAILURE: Final = re.compile(
+    r"connection to server (?:at|on socket) (?P<host>.+?) failed: (?:FATAL: +)?(?P<words>.+)"
+    r"|(?P<unnamed>failed to resolve host .+|connection timeout expired)"
+)
+"""What libpq and its driver say of one host, in a message about all that were tried."""
 
 
 class Postgres:
@@ -142,48 +148,50 @@ def require_session_settings(connection: Connection, url: str) -> None:
         # PostgreSQL shows 2000 milliseconds as `2s`.
         if connection.exec_driver_sql(f"SHOW {setting}").scalar() not in {expected, f"{expected[:-3]}s"}:
             raise StartError(
-                f"{name(url)} does not keep `{setting}` for the length of a session: a pooler such as "
-                "PgBouncer stands in between. Connect to PostgreSQL itself, or by a pool in session mode "
-                "that does not drop `options`."
+                f"The store at {postgres_url.name(url)} does not keep `{setting}` for the length of a "
+                f"session, as {causes.POOLED}."
             )
-
-
-def name(url: str) -> str:
-    """Return the name of a database for people: host, port and database, but no user and no password."""
-    parsed = _parse(url)
-    return f"{parsed.host or 'localhost'}:{parsed.port or 5432}/{parsed.database or ''}"
 
 
 def is_exposed(url: str) -> bool:
     """Return whether sessions would cross a network without verified TLS."""
-    return postgres_tls.is_exposed(_parse(url))
+    return postgres_tls.is_exposed(postgres_url.parse(url))
 
 
-def why(error: DBAPIError | PoolTimeoutError) -> str:
-    """Return the driver's reason for an error, without any value: no parameters and no password."""
+def why(error: DBAPIError | PoolTimeoutError, url: URL) -> Cause:
+    """Return the cause of an error of the database at `url`, without any parameter of a statement."""
     if not isinstance(error, DBAPIError):
-        return "all sessions are in use"
-    kind = type(error.orig).__name__
-    message = error.orig.diag.message_primary if isinstance(error.orig, psycopg.Error) else None
-    message = message or postgres_tls.reason(str(error.orig))
-    return f"{kind}: {message.splitlines()[0]}" if message else kind
+        return Cause(causes.BUSY_POOL)
+    state = error.orig.sqlstate if isinstance(error.orig, psycopg.Error) else None
+    if isinstance(error.orig, psycopg.Error) and state is not None:
+        words = error.orig.diag.message_primary or state
+        return Cause(causes.of_postgres(state, words), postgres_url.without_secrets(words, url))
+    return _why_not_connected(str(error.orig), url)
 
 
-def _parse(url: str) -> URL:
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):
-        parsed = None
-    if parsed is None or parsed.drivername not in {"postgresql", "postgres"}:
-        raise StartError("The store's URL is not one of PostgreSQL: postgresql://USER@HOST:PORT/DATABASE")
-    return parsed.set(drivername="postgresql+psycopg")
+def _why_not_connected(message: str, url: URL) -> Cause:
+    """Return the cause of a failed connection: of each host once, if several were tried."""
+    failures = dict.fromkeys(
+        (found["host"], found["words"] or found["unnamed"]) for found in _FAILURE.finditer(message)
+    )
+    # What libpq says of a parameter repeats its value, which may be a password: it is not shown.
+    reasons = [words for _, words in failures] or [message]
+    sentences = dict.fromkeys(causes.of_postgres(None, each) for each in reasons)
+    shown = [f"{host}: {words}" if len(failures) > 1 and host else words for host, words in failures]
+    return Cause("; ".join(sentences), postgres_url.without_secrets("; ".join(shown), url))
 
 
 def _engine(url: str, session: Mapping[str, str], **pool: Any) -> Engine:
-    parsed = _parse(url)
+    parsed = postgres_url.parse(url)
     postgres_tls.check_tls_options(parsed)
-    options = " ".join(f"-c {key}={value.replace(' ', chr(92) + ' ')}" for key, value in session.items())
-    return create_engine(parsed, hide_parameters=True, connect_args={**_NETWORK, "options": options}, **pool)
+    options = [f"-c {key}={value.replace(' ', chr(92) + ' ')}" for key, value in session.items()]
+    network = {
+        **_NETWORK,
+        "target_session_attrs": postgres_url.session_attrs(parsed),
+        # Of two values for a setting the later one counts, so the URL's own options cannot undo these.
+        "options": " ".join([postgres_url.setting(parsed, "options"), *options]).strip(),
+    }
+    return create_engine(parsed, hide_parameters=True, connect_args=network, **pool)
 
 
 class _ImpatientConnection(psycopg.Connection[Any]):
@@ -216,4 +224,6 @@ def _transact(engine: Engine, work: Callable[[Connection], T]) -> T:
             return work(connection)
     except (DBAPIError, PoolTimeoutError) as error:
         # Whether anything was changed is unknown: the session may have broken during the commit.
-        raise StoreUnavailableError(f"The store did not confirm it; try again ({why(error)}).") from None
+        cause = why(error, engine.url)
+        sentence = f"The store did not confirm it, as {cause.sentence}."
+        raise StoreUnavailableError(sentence, words=cause.words) from None

@@ -6,6 +6,8 @@ Alembic and the driver of PostgreSQL take a second to load together, so function
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -13,12 +15,16 @@ from sqlalchemy import column, inspect, select, table
 from sqlalchemy.exc import DBAPIError
 
 from almond_server.adapters.sql import locks, sqlite
+from almond_server.data_dir import file_causes
 from almond_server.errors import OldSchemaError, StartError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from alembic.config import Config
     from sqlalchemy import Connection, Engine
 
+    from almond_server.adapters.sql.causes import Cause
     from almond_server.adapters.sql.database import Location
 
 _MIGRATIONS: Final = Path(__file__).with_name("migrations")
@@ -32,14 +38,21 @@ def migrate(location: Location) -> tuple[str | None, str]:
     """Create or upgrade a database; return its schema version before (None if new) and after.
 
     A PostgreSQL database must exist, but may be empty. If two migrations run at once, the second waits, and
-    then finds nothing to do. Raises `StartError` for a database that cannot be read or has an unknown schema.
+    then finds nothing to do. Raises `StartError`, with what to do about it, for a database that cannot be
+    reached, read or changed, or has an unknown schema.
     """
+    with _explained(location):
+        if isinstance(location, Path):
+            sqlite.require_local_file_system(location)
+            sqlite.create_file(location)
+        _require_known(_version(location))
+        return _upgrade(location), _VERSIONS[-1]
+
+
+def _upgrade(location: Location) -> str | None:
+    """Migrate in one transaction; return the schema version before."""
     from alembic import command
 
-    if isinstance(location, Path):
-        sqlite.require_local_file_system(location)
-        sqlite.create_file(location)
-    _require_known(_version(location))
     config = _config()
     engine = _migrating(location)
     try:
@@ -50,16 +63,17 @@ def migrate(location: Location) -> tuple[str | None, str]:
             _require_known(before)
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+            return before
     finally:
         engine.dispose()
-    return before, _VERSIONS[-1]
 
 
 def is_new(location: Location) -> bool:
     """Return whether `migrate` would create this database; raises `StartError` if it cannot be read."""
-    if isinstance(location, Path):
-        return not location.exists()
-    return _version(location) is None
+    with _explained(location):
+        if isinstance(location, Path):
+            return not sqlite.exists(location)
+        return _version(location) is None
 
 
 def check(location: Location) -> None:
@@ -67,11 +81,12 @@ def check(location: Location) -> None:
 
     Raises `OldSchemaError`, which is one, if `migrate` would upgrade it.
     """
-    if isinstance(location, Path):
-        if not location.exists():
-            raise StartError(f"There is no store at {location}; run `almond init` first.")
-        sqlite.require_local_file_system(location)
-    version = _version(location)
+    with _explained(location):
+        if isinstance(location, Path):
+            if not sqlite.exists(location):
+                raise StartError(f"There is no store at {location}; run `almond init` first.")
+            sqlite.require_local_file_system(location)
+        version = _version(location)
     _require_known(version)
     if version != _VERSIONS[-1]:
         raise OldSchemaError(
@@ -96,8 +111,6 @@ def _sqlite_version(path: Path) -> str | None:
     try:
         with engine.connect() as connection:
             return _version_in(connection)
-    except DBAPIError:
-        raise StartError(f"{path} is not a database that can be read.") from None
     finally:
         engine.dispose()
 
@@ -110,10 +123,6 @@ def _postgres_version(url: str) -> str | None:
         with engine.connect() as connection:
             postgres.require_session_settings(connection, url)
             return _version_in(connection)
-    except DBAPIError as error:
-        raise StartError(
-            f"{postgres.name(url)} is not a database that can be read ({postgres.why(error)})."
-        ) from None
     finally:
         engine.dispose()
 
@@ -136,9 +145,32 @@ def _migrating(location: Location) -> Engine:
 def _name(location: Location) -> str:
     if isinstance(location, Path):
         return str(location)
-    from almond_server.adapters.sql import postgres
+    from almond_server.adapters.sql import postgres_url
 
-    return postgres.name(location)
+    return postgres_url.name(location)
+
+
+@contextmanager
+def _explained(location: Location) -> Iterator[None]:
+    """Raise a failure of the database or of its file as `StartError` that says what to do about it."""
+    try:
+        yield
+    except (DBAPIError, sqlite3.Error) as error:
+        raise StartError(
+            f"The store at {_name(location)} cannot be used, as {_why(error, location)}."
+        ) from None
+    except OSError as error:
+        if error.filename is None:
+            raise
+        raise StartError(file_causes.describe(error)) from None
+
+
+def _why(error: DBAPIError | sqlite3.Error, location: Location) -> Cause:
+    if isinstance(location, Path) or not isinstance(error, DBAPIError):
+        return sqlite.why(error.orig if isinstance(error, DBAPIError) else error, Path(location))
+    from almond_server.adapters.sql import postgres, postgres_url
+
+    return postgres.why(error, postgres_url.parse(location))
 
 
 def _config() -> Config:

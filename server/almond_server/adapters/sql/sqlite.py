@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import secrets
 import sqlite3
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -19,6 +21,8 @@ from sqlalchemy import URL, Connection, create_engine, event
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool, StaticPool
 
+from almond_server.adapters.sql import causes
+from almond_server.adapters.sql.causes import Cause
 from almond_server.adapters.sql.database import run
 from almond_server.errors import StartError, StoreExchangedError, StoreUnavailableError
 
@@ -34,6 +38,13 @@ T = TypeVar("T")
 _BUSY_SECONDS: Final = 2.0
 _TRY_SECONDS: Final = 0.003
 _WRITE: Final = "BEGIN IMMEDIATE"
+_PRIMARY_CODE: Final = 0xFF
+_ABOUT_THE_FILE: Final = {
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_READONLY,
+}
 _PRAGMAS: Final = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "trusted_schema=OFF")
 
 # fmt: off
@@ -94,9 +105,9 @@ class Sqlite:
 def create_file(path: Path) -> None:
     """Create an empty database file that only this user can read, unless there is one.
 
-    SQLite gives its side files the same mode. Raises `StartError` if the file cannot be created.
+    SQLite gives its side files the same mode. Raises `OSError` or `sqlite3.Error` if it cannot be created.
     """
-    if path.exists():
+    if exists(path):
         return
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     _create_private(temporary)
@@ -111,9 +122,16 @@ def create_file(path: Path) -> None:
         temporary.unlink()
 
 
+def exists(path: Path) -> bool:
+    """Return whether the file exists; raises `OSError` for a directory in its place, and if it is hidden."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    return path.exists()
+
+
 def backup(path: Path, target: Path) -> None:
-    """Copy the database as it is now, while servers may keep using it; raises `StartError` if that fails."""
-    if not path.exists():
+    """Copy the database as it is now, while servers may keep using it; raises `StartError` or `OSError`."""
+    if not exists(path):
         raise StartError(f"There is no store at {path}.")
     if target.exists():
         raise StartError(f"{target} exists already.")
@@ -126,14 +144,31 @@ def backup(path: Path, target: Path) -> None:
             copy.commit()
     except sqlite3.Error as error:
         target.unlink()
-        raise StartError(f"The store at {path} could not be copied ({error}).") from None
+        raise StartError(f"The store at {path} could not be copied, as {why(error, path)}.") from None
+
+
+def why(error: BaseException | None, path: Path) -> Cause:
+    """Return the cause of an error of SQLite. It asks the system about the file, as SQLite seldom says."""
+    code = getattr(error, "sqlite_errorcode", 0)
+    file = _file_error(path) if code & _PRIMARY_CODE in _ABOUT_THE_FILE else None
+    # The driver's message names no values; SQLAlchemy's would hold the statement's parameters.
+    return Cause(causes.of_sqlite(code, file), str(file or error))
+
+
+def _file_error(path: Path) -> OSError | None:
+    """Return what keeps this process from writing to the store's files, or None if nothing does."""
+    side_files = [path.with_name(f"{path.name}{suffix}") for suffix in ("-wal", "-shm")]
+    try:
+        for each in (path, *(each for each in side_files if each.exists())):
+            os.close(os.open(each, os.O_RDWR))
+        with tempfile.TemporaryFile(dir=path.parent):
+            return None
+    except OSError as error:
+        return error
 
 
 def _create_private(path: Path) -> None:
-    try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-    except OSError as error:
-        raise StartError(f"No file can be created in {path.parent}: {error.strerror}.") from None
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def location(path: Path) -> URL:
@@ -175,7 +210,7 @@ class _OpenedFile:
     """The file as it was opened. Writes to a file that was deleted or replaced since would be lost."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self._opened = self._identity()
 
     def require_same_file(self) -> None:
@@ -188,7 +223,7 @@ class _OpenedFile:
 
     def _identity(self) -> tuple[int, int] | None:
         try:
-            status = self._path.stat()
+            status = self.path.stat()
         except OSError:
             return None
         return status.st_dev, status.st_ino
@@ -202,9 +237,9 @@ def _transact(engine: Engine, work: Callable[[Connection], T], file: _OpenedFile
             file.require_same_file()
             return result
     except DBAPIError as error:
-        # The driver's message names no values; SQLAlchemy's would hold the statement's parameters.
-        why = f"{type(error.orig).__name__}: {error.orig}"
-        raise StoreUnavailableError(f"The store refused it, and nothing was changed ({why}).") from None
+        cause = why(error.orig, file.path)
+        sentence = f"The store refused it, and nothing was changed, as {cause.sentence}."
+        raise StoreUnavailableError(sentence, words=cause.words) from None
 
 
 def _engine(path: Path, begin: str, pragmas: tuple[str, ...] = _PRAGMAS) -> Engine:
