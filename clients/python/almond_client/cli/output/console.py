@@ -5,7 +5,6 @@ Colours are off when the stream is not a terminal, or NO_COLOR is set.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
 from datetime import UTC, datetime
@@ -14,17 +13,6 @@ from typing import Any, Final
 from rich.console import Console
 
 UNLIMITED: Final = 10_000
-
-
-class _ErrorConsole(Console):
-    """A console of standard error, which writes what it can: there is nowhere to report that it cannot."""
-
-    def print(self, *objects: Any, **options: Any) -> None:
-        with contextlib.suppress(OSError):
-            super().print(*objects, **options)
-
-    def on_broken_pipe(self) -> None:
-        raise  # noqa: PLE0704 - Rich calls this where it handles the error, and would exit with 1
 
 
 def out() -> Console:
@@ -41,8 +29,7 @@ def _console(*, to_error: bool) -> Console:
     stream = sys.stderr if to_error else sys.stdout
     width = None if stream.isatty() else UNLIMITED
     # Without markup, a name such as "[red]" is only a name; soft wrapping keeps lines whole for `grep`.
-    kind = _ErrorConsole if to_error else Console
-    return kind(stderr=to_error, width=width, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    return Console(stderr=to_error, width=width, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def warn(text: str) -> None:
