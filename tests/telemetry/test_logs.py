@@ -46,6 +46,13 @@ log.debug("below the level")
 """
 
 
+def test_a_log_that_cannot_be_written_fails_nothing() -> None:
+    script = f"{_LOGGING}\nprint('alive')"
+    with Path("/dev/full").open("w") as full:
+        ran = subprocess.run([sys.executable, "-uc", script], stdout=subprocess.PIPE, stderr=full, check=True)
+    assert ran.stdout == b"alive\n"
+
+
 def test_token_text_never_reaches_the_log_however_it_is_passed() -> None:
     ran = subprocess.run([sys.executable, "-c", _LOGGING], capture_output=True, text=True, check=True)
     lines = [json.loads(line) for line in ran.stderr.splitlines()]

@@ -13,7 +13,7 @@ import sys
 import traceback
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NoReturn, TextIO
+from typing import TYPE_CHECKING, Final, NoReturn, TextIO, TypeVar
 
 from almond_client.cli.exit_codes import CANNOT_KNOW, SIGNALLED
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _BROKEN_PIPE: Final = SIGNALLED + 13
 """As if SIGPIPE, which Windows does not have, had ended the process."""
 _INTERRUPTED: Final = SIGNALLED + signal.SIGINT
+
+_Stream = TypeVar("_Stream", bound=TextIOWrapper)
 
 
 class OutputError(Exception):
@@ -46,6 +48,25 @@ class _Output(TextIOWrapper):
             super().flush()
 
 
+class _Errors(TextIOWrapper):
+    """Standard error, which drops what cannot be written: there is nowhere to report that."""
+
+    is_lost = False
+
+    def write(self, text: str) -> int:
+        try:
+            return super().write(text)
+        except OSError:
+            self.is_lost = True
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            super().flush()
+        except OSError:
+            self.is_lost = True
+
+
 @contextlib.contextmanager
 def reported_output() -> Iterator[None]:
     """Raise `OutputError` for an error of the operating system in the block."""
@@ -64,11 +85,13 @@ def run(work: Callable[[], int]) -> NoReturn:
     _prepare_standard_files()
     code = _code_of(work)
     # What is left cannot be written either. Python would try it once more, and exit with a code of its own.
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OutputError, OSError):
-            discard(stream)
+    try:
+        sys.stdout.flush()
+    except OutputError:
+        discard(sys.stdout)
+    sys.stderr.flush()
+    if isinstance(sys.stderr, _Errors) and sys.stderr.is_lost:
+        discard(sys.stderr)
     sys.exit(code)
 
 
@@ -89,17 +112,21 @@ def _prepare_standard_files() -> None:
         ("stderr", "w", os.O_WRONLY),
     ):
         if getattr(sys, name) is None:
-            setattr(sys, name, os.fdopen(os.open(os.devnull, flags), mode, encoding="utf-8"))
+            nothing = os.open(os.devnull, flags)
+            setattr(sys, name, os.fdopen(nothing, mode, encoding="utf-8", closefd=False))
     # Text of any encoding passes; what reads it looks at it (`checked`).
     if isinstance(sys.stdin, TextIOWrapper):
         sys.stdin.reconfigure(errors="surrogateescape")
     if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout = _output_of(sys.stdout)
+        sys.stdout = _remade(sys.stdout, _Output)
+    if isinstance(sys.stderr, TextIOWrapper):
+        sys.stderr = _remade(sys.stderr, _Errors)
 
 
-def _output_of(before: TextIOWrapper) -> _Output:
-    encoding, by_line, at_once = before.encoding, before.line_buffering, before.write_through
-    return _Output(before.detach(), encoding, "backslashreplace", None, by_line, at_once)
+def _remade(stream: TextIOWrapper, kind: type[_Stream]) -> _Stream:
+    by_line, at_once = stream.line_buffering, stream.write_through
+    file = os.fdopen(stream.fileno(), "wb", 0 if at_once else -1, closefd=False)
+    return kind(file, stream.encoding, "backslashreplace", None, by_line, at_once)
 
 
 def _code_of(work: Callable[[], int]) -> int:
@@ -109,7 +136,7 @@ def _code_of(work: Callable[[], int]) -> int:
     except OutputError as lost:
         if lost.has_no_reader:
             return _BROKEN_PIPE
-        _say(f"error: standard output could not be written: {lost.why}")
+        print(f"error: standard output could not be written: {lost.why}", file=sys.stderr)
         return CANNOT_KNOW
     except SystemExit as end:
         # No command raises this. Rich and Typer exit with 1 if the reader of standard error has gone.
@@ -125,13 +152,11 @@ def _crashed(error: BaseException) -> int:
     # The error's own text may contain a secret.
     last = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{Path(last.filename).name}, line {last.lineno}"
-    _say(f"error: a defect in almond: {type(error).__name__} in {where}")
-    _say("hint: report that line; with PYTHONDEVMODE=1 there is a traceback, in which there may be secrets")
+    print(f"error: a defect in almond: {type(error).__name__} in {where}", file=sys.stderr)
+    print(
+        "hint: report that line; with PYTHONDEVMODE=1 there is a traceback, in which there may be secrets",
+        file=sys.stderr,
+    )
     if sys.flags.dev_mode:
         traceback.print_exception(error)
     return CANNOT_KNOW
-
-
-def _say(line: str) -> None:
-    with contextlib.suppress(OSError):
-        print(line, file=sys.stderr)

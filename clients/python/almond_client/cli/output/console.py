@@ -6,7 +6,6 @@ only switch colours on or off.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
@@ -21,17 +20,6 @@ UNLIMITED: Final = 1_000_000
 
 _OFF: Final = ("", "0")
 _UNITS: Final = (("y", 365 * 24 * 3600), ("d", 24 * 3600), ("h", 3600), ("m", 60))
-
-
-class _ErrorConsole(Console):
-    """A console of standard error, which writes what it can: there is nowhere to report that it cannot."""
-
-    def print(self, *objects: Any, **options: Any) -> None:
-        with contextlib.suppress(OSError):
-            super().print(*objects, **options)
-
-    def on_broken_pipe(self) -> None:
-        raise  # noqa: PLE0704 - Rich calls this where it handles the error, and would exit with 1
 
 
 def out() -> Console:
@@ -53,8 +41,7 @@ def _console(*, to_error: bool) -> Console:
     is_terminal = (sys.stderr if to_error else sys.stdout).isatty()
     # Left to itself, rich takes a pipe for a terminal if FORCE_COLOR or TTY_COMPATIBLE is set, even to 0, and
     # a terminal whose TERM is dumb for one of 80 columns.
-    kind = _ErrorConsole if to_error else Console
-    return kind(
+    return Console(
         stderr=to_error,
         force_terminal=False,
         force_jupyter=False,
