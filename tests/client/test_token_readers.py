@@ -149,6 +149,16 @@ def test_a_text_that_no_header_can_carry_is_not_sent(
     assert service.calls == []
 
 
+@pytest.mark.parametrize("value", ["", " ", "\r\n"])
+def test_a_variable_without_a_word_counts_as_unset(
+    service: FakeService, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, value: str
+) -> None:
+    in_dev_file(monkeypatch, tmp_path, FORMS["alone"])
+    monkeypatch.setenv("ALMOND_API_TOKEN", value)
+    assert almond("tokens", "list", "-o", "acme", address=service.address).exit_code == 0
+    assert service.calls[0].metadata["authorization"] == f"Bearer {TOKEN}"
+
+
 @pytest.mark.parametrize(("name", "why"), [(".", "Is a directory"), ("none", "No such file or directory")])
 def test_a_token_file_that_cannot_be_read_is_wrong_usage(name: str, why: str) -> None:
     ran = almond("tokens", "list", "-o", "acme", "--api-token-file", name)

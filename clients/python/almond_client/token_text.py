@@ -122,9 +122,8 @@ def _stripped(text: str) -> str:
 
 
 def _unquoted(text: str) -> str:
-    quote, inside = text[:1], text[1:-1]
-    is_pair = len(text) > 1 and quote in _QUOTES and text[-1] == quote and quote not in inside
-    return _stripped(inside) if is_pair else text
+    is_quoted = len(text) > 1 and text[0] in _QUOTES and text[-1] == text[0]
+    return _stripped(text[1:-1]) if is_quoted else text
 
 
 def _without_scheme(text: str) -> str:

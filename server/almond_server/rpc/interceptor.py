@@ -179,9 +179,11 @@ def _guarded(handler: Handler, method: _Method, may_reflect: Callable[[Call], No
 
 
 def _is_open(request: Any) -> bool:
-    """Return whether a request for reflection asks for the schema of the health service only."""
-    is_symbol = request.WhichOneof("message_request") == "file_containing_symbol"
-    return is_symbol and bool(request.file_containing_symbol.startswith(_OPEN_SYMBOLS))
+    """Return whether a request for reflection asks for the schema of the health service only.
+
+    The symbol is empty in a request of another type, as both are in one `oneof`.
+    """
+    return bool(request.file_containing_symbol.startswith(_OPEN_SYMBOLS))
 
 
 def _parsed(parse: Callable[[bytes], Any], raw: bytes, limit: int) -> Any:
