@@ -9,11 +9,12 @@ from typer.testing import Result
 
 from almond.v1 import token_pb2
 from almond.v1 import token_service_pb2 as pb
+from almond_core.model import token_id_at
 from client.fake_service import Answer, FakeService, fails, gives
 from client.run_cli import Ran, almond, almond_to_full_disk
-from client.samples import details
+from client.samples import NOW_MS, details, mint
 
-OLD, NEW = "o" * 22, "n" * 22
+OLD, NEW = (token_id_at(NOW_MS, bytes([each]) * 10) for each in (1, 2))
 DUE = Timestamp(seconds=4_000_000_000)
 OLD_RECORD = token_pb2.TokenRecord(id=OLD, name="ci", kind="deploy", successor_id=NEW, revoke_due_time=DUE)
 NEW_RECORD = token_pb2.TokenRecord(id=NEW, name="ci", kind="deploy", expire_time=DUE)
@@ -92,6 +93,13 @@ def test_wrong_use_is_refused_before_anything_is_sent(service: FakeService, word
     ran = rotate(service, OLD, *words)
     assert (ran.exit_code, ran.stdout, service.calls) == (2, "", [])
     assert "--overlap" in ran.stderr or "duration" in ran.stderr
+
+
+@pytest.mark.parametrize("word", [mint(), "no-id", "o" * 21, f"{OLD}/", ""])
+def test_what_is_no_id_is_refused_before_anything_is_sent(service: FakeService, word: str) -> None:
+    ran = rotate(service, word, "--overlap", "24h")
+    assert (ran.exit_code, ran.stdout, service.calls) == (2, "", [])
+    assert "alm1_" not in ran.stderr
 
 
 def test_a_refusal_names_the_option_and_exits_with_2(service: FakeService) -> None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from almond_server.domain.records import Record, Use
     from almond_server.domain.selections import Listing, Selection
-    from almond_server.domain.stores import Actor, Idempotency, SealedKey
+    from almond_server.domain.stores import Actor, Idempotency, Position, SealedKey
 
 _REQUESTS_KEPT_SECONDS: Final = 24 * 3600
 
@@ -176,13 +176,22 @@ class MemoryTokens:
                 if record is not None and (record.last_used_at or 0) < use.at:
                     self._store.records[record.id] = replace(record, last_used_at=use.at)
 
-    async def page(self, listing: Listing, after: tuple[int, str] | None, limit: int) -> Sequence[Record]:
-        """Return up to `limit` records after (`created_at_ms`, id), newest first."""
+    async def page(
+        self, listing: Listing, after: Position | None, limit: int, to: Position | None = None
+    ) -> Sequence[Record]:
+        """Return up to `limit` records after `after`, newest first."""
         await self._store.begin()
         records = map(self._store.as_read, self._store.records.values())
         found = [each for each in records if _is_listed(each, listing)]
         found.sort(key=_listing_key, reverse=True)
-        return [each for each in found if after is None or _listing_key(each) < after][:limit]
+        return [each for each in _after(found, after) if to is None or each.position >= to][:limit]
+
+    async def nth(self, listing: Listing, after: Position | None, n: int) -> Position | None:
+        """Return the position of the n-th record after `after`."""
+        await self._store.begin()
+        found = [each for each in self._store.records.values() if _is_in_org_and_app(each, listing)]
+        found.sort(key=_listing_key, reverse=True)
+        return next((each.position for each in _after(found, after)[n - 1 :]), None)
 
     async def home_orgs(self, token_ids: Sequence[str]) -> Mapping[str, str]:
         """Return the home orgs of tokens."""
@@ -270,16 +279,24 @@ class MemoryAudit:
         return [audit_targets.entry(seq, row, named) for seq, row in numbered]
 
 
-def _is_listed(record: Record, listing: Listing) -> bool:
+def _is_in_org_and_app(record: Record, listing: Listing) -> bool:
     # Tokens of several orgs have no home org; they are listed with those of the reserved org.
     orgs = {listing.org, ""} if listing.org == RESERVED_ORG else {listing.org}
-    if record.org not in orgs or (listing.app is not None and record.app != listing.app):
+    return record.org in orgs and listing.app in {None, record.app}
+
+
+def _is_listed(record: Record, listing: Listing) -> bool:
+    if not _is_in_org_and_app(record, listing) or not listing.filter.matches(record):
         return False
     return listing.show_all or _is_live(record, listing.now)
 
 
+def _after(records: list[Record], after: Position | None) -> list[Record]:
+    return [each for each in records if after is None or each.position < after]
+
+
 def _listing_key(record: Record) -> tuple[int, str]:
-    return record.created_at_ms, record.id
+    return record.position
 
 
 def selected(store: MemoryStore, selection: Selection, now: int) -> list[Record]:

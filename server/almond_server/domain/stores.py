@@ -16,7 +16,7 @@ Obligations of all ports, checked over all adapters by one contract suite (tests
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from almond_server.domain.records import Record, Use
     from almond_server.domain.revocations import Change, CutOff, Reading, Revocation, RevokeReceipt
     from almond_server.domain.selections import Listing, Selection
+
+Position: TypeAlias = tuple[int, str]
+"""The place of a record in a list: `Record.position`. A record comes after those with a higher one."""
 
 
 class RevisionForgottenError(Exception):
@@ -159,8 +162,20 @@ class Tokens(Protocol):
         """
         ...
 
-    async def page(self, listing: Listing, after: tuple[int, str] | None, limit: int) -> Sequence[Record]:
-        """Return up to `limit` records, newest first, that come after (`created_at_ms`, id)."""
+    async def page(
+        self, listing: Listing, after: Position | None, limit: int, to: Position | None = None
+    ) -> Sequence[Record]:
+        """Return up to `limit` records, newest first, that come after `after`, and none that come after `to`.
+
+        With `to` the store reads no other records, however few of them are listed.
+        """
+        ...
+
+    async def nth(self, listing: Listing, after: Position | None, n: int) -> Position | None:
+        """Return the position of the n-th record after `after` of the listing's org and app, listed or not.
+
+        None if there are fewer.
+        """
         ...
 
     async def home_orgs(self, token_ids: Sequence[str]) -> Mapping[str, str]:

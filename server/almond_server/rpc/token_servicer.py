@@ -198,19 +198,22 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
         """List records, a page at a time."""
         limit = request.page_size or DEFAULT_PAGE
         app = request.app if request.HasField("app") else None
-        after = page_start(request.page_token)
-        records = await self._lookup.list(call_of(context), request.org, app, request.show_all, limit, after)
-        response, size = pb.ListTokensResponse(), 0
-        for index, each in enumerate(records):
+        after, wanted = page_start(request), requests.filter_of(request)
+        page = await self._lookup.list(
+            call_of(context), request.org, app, request.show_all, limit, after, wanted
+        )
+        response, size, following = pb.ListTokensResponse(), 0, page.next
+        for index, each in enumerate(page.records):
             if index % _SLICE == _SLICE - 1:
                 await asyncio.sleep(0)
             written = responses.record(each)
             size += written.ByteSize()
             response.records.append(written)
-            is_last = index == len(records) - 1 and len(records) < limit
-            if not is_last and (index == limit - 1 or size > MAX_PAGE_BYTES):
-                response.next_page_token = page_token(each)
+            if size > MAX_PAGE_BYTES and index < len(page.records) - 1:
+                following = each.position
                 break
+        if following is not None:
+            response.next_page_token = page_token(following, request)
         return response
 
 

@@ -14,6 +14,7 @@ from almond_client.cli import checked, extensions
 from almond_client.cli.arguments import token_text
 from almond_client.cli.commands import create, policy
 from almond_client.cli.commands.attenuate import attenuate
+from almond_client.cli.commands.get import get
 from almond_client.cli.commands.health import health
 from almond_client.cli.commands.inspect import inspect as inspect_token
 from almond_client.cli.commands.list import list_tokens
@@ -67,7 +68,7 @@ def _finish(app: typer.Typer) -> None:
 def _tokens() -> typer.Typer:
     tokens = typer.Typer(
         no_args_is_help=True,
-        help="Create, verify, attenuate, inspect, list, rotate and revoke tokens.",
+        help="Create, verify, attenuate, inspect, get, list, rotate and revoke tokens.",
         epilog="Example: almond tokens verify -t - -o acme -a web -A write < web.token",
     )
     tokens.add_typer(create.app, name="create")
@@ -75,7 +76,8 @@ def _tokens() -> typer.Typer:
         ("verify", verify, "verify -t - -o acme -a web -A write --explain < web.token"),
         ("attenuate", attenuate, "attenuate -t - --app web --read-only --expires-in 10m < org.token"),
         ("inspect", inspect_token, "inspect -t - < web.token"),
-        ("list", list_tokens, "list -o acme --scope org --all --tree"),
+        ("get", get, "get AZrQxDUAcACAAAAAAAAAAA --json"),
+        ("list", list_tokens, "list -o acme --kind deploy --unused-since 30d"),
         ("rotate", rotate, "rotate ID --overlap 24h > ci.token"),
         ("revoke", revoke, 'revoke ID ID --reason "left the team"'),
     ):

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Select, and_, insert, or_, select, update
+from sqlalchemy import Connection, Select, insert, or_, select, update
 
-from almond_core.model import RESERVED_ORG
-from almond_server.adapters.sql import audit, cut_off_filter, cut_offs, idempotency, locks, selections
+from almond_server.adapters.sql import (
+    audit,
+    cut_off_filter,
+    cut_offs,
+    idempotency,
+    locks,
+    record_pages,
+    selections,
+)
 from almond_server.adapters.sql.array_params import in_list
 from almond_server.adapters.sql.record_rows import record_of, values_of
 from almond_server.adapters.sql.tables import REVOCATIONS, TOKENS
@@ -28,11 +35,7 @@ if TYPE_CHECKING:
     from almond_server.adapters.sql.database import Database
     from almond_server.domain.records import Use
     from almond_server.domain.selections import Listing, Selection
-    from almond_server.domain.stores import Actor, Idempotency
-
-
-_MAX_CLOCK_DIFFERENCE_MS: Final = 60_000
-"""By another server's clock, a derived token may be recorded "before" the token that it derives from."""
+    from almond_server.domain.stores import Actor, Idempotency, Position
 
 
 class SqlTokens:
@@ -127,15 +130,19 @@ class SqlTokens:
                 # The label that dashboards have always shown for this operation.
                 await self._database.write("other", partial(_record_last_used, ids=chunk, at=at))
 
-    async def page(self, listing: Listing, after: tuple[int, str] | None, limit: int) -> Sequence[Record]:
+    async def page(
+        self, listing: Listing, after: Position | None, limit: int, to: Position | None = None
+    ) -> Sequence[Record]:
         """Return a page of records."""
+        return await self._database.read(
+            "tokens.page", lambda connection: record_pages.page(connection, listing, after, limit, to)
+        )
 
-        def work(connection: Connection) -> list[Record]:
-            statement = _page(connection, listing, after).limit(limit)
-            records = [record_of(row) for row in connection.execute(statement)]
-            return cut_off_filter.as_read(connection, records)
-
-        return await self._database.read("tokens.page", work)
+    async def nth(self, listing: Listing, after: Position | None, n: int) -> Position | None:
+        """Return the position of the n-th record after `after`."""
+        return await self._database.read(
+            "tokens.page", lambda connection: record_pages.nth(connection, listing, after, n)
+        )
 
     async def home_orgs(self, token_ids: Sequence[str]) -> Mapping[str, str]:
         """Return the home orgs of tokens."""
@@ -229,23 +236,3 @@ def _parent(connection: Connection, record: Record) -> str:
         )
     lineage = [record_id(record.token_id, each) for each in record.lineage[:-1]]
     return next((each for each in reversed(lineage) if each in recorded), record.token_id)
-
-
-def _page(connection: Connection, listing: Listing, after: tuple[int, str] | None) -> Select[Any]:
-    columns = TOKENS.c
-    # Tokens of several orgs have no home org; they are listed with those of the reserved org.
-    orgs = (listing.org, "") if listing.org == RESERVED_ORG else (listing.org,)
-    statement = select(TOKENS).where(columns.org.in_(orgs))
-    if listing.app is not None:
-        statement = statement.where(columns.app == listing.app)
-    if not listing.show_all:
-        is_not_expired = or_(columns.expires_at.is_(None), columns.expires_at > listing.now)
-        is_late = cut_off_filter.issued_after_cut_off(connection, listing.org, _MAX_CLOCK_DIFFERENCE_MS)
-        statement = statement.where(
-            is_late, columns.revoked_at.is_(None), is_not_expired, ~cut_off_filter.is_cut_off()
-        )
-    if after is not None:
-        created, token_id = after
-        same = and_(columns.created_at_ms == created, columns.id < token_id)
-        statement = statement.where(or_(columns.created_at_ms < created, same))
-    return statement.order_by(columns.created_at_ms.desc(), columns.id.desc())
