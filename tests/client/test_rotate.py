@@ -110,6 +110,12 @@ def test_a_refusal_names_the_option_and_exits_with_2(service: FakeService) -> No
     )
     ran = rotate(service, OLD, "--overlap", "31d")
     assert (ran.exit_code, ran.stderr) == (2, "error: --overlap: 0 s to 720h\n")
+    service.answers["RotateToken"] = fails(
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "token_id: derived",
+        details=details("FIELD_INVALID", field="token_id"),
+    )
+    assert rotate(service, OLD, "--overlap", "24h").stderr == "error: ID: derived\n"
     service.answers["RotateToken"] = fails(grpc.StatusCode.FAILED_PRECONDITION, "was rotated already")
     assert rotate(service, OLD, "--overlap", "24h").exit_code == 2
 
@@ -133,6 +139,16 @@ def test_a_successor_that_cannot_be_written_is_taken_back(
     assert f"id {NEW}" in said
     assert error.endswith(f"it was revoked: {NEW}")
     assert "alm1_" not in ran.stderr
+
+
+def test_if_the_old_token_is_gone_as_well_it_is_said_what_to_do(service: FakeService) -> None:
+    gone = pb.RotateTokenResponse(token="alm1_new", record=NEW_RECORD, rotated=OLD_RECORD)
+    gone.rotated.revoke_time.CopyFrom(Timestamp(seconds=1_700_000_000))
+    service.answers["RotateToken"] = gives(gone, fails(grpc.StatusCode.FAILED_PRECONDITION))
+    service.answers["Revoke"] = gives(pb.RevokeResponse(entries=1))
+    ran = lost(service, "--overlap", "0")
+    assert ran.code == 2
+    assert f"{OLD} is revoked; mint a new token\n" in ran.stderr
 
 
 def test_if_it_cannot_be_taken_back_it_is_revoked_by_possession_and_what_is_left_is_said(

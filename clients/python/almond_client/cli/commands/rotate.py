@@ -109,6 +109,7 @@ def _undo(connection: Connection, rotated: pb.RotateTokenResponse) -> None:
             possession.revoke_shown(connection, rotated.token, LOST)
         except (AlmondRpcError, Failure) as error:
             raise Failure(f"{error}; {left}, unless you take that back") from None
+        left += "; mint a new token" if old.HasField("revoke_time") else ""
         console.warn(f"the rotation could not be taken back: {left}")
 
 

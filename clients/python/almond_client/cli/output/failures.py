@@ -37,6 +37,7 @@ _REFUSALS: Final = (
 _OPTIONS: Final = {
     "ttl": "--expiry",
     "overlap": "--overlap",
+    "token_id": "ID",
     "request_id": "--request-id",
     "after_revision": "--after",
     "access.attributes.ip": "--ip",
