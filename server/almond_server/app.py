@@ -138,9 +138,7 @@ async def compose(settings: Settings) -> App:
     )
     elected = election(settings.database, settings.data_dir, settings.poll_interval)
     relay = Relay(elected, store.revocations, feed, follower, clock, settings.poll_interval)
-    due = DueRevocations(
-        store.rotations, lambda: relay.has_won, follower.require_sound, clock, settings.poll_interval
-    )
+    due = DueRevocations(store.rotations, lambda: relay.has_won, follower.require_sound, clock)
     last_used = LastUseRecorder(store.tokens)
     callers = Callers(keys, view, last_used, clock, settings.leeway)
     watches = WatchHub(

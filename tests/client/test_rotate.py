@@ -9,11 +9,12 @@ from typer.testing import Result
 
 from almond.v1 import token_pb2
 from almond.v1 import token_service_pb2 as pb
+from almond_core.model import token_id_at
 from client.fake_service import Answer, FakeService, fails, gives
 from client.run_cli import Ran, almond, almond_to_full_disk
-from client.samples import details
+from client.samples import NOW_MS, details, mint
 
-OLD, NEW = "o" * 22, "n" * 22
+OLD, NEW = (token_id_at(NOW_MS, bytes([each]) * 10) for each in (1, 2))
 DUE = Timestamp(seconds=4_000_000_000)
 OLD_RECORD = token_pb2.TokenRecord(id=OLD, name="ci", kind="deploy", successor_id=NEW, revoke_due_time=DUE)
 NEW_RECORD = token_pb2.TokenRecord(id=NEW, name="ci", kind="deploy", expire_time=DUE)
@@ -94,6 +95,13 @@ def test_wrong_use_is_refused_before_anything_is_sent(service: FakeService, word
     assert "--overlap" in ran.stderr or "duration" in ran.stderr
 
 
+@pytest.mark.parametrize("word", [mint(), "no-id", "o" * 21, f"{OLD}/", ""])
+def test_what_is_no_id_is_refused_before_anything_is_sent(service: FakeService, word: str) -> None:
+    ran = rotate(service, word, "--overlap", "24h")
+    assert (ran.exit_code, ran.stdout, service.calls) == (2, "", [])
+    assert "alm1_" not in ran.stderr
+
+
 def test_a_refusal_names_the_option_and_exits_with_2(service: FakeService) -> None:
     service.answers["RotateToken"] = fails(
         grpc.StatusCode.INVALID_ARGUMENT,
@@ -102,6 +110,12 @@ def test_a_refusal_names_the_option_and_exits_with_2(service: FakeService) -> No
     )
     ran = rotate(service, OLD, "--overlap", "31d")
     assert (ran.exit_code, ran.stderr) == (2, "error: --overlap: 0 s to 720h\n")
+    service.answers["RotateToken"] = fails(
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "token_id: derived",
+        details=details("FIELD_INVALID", field="token_id"),
+    )
+    assert rotate(service, OLD, "--overlap", "24h").stderr == "error: ID: derived\n"
     service.answers["RotateToken"] = fails(grpc.StatusCode.FAILED_PRECONDITION, "was rotated already")
     assert rotate(service, OLD, "--overlap", "24h").exit_code == 2
 
@@ -125,6 +139,16 @@ def test_a_successor_that_cannot_be_written_is_taken_back(
     assert f"id {NEW}" in said
     assert error.endswith(f"it was revoked: {NEW}")
     assert "alm1_" not in ran.stderr
+
+
+def test_if_the_old_token_is_gone_as_well_it_is_said_what_to_do(service: FakeService) -> None:
+    gone = pb.RotateTokenResponse(token="alm1_new", record=NEW_RECORD, rotated=OLD_RECORD)
+    gone.rotated.revoke_time.CopyFrom(Timestamp(seconds=1_700_000_000))
+    service.answers["RotateToken"] = gives(gone, fails(grpc.StatusCode.FAILED_PRECONDITION))
+    service.answers["Revoke"] = gives(pb.RevokeResponse(entries=1))
+    ran = lost(service, "--overlap", "0")
+    assert ran.code == 2
+    assert f"{OLD} is revoked; mint a new token\n" in ran.stderr
 
 
 def test_if_it_cannot_be_taken_back_it_is_revoked_by_possession_and_what_is_left_is_said(

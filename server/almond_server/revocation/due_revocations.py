@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 _BATCH: Final = 100
 """How many are revoked in one transaction: each has a reason of its own, and other writers wait meanwhile."""
 
+_CHECK_SECONDS: Final = 0.5
+"""Due times are whole seconds: with this a revocation is at most a second late."""
+
 _STAND_IN_SECONDS: Final = 10
 """How late the relay may be before other servers do its work."""
 
@@ -52,7 +55,7 @@ class DueRevocations:
         is_relay: Callable[[], bool],
         require_sound: Callable[[], None],
         clock: Clock,
-        check_seconds: float,
+        check_seconds: float = _CHECK_SECONDS,
     ) -> None:
         """Look every `check_seconds`.
 

@@ -12,7 +12,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from almond.v1 import token_service_pb2 as pb
 from almond_client.cli import mint_request, possession
-from almond_client.cli.arguments import duration, options
+from almond_client.cli.arguments import duration, options, record_id
 from almond_client.cli.connection import connect
 from almond_client.cli.output import console, record_view
 from almond_client.cli.output.failures import Failure, explained
@@ -59,6 +59,7 @@ def rotate(
     with explained():
         if (overlap is None) == (not take_back):
             raise Failure.usage("give one of --overlap and --take-back", "such as --overlap 24h")
+        record_id.split("ID", token_id)
         request = pb.RotateTokenRequest(token_id=token_id, request_id=request_id, take_back=take_back)
         if overlap is not None:
             seconds = 0 if overlap in _AT_ONCE else duration.seconds(overlap)
@@ -108,6 +109,7 @@ def _undo(connection: Connection, rotated: pb.RotateTokenResponse) -> None:
             possession.revoke_shown(connection, rotated.token, LOST)
         except (AlmondRpcError, Failure) as error:
             raise Failure(f"{error}; {left}, unless you take that back") from None
+        left += "; mint a new token" if old.HasField("revoke_time") else ""
         console.warn(f"the rotation could not be taken back: {left}")
 
 

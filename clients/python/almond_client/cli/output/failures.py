@@ -39,6 +39,7 @@ _OPTIONS: Final = {
     "policy.default_ttl": "--default",
     "policy.max_ttl": "--max",
     "overlap": "--overlap",
+    "token_id": "ID",
     "request_id": "--request-id",
     "after_revision": "--after",
     "access.attributes.ip": "--ip",
