@@ -67,7 +67,7 @@ def cut_of(request: pb.MintRequest, made: token_pb2.TokenRecord) -> Cut | None:
         return None
     end = console.day_and_time(made.expire_time.seconds)
     spelled = durations.spell(asked)
-    than = f"the {spelled} asked for" if has_ttl else f"the default of {spelled} after its creation"
+    than = f"the {spelled} asked for" if has_ttl else f"the default of {spelled}"
     by = _cause(request, made)
     return Cut(by, f"It ends at {end}, earlier than {than}: {_WHY[by].format(org=_org(made))}.")
 

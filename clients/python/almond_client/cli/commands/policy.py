@@ -13,7 +13,7 @@ from almond_client.cli.arguments import duration, options
 from almond_client.cli.connection import connect
 from almond_client.cli.output import console
 from almond_client.cli.output.failures import Failure, explained
-from almond_core import durations
+from almond_core import durations, lifetimes
 
 if TYPE_CHECKING:
     from almond_client.client import AsyncClient
@@ -56,11 +56,15 @@ def set_policy(
             )
         rule = admin_service_pb2.OrgPolicy(org=org, kind=kind)
         if default is not None:
-            rule.default_ttl.CopyFrom(Duration(seconds=duration.seconds(default)))
+            rule.default_ttl.CopyFrom(_ttl(default))
         if maximum is not None:
-            rule.max_ttl.CopyFrom(Duration(seconds=duration.seconds(maximum)))
+            rule.max_ttl.CopyFrom(_ttl(maximum))
         connect(address, api_token_file).call(lambda client: client.set_org_policy(rule))
     console.out().print("set; it applies to tokens created from now on")
+
+
+def _ttl(text: str) -> Duration:
+    return Duration(seconds=min(duration.seconds(text), lifetimes.MAX_SECONDS))
 
 
 @app.command("delete", epilog="Example: almond policy delete -o acme --kind deploy")
