@@ -50,7 +50,7 @@ def seconds_of(flag: str, expiry: str | None, until: str | None, *, now: int) ->
         raise Failure.usage(f"{flag} and --until both say when the token ends", "give only one of them")
     if until is not None:
         return moment.end("--until", until, now=now) - now
-    return None if expiry is None else duration.seconds(expiry)
+    return None if expiry is None else duration.seconds(expiry, flag)
 
 
 def added(flag: str, expiry: str | None, until: str | None, *, now: int) -> list[Valid]:

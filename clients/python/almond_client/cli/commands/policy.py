@@ -56,15 +56,15 @@ def set_policy(
             )
         rule = admin_service_pb2.OrgPolicy(org=org, kind=kind)
         if default is not None:
-            rule.default_ttl.CopyFrom(_ttl(default))
+            rule.default_ttl.CopyFrom(_ttl("--default", default))
         if maximum is not None:
-            rule.max_ttl.CopyFrom(_ttl(maximum))
+            rule.max_ttl.CopyFrom(_ttl("--max", maximum))
         connect(address, api_token_file).call(lambda client: client.set_org_policy(rule))
     console.out().print("set; it applies to tokens created from now on")
 
 
-def _ttl(text: str) -> Duration:
-    return Duration(seconds=min(duration.seconds(text), lifetimes.MAX_SECONDS))
+def _ttl(flag: str, text: str) -> Duration:
+    return Duration(seconds=min(duration.seconds(text, flag), lifetimes.MAX_SECONDS))
 
 
 @app.command("delete", epilog="Example: almond policy delete -o acme --kind deploy")
