@@ -95,6 +95,8 @@ def test_a_refusal_says_what_is_accepted() -> None:
         with pytest.raises(Failure) as refused:
             duration.seconds(text)
         assert "48h, 30d, 2w or 1d12h" in refused.value.hint
+        with pytest.raises(Failure, match=r"^--overlap: '?" + text):
+            duration.seconds(text, "--overlap")
 
 
 @pytest.mark.parametrize("text", ["300000000h", "9" * 60 + "w"])

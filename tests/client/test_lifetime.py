@@ -148,7 +148,7 @@ def test_every_kind_may_end_with_a_day_or_after_days(service: FakeService, words
         (("--until", "2096-12-24T10:00:00"), "does not say which time zone"),
         (("--until", "30d"), "error: --until: '30d' is not a day or a time"),
         (("--until", "2096-12-24", "-x", "1h"), "error: --expiry and --until both say when the token ends"),
-        (("-x", "1y"), "error: '1y' is not a duration"),
+        (("-x", "1y"), "error: --expiry: '1y' is not a duration"),
     ],
     ids=str,
 )

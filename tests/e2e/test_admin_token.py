@@ -111,7 +111,9 @@ def test_a_policy_that_cuts_the_default_is_named_and_one_that_is_exceeded_refuse
     assert refused.stderr == (
         "error: --expiry (or --until): at most 30 days for deploy: the maximum of org acme\n"
     )
-    assert "acme  *     7 days   30 days" in place.succeeds("almond policy list")
+    assert "acme  *     7 days   30 days" in place.succeeds("almond policy list -o acme")
+    place.succeeds("almond policy set -o gamma --max 999999h")
+    assert "gamma  *     -        36500 days" in place.succeeds("almond policy list")
     refused = place.run("almond tokens create personal --user ann --org beta -x 25h")
     assert refused.returncode == 2
     assert "at most 24h for personal: the maximum of its kind" in refused.stderr

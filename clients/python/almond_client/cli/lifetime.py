@@ -50,7 +50,7 @@ def seconds_of(flag: str, expiry: str | None, until: str | None, *, now: int) ->
         raise Failure.usage(f"{flag} and --until both say when the token ends", "give only one of them")
     if until is not None:
         return moment.end("--until", until, now=now) - now
-    return None if expiry is None else duration.seconds(expiry)
+    return None if expiry is None else duration.seconds(expiry, flag)
 
 
 def added(flag: str, expiry: str | None, until: str | None, *, now: int) -> list[Valid]:
@@ -67,7 +67,7 @@ def cut_of(request: pb.MintRequest, made: token_pb2.TokenRecord) -> Cut | None:
         return None
     end = console.day_and_time(made.expire_time.seconds)
     spelled = durations.spell(asked)
-    than = f"the {spelled} asked for" if has_ttl else f"the default of {spelled} after its creation"
+    than = f"the {spelled} asked for" if has_ttl else f"the default of {spelled}"
     by = _cause(request, made)
     return Cut(by, f"It ends at {end}, earlier than {than}: {_WHY[by].format(org=_org(made))}.")
 

@@ -32,16 +32,18 @@ MAX_SECONDS: Final = (2**63 - 1) // _SECOND
 """292 years. Whatever is longer counts as this: all lifetimes are cut to less."""
 
 
-def seconds(text: str) -> int:
+def seconds(text: str, flag: str = "") -> int:
     """Return the whole seconds of a duration of at least one second, and at most `MAX_SECONDS`.
 
-    Raises `Failure` (usage) for any other text, and for a fraction of a second.
+    Raises `Failure` (usage), which names the `flag` if one is given, for any other text and for a fraction of
+    a second.
     """
+    named = f"{flag}: " if flag else ""
     total = _nanoseconds(text)
     if total is None:
-        raise Failure.usage(f"{text[:_MAX_LENGTH]!a} is not a duration", EXAMPLES)
+        raise Failure.usage(f"{named}{text[:_MAX_LENGTH]!a} is not a duration", EXAMPLES)
     if total == 0 or total % _SECOND:
-        raise Failure.usage(f"the duration {text} is not a whole number of seconds, at least 1s", EXAMPLES)
+        raise Failure.usage(f"{named}{text} is not a whole number of seconds, at least 1s", EXAMPLES)
     return min(total // _SECOND, MAX_SECONDS)
 
 

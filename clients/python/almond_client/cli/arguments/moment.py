@@ -53,7 +53,10 @@ def end(flag: str, text: str, *, now: int) -> int:
     """
     found = _beginning(flag, text) + _DAY_SECONDS if _DAY.fullmatch(text) else _time(flag, text)
     if found is None:
-        raise Failure.usage(f"{flag}: {text[:_SHOWN]!a} is not a day or a time", EXAMPLES)
+        raise Failure.usage(
+            f"{flag}: {text[:_SHOWN]!a} is not a day or a time",
+            f"{EXAMPLES}; a duration goes with --expiry or --expires-in",
+        )
     if found <= now:
         raise Failure.usage(f"{flag}: {text[:_SHOWN]!a} is in the past", "give a later day or time")
     return found

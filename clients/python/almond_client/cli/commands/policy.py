@@ -12,7 +12,7 @@ from almond_client.cli.arguments import duration, options
 from almond_client.cli.connection import connect
 from almond_client.cli.output import console, table
 from almond_client.cli.output.failures import Failure, explained
-from almond_core import durations
+from almond_core import durations, lifetimes
 
 if TYPE_CHECKING:
     from almond_client.client import AsyncClient
@@ -56,14 +56,18 @@ def set_policy(
             )
         rule = admin_service_pb2.OrgPolicy(org=org, kind=kind)
         if default is not None:
-            rule.default_ttl.CopyFrom(Duration(seconds=duration.seconds(default)))
+            rule.default_ttl.CopyFrom(_ttl("--default", default))
         if maximum is not None:
-            rule.max_ttl.CopyFrom(Duration(seconds=duration.seconds(maximum)))
+            rule.max_ttl.CopyFrom(_ttl("--max", maximum))
         connect(address, api_token_file).call(lambda client: client.set_org_policy(rule))
     if as_json:
         console.print_json(_json(rule))
     else:
         console.out().print("set; it applies to tokens created from now on")
+
+
+def _ttl(flag: str, text: str) -> Duration:
+    return Duration(seconds=min(duration.seconds(text, flag), lifetimes.MAX_SECONDS))
 
 
 @app.command("delete", epilog="Example: almond policy delete -o acme --kind deploy")
