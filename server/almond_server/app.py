@@ -20,9 +20,10 @@ from almond_server.config.addresses import is_loopback
 from almond_server.data_dir import master_key, rescue_file
 from almond_server.errors import StartError
 from almond_server.revocation.due_revocations import DueRevocations
-from almond_server.revocation.follower import Follower, Signals
+from almond_server.revocation.follower import Follower
 from almond_server.revocation.index.view import RevocationView
 from almond_server.revocation.relay import Relay
+from almond_server.revocation.signals import Signals
 from almond_server.rpc.admin_servicer import AdminServicer
 from almond_server.rpc.health import Health
 from almond_server.rpc.revocation_servicer import RevocationServicer
@@ -134,7 +135,7 @@ async def compose(settings: Settings) -> App:
         view,
         clock,
         settings.poll_interval,
-        Signals(_health_setter(health), alarm, health.set_feed, changes.append),
+        Signals(_staleness_setter(health), alarm, health.set_feed, changes.append),
     )
     elected = election(settings.database, settings.data_dir, settings.poll_interval)
     relay = Relay(elected, store.revocations, feed, follower, clock, settings.poll_interval)
@@ -173,7 +174,8 @@ async def compose(settings: Settings) -> App:
         knowledge = Knowledge.FRESH if view.is_fresh else Knowledge.STALE
         if alarmed.is_set():
             knowledge = Knowledge.ALARMED
-        return Report(knowledge, view.was_read_since(now - settings.max_staleness / 2), now)
+        is_recent = view.was_read_since(now - settings.max_staleness / 2)
+        return Report(knowledge, is_recent, now, follower.problem or "")
 
     return App(server, follower, relay, due, last_used, watches, health, store, feed, observer, spans, report)
 
@@ -223,12 +225,15 @@ def _write_rescue_file(data_dir: Path, view: RevocationView) -> None:
         log.error("store.unhealed", file=str(path), advice="run `almond store heal`")
 
 
-def _health_setter(health: Health) -> Callable[[bool], None]:
-    def set_health(fresh: bool) -> None:  # noqa: FBT001 - a callback's one argument
-        log.info("server.fresh" if fresh else "server.stale")
-        health.set(serving=fresh)
+def _staleness_setter(health: Health) -> Callable[[str | None], None]:
+    def set_staleness(why: str | None) -> None:
+        if why is None:
+            log.info("server.fresh")
+        else:
+            log.info("server.stale", why=why)
+        health.set(serving=why is None, why=why or "")
 
-    return set_health
+    return set_staleness
 
 
 def election(location: Location, data_dir: Path, check_seconds: float) -> Election:

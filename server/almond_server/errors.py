@@ -161,10 +161,25 @@ class StoreExchangedError(StoreUnavailableError):
     """The store was deleted or replaced; revocations that this server holds may exist nowhere else."""
 
 
-def for_operators(error: AlmondError) -> str:
+def for_operators(error: Exception) -> str:
     """Return an error's text, with the words of the database's driver if it has any."""
     words = error.words if isinstance(error, StoreUnavailableError) else ""
     return f"{error} ({words})" if words else str(error)
+
+
+class ClockDiffersError(CannotKnowError):
+    """This machine's wall clock differs from the store's time: it jumped, or is wrong."""
+
+    reason = "CLOCK_DIFFERS"
+
+    def __init__(self) -> None:
+        """Refuse; the caller can try again after 5 s, or ask another server."""
+        super().__init__(
+            "The clock of this server's machine jumped or is wrong: this clock differs from the store's by "
+            "more than 30 seconds. Try again or ask another server, and have an operator check it. A clock "
+            "that was put forward is taken as right after ten seconds; for one put back see ops/RESTORE.md.",
+            5.0,
+        )
 
 
 class DrainingError(CannotKnowError):

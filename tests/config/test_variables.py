@@ -74,3 +74,8 @@ def test_every_variable_that_the_code_reads_is_known() -> None:
 )
 def test_what_kubernetes_sets_for_services_is_no_error(name: str, value: str) -> None:
     check_names({name: value})
+
+
+def test_a_variable_that_the_command_line_does_not_read_is_no_setting() -> None:
+    with pytest.raises(StartError, match="did you mean ALMOND_API_TOKEN"):
+        check_names({"ALMOND_API_TOKEN_FILE": "/run/token"})

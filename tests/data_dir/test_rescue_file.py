@@ -75,3 +75,8 @@ def test_a_row_that_no_server_wrote_is_refused(tmp_path: Path, row: object) -> N
     path.write_text(f"{HEAD}\n{json.dumps(row)}\n")
     with pytest.raises(StartError, match="not a file that a server wrote"):
         rescue_file.read(path)
+
+
+def test_a_file_that_is_missing_is_not_taken_for_a_wrong_one(tmp_path: Path) -> None:
+    with pytest.raises(StartError, match=r"missing\.jsonl: No such file or directory"):
+        rescue_file.read(tmp_path / "missing.jsonl")

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from almond_server.data_dir import paths
 from e2e.service import run
+from support.postgres import PostgresServer
 
 
 @pytest.mark.parametrize("command", ["init", "migrate", "dev"])
@@ -79,3 +81,54 @@ def test_serve_without_a_store_logs_json_lines_alone(workers: str, tmp_path: Pat
     lines = [json.loads(line) for line in ran.err.splitlines()]
     assert (lines[-1]["event"], lines[-1]["level"]) == ("server.refused", "error")
     assert "almond init" in lines[-1]["why"]
+
+
+def test_init_completes_a_store_that_only_migrate_made(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    data_dir.mkdir(mode=0o700)
+    assert run("migrate", "--data-dir", str(data_dir)).code == 0
+    ran = run("init", "--data-dir", str(data_dir))
+    assert (ran.code, ran.err) == (0, "")
+    paths.master_key(data_dir).unlink()
+    ran = run("init", "--data-dir", str(data_dir))
+    assert ran.code == 2
+    assert "copy master.key from the machine" in ran.err
+
+
+def test_init_completes_an_empty_database_that_only_migrate_made(
+    tmp_path: Path, postgres: PostgresServer
+) -> None:
+    url = {"ALMOND_DATABASE_URL": postgres.new_database()}
+    words = ("--data-dir", str(tmp_path / "data"))
+    assert run("migrate", *words, environment=url).code == 0
+    assert run("init", *words, environment=url).code == 0
+    assert run("init", "--data-dir", str(tmp_path / "other"), environment=url).code == 2
+
+
+def test_migrate_without_a_data_directory_says_what_makes_one(tmp_path: Path) -> None:
+    ran = run("migrate", "--data-dir", str(tmp_path / "missing"))
+    assert ran.code == 2
+    assert ran.err == (
+        f"error: There is no data directory {tmp_path / 'missing'}: run `almond init`, which makes it, or "
+        "correct --data-dir.\n"
+    )
+
+
+def test_dev_refuses_a_setting_that_it_does_not_read(tmp_path: Path) -> None:
+    ran = run("dev", "--data-dir", str(tmp_path), environment={"ALMOND_WORKERS": "4"})
+    assert ran.code == 2
+    assert ran.err == "error: `almond dev` does not read ALMOND_WORKERS: unset it, or use `almond serve`.\n"
+
+
+@pytest.mark.parametrize("words", [("store", "restored", "--without-redis", "--audit"), ("store", "heal")])
+def test_a_missing_file_is_called_missing(tmp_path: Path, words: tuple[str, ...]) -> None:
+    data_dir, missing = tmp_path / "data", tmp_path / "missing.jsonl"
+    assert run("init", "--data-dir", str(data_dir)).code == 0
+    ran = run(*words, str(missing), "--data-dir", str(data_dir))
+    assert ran.code == 2
+    assert f"{missing}: No such file or directory" in ran.err
+
+
+@pytest.mark.parametrize("group", ["store", "audit"])
+def test_the_help_of_a_group_has_an_example(group: str) -> None:
+    assert f"Example: almond {group} " in run(group, "--help").out

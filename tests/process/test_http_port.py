@@ -58,13 +58,14 @@ async def test_health_is_200_while_a_worker_is_fresh(port: int, row: StatusRow) 
         row.set(state)
         said.append((await _request(port, b"GET /health HTTP/1.1\r\n\r\n"))[9:12])
     assert said == [b"503", b"200", b"503", b"503", b"200"]
-    row.set(Phase.LEAVING)
+    row.set(Knowledge.STALE, "The disk is full.")
+    row.set(Phase.LEAVING, "The disk is full.")
     row.set(Knowledge.FRESH)  # a report that was sent before
     head, _, body = (await _request(port, b"GET /health HTTP/1.1\r\n\r\n")).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 503")
     content = json.loads(body)
     assert content["workers"][0] | {"since": ""} == {
-        "worker": 3, "pid": 77, "fresh": False, "state": "leaving", "since": ""
+        "worker": 3, "pid": 77, "fresh": False, "state": "leaving", "since": "", "why": ""
     }  # fmt: skip
 
 

@@ -14,9 +14,10 @@ from typing import Any
 from almond_core import crypto
 from almond_server.domain.revocations import Reading, Revocation
 from almond_server.errors import CannotKnowError
-from almond_server.revocation.follower import Follower, Signals
+from almond_server.revocation.follower import Follower
 from almond_server.revocation.index.view import RevocationView
 from almond_server.revocation.relay import Relay
+from almond_server.revocation.signals import Signals
 from almond_server.tokens.callers import Callers
 from almond_server.tokens.key_ring import KeyRing
 from almond_server.tokens.last_used import LastUseRecorder
@@ -78,7 +79,7 @@ class Plane:
         self.alarms = 0
         """How many alarms the follower raised."""
         self.log = ChangeLog(self.view)
-        signals = Signals(self.freshness.append, self._count_alarm, lambda _: None, self.log.append)
+        signals = Signals(self._note_freshness, self._count_alarm, lambda _: None, self.log.append)
         self.follower = Follower(self.revocations, self.feed, self.view, clock, poll_seconds, signals)
         election = MemoryElection([] if election_box is None else election_box)
         self.relay = Relay(election, self.revocations, self.feed, self.follower, clock, poll_seconds)
@@ -94,6 +95,10 @@ class Plane:
             clock,
             max_staleness,
         )
+
+    def _note_freshness(self, why: str | None) -> None:
+        if self.freshness[-1:] != [why is None]:
+            self.freshness.append(why is None)
 
     def _count_alarm(self) -> None:
         self.alarms += 1

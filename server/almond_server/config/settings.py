@@ -96,11 +96,15 @@ class Settings:
             host_and_port(self.metrics_address, "--metrics-address")
         if not 1 <= self.workers <= _MAX_WORKERS:
             raise StartError(f"--workers must be 1 to {_MAX_WORKERS}; one for each core is enough.")
-        if not 0 < self.poll_interval < self.max_staleness:
-            raise StartError("--poll-interval must be above 0 and below --max-staleness.")
-        if self.max_staleness > 60:  # noqa: PLR2004
+        if not 0 < self.max_staleness <= 60:  # noqa: PLR2004
             raise StartError(
-                "--max-staleness must be at most 60 seconds: a revocation must not be ignored for longer."
+                "--max-staleness must be above 0 and at most 60 seconds: a revocation must not be ignored "
+                "for longer."
+            )
+        if not 0 < self.poll_interval < self.max_staleness:
+            raise StartError(
+                f"--poll-interval must be above 0 and below --max-staleness, which is {self.max_staleness:g} "
+                "seconds."
             )
         if not 0 <= self.leeway <= 60:  # noqa: PLR2004
             raise StartError("--leeway must be 0 to 60 seconds.")

@@ -21,8 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _PREFIX: Final = "ALMOND_"
-_COMMAND_LINE: Final = frozenset({"ALMOND_API_TOKEN", "ALMOND_API_TOKEN_FILE", "ALMOND_APP", "ALMOND_ORG"})
-KNOWN: Final = frozenset(f"{_PREFIX}{each.name.upper()}" for each in fields(Settings)) | _COMMAND_LINE
+_COMMAND_LINE: Final = frozenset({"ALMOND_API_TOKEN", "ALMOND_APP", "ALMOND_ORG"})
+OF_THE_SERVER: Final = frozenset(f"{_PREFIX}{each.name.upper()}" for each in fields(Settings))
+"""The names of the variables of `almond serve`."""
+
+KNOWN: Final = OF_THE_SERVER | _COMMAND_LINE
 """The names of all variables that the server or the command line reads."""
 
 _WORDS: Final = sorted(name.removeprefix(_PREFIX) for name in KNOWN)

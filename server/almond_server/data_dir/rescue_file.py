@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from almond_server.data_dir import file_causes
 from almond_server.data_dir.secret_file import write_secret
 from almond_server.domain.feed import RevocationPage
 from almond_server.domain.packed_revocations import genuine_revocation
@@ -42,7 +43,7 @@ def write(
 
 
 def read(path: Path) -> RevocationPage:
-    """Return the entries of a rescue file; raises `StartError` if the file is something else."""
+    """Return the entries of a rescue file; raises `StartError` if it cannot be read or is something else."""
     try:
         head, *lines = path.read_text().splitlines()
         _ = json.loads(head)["epoch"]
@@ -51,7 +52,9 @@ def read(path: Path) -> RevocationPage:
             [genuine_revocation(*row) for row in rows if isinstance(row, list)],
             [CutOff.from_json(**row) for row in rows if not isinstance(row, list)],
         )
-    except (OSError, ValueError, TypeError, KeyError):
+    except OSError as error:
+        raise StartError(file_causes.describe(error)) from None
+    except (ValueError, TypeError, KeyError):
         raise StartError(f"{path} is not a file that a server wrote for `almond store heal`.") from None
 
 

@@ -39,6 +39,7 @@ class _State(Enum):
 
     NEW = "no store yet, perhaps a master key that a crash left"
     COMPLETE = "a store and its master key"
+    EMPTY = "a store that `migrate` made and nothing was written to, and no master key"
     KEY_LOST = "a store without its master key"
     STORE_LOST = "an admin token without its SQLite store"
 
@@ -57,7 +58,7 @@ async def init(
     """
     _create_directory(data_dir)
     database, admin_token = location or paths.database(data_dir), paths.admin_token(data_dir)
-    master = _prepare(data_dir, database)
+    master = await _prepare(data_dir, database)
     try:
         store = open_store(database)
     except OldSchemaError:
@@ -93,18 +94,20 @@ def _create_directory(data_dir: Path) -> None:
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
-def _state_of(data_dir: Path, database: Location) -> _State:
+async def _state_of(data_dir: Path, database: Location) -> _State:
     if not schema.is_new(database):
-        return _State.COMPLETE if paths.master_key(data_dir).exists() else _State.KEY_LOST
+        if paths.master_key(data_dir).exists():
+            return _State.COMPLETE
+        return _State.EMPTY if await _was_never_used(database) else _State.KEY_LOST
     # `init` writes the admin token last, so there was a store: to make an empty one would hide its loss.
     if isinstance(database, Path) and paths.admin_token(data_dir).exists():
         return _State.STORE_LOST
     return _State.NEW
 
 
-def _prepare(data_dir: Path, database: Location) -> master_key.MasterKey:
+async def _prepare(data_dir: Path, database: Location) -> master_key.MasterKey:
     """Return the master key; if all is new, make it and the store. Raises `StartError` if one was lost."""
-    path, state = paths.master_key(data_dir), _state_of(data_dir, database)
+    path, state = paths.master_key(data_dir), await _state_of(data_dir, database)
     if state is _State.KEY_LOST:
         raise StartError(
             f"The store exists, but there is no master key at {path}: copy master.key from the machine "
@@ -121,6 +124,18 @@ def _prepare(data_dir: Path, database: Location) -> master_key.MasterKey:
     master = master_key.read(path) if path.exists() else master_key.create(path)
     schema.migrate(database)
     return master
+
+
+async def _was_never_used(database: Location) -> bool:
+    """Return whether a store has no key and no audit row: each mutation writes one, and none is deleted."""
+    try:
+        store = open_store(database)
+    except OldSchemaError:
+        return False
+    try:
+        return not await store.keys.all() and not await store.audit.newest(1)
+    finally:
+        await store.close()
 
 
 async def _add_key(store: Store, master: master_key.MasterKey) -> None:

@@ -17,7 +17,7 @@ from almond_server.adapters.redis.feed import RedisFeed, epochs
 from almond_server.adapters.sql import sqlite
 from almond_server.adapters.sql.store import open_store
 from almond_server.adapters.system_clock import SystemClock
-from almond_server.data_dir import master_key, paths, rescue_file
+from almond_server.data_dir import file_causes, master_key, paths, rescue_file
 from almond_server.domain import cut_off_text
 from almond_server.domain.feed import FeedUnavailableError, RevocationPage
 from almond_server.domain.packed_revocations import genuine_revocation
@@ -190,5 +190,7 @@ def _audit_export(path: Path) -> RevocationPage:
     try:
         rows: Iterable[dict[str, str]] = map(json.loads, path.read_text().splitlines())
         return _revocations_in([(row["action"], row["target"], row["detail"]) for row in rows])
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, FieldError):
+    except OSError as error:
+        raise StartError(file_causes.describe(error)) from None
+    except (ValueError, TypeError, KeyError, AttributeError, FieldError):
         raise StartError(f"{path} is not output of `almond audit export`.") from None

@@ -17,9 +17,15 @@ if TYPE_CHECKING:
     from almond_server.ops.recovery import Recovered
 
 store = typer.Typer(
-    no_args_is_help=True, help="Back up a store, and put back revocations it has lost. See ops/RESTORE.md."
+    no_args_is_help=True,
+    help="Back up a store, and put back revocations it has lost. See ops/RESTORE.md.",
+    epilog="Example: almond store backup /backup/almond.db",
 )
-audit = typer.Typer(no_args_is_help=True, help="The audit log.")
+audit = typer.Typer(
+    no_args_is_help=True,
+    help="The audit log.",
+    epilog="Example: almond audit export --after 1200 > audit.jsonl",
+)
 
 
 @store.command("backup", epilog="Example: almond store backup /backup/almond.db")

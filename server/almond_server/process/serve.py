@@ -50,7 +50,8 @@ async def serve(settings: Settings, ready: Callable[[int], None]) -> None:
 
     async def background(app: App) -> None:
         while True:
-            row.set(app.report().knowledge)
+            report = app.report()
+            row.set(report.knowledge, report.why)
             await asyncio.sleep(REPORT_SECONDS)
 
     async with http_port.opened(settings.metrics_address, lambda: [row.as_dict()], REGISTRY):

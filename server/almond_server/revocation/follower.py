@@ -11,7 +11,8 @@ Rules:
 * Reading the feed never waits for the store: while the store is down, the feed may be the only source.
 * A store of another epoch, of a lower revision, or with another mark than the view's raises the alarm: it has
   lost changes, and only an operator can put them back.
-* While this server's clock is wrong, it sends the store no time: an SQLite store takes its time from servers.
+* While this server's clock is wrong, it sends the store no time: an SQLite store takes its time from servers
+  (`clock_jump.py`).
 * Every fault either heals, or makes the view stale: then Verify answers UNAVAILABLE instead of ALLOWED.
 
 Must not know Redis, SQL or gRPC, nor what its callbacks do.
@@ -21,7 +22,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import structlog
@@ -29,20 +30,20 @@ import structlog
 from almond_server.domain.feed import FeedUnavailableError
 from almond_server.domain.revocations import Change
 from almond_server.domain.stores import RevisionForgottenError
-from almond_server.errors import CannotKnowError, StoreExchangedError
+from almond_server.errors import CannotKnowError, StoreExchangedError, for_operators
 from almond_server.revocation import loader
 from almond_server.revocation.catch_up import CatchUp
 from almond_server.revocation.challenges import Challenges
-from almond_server.revocation.index.view import DivergedHistoryError
+from almond_server.revocation.clock_jump import ClockJump
+from almond_server.revocation.index.view import STALE, DivergedHistoryError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from almond_server.domain.clock import Clock
     from almond_server.domain.feed import Feed, Heartbeat, Tail
     from almond_server.domain.revocations import Reading
     from almond_server.domain.stores import Revocations
     from almond_server.revocation.index.view import RevocationView
+    from almond_server.revocation.signals import Signals
 
 _BATCH: Final = 1000
 _MAX_UNSLICED: Final = 500
@@ -63,23 +64,6 @@ _WENT_BACKWARDS: Final = (
 )
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Signals:
-    """The callbacks of the follower."""
-
-    on_freshness: Callable[[bool], None]
-    """Called with whether the view is fresh: at first, and whenever that changes."""
-
-    on_alarm: Callable[[], None]
-    """Called when the store went backwards, and when it was exchanged, once each: write the rescue file."""
-
-    on_feed_problem: Callable[[str | None], None]
-    """Called with the feed's problem, None if there is none: at first, and whenever it changes."""
-
-    on_change: Callable[[Change | None], None] = lambda _: None
-    """Called with each change that the view has applied, in order; None: the whole view was loaded."""
 
 
 class Follower:
@@ -107,6 +91,9 @@ class Follower:
         self._poll_now = asyncio.Event()
         self._unpublished: asyncio.Queue[Change] = asyncio.Queue(_MAX_UNPUBLISHED)
         self._challenges = Challenges(view, clock)
+        self._clock_jump = ClockJump(view, clock)
+        self._unread = ""
+        """Why the store could not be read in the last poll, as a sentence; empty if it could."""
         self.gaps = 0
         """How many messages of the feed did not fit the view, since the start."""
         self.resyncs = 0
@@ -116,6 +103,19 @@ class Follower:
     def heartbeat_age(self) -> float:
         """Seconds since the newest challenge of this server that a heartbeat answered, or since the start."""
         return self._challenges.age
+
+    @property
+    def problem(self) -> str | None:
+        """Why the view is not fresh, as a sentence for callers and probes; None while it is."""
+        problem = self._view.problem
+        if problem is None:
+            return None
+        return self._unread or problem.sentence if problem.sentence == STALE else problem.sentence
+
+    @property
+    def clock_corrected_at(self) -> float:
+        """When a jump of the clock was last taken as a correction, in monotonic seconds; or long ago."""
+        return self._clock_jump.ended_at
 
     def require_sound(self) -> None:
         """Raise `CannotKnowError` after an alarm, or while this machine's clock differs from the store's."""
@@ -157,11 +157,10 @@ class Follower:
         Raises `CannotKnowError` if the store does not answer, went backwards or was exchanged.
         """
         async with self._reading:
-            # Checked before a wrong time is sent to the store.
-            self._view.require_sound()
+            self._view.require_no_alarm()
             began, before = self._clock.monotonic(), self._view.revision
             try:
-                reading = await self._revocations.reading(self._clock.now_ms() // 1000)
+                reading = await self._revocations.reading(self._clock_jump.time_to_send())
             except StoreExchangedError:
                 if not self._is_exchange_reported:
                     self._is_exchange_reported = True
@@ -170,6 +169,7 @@ class Follower:
             try:
                 if reading.epoch != before.epoch or reading.number < before.number:
                     self._fail_backwards(reading, f"view {self._view.revision}")
+                self._clock_jump.require_end(reading)
                 while not self._view.prove(reading, began):
                     await self._advance(reading)
             except DivergedHistoryError:
@@ -211,34 +211,33 @@ class Follower:
             self._unpublished.put_nowait(whole)
 
     async def _poll(self) -> None:
-        problem = ""
         while True:
             self._poll_now.clear()
             try:
                 await self.catch_up()
             except CannotKnowError as error:
-                if error.sentence != problem:
-                    log.warning("store.unread", why=error.sentence)
-                problem = error.sentence
+                if error.sentence != self._unread:
+                    log.warning("store.unread", why=for_operators(error))
+                self._unread = error.sentence
                 # This pause is kept whatever the feed sends meanwhile.
                 await asyncio.sleep(self._poll_seconds)
                 continue
-            if problem:
+            if self._unread:
                 log.info("store.read_again")
-            problem = ""
+            self._unread = ""
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._poll_seconds):
                     await asyncio.sleep(_MIN_POLL_GAP_SECONDS)
                     await self._poll_now.wait()
 
     async def _report(self) -> None:
-        was_fresh: bool | None = None
+        stale: str | None = ""
         problem: str | None = ""
         while True:
             self._view.prune()
-            if self._view.is_fresh != was_fresh:
-                was_fresh = self._view.is_fresh
-                self._signals.on_freshness(was_fresh)
+            if self.problem != stale:
+                stale = self.problem
+                self._signals.on_staleness(stale)
             if self._feed.problem != problem:
                 problem = self._feed.problem
                 self._signals.on_feed_problem(problem)

@@ -12,8 +12,8 @@ Rules:
 * Two relays at once do twice the work and no harm: the feed refuses what is out of order, heartbeats add up.
 * It begins the feed anew if the newest change there is not genuine, or the store has pruned it. If the store
   never had that change, it keeps the feed and raises the alarm: the store has lost it.
-* It prunes nothing while the clocks differ, nor in the server's first hour: by a wrong time it would delete
-  revocations of live tokens.
+* It prunes nothing while the clocks differ, nor in the first hour of the server or of a new time: by a wrong
+  time it would delete revocations of live tokens.
 
 Must not know Redis or SQL, nor how the election works.
 """
@@ -33,7 +33,7 @@ from almond_server.domain.feed import (
     Snapshot,
 )
 from almond_server.domain.stores import RevisionForgottenError
-from almond_server.errors import CannotKnowError
+from almond_server.errors import CannotKnowError, for_operators
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -123,7 +123,7 @@ class Relay:
             await self._restart_feed()
         except (FeedUnavailableError, CannotKnowError) as error:
             if str(error) != self._problem:
-                log.warning("relay.resigns", why=str(error))
+                log.warning("relay.resigns", why=for_operators(error))
             self._problem = str(error)
             await self._resign()
 
@@ -177,7 +177,7 @@ class Relay:
         try:
             await self._feed.publish_snapshot(Snapshot(reading.number, reading.mark, self._pages(reading)))
         except (FeedUnavailableError, CannotKnowError) as error:
-            log.warning("relay.no_snapshot", why=str(error))
+            log.warning("relay.no_snapshot", why=for_operators(error))
 
     async def _pages(self, reading: Reading) -> AsyncIterator[RevocationPage]:
         cut_offs = await self._revocations.cut_offs(reading.number)
@@ -192,5 +192,7 @@ class Relay:
         # With a wrong time, revocations of live tokens would be deleted.
         self._follower.require_sound()
         now = self._clock.monotonic()
+        if now < self._follower.clock_corrected_at + _FIRST_PRUNE_SECONDS:
+            return
         if now >= self._prune_at and not await self._revocations.prune(_BATCH):
             self._prune_at = now + _PRUNE_SECONDS

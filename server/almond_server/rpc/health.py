@@ -2,8 +2,8 @@
 
 Names: `""` and the service are SERVING while the server can answer Verify; `live` while the process runs;
 `feed` while the revocation feed is healthy. Without the feed, servers learn of revocations later and answer
-no less right, so it changes nothing of the other names. Check says what is wrong with it in words, in the
-trailing metadata `almond-health-detail`.
+no less right, so it changes nothing of the other names. Check says in words why something is not serving, in
+the trailing metadata `almond-health-detail`.
 
 The servicer of `grpcio-health-checking` is not used, for three defects: a watcher that leaves removes the
 others' notifications, one that does not read blocks the task that sets the status, and every name that was
@@ -40,12 +40,13 @@ class Health(health_pb2_grpc.HealthServicer):
     def __init__(self) -> None:
         self._is_serving = False
         self._is_leaving = False
+        self._why = "The server is starting"
         self._problem: str | None = "The feed was not checked yet"
         self._changed = asyncio.Event()
 
-    def set(self, *, serving: bool) -> None:
-        """Set whether the service can answer."""
-        self._is_serving = serving
+    def set(self, *, serving: bool, why: str = "") -> None:
+        """Set whether the service can answer, and if not, why, in ASCII."""
+        self._is_serving, self._why = serving, why
         self._notify()
 
     def set_feed(self, problem: str | None) -> None:
@@ -63,8 +64,9 @@ class Health(health_pb2_grpc.HealthServicer):
         status = self._status(request.service)
         if status == _Response.SERVICE_UNKNOWN:
             raise UnknownServiceError(f'Health is known of "", "{SERVICE}", "{LIVE}" and "{FEED}".')
-        if request.service == FEED and self._problem is not None:
-            context.set_trailing_metadata(((DETAIL, self._problem),))
+        detail = self._detail(request.service)
+        if status == _Response.NOT_SERVING and detail:
+            context.set_trailing_metadata(((DETAIL, detail),))
         return _Response(status=status)
 
     async def Watch(  # noqa: N802
@@ -92,6 +94,12 @@ class Health(health_pb2_grpc.HealthServicer):
         if name in {LIVE, FEED}:
             is_good = name == LIVE or self._problem is None
         return _Response.SERVING if is_good else _Response.NOT_SERVING
+
+    def _detail(self, name: str) -> str:
+        """Return why something is not serving, as metadata can hold it."""
+        why = "The server is stopping" if self._is_leaving else self._why
+        text = (self._problem or "") if name == FEED else why
+        return text.encode("ascii", "replace").decode()
 
     def _notify(self) -> None:
         self._changed.set()

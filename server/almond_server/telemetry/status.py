@@ -40,6 +40,9 @@ class Report:
     at: float
     """When it was made, in monotonic seconds, which all processes of a machine share."""
 
+    why: str = ""
+    """Why it is not fresh, as a sentence; empty while it is."""
+
 
 class StatusRow:
     """The row of one process in `/health`: its state, and since when it has that state."""
@@ -48,12 +51,14 @@ class StatusRow:
         """The state is `starting` at first. `pid` is this process's own by default."""
         self._worker = worker
         self._pid = os.getpid() if pid is None else pid
+        self._why = ""
         self._enter(Phase.STARTING)
 
-    def set(self, state: Phase | Knowledge) -> None:
-        """Set the state. A process that is leaving stays leaving."""
+    def set(self, state: Phase | Knowledge, why: str = "") -> None:
+        """Set the state, and why it is not fresh. A process that is leaving stays leaving."""
         if self._state not in {state, Phase.LEAVING}:
             self._enter(state)
+        self._why = why
 
     def as_dict(self) -> dict[str, object]:
         """Return the row for JSON; `since` is an RFC 3339 time."""
@@ -63,6 +68,7 @@ class StatusRow:
             "fresh": self._state == Knowledge.FRESH,
             "state": str(self._state),
             "since": self._since,
+            "why": self._why,
         }
 
     def _enter(self, state: Phase | Knowledge) -> None:

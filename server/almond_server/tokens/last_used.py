@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from almond_server.domain.records import Use
-from almond_server.errors import CannotKnowError
+from almond_server.errors import CannotKnowError, for_operators
 
 if TYPE_CHECKING:
     from almond_core.chain import VerifiedToken
@@ -59,7 +59,7 @@ class LastUseRecorder:
         try:
             await self._tokens.record_last_used(uses)
         except CannotKnowError as error:
-            log.warning("uses.unwritten", count=len(uses), why=error.sentence)
+            log.warning("uses.unwritten", count=len(uses), why=for_operators(error))
 
     async def run(self) -> None:
         """Write every 15 seconds until cancelled."""

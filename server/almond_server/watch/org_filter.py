@@ -14,7 +14,7 @@ import structlog
 
 from almond_core.model import RESERVED_ORG
 from almond_server.domain.revocations import Scope
-from almond_server.errors import CannotKnowError
+from almond_server.errors import CannotKnowError, for_operators
 from almond_server.watch.change_log import Entries, EntryFilter, LoggedChange
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class OrgFilter:
             try:
                 await self._load()
             except CannotKnowError as error:
-                self._report(error.sentence)
+                self._report(for_operators(error))
                 await asyncio.sleep(_RETRY_SECONDS)
                 self.request()
             else:

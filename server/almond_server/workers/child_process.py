@@ -103,7 +103,7 @@ class WorkerProcess:
     def _apply(self, answer: messages.Ready | messages.Refused | Report) -> None:
         if isinstance(answer, Report):
             self._report = answer
-            self.row.set(answer.knowledge)
+            self.row.set(answer.knowledge, answer.why)
         elif isinstance(answer, messages.Refused):
             self.refusal = answer.sentence
         elif self.phase == Phase.STARTING:

@@ -72,5 +72,5 @@ def read_answer(message: bytes) -> Ready | Refused | Report:
     if kind == Refused.__name__:
         return Refused(content["sentence"])
     if kind == Report.__name__:
-        return Report(Knowledge(content["knowledge"]), content["is_recent"], content["at"])
+        return Report(**content | {"knowledge": Knowledge(content["knowledge"])})
     raise ValueError(kind)

@@ -45,7 +45,19 @@ def parse(url: str) -> URL:
         parsed = make_url(url).set(drivername="postgresql+psycopg")
     except (ArgumentError, ValueError):
         raise StartError(_NOT_POSTGRES) from None
-    return parsed.set(query=several | dict(parsed.query))
+    return _with_ports(parsed.set(query=several | dict(parsed.query)))
+
+
+def _with_ports(parsed: URL) -> URL:
+    """Return the URL with a port for each host: libpq takes one for all too, and SQLAlchemy does not."""
+    hosts, port = parsed.query.get("host"), parsed.query.get("port")
+    if isinstance(hosts, str) and isinstance(port, str) and "," not in port:
+        parsed = parsed.update_query_dict({"port": ",".join([port] * len(hosts.split(",")))})
+    try:
+        parsed.get_dialect()().create_connect_args(parsed)
+    except ArgumentError:
+        raise StartError(f"{_VARIABLE} must give a port for each host, or one for all.") from None
+    return parsed
 
 
 def _host_and_port(text: str) -> tuple[str, str]:

@@ -43,6 +43,11 @@ def migrate(location: Location) -> tuple[str | None, str]:
     """
     with _explained(location):
         if isinstance(location, Path):
+            if not location.parent.exists():
+                raise StartError(
+                    f"There is no data directory {location.parent}: run `almond init`, which makes it, or "
+                    "correct --data-dir."
+                )
             sqlite.require_local_file_system(location)
             sqlite.create_file(location)
         _require_known(_version(location))

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from almond_core.decision import LIVE
 from almond_server.domain.revision import Revision
 from almond_server.domain.revocations import KEPT_SECONDS
-from almond_server.errors import CannotKnowError, WrongRevisionError
+from almond_server.errors import CannotKnowError, ClockDiffersError, WrongRevisionError
 from almond_server.revocation.index.cut_offs import CutOffs
 from almond_server.revocation.index.revoked_tokens import RevokedTokens
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from almond_server.domain.clock import Clock
     from almond_server.domain.revocations import Change, CutOff, Reading, Revocation
 
-_MAX_CLOCK_OFFSET: Final = 30.0
+MAX_CLOCK_OFFSET: Final = 30.0
 """Seconds between this machine's wall clock and the store's time, above which `valid` cannot be checked."""
 
 _SWEEP_ENTRIES: Final = 200
@@ -44,13 +44,9 @@ _MAX_SWEEPS: Final = 20
 _PRUNE_SECONDS: Final = 0.001
 """A call of `prune` makes at most `_MAX_SWEEPS` sweeps, and begins none after this time."""
 
-_STALE: Final = (
+STALE: Final = (
     "This server has lost touch with its store and cannot know what has been revoked; try again or ask "
     "another server."
-)
-_CLOCK_DIFFERS: Final = (
-    f"This server's clock differs from the store's by more than {_MAX_CLOCK_OFFSET:.0f} seconds: ask another "
-    "server, and have an operator set the clock; if it is right, restart this server."
 )
 
 
@@ -93,7 +89,7 @@ class RevocationView:
     @property
     def is_fresh(self) -> bool:
         """Whether it may answer: proven within `max_staleness`, the clocks agree, and no alarm was raised."""
-        return self._problem() is None
+        return self.problem is None
 
     @property
     def age(self) -> float:
@@ -112,16 +108,20 @@ class RevocationView:
 
     def require_fresh(self) -> None:
         """Raise `CannotKnowError` unless the view is fresh."""
-        problem = self._problem()
+        problem = self.problem
         if problem is not None:
-            raise CannotKnowError(problem)
+            raise problem
 
     def require_sound(self) -> None:
         """Raise `CannotKnowError` after an alarm, or while this machine's clock differs from the store's."""
+        self.require_no_alarm()
+        if self.has_wrong_clock:
+            raise ClockDiffersError
+
+    def require_no_alarm(self) -> None:
+        """Raise `CannotKnowError` after an alarm."""
         if self._alarm is not None:
             raise CannotKnowError(self._alarm)
-        if self._has_wrong_clock:
-            raise CannotKnowError(_CLOCK_DIFFERS)
 
     def raise_alarm(self, sentence: str) -> bool:
         """Make the view stale for good: an operator has to act. Callers are answered with `sentence`.
@@ -140,22 +140,27 @@ class RevocationView:
         """When the newest reading that proved it began, in monotonic seconds; None before the first."""
         return self._proven_at
 
-    def _problem(self) -> str | None:
+    @property
+    def problem(self) -> CannotKnowError | None:
+        """Why it may not answer; None while it is fresh."""
         if self._alarm is not None:
-            return self._alarm
+            return CannotKnowError(self._alarm)
         if self._proven_at is None:
-            return _STALE
-        elapsed = self._clock.monotonic() - self._proven_at
-        if elapsed > self.max_staleness:
-            return _STALE
-        return _CLOCK_DIFFERS if self._clock_differs(elapsed) else None
+            return CannotKnowError(STALE)
+        # Before the age: a server that was stopped may find both, and the age goes by itself.
+        if self.has_wrong_clock:
+            return ClockDiffersError()
+        return None if self.age <= self.max_staleness else CannotKnowError(STALE)
 
     @property
-    def _has_wrong_clock(self) -> bool:
-        return self._proven_at is not None and self._clock_differs(self._clock.monotonic() - self._proven_at)
+    def has_wrong_clock(self) -> bool:
+        """Whether this machine's wall clock differs from the store's time by more than 30 seconds."""
+        return abs(self.clock_offset) > MAX_CLOCK_OFFSET
 
-    def _clock_differs(self, elapsed: float) -> bool:
-        return abs(self._clock.now_ms() / 1000 - self.store_time - elapsed) > _MAX_CLOCK_OFFSET
+    @property
+    def clock_offset(self) -> float:
+        """Seconds that this machine's wall clock is ahead of the store's time; 0 before the first reading."""
+        return 0.0 if self._proven_at is None else self._clock.now_ms() / 1000 - self.store_time - self.age
 
     def require_revision(self, revision: Revision) -> None:
         """Raise `CannotKnowError` until the view is at `revision`, `WrongRevisionError` as `has_seen`."""
@@ -239,7 +244,7 @@ class RevocationView:
         Each call checks some entries, and the next call continues after them. Without its entry such a token
         is denied as expired. Nothing is dropped while this machine's clock differs from the store's.
         """
-        if self._has_wrong_clock:
+        if self.has_wrong_clock:
             return 0
         began, dropped = self._clock.monotonic(), 0
         for _ in range(min(_MAX_SWEEPS, 1 + len(self) // _SWEEP_ENTRIES)):
