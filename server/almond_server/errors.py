@@ -65,6 +65,16 @@ class MinterRevokedError(RefusedError):
     reason = "MINTER_REVOKED"
 
 
+class TokenInUseError(RefusedError):
+    """The token was made or used after the time since which it was to be unused, so it was not revoked."""
+
+    reason = "TOKEN_IN_USE"
+
+    def __init__(self) -> None:
+        """Refuse; when it was used is for those who may read its record."""
+        super().__init__("The token was created or used after that time, so it was not revoked.")
+
+
 class RequestReusedError(RefusedError):
     """The caller used the same `request_id` for a request with other content within 24 hours."""
 

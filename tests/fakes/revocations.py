@@ -18,6 +18,7 @@ from almond_server.domain.revocations import (
     Revocation,
     RevokeReceipt,
     Scope,
+    check_unused,
     highest,
 )
 from almond_server.domain.stores import AuditRow, RevisionForgottenError
@@ -52,6 +53,21 @@ class MemoryRevocations:
         """Revoke under one new revision, as the port says."""
         await self._store.begin()
         return self._revoke(revocations, cut_offs, actor, reason, request, now)
+
+    async def revoke_if_unused(
+        self,
+        revocation: Revocation,
+        since: int,
+        actor: Actor,
+        reason: str,
+        request: Idempotency | None,
+        now: int,
+    ) -> RevokeReceipt:
+        """Revoke a token if it is unused since a time, as the port says."""
+        await self._store.begin()
+        if self._store.answered(request, now) is None:
+            check_unused(self._store.records.get(revocation.token_id), since)
+        return self._revoke([revocation], (), actor, reason, request, now)
 
     async def answered(self, request: Idempotency, now: int) -> RevokeReceipt | None:
         """Return the answer that a request got, or None."""

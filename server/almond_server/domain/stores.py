@@ -212,6 +212,22 @@ class Revocations(Protocol):
         """
         ...
 
+    async def revoke_if_unused(
+        self,
+        revocation: Revocation,
+        since: int,
+        actor: Actor,
+        reason: str,
+        request: Idempotency | None,
+        now: int,
+    ) -> RevokeReceipt:
+        """Revoke a minted token if it is unused since a time (`revocations.check_unused`), as `revoke` does.
+
+        Its record is read in the same transaction. An earlier call of the same request is answered again,
+        before anything else. Raises `TokenInUseError`.
+        """
+        ...
+
     async def answered(self, request: Idempotency, now: int) -> RevokeReceipt | None:
         """Return the answer that a request got, or None; `RequestReusedError`."""
         ...

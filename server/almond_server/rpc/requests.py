@@ -118,10 +118,20 @@ _KINDS: Final[dict[str, Callable[[Any], kinds.Kind]]] = {
 
 def revoke_order_of(message: token_service_pb2.RevokeRequest) -> RevokeOrder | BulkRevokeOrder:
     """Read what to revoke."""
+    unused_since = _unused_since(message)
     target = _target_of(message)
     if isinstance(target, Selection):
         return BulkRevokeOrder(target, message.reason, message.validate_only)
-    return RevokeOrder(target, message.reason, message.validate_only)
+    return RevokeOrder(target, message.reason, message.validate_only, unused_since)
+
+
+def _unused_since(message: token_service_pb2.RevokeRequest) -> int | None:
+    if not message.HasField("unused_since"):
+        return None
+    # Looked at before the target: without one, this is how a client finds out that the field is known.
+    if message.WhichOneof("target") != "token_id" or message.with_minted:
+        raise FieldError("unused_since", "only with token_id, and without with_minted")
+    return _seconds("unused_since", message.unused_since)
 
 
 def _target_of(message: token_service_pb2.RevokeRequest) -> Target | Selection:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from almond_server.tokens.callers import Call, Caller, Callers
     from almond_server.tokens.key_ring import KeyRing
     from almond_server.tokens.rate_limit import Limiter
+    from almond_server.tokens.unused import Unused
 
 MAX_REASON = 256
 
@@ -69,6 +70,8 @@ class RevokeOrder:
     target: Target
     reason: str = ""
     validate_only: bool = False
+    unused_since: int | None = None
+    """Revoke only if the token is unused since then, in unix seconds; for a `WholeToken` only."""
 
     def __post_init__(self) -> None:
         """Raise `FieldError` for a reason that cannot be stored."""
@@ -101,8 +104,10 @@ class Revoker:
         follower: Follower,
         limiter: Limiter,
         clock: Clock,
+        unused: Unused,
     ) -> None:
         """Spend `limiter` on revocations by possession."""
+        self._unused = unused
         self._callers = callers
         self._keys = keys
         self._tokens = tokens
@@ -139,6 +144,8 @@ class Revoker:
         record = await minted_record(self._tokens, token_id)
         caller = self._callers.permit(call, permissions.to_revoke(record.org, record.app))
         includes_caller = _is_of(caller.token, token_id, branch_id)
+        if order.unused_since is not None:
+            await self._unused.check(record, order.unused_since, self._clock.now_ms() // 1000)
         if order.validate_only:
             target = record if branch_id is None else await self._tokens.get(record_id(token_id, branch_id))
             await self._follower.catch_up()
@@ -147,13 +154,15 @@ class Revoker:
                 int(not is_revoked), None, [] if target is None else [target], includes_caller
             )
         revocation = Revocation(record.token_id, branch_id, record.expires_at)
-        receipt = await self._revocations.revoke(
-            [revocation],
-            caller.actor,
-            order.reason,
-            revoke_idempotency(caller, request),
-            self._clock.now_ms() // 1000,
-        )
+        idempotency, now = revoke_idempotency(caller, request), self._clock.now_ms() // 1000
+        if order.unused_since is None:
+            receipt = await self._revocations.revoke(
+                [revocation], caller.actor, order.reason, idempotency, now
+            )
+        else:
+            receipt = await self._revocations.revoke_if_unused(
+                revocation, order.unused_since, caller.actor, order.reason, idempotency, now
+            )
         return await applied(receipt, self._follower, self._clock, includes_caller=includes_caller)
 
     async def _revoke_presented(self, call: Call, target: Possession, order: RevokeOrder) -> RevokeResult:

@@ -13,6 +13,7 @@ from almond_client.cli.arguments.revoke_targets import RevokeArguments, Target, 
 from almond_client.cli.connection import Connection, connect
 from almond_client.cli.output import console, revoke_view
 from almond_client.cli.output.failures import CANNOT_KNOW, FAILED, Failure, explained, report
+from almond_client.cli.revoke_unused import UnusedTokens, revoke_unused
 from almond_client.errors import AlmondRpcError, CannotKnowError, UnauthenticatedError
 
 if TYPE_CHECKING:
@@ -73,6 +74,15 @@ def revoke(
             " 2026-11-24 or 2026-11-24T08:00:00Z.",
         ),
     ] = None,
+    unused_since: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHEN",
+            help="All tokens of --org (default: your own token's), perhaps of --app, that are older than that"
+            " and were not used since: for 30d, or since 2026-10-24; at least 7 days. They are listed first."
+            " Last use is known as far as servers have reported it, and is looked at again for each token.",
+        ),
+    ] = None,
     reason: Annotated[str, typer.Option(help="The reason, for the record.")] = "",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only show what would be revoked, and change nothing.")
@@ -89,6 +99,12 @@ def revoke(
     """
     with explained():
         connection = connect(address, api_token_file)
+        if unused_since is not None:
+            if token_ids or branch or minted_by or subject or token is not None or issued_before is not None:
+                raise Failure.usage("--unused-since goes with --org and --app only")
+            unused = UnusedTokens.of(connection.org_or_home(org), app, unused_since)
+            revoke_unused(connection, unused, reason, dry_run=dry_run, yes=yes, as_json=as_json)
+            return
         given = RevokeArguments(
             token_ids=token_ids or (),
             token=token,
