@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Final, NoReturn
@@ -35,7 +36,8 @@ def build(*, extended: bool = True) -> typer.Typer:
         pretty_exceptions_enable=False,
         # Local variables contain tokens.
         pretty_exceptions_show_locals=False,
-        help="Mint, narrow, verify and revoke access tokens.",
+        help="Mint, narrow, verify and revoke access tokens.\n\n`almond --install-completion` lets your shell"
+        " complete commands, and ids, orgs and apps from the service.",
         epilog="Example: almond tokens create deploy -o acme -a web -x 48h > web.token",
     )
     app.callback()(_root)
@@ -106,7 +108,7 @@ def run(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line on `arguments` (default: the process's own) and exit."""
     given = sys.argv[1:] if arguments is None else arguments
     # Loading the server takes most of a second. Only its own commands and the help need it.
-    app = build(extended=not given or given[0] not in _OWN_COMMANDS)
+    app = build(extended=_first_word(given) not in _OWN_COMMANDS)
     try:
         code = app(args=given, prog_name="almond", standalone_mode=False)
     except typer.TyperException as error:
@@ -117,6 +119,14 @@ def run(arguments: list[str] | None = None) -> NoReturn:
     except typer.Abort:
         code = FAILED
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _first_word(given: list[str]) -> str:
+    """Return the first word of the command line, also of one that a shell wants to be completed."""
+    if "_ALMOND_COMPLETE" in os.environ:
+        line = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS") or ""
+        given = line.split()[1:]
+    return given[0] if given else ""
 
 
 def _usage(error: typer.TyperException) -> int:

@@ -7,6 +7,8 @@ from typing import Annotated, Final
 
 import typer
 
+from almond_client.cli import completion
+
 DEFAULT_ADDRESS: Final = "127.0.0.1:50051"
 
 Address = Annotated[
@@ -25,8 +27,14 @@ ApiTokenFile = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-App = Annotated[str | None, typer.Option("--app", "-a", envvar="ALMOND_APP", help="The app's id.")]
-RequiredApp = Annotated[str, typer.Option("--app", "-a", envvar="ALMOND_APP", help="The app's id.")]
+App = Annotated[
+    str | None,
+    typer.Option("--app", "-a", envvar="ALMOND_APP", help="The app's id.", autocompletion=completion.apps),
+]
+RequiredApp = Annotated[
+    str,
+    typer.Option("--app", "-a", envvar="ALMOND_APP", help="The app's id.", autocompletion=completion.apps),
+]
 Org = Annotated[
     str | None,
     typer.Option(
@@ -34,9 +42,13 @@ Org = Annotated[
         "-o",
         envvar="ALMOND_ORG",
         help="The org's id. (default: the org of your own token, if that is for a single one)",
+        autocompletion=completion.orgs,
     ),
 ]
-RequiredOrg = Annotated[str, typer.Option("--org", "-o", envvar="ALMOND_ORG", help="The org's id.")]
+RequiredOrg = Annotated[
+    str,
+    typer.Option("--org", "-o", envvar="ALMOND_ORG", help="The org's id.", autocompletion=completion.orgs),
+]
 Name = Annotated[
     str, typer.Option("--name", "-n", help="A name to find the token by. (default: that of the kind)")
 ]

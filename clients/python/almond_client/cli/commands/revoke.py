@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from almond.v1 import token_service_pb2 as pb
+from almond_client.cli import completion
 from almond_client.cli.arguments import options
 from almond_client.cli.arguments.revoke_targets import RevokeArguments, Target, targets_of
 from almond_client.cli.connection import Connection, connect
@@ -28,7 +29,11 @@ _BULK_SECONDS: Final = 600.0
 def revoke(
     token_ids: Annotated[
         list[str] | None,
-        typer.Argument(metavar="ID", help="Ids, as `list` shows them; a derived token's is ID/BRANCH."),
+        typer.Argument(
+            metavar="ID",
+            help="Ids, as `list` shows them; a derived token's is ID/BRANCH.",
+            autocompletion=completion.ids,
+        ),
     ] = None,
     token: Annotated[
         str | None,
@@ -47,7 +52,9 @@ def revoke(
     minted_by: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="ID", help="All tokens that this one (or ID/BRANCH) minted, that those minted, and so on."
+            metavar="ID",
+            help="All tokens that this one (or ID/BRANCH) minted, that those minted, and so on.",
+            autocompletion=completion.ids,
         ),
     ] = None,
     subject: Annotated[
@@ -55,7 +62,13 @@ def revoke(
         typer.Option(help="All tokens of user:U or service:S, those that they minted, and so on."),
     ] = None,
     app: Annotated[
-        str | None, typer.Option("--app", "-a", help="All tokens of an app. Ignores ALMOND_APP.")
+        str | None,
+        typer.Option(
+            "--app",
+            "-a",
+            help="All tokens of an app. Ignores ALMOND_APP.",
+            autocompletion=completion.apps,
+        ),
     ] = None,
     org: Annotated[
         str | None,
@@ -64,6 +77,7 @@ def revoke(
             "-o",
             help="All tokens of an org issued until now. Give it alone; with --app it only says which org the"
             " app is in. Ignores ALMOND_ORG.",
+            autocompletion=completion.orgs,
         ),
     ] = None,
     issued_before: Annotated[
