@@ -13,7 +13,7 @@ from almond_core.masks import parse_actions
 from almond_core.model import Access, Source, checked_id, token_id_bytes
 from almond_server.domain.records import branch_id_of
 from almond_server.domain.revision import Revision
-from almond_server.domain.selections import MintedBy, OfApp, OfOrg, OfSubject, Selection
+from almond_server.domain.selections import MintedBy, OfApp, OfOrg, OfSubject, Selection, WithMinted
 from almond_server.domain.stores import ExpiryRule
 from almond_server.rpc.caveats import caveats_of, pattern_of
 from almond_server.tokens.bulk_revoke import BulkRevokeOrder
@@ -118,6 +118,10 @@ _KINDS: Final[dict[str, Callable[[Any], kinds.Kind]]] = {
 def revoke_order_of(message: token_service_pb2.RevokeRequest) -> RevokeOrder | BulkRevokeOrder:
     """Read what to revoke."""
     target = _target_of(message)
+    if message.with_minted:
+        if not isinstance(target, WholeToken):
+            raise FieldError("with_minted", "only with token_id; of a branch, revoke minted_by in addition")
+        target = Selection(WithMinted(target.token_id))
     if isinstance(target, Selection):
         return BulkRevokeOrder(target, message.reason, message.validate_only)
     return RevokeOrder(target, message.reason, message.validate_only)

@@ -183,7 +183,8 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
         limit = request.page_size or DEFAULT_PAGE
         app = request.app if request.HasField("app") else None
         after = page_start(request.page_token)
-        records = await self._lookup.list(call_of(context), request.org, app, request.show_all, limit, after)
+        listed = self._lookup.list_mine if request.mine else self._lookup.list
+        records = await listed(call_of(context), request.org, app, request.show_all, limit, after)
         response, size = pb.ListTokensResponse(), 0
         for index, each in enumerate(records):
             if index % _SLICE == _SLICE - 1:

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import Connection, Select, and_, insert, or_, select, update
 
 from almond_core.model import RESERVED_ORG
-from almond_server.adapters.sql import audit, cut_off_filter, cut_offs, idempotency, locks, selections
+from almond_server.adapters.sql import (
+    audit,
+    cut_off_filter,
+    cut_offs,
+    idempotency,
+    locks,
+    minters,
+    selections,
+)
 from almond_server.adapters.sql.array_params import in_list
 from almond_server.adapters.sql.record_rows import record_of, values_of
 from almond_server.adapters.sql.tables import REVOCATIONS, TOKENS
@@ -26,8 +34,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from almond_server.adapters.sql.database import Database
+    from almond_server.domain.minters import Minter
     from almond_server.domain.records import Use
-    from almond_server.domain.selections import Listing, Selection
+    from almond_server.domain.selections import Listing, MintedBy, Selection
     from almond_server.domain.stores import Actor, Idempotency
 
 
@@ -93,6 +102,18 @@ class SqlTokens:
     async def get(self, record_id: str) -> Record | None:
         """Return the record with that id, or None."""
         return await self._database.read("tokens.get", lambda connection: _get(connection, record_id))
+
+    async def minters(self, token_id: str) -> Sequence[Minter]:
+        """Return the minters of a token, nearest first."""
+        return await self._database.read(
+            "tokens.minters", lambda connection: minters.above(connection, token_id)
+        )
+
+    async def count_minted(self, minter: MintedBy, now: int) -> Mapping[tuple[str, str], int] | None:
+        """Return how many live tokens it minted itself, by (org, app)."""
+        return await self._database.read(
+            "tokens.count_minted", lambda connection: minters.count(connection, minter, now)
+        )
 
     async def select(self, selection: Selection, now: int, limit: int | None = None) -> Sequence[Record]:
         """Return the live records of a selection, newest first."""
@@ -233,7 +254,11 @@ def _page(connection: Connection, listing: Listing, after: tuple[int, str] | Non
     columns = TOKENS.c
     # Tokens of several orgs have no home org; they are listed with those of the reserved org.
     orgs = (listing.org, "") if listing.org == RESERVED_ORG else (listing.org,)
-    statement = select(TOKENS).where(columns.org.in_(orgs))
+    statement = select(TOKENS)
+    if listing.org:
+        statement = statement.where(columns.org.in_(orgs))
+    if listing.mine is not None:
+        statement = statement.where(minters.is_minted_below(listing.mine))
     if listing.app is not None:
         statement = statement.where(columns.app == listing.app)
     if not listing.show_all:
