@@ -78,7 +78,8 @@ class MemoryRevocations:
                 return self._receipt(earlier)
             found = selected(self._store, selection, now)
             if isinstance(selection.of, WithMinted):
-                found.sort(key=lambda each: each.token_id != selection.of.token_id)
+                itself = selection.of.token_id
+                found.sort(key=lambda each: each.token_id != itself)
             if not is_within({(each.org, each.app) for each in found}, within):
                 raise SelectionChangedError
             cut_off = self._cut_off(selection, now)

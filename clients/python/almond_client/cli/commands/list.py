@@ -44,6 +44,14 @@ def list_tokens(
         ),
     ] = None,
     show_all: Annotated[bool, typer.Option("--all", help="List revoked and expired tokens too.")] = False,
+    mine: Annotated[
+        bool,
+        typer.Option(
+            "--mine",
+            help="List only what your own token minted, what that minted, and so on; of any org, unless one"
+            " is given. Needs no right but to mint.",
+        ),
+    ] = False,
     tree: Annotated[
         bool,
         typer.Option(
@@ -67,9 +75,10 @@ def list_tokens(
         if scope is Scope.APP and app is None:
             raise Failure.usage("--scope app: which app?", "give --app APP, or set ALMOND_APP")
         request = pb.ListTokensRequest(
-            org=connection.org_or_home(org),
+            org=org or "" if mine else connection.org_or_home(org),
             app=None if scope is Scope.ORG else app,
             show_all=show_all,
+            mine=mine,
             page_size=_PAGE,
         )
 

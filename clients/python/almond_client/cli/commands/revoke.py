@@ -13,7 +13,12 @@ from almond_client.cli.arguments.revoke_targets import RevokeArguments, Target, 
 from almond_client.cli.connection import Connection, connect
 from almond_client.cli.output import console, revoke_view
 from almond_client.cli.output.failures import CANNOT_KNOW, FAILED, Failure, explained, report
-from almond_client.errors import AlmondRpcError, CannotKnowError, UnauthenticatedError
+from almond_client.errors import (
+    AlmondRpcError,
+    CannotKnowError,
+    InvalidArgumentError,
+    UnauthenticatedError,
+)
 
 if TYPE_CHECKING:
     from almond_client.client import AsyncClient
@@ -65,6 +70,14 @@ def revoke(
             " app is in. Ignores ALMOND_ORG.",
         ),
     ] = None,
+    with_minted: Annotated[
+        bool,
+        typer.Option(
+            "--with-minted",
+            help="With ids: also all tokens that these minted, that those minted, and so on. Your right on"
+            " all of them is checked first.",
+        ),
+    ] = False,
     issued_before: Annotated[
         str | None,
         typer.Option(
@@ -84,6 +97,9 @@ def revoke(
 ) -> None:
     """Revoke tokens, and everything derived from them, for good. Exits with 0 only if all were revoked.
 
+    What a token minted stays valid when the token is revoked, unless you add --with-minted; the command says
+    how many tokens that are.
+
     At a terminal, the command shows what it would revoke and asks. Elsewhere it revokes single tokens (ids,
     branches, a token) without asking, and needs --yes for all else. --dry-run only shows what would happen.
     """
@@ -99,10 +115,13 @@ def revoke(
             org=org,
             home_org=connection.home_org,
             issued_before=issued_before,
+            with_minted=with_minted,
         )
         targets = targets_of(given)
         for target in targets:
             target.request.reason = reason
+        if with_minted:
+            connection.call(_require_with_minted)
         if not yes and not dry_run:
             _confirm(connection, targets, as_json)
         outcomes = connection.call(
@@ -113,6 +132,8 @@ def revoke(
     else:
         for target, result in outcomes:
             _print(connection, target, result, is_done=not dry_run)
+    if not dry_run and any(revoke_view.is_incomplete(*each) for each in outcomes):
+        raise typer.Exit(FAILED)
     _exit([result for _, result in outcomes if isinstance(result, AlmondRpcError)], len(outcomes))
 
 
@@ -133,6 +154,22 @@ async def _revoke(
         return await _call(connection, client, request, seconds)
     except AlmondRpcError as error:
         return error
+
+
+async def _require_with_minted(client: AsyncClient) -> None:
+    """Raise `Failure` unless the service knows --with-minted: an older one would revoke the tokens alone.
+
+    A service that knows the field refuses it without a target, by its name.
+    """
+    try:
+        await client.revoke(pb.RevokeRequest(with_minted=True, validate_only=True))
+    except InvalidArgumentError as error:
+        if error.field == "with_minted":
+            return
+    raise Failure(
+        "this service is older than --with-minted, and would revoke the tokens alone; nothing was revoked",
+        "revoke the ids, and then what each minted: --minted-by ID",
+    )
 
 
 async def _call(
