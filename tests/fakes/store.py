@@ -211,12 +211,11 @@ class MemoryTokens:
     def _is_of(self, record: Record, minter: Minter | None) -> bool:
         if minter is None:
             return True
-        own = minter.branch_ids[-1]
         seen: set[str] = set()
         minted = self._store.records.get(record.token_id)
         while minted is not None and minted.id not in seen:
             seen.add(minted.id)
-            if minted.minter_token_id == minter.token_id and own in minted.minter_branch_ids:
+            if minter.minted([Minter(minted.minter_token_id, minted.minter_branch_ids)]):
                 return True
             minted = self._store.records.get(minted.minter_token_id)
         return False

@@ -109,6 +109,8 @@ ROWS = (
         "GetToken", lambda its: pb.GetTokenRequest(token_id=its.record.id), UNAUTHENTICATED, PERMISSION_DENIED
     ),
     Row("ListTokens", lambda _: pb.ListTokensRequest(org="acme"), UNAUTHENTICATED, PERMISSION_DENIED),
+    # What a token minted itself: of one that minted nothing, nothing.
+    Row("ListTokens", lambda _: pb.ListTokensRequest(mine=True), UNAUTHENTICATED, OK),
     Row(
         "Attenuate",
         lambda its: pb.AttenuateRequest(token=its.token, caveats=[READ_ONLY], register=True),
@@ -123,6 +125,7 @@ ROWS = (
             lambda _: pb.RevokeRequest(app=pb.AppTarget(org="acme", app="none")),
             lambda _: pb.RevokeRequest(org=pb.OrgTarget(org="acme"), validate_only=True),
             lambda its: pb.RevokeRequest(token_id=its.record.id, validate_only=True),
+            lambda its: pb.RevokeRequest(token_id=its.record.id, with_minted=True),
         )
     ),
     Row(

@@ -117,11 +117,13 @@ _KINDS: Final[dict[str, Callable[[Any], kinds.Kind]]] = {
 
 def revoke_order_of(message: token_service_pb2.RevokeRequest) -> RevokeOrder | BulkRevokeOrder:
     """Read what to revoke."""
+    # Before the target: a client learns by a request without one whether this server knows the field.
+    if message.with_minted and message.WhichOneof("target") != "token_id":
+        raise FieldError("with_minted", "only with token_id; of a branch, revoke minted_by in addition")
     target = _target_of(message)
     if message.with_minted:
-        if not isinstance(target, WholeToken):
-            raise FieldError("with_minted", "only with token_id; of a branch, revoke minted_by in addition")
-        target = Selection(WithMinted(target.token_id))
+        token_id_bytes(message.token_id)
+        target = Selection(WithMinted(message.token_id))
     if isinstance(target, Selection):
         return BulkRevokeOrder(target, message.reason, message.validate_only)
     return RevokeOrder(target, message.reason, message.validate_only)

@@ -29,7 +29,7 @@ from almond_server.domain.selections import MintedBy, OfApp, OfOrg, Selection, W
 from almond_server.errors import SelectionChangedError
 from almond_server.revocation.index.cut_offs import CutOffs
 from almond_server.tokens import permissions
-from almond_server.tokens.reach import Reach, orgs_of, permit_or_hide, there
+from almond_server.tokens.reach import Reach, orgs_below, orgs_of, permit_or_hide, there
 from almond_server.tokens.revoke import RevokeResult, applied, check_reason, revoke_idempotency
 
 if TYPE_CHECKING:
@@ -249,10 +249,11 @@ class _Rights:
     def _of_minted(
         self, named: Named, token: VerifiedToken, found: AbstractSet[tuple[str, str]]
     ) -> list[RequiredPermission]:
-        required = [permissions.to_revoke(*each) for each in sorted(found)]
-        if not self._owns(named, token):
-            return required
-        return [permissions.or_of_minter(each, [each.org]) for each in required]
+        owns = self._owns(named, token)
+        required = ((org, permissions.to_revoke(org, app)) for org, app in sorted(found))
+        return [
+            permissions.or_of_minter(each, orgs_below(token, org)) if owns else each for org, each in required
+        ]
 
     def _of_none(self, named: Named, token: VerifiedToken) -> RequiredPermission:
         """Return what a token needs to know that nothing was found."""

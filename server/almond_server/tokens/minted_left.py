@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from almond_core.model import RESERVED_ORG
 from almond_server.errors import CannotKnowError
 from almond_server.tokens import permissions
+from almond_server.tokens.reach import orgs_below
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +56,7 @@ class MintedLeft:
     def _sees(self, call: Call, minter: MintedBy, viewer: Viewer, org: str, app: str) -> bool:
         required = permissions.to_read_in(org, app)
         if viewer.is_own:
-            required = permissions.or_of_minter(required, [org or RESERVED_ORG])
+            required = permissions.or_of_minter(required, orgs_below(viewer.token, org))
         # The token that this call has revoked was live when it began.
         is_revoked_now = viewer.token.identity.token_id == minter.token_id
         may = self._callers.clears if is_revoked_now else self._callers.has

@@ -127,6 +127,14 @@ def permit_or_hide(
         ) from None
 
 
+def orgs_below(token: VerifiedToken, org: str) -> list[str]:
+    """Return the orgs on which a token needs the right to mint, for what it minted with that home org.
+
+    What has several orgs has an empty one; they are among the token's own, which it inherited.
+    """
+    return [org] if org else minting.orgs_left(caveat.raw for caveat in token.caveats)
+
+
 def orgs_of(record: Record) -> list[str]:
     """Return the orgs on which a token needed the right to mint a record."""
     return minting.orgs_left(record.caveats)

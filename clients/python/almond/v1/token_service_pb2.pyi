@@ -974,8 +974,8 @@ class ListTokensRequest(_message.Message):
     UNUSED_SINCE_FIELD_NUMBER: _builtins.int
     MINE_FIELD_NUMBER: _builtins.int
     org: _builtins.str
-    """The org. Required unless `mine` is set: then any, if empty. `almond` lists tokens valid for several orgs or
-    for any.
+    """The org. Required unless `mine` is set: then any, if empty. `almond` lists tokens valid for several orgs
+    or for any.
     """
     app: _builtins.str
     """Only tokens of this app."""

@@ -151,8 +151,8 @@ class TokenServiceServicer(object):
 
     def GetToken(self, request, context):
         """Returns one record. Requires `tokens` r on its org or app, and only `tokens` c for a token that the
-        caller's token minted, or one that such a token minted (looked for up to 100 levels). Of the branches of a
-        token, the one that minted is meant, and every one above it. Errors are those of Revoke.
+        caller's token minted, or one that such a token minted (looked for up to 100 levels). Of a token's
+        branches, the one that minted is meant, and every one above it. Errors are those of Revoke.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -69,8 +69,8 @@ class TokenServiceStub:
     """
     GetToken: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.GetTokenRequest, _token_service_pb2.GetTokenResponse]
     """Returns one record. Requires `tokens` r on its org or app, and only `tokens` c for a token that the
-    caller's token minted, or one that such a token minted (looked for up to 100 levels). Of the branches of a
-    token, the one that minted is meant, and every one above it. Errors are those of Revoke.
+    caller's token minted, or one that such a token minted (looked for up to 100 levels). Of a token's
+    branches, the one that minted is meant, and every one above it. Errors are those of Revoke.
     """
     ListTokens: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.ListTokensRequest, _token_service_pb2.ListTokensResponse]
     """Lists records, newest first. Requires `tokens` r on the filter's org or app, and only `tokens` c with
@@ -118,8 +118,8 @@ class TokenServiceAsyncStub(TokenServiceStub):
     """
     GetToken: _aio.UnaryUnaryMultiCallable[_token_service_pb2.GetTokenRequest, _token_service_pb2.GetTokenResponse]  # type: ignore[assignment]
     """Returns one record. Requires `tokens` r on its org or app, and only `tokens` c for a token that the
-    caller's token minted, or one that such a token minted (looked for up to 100 levels). Of the branches of a
-    token, the one that minted is meant, and every one above it. Errors are those of Revoke.
+    caller's token minted, or one that such a token minted (looked for up to 100 levels). Of a token's
+    branches, the one that minted is meant, and every one above it. Errors are those of Revoke.
     """
     ListTokens: _aio.UnaryUnaryMultiCallable[_token_service_pb2.ListTokensRequest, _token_service_pb2.ListTokensResponse]  # type: ignore[assignment]
     """Lists records, newest first. Requires `tokens` r on the filter's org or app, and only `tokens` c with
@@ -212,8 +212,8 @@ class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_token_service_pb2.GetTokenResponse, _abc.Awaitable[_token_service_pb2.GetTokenResponse]]:
         """Returns one record. Requires `tokens` r on its org or app, and only `tokens` c for a token that the
-        caller's token minted, or one that such a token minted (looked for up to 100 levels). Of the branches of a
-        token, the one that minted is meant, and every one above it. Errors are those of Revoke.
+        caller's token minted, or one that such a token minted (looked for up to 100 levels). Of a token's
+        branches, the one that minted is meant, and every one above it. Errors are those of Revoke.
         """
 
     @_abc_1.abstractmethod
