@@ -41,6 +41,12 @@ class PermissionDeniedError(RefusedError):
     reason = "CALLER_DENIED"
 
 
+class NotThereOrNotYoursError(PermissionDeniedError):
+    """There is no token with that id, or the caller may not know of it: one answer, which tells nothing."""
+
+    reason = "NOT_THERE_OR_NOT_YOURS"
+
+
 class RecordNotFoundError(RefusedError):
     """The store has no record of a token with that id."""
 

@@ -191,6 +191,7 @@ def test_an_older_service_would_revoke_all_so_it_is_not_asked(service: FakeServi
         ("", "-o", "acme"),
         ("30d",),
         ("30d", "-o", "acme", IDS[0]),
+        ("30d", "-o", "acme", "--with-minted"),
         ("30d", "-o", "acme", "--subject", "user:ann"),
         ("30d", "-o", "acme", "--minted-by", IDS[0]),
         ("30d", "-o", "acme", "--branch", f"{IDS[0]}/{'b' * 22}"),

@@ -21,6 +21,7 @@ from almond_server.domain.revocations import (
     check_unused,
     highest,
 )
+from almond_server.domain.selections import WithMinted, is_within
 from almond_server.domain.stores import AuditRow, RevisionForgottenError
 from almond_server.errors import SelectionChangedError
 from fakes.store import MemoryStore, selected
@@ -92,7 +93,10 @@ class MemoryRevocations:
             if earlier is not None:
                 return self._receipt(earlier)
             found = selected(self._store, selection, now)
-            if within is not None and not {(each.org, each.app) for each in found} <= within:
+            if isinstance(selection.of, WithMinted):
+                itself = selection.of.token_id
+                found.sort(key=lambda each: each.token_id != itself)
+            if not is_within({(each.org, each.app) for each in found}, within):
                 raise SelectionChangedError
             cut_off = self._cut_off(selection, now)
             others = [

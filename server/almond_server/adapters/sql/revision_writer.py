@@ -31,6 +31,7 @@ from almond_server.domain.revocations import (
     check_unused,
     highest,
 )
+from almond_server.domain.selections import is_within
 from almond_server.domain.stores import AuditRow
 from almond_server.errors import SelectionChangedError
 
@@ -181,7 +182,9 @@ def selected(
     """
     found = list(islice(selections.beyond_cut_off(connection, selection, now), max_entries + 1))
     rows = found[:max_entries]
-    if within is not None and not selections.orgs_and_apps(connection, selection, now, rows) <= within:
+    if within is not None and not is_within(
+        selections.orgs_and_apps(connection, selection, now, rows), within
+    ):
         raise SelectionChangedError
     cut_off = _cut_off(connection, selection, now)
     others = [Revocation(row.id, None, row.expires_at) for row in rows if not _falls_under(row, cut_off)]

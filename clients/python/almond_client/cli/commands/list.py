@@ -51,6 +51,14 @@ def list_tokens(
         int | None, typer.Option(min=1, help="List at most so many, the newest. (default: all)")
     ] = None,
     show_all: Annotated[bool, typer.Option("--all", help="List revoked and expired tokens too.")] = False,
+    mine: Annotated[
+        bool,
+        typer.Option(
+            "--mine",
+            help="List only what your own token minted, what that minted, and so on; of any org, unless one"
+            " is given. Needs no right but to mint.",
+        ),
+    ] = False,
     tree: Annotated[
         bool,
         typer.Option(
@@ -80,9 +88,10 @@ def list_tokens(
         if scope is Scope.APP and app is None:
             raise Failure.usage("--scope app: which app?", "give --app APP, or set ALMOND_APP")
         request = pb.ListTokensRequest(
-            org=connection.org_or_home(org),
+            org=org or "" if mine else connection.org_or_home(org),
             app=None if scope is Scope.ORG else app,
             show_all=show_all,
+            mine=mine,
         )
         wanted = record_filter.RecordFilter(kind, name, subject, minted_by, expires_before, unused_since)
         wanted.put_into(request)

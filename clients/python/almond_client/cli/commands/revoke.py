@@ -15,7 +15,12 @@ from almond_client.cli.connection import Connection, connect
 from almond_client.cli.output import console, revoke_view
 from almond_client.cli.output.failures import CANNOT_KNOW, FAILED, Failure, explained, report
 from almond_client.cli.revoke_unused import UnusedTokens, revoke_unused
-from almond_client.errors import AlmondRpcError, CannotKnowError, UnauthenticatedError
+from almond_client.errors import (
+    AlmondRpcError,
+    CannotKnowError,
+    InvalidArgumentError,
+    UnauthenticatedError,
+)
 
 if TYPE_CHECKING:
     from almond_client.client import AsyncClient
@@ -80,6 +85,14 @@ def revoke(
             autocompletion=completion.orgs,
         ),
     ] = None,
+    with_minted: Annotated[
+        bool,
+        typer.Option(
+            "--with-minted",
+            help="With ids: also all tokens that these minted, that those minted, and so on. Your right on"
+            " all of them is checked first.",
+        ),
+    ] = False,
     issued_before: Annotated[
         str | None,
         typer.Option(
@@ -108,13 +121,17 @@ def revoke(
 ) -> None:
     """Revoke tokens, and everything derived from them, for good. Exits with 0 only if all were revoked.
 
+    What a token minted stays valid when the token is revoked, unless you add --with-minted; the command says
+    how many tokens that are.
+
     At a terminal, the command shows what it would revoke and asks. Elsewhere it revokes single tokens (ids,
     branches, a token) without asking, and needs --yes for all else. --dry-run only shows what would happen.
     """
     with explained():
         connection = connect(address, api_token_file)
         if unused_since is not None:
-            if token_ids or branch or minted_by or subject or token is not None or issued_before is not None:
+            others = (token_ids, branch, minted_by, subject, token, issued_before, with_minted)
+            if any(each not in (None, False, []) for each in others):
                 raise Failure.usage("--unused-since goes with --org and --app only")
             unused = UnusedTokens.of(connection.org_or_home(org), app, unused_since)
             revoke_unused(connection, unused, reason, dry_run=dry_run, yes=yes, as_json=as_json)
@@ -129,10 +146,13 @@ def revoke(
             org=org,
             home_org=connection.home_org,
             issued_before=issued_before,
+            with_minted=with_minted,
         )
         targets = targets_of(given)
         for target in targets:
             target.request.reason = reason
+        if with_minted:
+            connection.call(_require_with_minted)
         if not yes and not dry_run:
             _confirm(connection, targets, as_json)
         outcomes = connection.call(
@@ -143,6 +163,8 @@ def revoke(
     else:
         for target, result in outcomes:
             _print(connection, target, result, is_done=not dry_run)
+    if not dry_run and any(revoke_view.is_incomplete(*each) for each in outcomes):
+        raise typer.Exit(FAILED)
     _exit([result for _, result in outcomes if isinstance(result, AlmondRpcError)], len(outcomes))
 
 
@@ -163,6 +185,22 @@ async def _revoke(
         return await _call(connection, client, request, seconds)
     except AlmondRpcError as error:
         return error
+
+
+async def _require_with_minted(client: AsyncClient) -> None:
+    """Raise `Failure` unless the service knows --with-minted: an older one would revoke the tokens alone.
+
+    A service that knows the field refuses it without a target, by its name.
+    """
+    try:
+        await client.revoke(pb.RevokeRequest(with_minted=True, validate_only=True))
+    except InvalidArgumentError as error:
+        if error.field == "with_minted":
+            return
+    raise Failure(
+        "this service is older than --with-minted, and would revoke the tokens alone; nothing was revoked",
+        "revoke the ids, and then what each minted: --minted-by ID",
+    )
 
 
 async def _call(
