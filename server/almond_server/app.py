@@ -45,6 +45,7 @@ from almond_server.tokens.mint import Minter
 from almond_server.tokens.rate_limit import Limiter
 from almond_server.tokens.revoke import Revoker
 from almond_server.tokens.rotate import Rotator
+from almond_server.tokens.unused import Unused
 from almond_server.tokens.verify import Verifier
 from almond_server.watch.change_log import ChangeLog
 from almond_server.watch.hub import WatchHub
@@ -147,11 +148,12 @@ async def compose(settings: Settings) -> App:
     )
     limiter = Limiter(settings.presented_per_minute, clock)
     policy = Policy(callers, store.policies, clock)
+    unused = Unused(store.tokens, store.revocations, last_used)
     servicer = TokenServicer(
         Verifier(callers, keys, view, last_used, clock, settings.leeway),
         Minter(callers, keys, store.tokens, policy, view, clock),
         Attenuator(callers, keys, store.tokens, view, clock),
-        Revoker(callers, keys, store.tokens, store.revocations, view, follower, limiter, clock),
+        Revoker(callers, keys, store.tokens, store.revocations, view, follower, limiter, clock, unused),
         BulkRevoker(callers, store.tokens, store.revocations, view, follower, clock),
         Rotator(callers, keys, store.tokens, store.rotations, policy, view, follower, clock),
         TokenLookup(callers, keys, store.tokens, view, clock),

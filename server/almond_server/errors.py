@@ -41,6 +41,12 @@ class PermissionDeniedError(RefusedError):
     reason = "CALLER_DENIED"
 
 
+class NotThereOrNotYoursError(PermissionDeniedError):
+    """There is no token with that id, or the caller may not know of it: one answer, which tells nothing."""
+
+    reason = "NOT_THERE_OR_NOT_YOURS"
+
+
 class RecordNotFoundError(RefusedError):
     """The store has no record of a token with that id."""
 
@@ -63,6 +69,16 @@ class MinterRevokedError(RefusedError):
     """The caller's token was revoked before the store could record the token that it minted."""
 
     reason = "MINTER_REVOKED"
+
+
+class TokenInUseError(RefusedError):
+    """The token was made or used after the time since which it was to be unused, so it was not revoked."""
+
+    reason = "TOKEN_IN_USE"
+
+    def __init__(self) -> None:
+        """Refuse; when it was used is for those who may read its record."""
+        super().__init__("The token was created or used after that time, so it was not revoked.")
 
 
 class RequestReusedError(RefusedError):

@@ -9,6 +9,7 @@ from typer.testing import Result
 
 from almond.v1 import token_pb2
 from almond.v1 import token_service_pb2 as pb
+from almond_core import base64url, minting, wire
 from almond_core.model import token_id_at
 from client.fake_service import FakeService, fails, gives
 from client.run_cli import almond
@@ -137,8 +138,8 @@ def revoke(service: FakeService, *words: str, stdin: str = "") -> Result:
 ONE, TWO, THREE = (token_id_at(1, bytes([number]) * 10) for number in (1, 2, 3))
 LEAKED = mint()
 CUT_OFF = "alm1_cut-off"
-REVOKED = pb.RevokeResponse(entries=1, revision="e.7")
-BEFORE = pb.RevokeResponse(entries=0, revision="e.7")
+REVOKED = pb.RevokeResponse(entries=1, revision="e.7", minted_left=0)
+BEFORE = pb.RevokeResponse(entries=0, revision="e.7", minted_left=0)
 NOT_THERE = fails(grpc.StatusCode.NOT_FOUND, "No such token.", details=details("TOKEN_NOT_FOUND"))
 
 
@@ -174,6 +175,7 @@ def test_json_shows_which_target_failed(service: FakeService) -> None:
         "entries": 1,
         "revision": "e.7",
         "includes_own_token": False,
+        "minted_left": 0,
     }
     assert (failed["revoked"], failed["error"]["reason"]) == (False, "TOKEN_NOT_FOUND")
 
@@ -324,3 +326,132 @@ def test_variables_are_no_targets(service: FakeService, monkeypatch: pytest.Monk
 def test_without_an_answer_the_exit_code_is_three() -> None:
     ran = almond("tokens", "revoke", ONE)
     assert (ran.exit_code, ran.stdout) == (3, "")
+
+
+MINE = pb.RevokeResponse(entries=1, revision="e.7", minted_left=1)
+BRANCH = f"{ONE}/{'b' * 22}"
+
+
+@pytest.mark.parametrize("words", [(), ("--dry-run",)], ids=["done", "dry run"])
+@pytest.mark.parametrize(
+    ("left", "sentence"),
+    [
+        (1, "it minted 1 token, which stays: almond tokens revoke --minted-by "),
+        (2, "it minted 2 tokens, which stay: almond tokens revoke --minted-by "),
+        (1000, "it minted 1,000 or more tokens, which stay: almond tokens revoke --minted-by "),
+        (None, "whatever it minted stays, as this service cannot tell: almond tokens revoke --minted-by "),
+    ],
+)
+@pytest.mark.parametrize("target", [(ONE,), ("--branch", BRANCH)], ids=["id", "branch"])
+def test_what_a_token_minted_and_what_stays_is_said_with_the_way_to_end_it(
+    service: FakeService, words: tuple[str, ...], left: int | None, sentence: str, target: tuple[str, ...]
+) -> None:
+    answer = pb.RevokeResponse(entries=1, revision="e.7", minted_left=left, records=[record("a")])
+    service.answers["Revoke"] = gives(answer)
+    ran = revoke(service, *target, *words)
+    assert f"{sentence}{target[-1]}" in ran.stdout
+    assert len(ran.stdout.splitlines()) == (4 if words else 1)
+    shown = json.loads(revoke(service, *target, *words, "--json").stdout)
+    assert [each["minted_left"] for each in shown] == [left]
+
+
+def test_a_token_that_minted_nothing_gets_no_such_sentence(service: FakeService) -> None:
+    service.answers["Revoke"] = gives(REVOKED)
+    assert "minted" not in revoke(service, ONE).stdout
+    assert "minted" not in revoke(service, ONE, "--dry-run").stdout
+
+
+def test_what_the_token_shown_minted_is_named_by_its_branch(service: FakeService) -> None:
+    service.answers["Revoke"] = gives(MINE)
+    shown = revoke(service, "--token", "-", stdin=LEAKED).stdout
+    token = wire.decode(LEAKED)
+    branch_id = base64url.encode(minting.own_branch_id(token))
+    assert shown.endswith(f"--minted-by {token.unverified_identity.token_id}/{branch_id}\n")
+
+
+def test_a_branch_without_a_record_is_not_said_to_have_existed(service: FakeService) -> None:
+    service.answers["Revoke"] = gives(REVOKED)
+    for words in ((), ("--dry-run",)):
+        shown = revoke(service, BRANCH, *words).stdout
+        assert "no record names this branch" in shown
+        assert "revoked" not in shown
+        assert " to revoke" not in shown
+        assert [
+            each["recorded"] for each in json.loads(revoke(service, BRANCH, *words, "--json").stdout)
+        ] == [False]
+    service.answers["Revoke"] = gives(BEFORE)
+    assert "is refused already (no record names" in revoke(service, BRANCH).stdout
+    service.answers["Revoke"] = gives(pb.RevokeResponse(entries=1, minted_left=0, records=[record("a")]))
+    assert revoke(service, BRANCH).stdout.startswith(f"{BRANCH} revoked, at revision")
+
+
+def new_service(request: pb.RevokeRequest, context: grpc.ServicerContext) -> pb.RevokeResponse:
+    """Answer as a service that knows `with_minted`."""
+    if request.with_minted and not request.token_id:
+        field = details("FIELD_INVALID", field="with_minted")
+        fails(grpc.StatusCode.INVALID_ARGUMENT, "with_minted: no", details=field)(request, context)
+    return pb.RevokeResponse(entries=3, revision="e.7", minted_left=0)
+
+
+def old_service(request: pb.RevokeRequest, context: grpc.ServicerContext) -> pb.RevokeResponse:
+    """Answer as a service that does not."""
+    if not request.token_id:
+        field = details("FIELD_INVALID", field="target")
+        fails(grpc.StatusCode.INVALID_ARGUMENT, "target: no", details=field)(request, context)
+    return pb.RevokeResponse(entries=1, revision="e.7")
+
+
+def test_a_token_with_all_that_it_minted_is_bulk_and_one_request(service: FakeService) -> None:
+    service.answers["Revoke"] = new_service
+    assert revoke(service, ONE, "--with-minted").exit_code == 2
+    assert all(not call.request.token_id for call in service.calls)
+    ran = revoke(service, ONE, TWO, "--with-minted", "--yes")
+    assert ran.exit_code == 0
+    assert ran.stdout.splitlines() == [
+        f"{each} with all that it minted revoked, by 3 entries, at revision e.7" for each in (ONE, TWO)
+    ]
+    asked = [call.request for call in service.calls if call.request.token_id]
+    assert [(each.token_id, each.with_minted) for each in asked] == [(ONE, True), (TWO, True)]
+
+
+def test_a_service_too_old_for_with_minted_revokes_nothing(service: FakeService) -> None:
+    service.answers["Revoke"] = old_service
+    for words in (("--yes",), ("--dry-run",)):
+        ran = revoke(service, ONE, "--with-minted", *words)
+        assert (ran.exit_code != 0, ran.stdout) == (True, "")
+        assert "older than --with-minted" in ran.stderr
+        assert "--minted-by ID" in ran.stderr
+    assert all(not call.request.token_id for call in service.calls)
+
+
+def test_a_fleet_of_which_an_old_service_revoked_the_token_alone_is_no_success(service: FakeService) -> None:
+    def mixed(request: pb.RevokeRequest, context: grpc.ServicerContext) -> pb.RevokeResponse:
+        return (old_service if request.token_id else new_service)(request, context)
+
+    service.answers["Revoke"] = mixed
+    ran = revoke(service, ONE, "--with-minted", "--yes")
+    assert ran.exit_code != 0
+    assert f"stays, as this service is too old for --with-minted: almond tokens revoke --minted-by {ONE}" in (
+        ran.stdout
+    )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [(BRANCH,), ("--minted-by", ONE), ("--subject", "user:a"), (ONE, "--branch", BRANCH), ()],
+    ids=" ".join,
+)
+def test_with_minted_goes_with_ids_only(service: FakeService, words: tuple[str, ...]) -> None:
+    ran = revoke(service, *words, "--with-minted", "--yes")
+    assert (ran.exit_code, service.calls) == (2, [])
+
+
+def test_mine_asks_for_no_org_unless_one_is_given(
+    service: FakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALMOND_API_TOKEN", mint())
+    assert listed(service, "--mine").exit_code == 0
+    assert (service.calls[-1].request.mine, service.calls[-1].request.org) == (True, "")
+    listed(service, "--mine", "-o", "other", "-a", "web")
+    asked = service.calls[-1].request
+    assert (asked.mine, asked.org, asked.app) == (True, "other", "web")

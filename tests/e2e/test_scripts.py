@@ -40,3 +40,32 @@ def test_the_audit_log_says_when_in_words_and_about_which_token(service: DevServ
     exported = service.almond("audit", "export", "--data-dir", str(service.data_dir)).out
     (row,) = [each for each in map(json.loads, exported.splitlines()) if each["target"] == made["id"]]
     assert (row["time"], row["org"], row["app"], row["name"]) == (made["created_at"], "acme", "web", "ci")
+
+
+def test_one_record_is_shown_in_words_and_in_json(service: DevService) -> None:
+    made = json.loads(service.almond("tokens", "create", "org", "-o", "acme", "--json").out)
+    shown = service.almond("tokens", "get", made["id"])
+    assert (shown.code, shown.out.splitlines()[0]) == (0, f"{made['id']}  live")
+    listed = json.loads(service.almond("tokens", "list", "-o", "acme", "--kind", "org", "--json").out)
+    assert json.loads(service.almond("tokens", "get", made["id"], "--json").out) in listed
+    gone = service.almond("tokens", "get", made["id"][:-6] + "AAAAAA", "--json")
+    assert (gone.code, gone.out) == (2, "")
+    assert "there is no such token, or your own token may not see it" in gone.err
+
+
+def test_a_derived_record_is_shown_by_its_branch(service: DevService) -> None:
+    text = service.almond("tokens", "create", "org", "-o", "derived").out
+    words = ("tokens", "attenuate", "-t", "-", "--read-only", "--label", "ci", "--register", "--json")
+    derived = json.loads(service.almond(*words, stdin=text).out)
+    shown = json.loads(
+        service.almond("tokens", "get", f"{derived['id']}/{derived['branch_id']}", "--json").out
+    )
+    assert (shown["name"], shown["parent"]) == ("ci", derived["id"])
+
+
+def test_nothing_is_unused_in_a_new_service(service: DevService) -> None:
+    service.almond("tokens", "create", "org", "-o", "acme")
+    ran = service.almond("tokens", "revoke", "--unused-since", "30d", "-o", "acme", "--yes")
+    assert (ran.code, ran.out) == (0, "")
+    assert "No token is unused for so long" in ran.err
+    assert service.almond("tokens", "revoke", "--unused-since", "1h", "-o", "acme", "--yes").code == 2

@@ -18,8 +18,10 @@ from almond_server.domain.revocations import (
     Revocation,
     RevokeReceipt,
     Scope,
+    check_unused,
     highest,
 )
+from almond_server.domain.selections import WithMinted, is_within
 from almond_server.domain.stores import AuditRow, RevisionForgottenError
 from almond_server.errors import SelectionChangedError
 from fakes.store import MemoryStore, selected
@@ -53,6 +55,21 @@ class MemoryRevocations:
         await self._store.begin()
         return self._revoke(revocations, cut_offs, actor, reason, request, now)
 
+    async def revoke_if_unused(
+        self,
+        revocation: Revocation,
+        since: int,
+        actor: Actor,
+        reason: str,
+        request: Idempotency | None,
+        now: int,
+    ) -> RevokeReceipt:
+        """Revoke a token if it is unused since a time, as the port says."""
+        await self._store.begin()
+        if self._store.answered(request, now) is None:
+            check_unused(self._store.records.get(revocation.token_id), since)
+        return self._revoke([revocation], (), actor, reason, request, now)
+
     async def answered(self, request: Idempotency, now: int) -> RevokeReceipt | None:
         """Return the answer that a request got, or None."""
         await self._store.begin()
@@ -76,7 +93,10 @@ class MemoryRevocations:
             if earlier is not None:
                 return self._receipt(earlier)
             found = selected(self._store, selection, now)
-            if within is not None and not {(each.org, each.app) for each in found} <= within:
+            if isinstance(selection.of, WithMinted):
+                itself = selection.of.token_id
+                found.sort(key=lambda each: each.token_id != itself)
+            if not is_within({(each.org, each.app) for each in found}, within):
                 raise SelectionChangedError
             cut_off = self._cut_off(selection, now)
             others = [

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from almond_core.model import RESERVED_ORG
-from almond_server.domain import audit_targets, cut_off_rules
+from almond_server.domain import audit_targets, cut_off_rules, stores
+from almond_server.domain.minters import MAX_MINTERS, Minter
 from almond_server.domain.records import MAX_DERIVED, record_id
 from almond_server.domain.revocations import Change, CutOff, Reading, RecordedCutOff, Revocation
-from almond_server.domain.selections import MintedBy, OfApp, OfOrg, OfSubject
+from almond_server.domain.selections import MintedBy, OfApp, OfOrg, OfSubject, WithMinted
 from almond_server.domain.stores import AuditEntry, AuditRow, ExpiryRule
 from almond_server.errors import (
     MinterRevokedError,
@@ -157,6 +159,27 @@ class MemoryTokens:
         record = self._store.records.get(record_id)
         return None if record is None else self._store.as_read(record)
 
+    async def minters(self, token_id: str) -> Sequence[Minter]:
+        """Return the minters of a token, nearest first."""
+        await self._store.begin()
+        found: list[Minter] = []
+        record = self._store.records.get(token_id)
+        while record is not None and len(found) < MAX_MINTERS:
+            found.append(Minter(record.minter_token_id, record.minter_branch_ids))
+            record = self._store.records.get(record.minter_token_id)
+        return found
+
+    async def count_minted(self, minter: MintedBy, now: int) -> Mapping[tuple[str, str], int] | None:
+        """Return how many live tokens it minted itself, by (org, app)."""
+        await self._store.begin()
+        records = self._store.records.values()
+        if sum(each.minter_token_id == minter.token_id for each in records) > stores.MAX_EXAMINED:
+            return None
+        minted = (self._store.as_read(each) for each in records if not each.lineage)
+        return Counter(
+            (each.org, each.app) for each in minted if _is_live(each, now) and _is_minted(each, minter)
+        )
+
     async def select(self, selection: Selection, now: int, limit: int | None = None) -> Sequence[Record]:
         """Return the live records of a selection, newest first."""
         await self._store.begin()
@@ -182,7 +205,7 @@ class MemoryTokens:
         """Return up to `limit` records after `after`, newest first."""
         await self._store.begin()
         records = map(self._store.as_read, self._store.records.values())
-        found = [each for each in records if _is_listed(each, listing)]
+        found = [each for each in records if _is_listed(each, listing) and self._is_of(each, listing.mine)]
         found.sort(key=_listing_key, reverse=True)
         return [each for each in _after(found, after) if to is None or each.position >= to][:limit]
 
@@ -198,6 +221,18 @@ class MemoryTokens:
         await self._store.begin()
         records = self._store.records
         return {each: records[each].org for each in token_ids if each in records}
+
+    def _is_of(self, record: Record, minter: Minter | None) -> bool:
+        if minter is None:
+            return True
+        seen: set[str] = set()
+        minted = self._store.records.get(record.token_id)
+        while minted is not None and minted.id not in seen:
+            seen.add(minted.id)
+            if minter.minted([Minter(minted.minter_token_id, minted.minter_branch_ids)]):
+                return True
+            minted = self._store.records.get(minted.minter_token_id)
+        return False
 
     def refuse_revoked(self, actor: Actor) -> None:
         """Raise `MinterRevokedError` if an actor is revoked."""
@@ -282,7 +317,7 @@ class MemoryAudit:
 def _is_in_org_and_app(record: Record, listing: Listing) -> bool:
     # Tokens of several orgs have no home org; they are listed with those of the reserved org.
     orgs = {listing.org, ""} if listing.org == RESERVED_ORG else {listing.org}
-    return record.org in orgs and listing.app in {None, record.app}
+    return (not listing.org or record.org in orgs) and listing.app in {None, record.app}
 
 
 def _is_listed(record: Record, listing: Listing) -> bool:
@@ -319,15 +354,21 @@ def selected(store: MemoryStore, selection: Selection, now: int) -> list[Record]
 
 def _belongs(record: Record, selection: Selection) -> bool:
     match selection.of:
-        case MintedBy(token_id, branch_id):
-            by_branch = branch_id is None or branch_id in record.minter_branch_ids
-            return record.minter_token_id == token_id and by_branch
+        case MintedBy():
+            return _is_minted(record, selection.of)
+        case WithMinted(token_id):
+            return record.token_id == token_id
         case OfSubject(subject):
             return record.subject == subject
         case OfApp(org, app):
             return (record.org, record.app) == (org, app)
         case OfOrg(org):
             return record.org == org
+
+
+def _is_minted(record: Record, by: MintedBy) -> bool:
+    by_branch = by.branch_id is None or by.branch_id in record.minter_branch_ids
+    return record.minter_token_id == by.token_id and by_branch
 
 
 def _is_live(record: Record, now: int) -> bool:

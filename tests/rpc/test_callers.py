@@ -124,6 +124,8 @@ ROWS = (
         "GetToken", lambda its: pb.GetTokenRequest(token_id=its.record.id), UNAUTHENTICATED, PERMISSION_DENIED
     ),
     Row("ListTokens", lambda _: pb.ListTokensRequest(org="acme"), UNAUTHENTICATED, PERMISSION_DENIED),
+    # What a token minted itself: of one that minted nothing, nothing.
+    Row("ListTokens", lambda _: pb.ListTokensRequest(mine=True), UNAUTHENTICATED, OK),
     Row(
         "Attenuate",
         lambda its: pb.AttenuateRequest(token=its.token, caveats=[READ_ONLY], register=True),
@@ -138,6 +140,7 @@ ROWS = (
             lambda _: pb.RevokeRequest(app=pb.AppTarget(org="acme", app="none")),
             lambda _: pb.RevokeRequest(org=pb.OrgTarget(org="acme"), validate_only=True),
             lambda its: pb.RevokeRequest(token_id=its.record.id, validate_only=True),
+            lambda its: pb.RevokeRequest(token_id=its.record.id, with_minted=True),
         )
     ),
     Row(
@@ -337,7 +340,8 @@ async def test_a_verifier_may_only_verify_for_its_org_and_watch_it(cast: Cast) -
     for row in ROWS:
         request = row.ask(target)
         is_its_own = row.method == "WatchRevocations" and request.org == "acme"
-        if row.without_a_token is UNAUTHENTICATED and "Verify" not in row.method and not is_its_own:
+        is_closed = (row.without_a_token, row.when_not_permitted) == (UNAUTHENTICATED, PERMISSION_DENIED)
+        if is_closed and "Verify" not in row.method and not is_its_own:
             call = cast.method(row)(request, metadata=bearer(gate))
             assert (await refusal(call)).code is PERMISSION_DENIED, row.method
 

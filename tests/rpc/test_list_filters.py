@@ -125,6 +125,16 @@ async def test_a_page_token_is_of_its_own_list_alone(shared: Almond, changed: di
     assert (refused.code, refused.field) == (grpc.StatusCode.INVALID_ARGUMENT, "page_token")
 
 
+async def test_what_a_token_minted_is_filtered_and_paged_too(shared: Almond) -> None:
+    minter = await shared.mint(org_wide("own"))
+    for _ in range(3):
+        await shared.mint(deploy(org="own"), minter.token)
+    read = {(await shared.mint(readonly("own"), minter.token)).record.id for _ in range(2)}
+    assert await listed(shared, "", minter.token, mine=True, kind="readonly", page_size=1) == read
+    assert await listed(shared, "own", minter.token, mine=True, kind="readonly") == read
+    assert await listed(shared, "", minter.token, mine=True, kind="ssh") == set()
+
+
 async def test_the_size_of_a_page_may_change_between_pages(shared: Almond) -> None:
     made = {(await shared.mint(deploy(org="sizes"))).record.id for _ in range(4)}
     request = pb.ListTokensRequest(org="sizes", page_size=1)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from almond_server.domain.records import Record
 from almond_server.domain.revocations import RevokeReceipt
-from almond_server.domain.selections import MintedBy, OfApp, OfOrg, OfSubject, Selection
+from almond_server.domain.selections import MintedBy, OfApp, OfOrg, OfSubject, Selection, WithMinted
 from almond_server.domain.stores import Actor, Idempotency
 from support.samples import NOW, OPERATOR, Ports, branch, record
 
 OF_ANN = Selection(OfSubject("ann"))
 OF_TOP = Selection(MintedBy("top"))
 
-Of = MintedBy | OfApp | OfOrg | OfSubject
+Of = MintedBy | WithMinted | OfApp | OfOrg | OfSubject
 
 
 async def minted(ports: Ports, **changes: object) -> Record:

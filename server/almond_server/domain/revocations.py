@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Final, Self, TypeAlias, cast
 
 from almond_core.caveats.valid import END_OF_TIME
 from almond_core.model import RESERVED_ORG, is_id
+from almond_server.errors import TokenInUseError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from almond_server.domain.records import Record
 
 KEPT_SECONDS: Final = 24 * 3600
 """How long an entry is kept after the end of its token, by the store's time."""
@@ -52,6 +54,13 @@ class Revocation:
     def to_json(self) -> list[str | int | None]:
         """Return token id, branch id in hex or None, and end or None, as one row of JSON."""
         return [self.token_id, None if self.branch_id is None else self.branch_id.hex(), self.ends_at]
+
+
+def check_unused(record: Record | None, since: int) -> None:
+    """Raise `TokenInUseError` unless the record is of a token that is unused since a time, or revoked."""
+    is_revoked = record is not None and record.revoked_at is not None
+    if record is None or not (is_revoked or record.is_unused_since(since)):
+        raise TokenInUseError
 
 
 class Scope(StrEnum):

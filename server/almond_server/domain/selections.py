@@ -8,9 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from almond_core.model import ANY
 from almond_server.domain.revocations import CutOffTarget, Scope, org_target
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from almond_server.domain.minters import Minter
     from almond_server.domain.records import Record
 
 
@@ -20,6 +24,13 @@ class MintedBy:
 
     token_id: str
     branch_id: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WithMinted:
+    """A token, and the tokens that it minted. The token itself comes first: it then mints no more."""
+
+    token_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +57,18 @@ class OfOrg:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """A selection of minted tokens. `MintedBy` and `OfSubject` include what those minted, recursively.
+    """A selection of minted tokens. All but `OfApp` and `OfOrg` include what those minted, recursively.
 
     `issued_before_ms` (None: no bound) applies to the first level only.
     """
 
-    of: MintedBy | OfSubject | OfApp | OfOrg
+    of: MintedBy | WithMinted | OfSubject | OfApp | OfOrg
     issued_before_ms: int | None = None
 
     @property
     def is_recursive(self) -> bool:
         """Whether the tokens that the selected ones minted are selected too."""
-        return isinstance(self.of, MintedBy | OfSubject)
+        return isinstance(self.of, MintedBy | WithMinted | OfSubject)
 
     @property
     def cut_off(self) -> CutOffTarget | None:
@@ -109,10 +120,20 @@ NO_FILTER: Final = RecordFilter()
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The records to list: of one home org, perhaps of one app; only live ones unless `show_all`."""
+    """The records to list: of one home org, perhaps of one app; only live ones unless `show_all`.
+
+    With `mine`: only what that token minted, what those minted, and so on, with what derives from them; of
+    any org if `org` is empty.
+    """
 
     org: str
     app: str | None
     show_all: bool
     now: int
     filter: RecordFilter = NO_FILTER
+    mine: Minter | None = None
+
+
+def is_within(found: Iterable[tuple[str, str]], within: frozenset[tuple[str, str]] | None) -> bool:
+    """Return whether each (org, app) is `within`, where the app `*` means any; None is no bound."""
+    return within is None or all(each in within or (each[0], ANY) in within for each in found)

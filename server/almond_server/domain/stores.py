@@ -16,14 +16,19 @@ Obligations of all ports, checked over all adapters by one contract suite (tests
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from almond_server.domain.minters import Minter
     from almond_server.domain.records import Record, Use
     from almond_server.domain.revocations import Change, CutOff, Reading, Revocation, RevokeReceipt
-    from almond_server.domain.selections import Listing, Selection
+    from almond_server.domain.selections import Listing, MintedBy, Selection
+
+
+MAX_EXAMINED: Final = 100_000
+"""How many records a count looks at."""
 
 Position: TypeAlias = tuple[int, str]
 """The place of a record in a list: `Record.position`. A record comes after those with a higher one."""
@@ -144,6 +149,20 @@ class Tokens(Protocol):
         """Return the record with that id, or None."""
         ...
 
+    async def minters(self, token_id: str) -> Sequence[Minter]:
+        """Return the minter of a minted token, that one's minter, and so on; at most `MAX_MINTERS`.
+
+        It ends with the first that has no record, and is empty for a token that has none.
+        """
+        ...
+
+    async def count_minted(self, minter: MintedBy, now: int) -> Mapping[tuple[str, str], int] | None:
+        """Return how many tokens it minted itself that are neither revoked nor expired, by (org, app).
+
+        None if it minted more than `MAX_EXAMINED`, dead ones included: the work of a call is bounded.
+        """
+        ...
+
     async def select(self, selection: Selection, now: int, limit: int | None = None) -> Sequence[Record]:
         """Return the records of a selection that are neither revoked nor expired, newest first.
 
@@ -212,6 +231,22 @@ class Revocations(Protocol):
         """
         ...
 
+    async def revoke_if_unused(
+        self,
+        revocation: Revocation,
+        since: int,
+        actor: Actor,
+        reason: str,
+        request: Idempotency | None,
+        now: int,
+    ) -> RevokeReceipt:
+        """Revoke a minted token if it is unused since a time (`revocations.check_unused`), as `revoke` does.
+
+        Its record is read in the same transaction. An earlier call of the same request is answered again,
+        before anything else. Raises `TokenInUseError`.
+        """
+        ...
+
     async def answered(self, request: Idempotency, now: int) -> RevokeReceipt | None:
         """Return the answer that a request got, or None; `RequestReusedError`."""
         ...
@@ -233,8 +268,9 @@ class Revocations(Protocol):
 
         If the selection has a cut-off (`cut_off_rules.cut_off_of`), that is added first, and tokens under it
         get no entries of their own; for an org it is all that is added. An earlier call of the same request
-        is answered again, before anything else. Raises `SelectionChangedError`, perhaps after a part, if the
-        (org, app) of a record is not `within` (None: no bound). All else is as in `revoke`.
+        is answered again, before anything else. The token of `WithMinted` is in the first transaction. Raises
+        `SelectionChangedError`, perhaps after a part, if the (org, app) of a record is not `within`
+        (`selections.is_within`). All else is as in `revoke`.
         """
         ...
 

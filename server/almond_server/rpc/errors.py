@@ -50,6 +50,7 @@ _CODES: Final[tuple[tuple[type[AlmondError], grpc.StatusCode], ...]] = (
     (errors.PolicyNotFoundError, grpc.StatusCode.NOT_FOUND),
     (UnknownServiceError, grpc.StatusCode.NOT_FOUND),
     (errors.TooManyDerivedError, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (errors.TokenInUseError, grpc.StatusCode.FAILED_PRECONDITION),
     (errors.TokenEndedError, grpc.StatusCode.FAILED_PRECONDITION),
     (errors.AlreadyRotatedError, grpc.StatusCode.FAILED_PRECONDITION),
     (errors.NotRotatedError, grpc.StatusCode.FAILED_PRECONDITION),

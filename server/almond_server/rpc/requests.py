@@ -13,7 +13,15 @@ from almond_core.masks import parse_actions
 from almond_core.model import Access, Source, checked_id, token_id_bytes
 from almond_server.domain.records import branch_id_of
 from almond_server.domain.revision import Revision
-from almond_server.domain.selections import MintedBy, OfApp, OfOrg, OfSubject, RecordFilter, Selection
+from almond_server.domain.selections import (
+    MintedBy,
+    OfApp,
+    OfOrg,
+    OfSubject,
+    RecordFilter,
+    Selection,
+    WithMinted,
+)
 from almond_server.domain.stores import ExpiryRule
 from almond_server.rpc.caveats import caveats_of, pattern_of
 from almond_server.tokens.bulk_revoke import BulkRevokeOrder
@@ -119,10 +127,25 @@ _KINDS: Final[dict[str, Callable[[Any], kinds.Kind]]] = {
 
 def revoke_order_of(message: token_service_pb2.RevokeRequest) -> RevokeOrder | BulkRevokeOrder:
     """Read what to revoke."""
+    # Before the target: a client learns by a request without one whether this server knows a field.
+    unused_since = _unused_since(message)
+    if message.with_minted and message.WhichOneof("target") != "token_id":
+        raise FieldError("with_minted", "only with token_id; of a branch, revoke minted_by in addition")
     target = _target_of(message)
+    if message.with_minted:
+        token_id_bytes(message.token_id)
+        target = Selection(WithMinted(message.token_id))
     if isinstance(target, Selection):
         return BulkRevokeOrder(target, message.reason, message.validate_only)
-    return RevokeOrder(target, message.reason, message.validate_only)
+    return RevokeOrder(target, message.reason, message.validate_only, unused_since)
+
+
+def _unused_since(message: token_service_pb2.RevokeRequest) -> int | None:
+    if not message.HasField("unused_since"):
+        return None
+    if message.WhichOneof("target") != "token_id" or message.with_minted:
+        raise FieldError("unused_since", "only with token_id, and without with_minted")
+    return _seconds("unused_since", message.unused_since)
 
 
 def _target_of(message: token_service_pb2.RevokeRequest) -> Target | Selection:

@@ -155,6 +155,7 @@ def revoked(revoked: RevokeResult) -> token_service_pb2.RevokeResponse:
         revision="" if revoked.revision is None else str(revoked.revision),
         records=[record(each) for each in revoked.records[:_MAX_SHOWN]],
         includes_caller=revoked.includes_caller,
+        minted_left=revoked.minted_left,
     )
 
 

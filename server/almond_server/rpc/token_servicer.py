@@ -199,9 +199,8 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
         limit = request.page_size or DEFAULT_PAGE
         app = request.app if request.HasField("app") else None
         after, wanted = page_start(request), requests.filter_of(request)
-        page = await self._lookup.list(
-            call_of(context), request.org, app, request.show_all, limit, after, wanted
-        )
+        listed = self._lookup.list_mine if request.mine else self._lookup.list
+        page = await listed(call_of(context), request.org, app, request.show_all, limit, after, wanted)
         response, size, following = pb.ListTokensResponse(), 0, page.next
         for index, each in enumerate(page.records):
             if index % _SLICE == _SLICE - 1:

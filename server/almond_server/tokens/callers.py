@@ -129,6 +129,15 @@ class Callers:
             raise _unauthenticated(denials)
         return live
 
+    def identify(self, call: Call) -> Caller:
+        """Return the caller by the first of its tokens that is genuine and live, whatever it permits.
+
+        For calls whose answer is about that token alone. Raises as `authenticate`.
+        """
+        caller = self.authenticate(call)[0]
+        self._last_used.record(caller.token, self._now())
+        return caller
+
     def permit_each(
         self, call: Call, required_of: Callable[[VerifiedToken], Sequence[RequiredPermission]]
     ) -> Caller:
@@ -146,7 +155,7 @@ class Callers:
             except FieldError as error:
                 meaningless = meaningless or error
                 continue
-            lacking = next((each for each in required if not self._has(token, each, call)), None)
+            lacking = next((each for each in required if not self.has(token, each, call)), None)
             if lacking is None:
                 now = self._now()
                 self._last_used.record(token, now)
@@ -179,8 +188,24 @@ class Callers:
         judged = self._judge(token, _ANY_ACCESS, token.identity.home_org or None)
         return [denial for denial in judged.denials if denial.reason in _ENDED]
 
-    def _has(self, token: VerifiedToken, required: RequiredPermission, call: Call) -> bool:
-        return any(self._judge(token, access, required.org).permits for access in required.accesses(call.ip))
+    def has(self, token: VerifiedToken, required: RequiredPermission, call: Call) -> bool:
+        """Return whether a token has a permission here and now, and is not revoked on its org."""
+        return _any_clears(
+            required,
+            lambda each: any(
+                self._judge(token, access, each.org).permits for access in each.accesses(call.ip)
+            ),
+        )
+
+    def clears(self, token: VerifiedToken, required: RequiredPermission, call: Call) -> bool:
+        """Return whether the caveats of a token permit it: for a token that this very call has revoked."""
+        circumstances = Circumstances(self._now(), self._leeway, ALMOND)
+        return _any_clears(
+            required,
+            lambda each: any(
+                clear(token, access, circumstances).permits for access in each.accesses(call.ip)
+            ),
+        )
 
     def _judge(self, token: VerifiedToken, access: Access, org: str | None) -> Judged:
         circumstances = Circumstances(self._now(), self._leeway, ALMOND)
@@ -209,6 +234,11 @@ class _Refusal:
 
     lacking: RequiredPermission
     standing: Standing | Revoked
+
+
+def _any_clears(required: RequiredPermission, has: Callable[[RequiredPermission], bool]) -> bool:
+    """Return whether `has` is true of a permission, or of all that do instead of it."""
+    return has(required) or (bool(required.instead) and all(map(has, required.instead)))
 
 
 def _texts(call: Call) -> Sequence[str]:

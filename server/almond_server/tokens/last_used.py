@@ -1,6 +1,6 @@
 """Records when tokens were last used, to the minute: collected in memory, written in batches.
 
-No call waits for a write, and a crash loses at most the last batch.
+No call waits for a write, but a Revoke that asks for unused tokens. A crash loses what was not written.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ class LastUseRecorder:
 
     It collects at most 10,000 uses, 100 of them of tokens that derive from one token, since a holder can
     derive any number; further ones are dropped. A token in use comes again in the next batch, so a dropped
-    use only leaves an older time on record until then.
+    use only leaves an older time on record until then. A batch that the store did not take is kept for the
+    next one: a server that cannot reach the store answers for as long as Redis proves its view.
     """
 
     def __init__(self, tokens: Tokens) -> None:
@@ -39,6 +40,7 @@ class LastUseRecorder:
         self._tokens = tokens
         self._collected: dict[bytes, tuple[VerifiedToken, int]] = {}
         self._derived: Counter[str] = Counter()
+        self._writing = asyncio.Lock()
 
     def record(self, token: VerifiedToken, now: int) -> None:
         """Collect that a token was used at `now` (unix seconds). Never waits."""
@@ -50,16 +52,30 @@ class LastUseRecorder:
         self._collected[branch_id] = (token, now)
 
     async def write(self) -> None:
-        """Write what was collected; it is dropped if the store does not answer."""
-        collected, self._collected = self._collected, {}
-        self._derived.clear()
-        uses = [_use(token, at) for token, at in collected.values()]
-        if not uses:
-            return
+        """Write what was collected, or log that the store does not answer."""
         try:
-            await self._tokens.record_last_used(uses)
+            await self.flush()
         except CannotKnowError as error:
-            log.warning("uses.unwritten", count=len(uses), why=for_operators(error))
+            log.warning("uses.unwritten", count=len(self._collected), why=for_operators(error))
+
+    async def flush(self) -> None:
+        """Write what was collected, after any write that runs already; raises `CannotKnowError`."""
+        async with self._writing:
+            collected, self._collected = self._collected, {}
+            self._derived.clear()
+            if not collected:
+                return
+            try:
+                await self._tokens.record_last_used([_use(token, at) for token, at in collected.values()])
+            except CannotKnowError:
+                self._put_back(collected)
+                raise
+
+    def _put_back(self, collected: dict[bytes, tuple[VerifiedToken, int]]) -> None:
+        for branch_id, (token, at) in collected.items():
+            # What was used again meanwhile has a newer time.
+            if branch_id not in self._collected:
+                self.record(token, at)
 
     async def run(self) -> None:
         """Write every 15 seconds until cancelled."""

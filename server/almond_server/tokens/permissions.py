@@ -6,7 +6,7 @@ about one app, the app's feature of the same name.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,8 @@ from almond_core.masks import parse_actions
 from almond_core.model import ANY, RESERVED_ORG, Access
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from almond_server.domain.records import Record
 
 
@@ -25,6 +27,8 @@ class RequiredPermission:
     action: str
     org: str
     app: str | None = None
+    instead: tuple[RequiredPermission, ...] = ()
+    """Permissions that do as well, all of them together; none if empty."""
 
     def accesses(self, ip: str | None) -> tuple[Access, ...]:
         """Return the accesses of which the caller's token must clear one, called from `ip` if known."""
@@ -45,6 +49,14 @@ def _accesses(required: RequiredPermission, ip: str | None) -> tuple[Access, ...
     if app is None:
         return (of_org,)
     return (of_org, Access(org=org, app=app, app_feature=feature, actions=actions, attributes=attributes))
+
+
+def or_of_minter(required: RequiredPermission, orgs: Iterable[str]) -> RequiredPermission:
+    """Return a permission for which the right to mint on `orgs` does as well.
+
+    Only for a caller whose token minted what the call is about (`minters.Minter.minted`).
+    """
+    return replace(required, instead=tuple(to_mint(org, required.app) for org in orgs))
 
 
 def to_verify(org: str, app: str | None) -> RequiredPermission:
@@ -69,9 +81,12 @@ def to_name_a_subject() -> RequiredPermission:
 
 def to_read(record: Record | None) -> RequiredPermission:
     """Return what GetToken and InspectToken require for a record, or for a token that has none."""
-    if record is None:
-        return RequiredPermission("tokens", "r", RESERVED_ORG)
-    return RequiredPermission("tokens", "r", record.org or RESERVED_ORG, record.app or None)
+    return to_read_in("", "") if record is None else to_read_in(record.org, record.app)
+
+
+def to_read_in(org: str, app: str) -> RequiredPermission:
+    """Return what reading the records of an org and app requires; both may be empty, as records have them."""
+    return RequiredPermission("tokens", "r", org or RESERVED_ORG, app or None)
 
 
 def to_list(org: str, app: str | None) -> RequiredPermission:
@@ -82,6 +97,11 @@ def to_list(org: str, app: str | None) -> RequiredPermission:
 def to_revoke(org: str, app: str | None) -> RequiredPermission:
     """Return what Revoke requires for the org and app of a record, or those whose tokens it revokes."""
     return RequiredPermission("tokens", "d", org or RESERVED_ORG, app or None)
+
+
+def to_revoke_record(record: Record | None) -> RequiredPermission:
+    """Return what Revoke requires for a record, or to know that there is none."""
+    return to_revoke("", "") if record is None else to_revoke(record.org, record.app)
 
 
 def to_register(record: Record) -> RequiredPermission:

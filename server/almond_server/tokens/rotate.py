@@ -28,13 +28,14 @@ from almond_server.domain.records import Record
 from almond_server.domain.rotations import MAX_OVERLAP_SECONDS
 from almond_server.errors import CannotRotateError, SuccessorDiffersError
 from almond_server.tokens import permissions
-from almond_server.tokens.lookup import minted_record
 from almond_server.tokens.mint import derive, idempotency_of, issue, require_live
+from almond_server.tokens.reach import Reach, permit_or_hide, there
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from almond_core.caveats import Caveat
+    from almond_core.chain import VerifiedToken
     from almond_server.domain.clock import Clock
     from almond_server.domain.rotations import Rotation, Rotations
     from almond_server.domain.stores import Idempotency, Tokens
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from almond_server.tokens.callers import Call, Caller, Callers
     from almond_server.tokens.expiry_policy import Policy
     from almond_server.tokens.key_ring import KeyRing
+    from almond_server.tokens.permissions import RequiredPermission
 
 ROTATABLE: Final = kinds.NAMES - {kinds.Personal.NAME}
 """The kinds that can be rotated. A personal token is one session of its user."""
@@ -92,7 +94,7 @@ class Rotator:
     ) -> None:
         self._callers = callers
         self._keys = keys
-        self._tokens = tokens
+        self._reach = Reach(callers, tokens)
         self._rotations = rotated
         self._policy = policy
         self._view = view
@@ -103,7 +105,7 @@ class Rotator:
         """Rotate a token as ordered; `request` is the request id and the content's fingerprint.
 
         Without an overlap this server denies the token on return. Raises the caller's errors, `FieldError`,
-        `TokenError` (a caller's token that cannot mint), `RecordNotFoundError`, `CannotRotateError`,
+        `TokenError` (a caller's token that cannot mint), `NotThereOrNotYoursError`, `CannotRotateError`,
         `TokenEndedError`, `AlreadyRotatedError`, `SuccessorDiffersError`, `RequestReusedError`,
         `MintedTokenEndedError` (of an earlier try), `MinterRevokedError`, `IssuedTooEarlyError`,
         `CannotKnowError`.
@@ -137,14 +139,23 @@ class Rotator:
         return Rotated(done)
 
     async def _permitted(self, call: Call, token_id: str) -> tuple[Record, Caller]:
-        """Return the record of a token, and the caller that may rotate it."""
-        self._callers.authenticate(call)
-        old = await minted_record(self._tokens, token_id)
-        required = [permissions.to_mint(org, old.app or None) for org in _orgs(old)]
-        required.append(permissions.to_revoke(old.org, old.app))
+        """Return the record of a token, and the caller that may rotate it.
+
+        A caller that may not mint and revoke there learns nothing of the token.
+        """
+        named = await self._reach.find(call, token_id)
+        old = named.record
+        to_mint = [] if old is None else [permissions.to_mint(org, old.app or None) for org in _orgs(old)]
+
+        def on_its_org(token: VerifiedToken) -> list[RequiredPermission]:
+            return [*to_mint, named.required(token, permissions.to_revoke_record(old))]
+
+        caller = permit_or_hide(self._callers, call, on_its_org)
+        old = there(old)
         if old.subject:
-            required.append(permissions.to_name_a_subject())
-        return old, self._callers.permit(call, *required)
+            to_name = permissions.to_name_a_subject()
+            caller = self._callers.permit_each(call, lambda token: [*on_its_org(token), to_name])
+        return old, caller
 
     async def _begin(
         self, caller: Caller, old: Record, order: RotateOrder, request: Idempotency | None

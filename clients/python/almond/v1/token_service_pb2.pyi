@@ -452,7 +452,7 @@ class RevokeRequest(_message.Message):
     WITH_MINTED_FIELD_NUMBER: _builtins.int
     UNUSED_SINCE_FIELD_NUMBER: _builtins.int
     token_id: _builtins.str
-    """The id of a token: it is revoked with everything derived from it."""
+    """The id of a token: it is revoked with everything derived from it. What it minted stays valid."""
     token: _builtins.str
     """The text of a token, by possession: it and its descendants are revoked, nothing above it. SECRET."""
     reason: _builtins.str
@@ -465,7 +465,8 @@ class RevokeRequest(_message.Message):
     """Whether only to return what would be revoked, and to revoke nothing."""
     with_minted: _builtins.bool
     """Whether also to revoke what the token minted, what that minted, and so on. Only with `token_id`. The
-    rights on all of them are judged before anything is revoked; the token itself is revoked first.
+    rights on all of them are judged before anything is revoked; the token itself is revoked in the first
+    part. An older server takes no notice of this field: `minted_left` is then absent from its answer.
     """
     @_builtins.property
     def branch(self) -> Global___BranchTarget:
@@ -527,7 +528,9 @@ Global___RevokeRequest: _TypeAlias = RevokeRequest  # noqa: Y015
 
 @_typing.final
 class MintedByTarget(_message.Message):
-    """The tokens that one token minted, recursively. Requires `tokens` d on the org or app of each."""
+    """The tokens that one token minted, recursively. Requires `tokens` d on the org or app of each; only `tokens`
+    c if the caller's token is the minter or the branch named, or minted that.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -709,14 +712,15 @@ class RevokeResponse(_message.Message):
     includes_caller: _builtins.bool
     """Whether the caller's own token is among those revoked; if it is valid for several orgs, for that org."""
     minted_left: _builtins.int
-    """For `token_id` without `with_minted`: the number of tokens that the token itself minted and that stay valid,
-    as far as the caller may see their records. Counting stops at 1,000.
-    Absent from an older server, which does not mean none.
+    """Of a token id, a branch or a presented token: the number of tokens that it minted itself and that stay
+    valid, as far as the caller may see their records. Counting stops at 1,000. 0 with `with_minted`.
+    Absent from an older server, or if the server cannot count them, which does not mean none.
     """
     @_builtins.property
     def records(self) -> _containers.RepeatedCompositeFieldContainer[_token_pb2.TokenRecord]:
         """With validate_only: the records that would be revoked, at most 100 of `entries`, newest first. Empty for
-        a presented token.
+        a presented token. Of a branch its record, in every answer; empty if it was never registered: a token may
+        have been narrowed to this branch offline, or there may be none.
         """
 
     def __init__(
@@ -972,7 +976,9 @@ class ListTokensRequest(_message.Message):
     UNUSED_SINCE_FIELD_NUMBER: _builtins.int
     MINE_FIELD_NUMBER: _builtins.int
     org: _builtins.str
-    """The org. Required unless `mine` is set. `almond` lists tokens valid for several orgs or for any."""
+    """The org. Required unless `mine` is set: then any, if empty. `almond` lists tokens valid for several orgs
+    or for any.
+    """
     app: _builtins.str
     """Only tokens of this app."""
     show_all: _builtins.bool
@@ -990,7 +996,7 @@ class ListTokensRequest(_message.Message):
     minted_by: _builtins.str
     """Only tokens that the token of this id itself minted."""
     mine: _builtins.bool
-    """Only tokens that the caller's token minted, what those minted, and so on."""
+    """Only tokens that the caller's token minted, what those minted, and so on, with what derives from them."""
     @_builtins.property
     def expires_before(self) -> _timestamp_pb2.Timestamp:
         """Only tokens that expire before this time (whole seconds)."""

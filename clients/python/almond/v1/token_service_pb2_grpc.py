@@ -121,9 +121,12 @@ class TokenServiceServicer(object):
 
     def Revoke(self, request, context):
         """Revokes tokens for good. When it returns, the revocation is durable. Requires `tokens` d on the target's
-        org or app, and nothing if the token itself is presented (possession). Tokens of a minter, a subject or
-        an app are revoked in parts of 10,000, which take about a second each: set a long deadline. A call that
-        ends early has revoked some of them; repeat it with the same `request_id` for the rest.
+        org or app; only `tokens` c for a token that the caller's token minted, or one that such a token minted;
+        and nothing if the token itself is presented (possession). Tokens of a minter, a subject or an app are
+        revoked in parts of 10,000, which take about a second each: set a long deadline. A call that ends early
+        has revoked some of them; repeat it with the same `request_id` for the rest. For an id that is not there,
+        and for one that is not the caller's, it answers PERMISSION_DENIED with reason NOT_THERE_OR_NOT_YOURS;
+        only a caller with the right on the org `almond` gets NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -131,7 +134,7 @@ class TokenServiceServicer(object):
 
     def InspectToken(self, request, context):
         """Describes a token in words. What its own text says requires no caller's token. Whether it is genuine or
-        revoked, and its record, require `tokens` r on its org or app.
+        revoked, and its record, require what GetToken requires.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -148,7 +151,8 @@ class TokenServiceServicer(object):
 
     def GetToken(self, request, context):
         """Returns one record. Requires `tokens` r on its org or app, and only `tokens` c for a token that the
-        caller's token minted, or one that such a token minted.
+        caller's token minted, or one that such a token minted (looked for up to 100 levels). Of a token's
+        branches, the one that minted is meant, and every one above it. Errors are those of Revoke.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -156,7 +160,7 @@ class TokenServiceServicer(object):
 
     def ListTokens(self, request, context):
         """Lists records, newest first. Requires `tokens` r on the filter's org or app, and only `tokens` c with
-        `mine`.
+        `mine`: of the first token of the caller that is accepted.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

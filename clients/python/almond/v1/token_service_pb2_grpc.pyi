@@ -51,13 +51,16 @@ class TokenServiceStub:
     """Answers up to 500 questions in order, each like Verify."""
     Revoke: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.RevokeRequest, _token_service_pb2.RevokeResponse]
     """Revokes tokens for good. When it returns, the revocation is durable. Requires `tokens` d on the target's
-    org or app, and nothing if the token itself is presented (possession). Tokens of a minter, a subject or
-    an app are revoked in parts of 10,000, which take about a second each: set a long deadline. A call that
-    ends early has revoked some of them; repeat it with the same `request_id` for the rest.
+    org or app; only `tokens` c for a token that the caller's token minted, or one that such a token minted;
+    and nothing if the token itself is presented (possession). Tokens of a minter, a subject or an app are
+    revoked in parts of 10,000, which take about a second each: set a long deadline. A call that ends early
+    has revoked some of them; repeat it with the same `request_id` for the rest. For an id that is not there,
+    and for one that is not the caller's, it answers PERMISSION_DENIED with reason NOT_THERE_OR_NOT_YOURS;
+    only a caller with the right on the org `almond` gets NOT_FOUND.
     """
     InspectToken: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.InspectTokenRequest, _token_service_pb2.InspectTokenResponse]
     """Describes a token in words. What its own text says requires no caller's token. Whether it is genuine or
-    revoked, and its record, require `tokens` r on its org or app.
+    revoked, and its record, require what GetToken requires.
     """
     RotateToken: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.RotateTokenRequest, _token_service_pb2.RotateTokenResponse]
     """Mints a successor of a token, with the same caveats and for the same length of time, and has the token
@@ -66,11 +69,12 @@ class TokenServiceStub:
     """
     GetToken: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.GetTokenRequest, _token_service_pb2.GetTokenResponse]
     """Returns one record. Requires `tokens` r on its org or app, and only `tokens` c for a token that the
-    caller's token minted, or one that such a token minted.
+    caller's token minted, or one that such a token minted (looked for up to 100 levels). Of a token's
+    branches, the one that minted is meant, and every one above it. Errors are those of Revoke.
     """
     ListTokens: _grpc.UnaryUnaryMultiCallable[_token_service_pb2.ListTokensRequest, _token_service_pb2.ListTokensResponse]
     """Lists records, newest first. Requires `tokens` r on the filter's org or app, and only `tokens` c with
-    `mine`.
+    `mine`: of the first token of the caller that is accepted.
     """
 
 @_typing.type_check_only
@@ -96,13 +100,16 @@ class TokenServiceAsyncStub(TokenServiceStub):
     """Answers up to 500 questions in order, each like Verify."""
     Revoke: _aio.UnaryUnaryMultiCallable[_token_service_pb2.RevokeRequest, _token_service_pb2.RevokeResponse]  # type: ignore[assignment]
     """Revokes tokens for good. When it returns, the revocation is durable. Requires `tokens` d on the target's
-    org or app, and nothing if the token itself is presented (possession). Tokens of a minter, a subject or
-    an app are revoked in parts of 10,000, which take about a second each: set a long deadline. A call that
-    ends early has revoked some of them; repeat it with the same `request_id` for the rest.
+    org or app; only `tokens` c for a token that the caller's token minted, or one that such a token minted;
+    and nothing if the token itself is presented (possession). Tokens of a minter, a subject or an app are
+    revoked in parts of 10,000, which take about a second each: set a long deadline. A call that ends early
+    has revoked some of them; repeat it with the same `request_id` for the rest. For an id that is not there,
+    and for one that is not the caller's, it answers PERMISSION_DENIED with reason NOT_THERE_OR_NOT_YOURS;
+    only a caller with the right on the org `almond` gets NOT_FOUND.
     """
     InspectToken: _aio.UnaryUnaryMultiCallable[_token_service_pb2.InspectTokenRequest, _token_service_pb2.InspectTokenResponse]  # type: ignore[assignment]
     """Describes a token in words. What its own text says requires no caller's token. Whether it is genuine or
-    revoked, and its record, require `tokens` r on its org or app.
+    revoked, and its record, require what GetToken requires.
     """
     RotateToken: _aio.UnaryUnaryMultiCallable[_token_service_pb2.RotateTokenRequest, _token_service_pb2.RotateTokenResponse]  # type: ignore[assignment]
     """Mints a successor of a token, with the same caveats and for the same length of time, and has the token
@@ -111,11 +118,12 @@ class TokenServiceAsyncStub(TokenServiceStub):
     """
     GetToken: _aio.UnaryUnaryMultiCallable[_token_service_pb2.GetTokenRequest, _token_service_pb2.GetTokenResponse]  # type: ignore[assignment]
     """Returns one record. Requires `tokens` r on its org or app, and only `tokens` c for a token that the
-    caller's token minted, or one that such a token minted.
+    caller's token minted, or one that such a token minted (looked for up to 100 levels). Of a token's
+    branches, the one that minted is meant, and every one above it. Errors are those of Revoke.
     """
     ListTokens: _aio.UnaryUnaryMultiCallable[_token_service_pb2.ListTokensRequest, _token_service_pb2.ListTokensResponse]  # type: ignore[assignment]
     """Lists records, newest first. Requires `tokens` r on the filter's org or app, and only `tokens` c with
-    `mine`.
+    `mine`: of the first token of the caller that is accepted.
     """
 
 class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -168,9 +176,12 @@ class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_token_service_pb2.RevokeResponse, _abc.Awaitable[_token_service_pb2.RevokeResponse]]:
         """Revokes tokens for good. When it returns, the revocation is durable. Requires `tokens` d on the target's
-        org or app, and nothing if the token itself is presented (possession). Tokens of a minter, a subject or
-        an app are revoked in parts of 10,000, which take about a second each: set a long deadline. A call that
-        ends early has revoked some of them; repeat it with the same `request_id` for the rest.
+        org or app; only `tokens` c for a token that the caller's token minted, or one that such a token minted;
+        and nothing if the token itself is presented (possession). Tokens of a minter, a subject or an app are
+        revoked in parts of 10,000, which take about a second each: set a long deadline. A call that ends early
+        has revoked some of them; repeat it with the same `request_id` for the rest. For an id that is not there,
+        and for one that is not the caller's, it answers PERMISSION_DENIED with reason NOT_THERE_OR_NOT_YOURS;
+        only a caller with the right on the org `almond` gets NOT_FOUND.
         """
 
     @_abc_1.abstractmethod
@@ -180,7 +191,7 @@ class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_token_service_pb2.InspectTokenResponse, _abc.Awaitable[_token_service_pb2.InspectTokenResponse]]:
         """Describes a token in words. What its own text says requires no caller's token. Whether it is genuine or
-        revoked, and its record, require `tokens` r on its org or app.
+        revoked, and its record, require what GetToken requires.
         """
 
     @_abc_1.abstractmethod
@@ -201,7 +212,8 @@ class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_token_service_pb2.GetTokenResponse, _abc.Awaitable[_token_service_pb2.GetTokenResponse]]:
         """Returns one record. Requires `tokens` r on its org or app, and only `tokens` c for a token that the
-        caller's token minted, or one that such a token minted.
+        caller's token minted, or one that such a token minted (looked for up to 100 levels). Of a token's
+        branches, the one that minted is meant, and every one above it. Errors are those of Revoke.
         """
 
     @_abc_1.abstractmethod
@@ -211,7 +223,7 @@ class TokenServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_token_service_pb2.ListTokensResponse, _abc.Awaitable[_token_service_pb2.ListTokensResponse]]:
         """Lists records, newest first. Requires `tokens` r on the filter's org or app, and only `tokens` c with
-        `mine`.
+        `mine`: of the first token of the caller that is accepted.
         """
 
 def add_TokenServiceServicer_to_server(servicer: TokenServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

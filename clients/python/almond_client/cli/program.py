@@ -38,7 +38,10 @@ def build(*, extended: bool = True) -> typer.Typer:
         pretty_exceptions_enable=False,
         # Local variables contain tokens.
         pretty_exceptions_show_locals=False,
-        help="Mint, narrow, verify and revoke access tokens. `almond dev` starts a service to try it with.",
+        help="Mint, narrow, verify and revoke access tokens. `almond dev` starts a service to try."
+        "\n\n"
+        "`almond --install-completion` lets your shell complete commands, and ids, orgs and apps of the"
+        " service.",
         epilog="Example: almond tokens create deploy -o acme -a web -x 48h > web.token",
     )
     app.callback()(_root)
@@ -118,7 +121,7 @@ def run(arguments: list[str] | None = None) -> int:
     try:
         checked.check_variables(os.environ)
         # Loading the server takes most of a second. Only its own commands and the help need it.
-        app = build(extended=not given or given[0] not in _OWN_COMMANDS)
+        app = build(extended=_first_word(given) not in _OWN_COMMANDS)
         code = app(args=given, prog_name="almond", standalone_mode=False)
     except typer.TyperException as error:
         # Typer 0.26 and later carry their own copy of click and raise its UsageError, not that of the package
@@ -132,6 +135,14 @@ def run(arguments: list[str] | None = None) -> int:
         report(Failure.usage("there is no more input"))
         return USAGE
     return code if isinstance(code, int) else 0
+
+
+def _first_word(given: list[str]) -> str:
+    """Return the first word of the command line, also of one that a shell wants to be completed."""
+    if "_ALMOND_COMPLETE" in os.environ:
+        line = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS") or ""
+        given = line.split()[1:]
+    return given[0] if given else ""
 
 
 def _usage(error: typer.TyperException) -> int:

@@ -14,12 +14,13 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    true,
     tuple_,
     union_all,
 )
 
 from almond_core.model import RESERVED_ORG
-from almond_server.adapters.sql import cut_off_filter
+from almond_server.adapters.sql import cut_off_filter, minters
 from almond_server.adapters.sql.record_rows import record_of
 from almond_server.adapters.sql.tables import TEXT, TOKENS
 from almond_server.domain.records import USE_SECONDS
@@ -43,6 +44,8 @@ def page(
 ) -> list[Record]:
     """Return up to `limit` records of a listing after `after`, none after `to`, newest first."""
     conditions = [*_between(after, to), *_filtered(listing.filter)]
+    if listing.mine is not None:
+        conditions.append(minters.is_minted_below(listing.mine))
     if not listing.show_all:
         conditions += _live(connection, listing)
     rows = chain.from_iterable(
@@ -75,7 +78,7 @@ def _scopes(listing: Listing) -> list[ColumnElement[bool]]:
     """Return the conditions of the listing's orgs, one each: within one org, an index gives the order."""
     # Tokens of several orgs have no home org; they are listed with those of the reserved org.
     orgs = (listing.org, "") if listing.org == RESERVED_ORG else (listing.org,)
-    of_orgs = [_COLUMNS.org == org for org in orgs]
+    of_orgs: list[ColumnElement[bool]] = [_COLUMNS.org == org for org in orgs] if listing.org else [true()]
     return of_orgs if listing.app is None else [each & (_COLUMNS.app == listing.app) for each in of_orgs]
 
 

@@ -16,13 +16,22 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import insert, update
+from sqlalchemy import insert, select, update
 from sqlalchemy.exc import DBAPIError
 
 from almond_server.adapters.sql import audit, cut_offs, idempotency, revocation_rows, selections
-from almond_server.adapters.sql.tables import REVISIONS, STORE
+from almond_server.adapters.sql.record_rows import record_of
+from almond_server.adapters.sql.tables import REVISIONS, STORE, TOKENS
 from almond_server.domain import cut_off_rules, cut_off_text
-from almond_server.domain.revocations import CutOff, RecordedCutOff, Revocation, RevokeReceipt, highest
+from almond_server.domain.revocations import (
+    CutOff,
+    RecordedCutOff,
+    Revocation,
+    RevokeReceipt,
+    check_unused,
+    highest,
+)
+from almond_server.domain.selections import is_within
 from almond_server.domain.stores import AuditRow
 from almond_server.errors import SelectionChangedError
 
@@ -173,11 +182,22 @@ def selected(
     """
     found = list(islice(selections.beyond_cut_off(connection, selection, now), max_entries + 1))
     rows = found[:max_entries]
-    if within is not None and not selections.orgs_and_apps(connection, selection, now, rows) <= within:
+    if within is not None and not is_within(
+        selections.orgs_and_apps(connection, selection, now, rows), within
+    ):
         raise SelectionChangedError
     cut_off = _cut_off(connection, selection, now)
     others = [Revocation(row.id, None, row.expires_at) for row in rows if not _falls_under(row, cut_off)]
     return RequestedRevocations(others, [] if cut_off is None else [cut_off], len(found) <= max_entries)
+
+
+def if_unused(connection: Connection, revocation: Revocation, since: int) -> RequestedRevocations:
+    """Return the entry of a revocation; raises `TokenInUseError` unless its token is unused since a time."""
+    # Locked, so that a use that another server reports now is seen, or comes after the revocation.
+    own = select(TOKENS).where(TOKENS.c.id == revocation.token_id).with_for_update()
+    row = connection.execute(own).one_or_none()
+    check_unused(None if row is None else record_of(row), since)
+    return RequestedRevocations([revocation], ())
 
 
 def answered(

@@ -20,6 +20,7 @@ from almond_server.adapters.sql.revision_writer import (
     RevisionWriter,
     RevokeCall,
     answered,
+    if_unused,
     selected,
 )
 from almond_server.adapters.sql.tables import REVISIONS, STORE
@@ -67,6 +68,20 @@ class SqlRevocations:
         return await self._batches.submit(
             RevokeCall(RequestedRevocations(revocations, cut_offs), actor, reason, request, now)
         )
+
+    async def revoke_if_unused(
+        self,
+        revocation: Revocation,
+        since: int,
+        actor: Actor,
+        reason: str,
+        request: Idempotency | None,
+        now: int,
+    ) -> RevokeReceipt:
+        """Revoke a token if it is unused since a time, as the port says."""
+        self.highest_now(now)
+        requested = partial(if_unused, revocation=revocation, since=since)
+        return await self._batches.submit(RevokeCall(requested, actor, reason, request, now))
 
     async def answered(self, request: Idempotency, now: int) -> RevokeReceipt | None:
         """Return the answer that a request got, or None."""

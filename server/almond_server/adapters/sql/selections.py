@@ -12,7 +12,7 @@ from almond_server.adapters.sql.record_rows import branches_of
 from almond_server.adapters.sql.tables import TOKENS
 from almond_server.domain.cut_off_rules import home_orgs_counted
 from almond_server.domain.revocations import CutOffTarget, Scope
-from almond_server.domain.selections import MintedBy, OfApp, OfOrg, OfSubject, Selection
+from almond_server.domain.selections import MintedBy, OfApp, OfOrg, OfSubject, Selection, WithMinted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -39,7 +39,7 @@ def live(connection: Connection, selection: Selection, now: int) -> Iterator[Row
     What revoked and expired tokens minted is followed all the same: a token may outlive its minter.
     """
     if not selection.is_recursive:
-        return _rows(connection, _belongs(selection), *_bounds(connection, selection), _is_live(now))
+        return _rows(connection, _belongs(selection), *_bounds(connection, selection), is_live(now))
     return _follow(connection, _first_level(connection, selection), now)
 
 
@@ -65,7 +65,7 @@ def orgs_and_apps(
     """Return the (org, app) of all rows of `live`; `beyond` are the rows of `beyond_cut_off`."""
     found = {(row.org, row.app) for row in beyond}
     if selection.cut_off is not None:
-        conditions = (_belongs(selection), *_bounds(connection, selection), _is_live(now))
+        conditions = (_belongs(selection), *_bounds(connection, selection), is_live(now))
         first = select(TOKENS.c.org, TOKENS.c.app).where(TOKENS.c.lineage.is_(None), *conditions)
         found.update((row.org, row.app) for row in connection.execute(first.distinct()))
     return frozenset(found)
@@ -73,7 +73,7 @@ def orgs_and_apps(
 
 def newest_live(connection: Connection, selection: Selection, now: int, limit: int) -> list[str]:
     """Return the ids of the newest `limit` rows of `live`, for a selection that is not recursive."""
-    living = _minted(_belongs(selection), *_bounds(connection, selection), _is_live(now))
+    living = _minted(_belongs(selection), *_bounds(connection, selection), is_live(now))
     newest_first = (TOKENS.c.created_at_ms.desc(), TOKENS.c.id.desc())
     return [row.id for row in connection.execute(living.order_by(*newest_first).limit(limit))]
 
@@ -116,7 +116,8 @@ def _follow(connection: Connection, level: Iterable[Row[Any]], now: int) -> Iter
         level = _minted_by(connection, newest)
 
 
-def _is_live(now: int) -> ColumnElement[bool]:
+def is_live(now: int) -> ColumnElement[bool]:
+    """Return the condition that a minted token is neither revoked nor expired."""
     is_not_expired = or_(TOKENS.c.expires_at.is_(None), TOKENS.c.expires_at > now)
     return and_(TOKENS.c.revoked_at.is_(None), is_not_expired, ~cut_off_filter.minted_is_cut_off())
 
@@ -132,6 +133,8 @@ def _belongs(selection: Selection) -> ColumnElement[bool]:
     match selection.of:
         case MintedBy(token_id, _):
             return TOKENS.c.minter_id == token_id
+        case WithMinted(token_id):
+            return TOKENS.c.id == token_id
         case OfSubject(subject):
             return TOKENS.c.subject == subject
         case OfApp(org, app):

@@ -14,6 +14,7 @@ from almond_server.adapters.sql import (
     cut_offs,
     idempotency,
     locks,
+    minters,
     record_pages,
     selections,
 )
@@ -33,8 +34,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from almond_server.adapters.sql.database import Database
+    from almond_server.domain.minters import Minter
     from almond_server.domain.records import Use
-    from almond_server.domain.selections import Listing, Selection
+    from almond_server.domain.selections import Listing, MintedBy, Selection
     from almond_server.domain.stores import Actor, Idempotency, Position
 
 
@@ -92,6 +94,18 @@ class SqlTokens:
     async def get(self, record_id: str) -> Record | None:
         """Return the record with that id, or None."""
         return await self._database.read("tokens.get", lambda connection: find(connection, record_id))
+
+    async def minters(self, token_id: str) -> Sequence[Minter]:
+        """Return the minters of a token, nearest first."""
+        return await self._database.read(
+            "tokens.minters", lambda connection: minters.above(connection, token_id)
+        )
+
+    async def count_minted(self, minter: MintedBy, now: int) -> Mapping[tuple[str, str], int] | None:
+        """Return how many live tokens it minted itself, by (org, app)."""
+        return await self._database.read(
+            "tokens.count_minted", lambda connection: minters.count(connection, minter, now)
+        )
 
     async def select(self, selection: Selection, now: int, limit: int | None = None) -> Sequence[Record]:
         """Return the live records of a selection, newest first."""

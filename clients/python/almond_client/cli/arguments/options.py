@@ -7,6 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
+from almond_client.cli import completion
 from almond_client.cli.arguments import current
 
 DEFAULT_ADDRESS: Final = "127.0.0.1:50051"
@@ -37,6 +38,7 @@ App = Annotated[
         "-a",
         envvar="ALMOND_APP",
         callback=current.app,
+        autocompletion=completion.apps,
         help=f"The app's id. {_FROM_PROJECT}",
     ),
 ]
@@ -49,6 +51,7 @@ RequiredApp = Annotated[
         default_factory=lambda: None,
         show_default=False,
         callback=current.required_app,
+        autocompletion=completion.apps,
         help=f"The app's id. {_FROM_PROJECT}",
     ),
 ]
@@ -60,6 +63,7 @@ Org = Annotated[
         envvar="ALMOND_ORG",
         is_eager=True,
         callback=current.org,
+        autocompletion=completion.orgs,
         help="The org's id. (default: that of almond.toml, then that of your own token, if it is for one)",
     ),
 ]
@@ -73,6 +77,7 @@ RequiredOrg = Annotated[
         default_factory=lambda: None,
         show_default=False,
         callback=current.required_org,
+        autocompletion=completion.orgs,
         help=f"The org's id. {_FROM_PROJECT}",
     ),
 ]

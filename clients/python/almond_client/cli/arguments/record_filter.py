@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from almond_client.cli import completion
 from almond_client.cli.arguments import record_id
 from almond_client.cli.arguments.moment import Direction, moment
 from almond_client.cli.output.failures import Failure
@@ -20,11 +21,24 @@ if TYPE_CHECKING:
 
 _SUBJECTS: Final = ("user:", "service:")
 
-Kind = Annotated[str | None, typer.Option("--kind", "-k", help="Only tokens of this kind, such as deploy.")]
+Kind = Annotated[
+    str | None,
+    typer.Option(
+        "--kind",
+        "-k",
+        help="Only tokens of this kind, such as deploy.",
+        autocompletion=lambda: sorted(NAMES),
+    ),
+]
 Name = Annotated[str | None, typer.Option("--name", "-n", help="Only tokens of exactly this name.")]
 Subject = Annotated[str | None, typer.Option(help="Only tokens of user:U or service:S.")]
 MintedBy = Annotated[
-    str | None, typer.Option(metavar="ID", help="Only tokens that the token of this id itself minted.")
+    str | None,
+    typer.Option(
+        metavar="ID",
+        help="Only tokens that the token of this id itself minted.",
+        autocompletion=completion.ids,
+    ),
 ]
 ExpiresBefore = Annotated[
     str | None,

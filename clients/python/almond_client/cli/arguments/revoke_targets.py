@@ -11,7 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from almond.v1 import token_service_pb2 as pb
 from almond_client.cli.arguments import record_id, token_text
 from almond_client.cli.output.failures import Failure
-from almond_core import wire
+from almond_core import base64url, minting, wire
 from almond_core.model import checked_id
 
 
@@ -31,15 +31,20 @@ class RevokeArguments:
     org: str | None = None
     home_org: str | None = None
     issued_before: str | None = None
+    with_minted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One thing to revoke: its name for people, its request, and whether it is bulk (not a single token)."""
+    """One thing to revoke: its name for people, its request, and whether it is bulk (not a single token).
+
+    `minter` is what --minted-by calls a single token; empty for a bulk target.
+    """
 
     name: str
     request: pb.RevokeRequest
     is_bulk: bool = False
+    minter: str = ""
 
 
 def targets_of(given: RevokeArguments) -> list[Target]:
@@ -47,7 +52,8 @@ def targets_of(given: RevokeArguments) -> list[Target]:
 
     Raises `Failure` (usage) or the core's errors if one of them is malformed, or if there is none.
     """
-    single = [_by_id(each) for each in given.token_ids] + [_by_branch(each) for each in given.branches]
+    single = [_by_id(each, given.with_minted) for each in given.token_ids]
+    single += [_by_branch(each) for each in given.branches]
     if given.token is not None:
         single.append(_by_token(given.token))
     before = None if given.issued_before is None else _time(given.issued_before)
@@ -64,6 +70,12 @@ def targets_of(given: RevokeArguments) -> list[Target]:
         bulk.append(_by_org(given.org, before))
     if before is not None and not bulk:
         raise Failure.usage("--issued-before goes with --minted-by, --subject, --app or --org")
+    if given.with_minted and (bulk or not all(each.request.with_minted for each in single)):
+        raise Failure.usage(
+            "--with-minted goes with ids of minted tokens only",
+            "--minted-by ID/BRANCH revokes what a narrowed token minted; --minted-by and --subject go all the"
+            " way down by themselves",
+        )
     if not single and not bulk:
         raise Failure.usage(
             "nothing to revoke", "give ids, --token -, --branch, --minted-by, --subject, --app or --org"
@@ -71,7 +83,7 @@ def targets_of(given: RevokeArguments) -> list[Target]:
     return single + bulk
 
 
-def _by_id(text: str) -> Target:
+def _by_id(text: str, with_minted: bool) -> Target:
     if token_text.looks_secret(text):
         raise Failure.usage(
             "that is a token, not its id; it is in the process list and the shell's history now",
@@ -80,20 +92,26 @@ def _by_id(text: str) -> Target:
     if "/" in text:
         return _by_branch(text)
     record_id.check_token_id(text)
-    return Target(text, pb.RevokeRequest(token_id=text))
+    if with_minted:
+        request = pb.RevokeRequest(token_id=text, with_minted=True)
+        return Target(f"{text} with all that it minted", request, is_bulk=True, minter=text)
+    return Target(text, pb.RevokeRequest(token_id=text), minter=text)
 
 
 def _by_token(given: str) -> Target:
     text = token_text.read(given)
-    wire.decode(text)
-    return Target("the token shown", pb.RevokeRequest(token=text))
+    token = wire.decode(text)
+    branch_id = base64url.encode(minting.own_branch_id(token))
+    minter = f"{token.unverified_identity.token_id}/{branch_id}"
+    return Target("the token shown", pb.RevokeRequest(token=text), minter=minter)
 
 
 def _by_branch(text: str) -> Target:
     token_id, branch_id = record_id.split("--branch", text)
     if not branch_id:
         raise Failure.usage("--branch: write it as ID/BRANCH, both of 22 characters")
-    return Target(text, pb.RevokeRequest(branch=pb.BranchTarget(token_id=token_id, branch_id=branch_id)))
+    request = pb.RevokeRequest(branch=pb.BranchTarget(token_id=token_id, branch_id=branch_id))
+    return Target(text, request, minter=text)
 
 
 def _by_minter(text: str, before: Timestamp | None) -> Target:

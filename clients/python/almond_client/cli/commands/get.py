@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from almond.v1 import token_service_pb2 as pb
+from almond_client.cli import completion
 from almond_client.cli.arguments import options, record_id, token_text
 from almond_client.cli.connection import Connection, connect
 from almond_client.cli.output import console, record_page, record_view
@@ -15,7 +16,12 @@ from almond_client.cli.output.failures import Failure, explained
 from almond_client.errors import NotFoundError, PermissionDeniedError
 
 Id = Annotated[
-    str, typer.Argument(metavar="ID", help="The id, as `list` shows it; a derived token's is ID/BRANCH.")
+    str,
+    typer.Argument(
+        metavar="ID",
+        help="The id, as `list` shows it; a derived token's is ID/BRANCH.",
+        autocompletion=completion.ids,
+    ),
 ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
@@ -15,15 +15,12 @@ from almond_client.cli.arguments import options, record_filter
 from almond_client.cli.connection import connect
 from almond_client.cli.output import console, record_table, record_view
 from almond_client.cli.output.failures import Failure, explained
+from almond_client.cli.record_pages import all_records
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from almond.v1 import token_pb2
-    from almond_client.client import AsyncClient
-
-PAGE: Final = 500
-"""How many records a command asks for at once."""
 
 
 class Scope(Enum):
@@ -54,6 +51,14 @@ def list_tokens(
         int | None, typer.Option(min=1, help="List at most so many, the newest. (default: all)")
     ] = None,
     show_all: Annotated[bool, typer.Option("--all", help="List revoked and expired tokens too.")] = False,
+    mine: Annotated[
+        bool,
+        typer.Option(
+            "--mine",
+            help="List only what your own token minted, what that minted, and so on; of any org, unless one"
+            " is given. Needs no right but to mint.",
+        ),
+    ] = False,
     tree: Annotated[
         bool,
         typer.Option(
@@ -83,10 +88,10 @@ def list_tokens(
         if scope is Scope.APP and app is None:
             raise Failure.usage("--scope app: which app?", "give --app, or set ALMOND_APP")
         request = pb.ListTokensRequest(
-            org=connection.org_or_home(org),
+            org=org or "" if mine else connection.org_or_home(org),
             app=None if scope is Scope.ORG else app,
             show_all=show_all,
-            page_size=PAGE if limit is None else min(limit, PAGE),
+            mine=mine,
         )
         wanted = record_filter.RecordFilter(kind, name, subject, minted_by, expires_before, unused_since)
         wanted.put_into(request)
@@ -100,18 +105,6 @@ def list_tokens(
         console.out().print(_tree(records, now, wide=wide), soft_wrap=False)
     else:
         record_table.show(records, now, wide=wide, org=request.org)
-
-
-async def all_records(
-    client: AsyncClient, request: pb.ListTokensRequest, limit: int | None = None
-) -> list[token_pb2.TokenRecord]:
-    """Return the records of all pages, or the first `limit`."""
-    found: list[token_pb2.TokenRecord] = []
-    async for each in client.records(request):
-        found.append(each)
-        if len(found) == limit:
-            break
-    return found
 
 
 def _nothing(*, is_filtered: bool, show_all: bool) -> str:

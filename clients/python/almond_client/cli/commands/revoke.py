@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from almond.v1 import token_service_pb2 as pb
-from almond_client.cli import possession
+from almond_client.cli import completion, possession
 from almond_client.cli.arguments import options
 from almond_client.cli.arguments.revoke_targets import RevokeArguments, Target, targets_of
 from almond_client.cli.connection import Connection, connect
+from almond_client.cli.exit_codes import USAGE
 from almond_client.cli.output import console, revoke_view
 from almond_client.cli.output.failures import Failure, explained, report
-from almond_client.errors import AlmondRpcError
+from almond_client.cli.revoke_unused import UnusedTokens, revoke_unused
+from almond_client.errors import AlmondRpcError, InvalidArgumentError
 
 if TYPE_CHECKING:
     from almond_client.client import AsyncClient
@@ -28,7 +30,11 @@ _BULK_SECONDS: Final = 600.0
 def revoke(
     token_ids: Annotated[
         list[str] | None,
-        typer.Argument(metavar="ID", help="Ids, as `list` shows them; a derived token's is ID/BRANCH."),
+        typer.Argument(
+            metavar="ID",
+            help="Ids, as `list` shows them; a derived token's is ID/BRANCH.",
+            autocompletion=completion.ids,
+        ),
     ] = None,
     token: Annotated[
         str | None,
@@ -47,7 +53,9 @@ def revoke(
     minted_by: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="ID", help="All tokens that this one (or ID/BRANCH) minted, that those minted, and so on."
+            metavar="ID",
+            help="All tokens that this one (or ID/BRANCH) minted, that those minted, and so on.",
+            autocompletion=completion.ids,
         ),
     ] = None,
     subject: Annotated[
@@ -55,7 +63,13 @@ def revoke(
         typer.Option(help="All tokens of user:U or service:S, those that they minted, and so on."),
     ] = None,
     app: Annotated[
-        str | None, typer.Option("--app", "-a", help="All tokens of an app. Ignores ALMOND_APP.")
+        str | None,
+        typer.Option(
+            "--app",
+            "-a",
+            help="All tokens of an app. Ignores ALMOND_APP.",
+            autocompletion=completion.apps,
+        ),
     ] = None,
     org: Annotated[
         str | None,
@@ -64,14 +78,32 @@ def revoke(
             "-o",
             help="All tokens of an org issued until now. Give it alone; with --app it only says which org the"
             " app is in. Ignores ALMOND_ORG.",
+            autocompletion=completion.orgs,
         ),
     ] = None,
+    with_minted: Annotated[
+        bool,
+        typer.Option(
+            "--with-minted",
+            help="With ids: also all tokens that these minted, that those minted, and so on. Your right on"
+            " all of them is checked first.",
+        ),
+    ] = False,
     issued_before: Annotated[
         str | None,
         typer.Option(
             metavar="TIME",
             help="With --minted-by, --subject, --app, --org: only tokens issued before this time, such as"
             " 2026-11-24 or 2026-11-24T08:00:00Z.",
+        ),
+    ] = None,
+    unused_since: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHEN",
+            help="All tokens of --org (default: your own token's), perhaps of --app, that are older than that"
+            " and were not used since: for 30d, or since 2026-10-24; at least 7 days. They are listed first."
+            " Last use is known as far as servers have reported it, and is looked at again for each token.",
         ),
     ] = None,
     reason: Annotated[str, typer.Option(help="The reason, for the record.")] = "",
@@ -85,11 +117,21 @@ def revoke(
 ) -> None:
     """Revoke tokens, and everything derived from them, for good. Exits with 0 only if all were revoked.
 
+    What a token minted stays valid when the token is revoked, unless you add --with-minted; the command says
+    how many tokens that are.
+
     At a terminal, the command shows what it would revoke and asks. Elsewhere it revokes single tokens (ids,
     branches, a token) without asking, and needs --yes for all else. --dry-run only shows what would happen.
     """
     with explained():
         connection = connect(address, api_token_file)
+        if unused_since is not None:
+            others = (token_ids, branch, minted_by, subject, token, issued_before, with_minted)
+            if any(each not in (None, False, []) for each in others):
+                raise Failure.usage("--unused-since goes with --org and --app only")
+            unused = UnusedTokens.of(connection.org_or_home(org), app, unused_since)
+            revoke_unused(connection, unused, reason, dry_run=dry_run, yes=yes, as_json=as_json)
+            return
         given = RevokeArguments(
             token_ids=token_ids or (),
             token=token,
@@ -100,10 +142,13 @@ def revoke(
             org=org,
             home_org=connection.home_org,
             issued_before=issued_before,
+            with_minted=with_minted,
         )
         targets = targets_of(given)
         for target in targets:
             target.request.reason = reason
+        if with_minted:
+            connection.call(_require_with_minted)
         if not yes and not dry_run:
             _confirm(connection, targets, as_json)
         outcomes = connection.call(
@@ -115,6 +160,8 @@ def revoke(
         for target, result in outcomes:
             _print(connection, target, result, is_done=not dry_run)
     _exit(connection, [result for _, result in outcomes if isinstance(result, AlmondRpcError)])
+    if not dry_run and any(revoke_view.is_incomplete(*each) for each in outcomes):
+        raise typer.Exit(USAGE)
 
 
 async def _revoke_all(
@@ -134,6 +181,22 @@ async def _revoke(
         return await possession.revoke(connection, client, request, seconds)
     except AlmondRpcError as error:
         return error
+
+
+async def _require_with_minted(client: AsyncClient) -> None:
+    """Raise `Failure` unless the service knows --with-minted: an older one would revoke the tokens alone.
+
+    A service that knows the field refuses it without a target, by its name.
+    """
+    try:
+        await client.revoke(pb.RevokeRequest(with_minted=True, validate_only=True))
+    except InvalidArgumentError as error:
+        if error.field == "with_minted":
+            return
+    raise Failure(
+        "this service is older than --with-minted, and would revoke the tokens alone; nothing was revoked",
+        "revoke the ids, and then what each minted: --minted-by ID",
+    )
 
 
 def _confirm(connection: Connection, targets: list[Target], as_json: bool) -> None:

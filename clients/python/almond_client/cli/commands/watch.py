@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from almond.v1 import revocation_service_pb2 as pb
+from almond_client.cli import completion
 from almond_client.cli.arguments import current, options
 from almond_client.cli.connection import connect
 from almond_client.cli.output import console
@@ -39,6 +40,7 @@ def watch(
             callback=current.org,
             help="Only what may concern this org. (default: that of almond.toml, then that of your own token,"
             " or all orgs)",
+            autocompletion=completion.orgs,
         ),
     ] = None,
     after: Annotated[

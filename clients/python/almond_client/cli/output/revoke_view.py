@@ -14,16 +14,22 @@ if TYPE_CHECKING:
 
 _NOTHING_LEFT: Final = "had nothing left to revoke"
 _CUT_OFF: Final = ("org", "subject")
+_UNRECORDED: Final = "no record names this branch: a token was narrowed to it offline, or there is none"
+_COUNTED_LEFT: Final = 1000
 _COUNTED: Final = 10_000
 """The service stops here when it counts the tokens that one entry revokes."""
 
 
 def as_json(target: Target, result: pb.RevokeResponse | AlmondRpcError, *, is_done: bool) -> dict[str, Any]:
     """Return the result of revoking a target, for programs; without `is_done`, of a dry run."""
-    shown = {"target": target.name, "dry_run": not is_done}
+    shown: dict[str, Any] = {"target": target.name, "dry_run": not is_done}
     if isinstance(result, AlmondRpcError):
         problem = {"code": result.code.name, "reason": result.reason, "message": result.message}
         return shown | {"revoked": False, "error": problem}
+    if target.minter:
+        shown["minted_left"] = result.minted_left if result.HasField("minted_left") else None
+    if target.request.WhichOneof("target") == "branch":
+        shown["recorded"] = bool(result.records)
     if not is_done:
         ids = [each.id for each in result.records]
         return shown | {
@@ -41,30 +47,66 @@ def as_json(target: Target, result: pb.RevokeResponse | AlmondRpcError, *, is_do
     }
 
 
+def is_incomplete(target: Target, result: pb.RevokeResponse | AlmondRpcError) -> bool:
+    """Return whether a service revoked a token without what it minted, although it was asked for both."""
+    if isinstance(result, AlmondRpcError):
+        return False
+    return target.request.with_minted and not result.HasField("minted_left")
+
+
 def show_preview(target: Target, preview: pb.RevokeResponse) -> None:
-    """Print how many tokens a target covers, the first of them, and whether the caller's is among them."""
+    """Print how many tokens a target covers, the first of them, what stays, and if the caller's is there."""
     count = _number(preview.entries, "token", "tokens") + (" or more" if preview.entries >= _COUNTED else "")
-    console.out().print(console.clean(f"{target.name}: {count} to revoke"), style="bold")
+    what = (
+        f"{count} to revoke"
+        if not _is_unrecorded(target, preview)
+        else f"refused from then on; {_UNRECORDED}"
+    )
+    console.out().print(console.clean(f"{target.name}: {what}"), style="bold")
     if preview.records:
         record_table.show(preview.records, time.time())
     if len(preview.records) < preview.entries and preview.records:
         console.out().print(f"  ... and {preview.entries - len(preview.records)} more")
     if target.request.WhichOneof("target") == "org":
         console.out().print("  and, for this org only, tokens of several orgs, which are not counted here")
+    if _left(target, preview):
+        console.out().print(console.clean(f"  {_left(target, preview)}"))
     if preview.includes_caller:
         console.warn("YOUR OWN token is among them: you cannot use it after this")
 
 
 def show_done(target: Target, result: pb.RevokeResponse) -> None:
     """Print the result of a target that was revoked, on one line."""
-    console.out().print(
-        console.clean(f"{target.name} {_done(target, result)}, at revision {result.revision}")
-    )
+    line = f"{target.name} {_done(target, result)}, at revision {result.revision}"
+    left = _left(target, result)
+    console.out().print(console.clean(f"{line}; {left}" if left else line))
     if result.includes_caller:
         console.warn("your own token was among them")
 
 
+def _left(target: Target, result: pb.RevokeResponse) -> str:
+    """Return a sentence about what a single token minted and what stays; empty if it minted nothing."""
+    if not target.minter:
+        return ""
+    how = f"almond tokens revoke --minted-by {target.minter}"
+    if not result.HasField("minted_left"):
+        why = "is too old for --with-minted" if target.request.with_minted else "cannot tell"
+        return f"whatever it minted stays, as this service {why}: {how}"
+    count = result.minted_left
+    if not count:
+        return ""
+    number = "1,000 or more tokens" if count >= _COUNTED_LEFT else _number(count, "token", "tokens")
+    return f"it minted {number}, which {'stays' if count == 1 else 'stay'}: {how}"
+
+
+def _is_unrecorded(target: Target, result: pb.RevokeResponse) -> bool:
+    """Return whether a branch has no record: it may be of a token narrowed offline, or of none at all."""
+    return target.request.WhichOneof("target") == "branch" and not result.records
+
+
 def _done(target: Target, result: pb.RevokeResponse) -> str:
+    if _is_unrecorded(target, result):
+        return f"is refused {'from now on' if result.entries else 'already'} ({_UNRECORDED})"
     if not target.is_bulk:
         return "revoked" if result.entries else "was already revoked"
     if not result.entries:
