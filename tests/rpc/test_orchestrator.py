@@ -319,6 +319,18 @@ async def test_of_several_tokens_each_reaches_its_own_and_they_never_mix(shared:
     assert [each.id for each in await mine(shared, together)] == []
 
 
+async def test_two_tokens_never_add_up_to_the_right_on_a_token_and_on_what_it_minted(shared: Almond) -> None:
+    top = await shared.mint(custom(of_orgs(sum1="*", sum2="*"), MINTING))
+    child = await shared.mint(custom(of_org("sum1")), top.token)
+    on_top_alone = (await shared.mint(custom(of_org("almond"), ids("features", tokens="d")))).token
+    assert (await shared.revoke(on_top_alone, token_id=top.record.id, validate_only=True)).entries == 1
+    refused = await refusal(
+        shared.revoke(f"{on_top_alone},{top.token}", token_id=top.record.id, with_minted=True)
+    )
+    assert refused.reason == "NOT_THERE_OR_NOT_YOURS"
+    await expect_live(shared, top, child)
+
+
 async def test_a_refusal_names_nothing_of_the_record_and_leaves_no_trace(shared: Almond) -> None:
     secret_org = "very-secret-org"
     hidden = await shared.mint(deploy("hidden-app", secret_org))
