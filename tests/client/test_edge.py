@@ -107,6 +107,28 @@ def test_a_token_minted_while_a_signal_arrives_is_revoked(service: FakeService, 
     assert f"it was revoked: {'i' * 22}" in Path("err.txt").read_text()
 
 
+def test_a_second_signal_while_minting_says_how_to_get_the_token(service: FakeService) -> None:
+    is_minting, is_over = Event(), Event()
+
+    def answer(request: Any, context: grpc.ServicerContext) -> pb.MintResponse:
+        is_minting.set()
+        assert is_over.wait(30)
+        return MINTED
+
+    service.answers["Mint"] = answer
+    with ExitStack() as stack:
+        files = [stack.enter_context(Path(f"{name}.txt").open("wb+")) for name in ("in", "out", "err")]
+        environment = {"ALMOND_ADDRESS": service.address}
+        process = forks.start(["almond", *CREATE], [each.fileno() for each in files], environment)
+        assert is_minting.wait(30)
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 128 + signal.SIGINT
+        is_over.set()
+    request_id = service.calls[0].request.request_id
+    assert f"the same command with --request-id {request_id} gets it" in Path("err.txt").read_text()
+
+
 def test_closed_standard_files_are_no_answer_and_no_traceback(service: FakeService) -> None:
     service.answers["Verify"] = gives(ALLOWED)
     service.answers["Mint"] = gives(MINTED)

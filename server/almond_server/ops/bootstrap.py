@@ -20,6 +20,7 @@ from almond_server.adapters.system_clock import SystemClock
 from almond_server.data_dir import master_key, paths
 from almond_server.data_dir.secret_file import write_secret
 from almond_server.domain.records import Record
+from almond_server.domain.revocations import Revocation
 from almond_server.domain.stores import Actor, SealedKey
 from almond_server.errors import OldSchemaError, StartError
 
@@ -147,12 +148,18 @@ async def _add_key(store: Store, master: master_key.MasterKey) -> None:
 async def _write_admin(store: Store, master: master_key.MasterKey, path: Path, days: int) -> None:
     newest = (await store.keys.all())[-1]
     prk = crypto.extract(master_key.unseal(master, newest.key_id, newest.sealed))
-    text = await _mint_admin(store.tokens, newest.key_id, prk, SystemClock(), days)
-    write_secret(path, text + "\n")
+    record, text = await _mint_admin(store.tokens, newest.key_id, prk, SystemClock(), days)
+    try:
+        write_secret(path, text + "\n")
+    except OSError:
+        lost = Revocation(record.token_id, None, record.expires_at)
+        now = SystemClock().now_ms() // 1000
+        await store.revocations.revoke([lost], OPERATOR, "its text could not be written", None, now)
+        raise
 
 
-async def _mint_admin(tokens: Tokens, key_id: str, prk: bytes, clock: Clock, days: int) -> str:
-    """Mint and record a token that permits everything for `days`; return its secret text."""
+async def _mint_admin(tokens: Tokens, key_id: str, prk: bytes, clock: Clock, days: int) -> tuple[Record, str]:
+    """Mint and record a token that permits everything for `days`; return its record and secret text."""
     now_ms = clock.now_ms()
     expires_at = now_ms // 1000 + days * 86_400
     caveats = (encode(Org(ANY, ALL)), encode(Valid(None, expires_at)))
@@ -173,4 +180,4 @@ async def _mint_admin(tokens: Tokens, key_id: str, prk: bytes, clock: Clock, day
         caveats=caveats,
     )
     await tokens.add(record, OPERATOR, None, now_ms // 1000)
-    return token.text
+    return record, token.text
