@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from almond.v1 import token_service_pb2 as pb
 from almond_client.cli.output import console, record_view
 from almond_client.messages import caveat_message
-from almond_client.review import review
+from almond_client.review import meaning, review
 from almond_core import base64url, minting, wire
 from almond_core.caveats import Label
 from almond_core.caveats.label import ID_BYTES
@@ -48,21 +48,36 @@ class Narrowing:
             )
             response = connection.call(lambda client: client.attenuate(request))
             text = response.token
-        _print(text, response, as_json)
+        _print(text, response, as_json, _warnings(self.text, text))
 
 
-def _print(text: str, response: pb.AttenuateResponse | None, as_json: bool) -> None:
+def _warnings(given: str, narrowed: str) -> list[str]:
+    caveats = wire.decode(narrowed).unverified_caveats
+    reviewed = review(caveats, int(time.time()))
+
+    def name(number: int) -> str:
+        return f'"{meaning(caveats[number - 1])}"'
+
+    # What the token had before may have become redundant, as it should.
+    before = len(wire.decode(given).unverified_caveats)
+    useless = [name(number) for number in reviewed.redundant if number > before]
+    return [
+        *(f"the narrowed token permits nothing: {each.sentence(name)}" for each in reviewed.contradictions),
+        *(f"{each} adds nothing: the token is as strict without it" for each in useless),
+    ]
+
+
+def _print(text: str, response: pb.AttenuateResponse | None, as_json: bool, warnings: Sequence[str]) -> None:
     token = wire.decode(text)
     branch_id = base64url.encode(minting.own_branch_id(token))
     token_id = token.unverified_identity.token_id
-    warnings = review(token.unverified_caveats, int(time.time())).contradictions
     if as_json:
         shown: dict[str, Any] = {
             "token": text,
             "id": token_id,
             "branch_id": branch_id,
             "caveats": [each.raw.decode("utf-8", "backslashreplace") for each in token.unverified_caveats],
-            "warnings": warnings,
+            "warnings": list(warnings),
             "record": None if response is None else record_view.as_json(response.record, time.time()),
         }
         console.print_json(shown)
