@@ -13,6 +13,7 @@ from pymacaroons.serializers.binary_serializer import BinarySerializer
 
 from almond_core import chain, crypto, wire
 from almond_core.caveats import Caveat, Label, Org, Orgs, Valid, encode, parse
+from almond_core.caveats.verdict import NOTHING
 from almond_core.errors import CaveatError, Reason, TokenError
 from almond_core.kinds import Personal
 from almond_core.masks import ALL
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 _SERIALIZER: Final = BinarySerializer()
 _EVERYTHING: Final = encode(Org(ANY, ALL))
 _SESSION_INDEX: Final = 1
+_UNKNOWN: Final = "a restriction unknown here, which denies everything"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,12 +151,14 @@ def expires_at(caveats: Iterable[bytes]) -> int | None:
 
 
 def summarize(caveats: Iterable[bytes]) -> str:
-    """Describe in one line what a token with these caveats permits."""
-    lines = []
-    for raw in caveats:
-        caveat = known(raw)
-        lines.append("a restriction unknown here" if caveat is None else caveat.describe())
-    return "; ".join(lines)
+    """Describe in one line what a token with these caveats permits.
+
+    Every caveat must permit; semicolons separate them.
+    """
+    read = list(map(known, caveats))
+    if not read or not isinstance(read[0], Org | Orgs):
+        return NOTHING
+    return "; ".join(_UNKNOWN if each is None else each.describe() for each in read)
 
 
 def known(raw: bytes) -> Caveat | None:

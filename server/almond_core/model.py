@@ -29,7 +29,7 @@ _PARTS: Final = 5
 _MAX_SUBJECT_BYTES: Final = 64
 _MAX_KEY_ID: Final = 32
 _END_OF_TIME_MS: Final = 253_402_300_800_000
-_MAX_ARGV: Final = 64
+MAX_ARGV: Final = 64
 _MAX_ATTRIBUTES: Final = 32
 _MAX_ELEMENT_BYTES: Final = 4096
 _MAX_PATH_BYTES: Final = 4096
@@ -239,8 +239,8 @@ def _at_most_one(access: Access, names: tuple[str, ...]) -> None:
 
 
 def _check_command(argv: tuple[str, ...]) -> None:
-    if not 1 <= len(argv) <= _MAX_ARGV:
-        raise FieldError("command", f"1 to {_MAX_ARGV} elements")
+    if not 1 <= len(argv) <= MAX_ARGV:
+        raise FieldError("command", f"1 to {MAX_ARGV} elements")
     if any(len(each.encode("utf-8", "surrogatepass")) > _MAX_ELEMENT_BYTES for each in argv):
         raise FieldError("command", f"an element is longer than {_MAX_ELEMENT_BYTES} bytes")
 
@@ -279,13 +279,17 @@ def _check_attributes(attributes: Mapping[str, str]) -> None:
             raise FieldError("attributes.ip", "an IPv4 or IPv6 address, without a zone")
 
 
+MAX_LEEWAY: Final = 60
+"""The most seconds before its start time at which any service accepts a token, as clocks differ."""
+
+
 @dataclass(frozen=True, slots=True)
 class Circumstances:
     """The circumstances of a decision, besides the access itself.
 
-    `now` is in whole seconds since the epoch, and is read once for each decision. `leeway` (seconds) applies
-    to `not_before` only. `caller_subject` is the verified subject of the caller that asks for the decision:
-    `almond` on this service's own RPCs, and empty if the caller has none.
+    `now` is in whole seconds since the epoch, and is read once for each decision. `leeway` (seconds, at most
+    `MAX_LEEWAY`) applies to `not_before` only. `caller_subject` is the verified subject of the caller that
+    asks for the decision: `almond` on this service's own RPCs, and empty if the caller has none.
     """
 
     now: int

@@ -26,7 +26,7 @@ def test_the_content_of_a_token_is_shown_in_words() -> None:
     assert (shown["kind"], shown["org"], shown["subject"]) == (
         "deploy",
         "acme",
-        "none: anybody who holds it may use it",
+        "none: it names no user or service",
     )
     assert shown["issued"] == "2023-11-14T22:13:20Z"
     assert shown["expires"] == "2023-11-14T23:13:20Z (expired)"

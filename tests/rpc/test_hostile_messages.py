@@ -125,7 +125,7 @@ async def test_a_third_partys_bytes_are_not_read_as_a_grant(shared: Almond) -> N
         pb.InspectTokenRequest(token=wire.encode(BinarySerializer().serialize_raw(macaroon)))
     )
     assert "evil" not in answer.summary
-    assert answer.summary.endswith("a third-party restriction")
+    assert answer.summary.endswith("a third-party restriction, which denies everything")
 
 
 async def test_the_order_of_the_callers_tokens_does_not_matter_to_mint(shared: Almond) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from almond_core.caveats import table
-from almond_core.caveats.verdict import NOWHERE, PERMITS, Caveat, Denies, Permits, Verdict
+from almond_core.caveats.verdict import NOTHING, NOWHERE, PERMITS, Caveat, Denies, Permits, Verdict
 from almond_core.errors import CaveatError, Reason
 from almond_core.masks import describe
 
@@ -59,7 +59,7 @@ class AnyOf:
     def describe(self) -> str:
         """Describe the alternatives."""
         each = (f"({' and '.join(c.describe() for c in caveats)})" for caveats in self.alternatives)
-        return f"only one of: {' or '.join(each)}" if self.alternatives else "nothing at all"
+        return f"only what one of these permits: {' or '.join(each)}" if self.alternatives else NOTHING
 
 
 def _alternative(bodies: Json) -> tuple[Caveat, ...]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from almond_core.caveats.verdict import NOWHERE, PERMITS, Denies, Verdict, either
+from almond_core.caveats.verdict import NOTHING, NOWHERE, PERMITS, Denies, Verdict, either
 from almond_core.errors import CaveatError, Reason
 from almond_core.model import is_id
+from almond_core.quoting import quote
 
 if TYPE_CHECKING:
     from almond_core.canonical import Json
@@ -54,7 +55,7 @@ class Attribute:
 
     def describe(self) -> str:
         """Describe the attribute and its values."""
-        return f"only where {self.key} is {self._allowed()}"
+        return f"only where {quote(self.key)} is {self._allowed()}" if self.values else NOTHING
 
     def _allowed(self) -> str:
-        return either(self.values) if self.values else "never given"
+        return either([quote(each) for each in self.values]) or NOTHING

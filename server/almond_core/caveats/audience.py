@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final, Self
 
-from almond_core.caveats.verdict import NOWHERE, PERMITS, Denies, Verdict, either
+from almond_core.caveats.verdict import NOTHING, NOWHERE, PERMITS, Denies, Verdict, either
 from almond_core.errors import CaveatError, Reason
 from almond_core.model import RESERVED_ORG, is_id
 
@@ -62,7 +62,7 @@ class Audience:
 
     def describe(self) -> str:
         """Describe the services."""
-        return f"only when shown to {self._allowed()}"
+        return f"only when shown to {self._allowed()}" if self.services else NOTHING
 
     def _allowed(self) -> str:
         return either(self.services) or "nobody"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final, Self
 
-from almond_core.caveats.verdict import IN_BOTH, PERMITS, Denies, NotNamed, Verdict
+from almond_core.caveats.verdict import IN_BOTH, NOTHING, PERMITS, Denies, NotNamed, Verdict
 from almond_core.errors import CaveatError, Reason
+from almond_core.quoting import quote_words
 
 if TYPE_CHECKING:
     from almond_core.canonical import Json
@@ -38,7 +38,7 @@ class Pattern:
     def __str__(self) -> str:
         if not self.argv:
             return "any command"
-        return f"{shlex.join(self.argv)}{' ...' if self.is_prefix else ''}"
+        return f"{quote_words(self.argv)}{' ...' if self.is_prefix else ''}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class Commands:
 
     def describe(self) -> str:
         """Describe the commands."""
-        return f"command {self._allowed()}" if self.patterns else "no command"
+        return f"only command {self._allowed()}" if self.patterns else NOTHING
 
     def _allowed(self) -> str:
         return ", or ".join(map(str, self.patterns)) or "none"
@@ -96,7 +96,7 @@ class Commands:
 def _shown(argv: tuple[str, ...]) -> str:
     """Format the beginning of a command: a request may hold one of a quarter of a megabyte."""
     clipped = tuple(each[:_MAX_SHOWN] for each in argv[:_MAX_SHOWN])
-    return shlex.join(clipped) + (" ..." if clipped != argv else "")
+    return quote_words(clipped) + (" ..." if clipped != argv else "")
 
 
 def _pattern(entry: Json) -> Pattern:

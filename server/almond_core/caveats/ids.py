@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from almond_core.caveats.verdict import IN_BOTH, PERMITS, Denies, NotNamed, Verdict
+from almond_core.caveats.verdict import IN_BOTH, NOTHING, PERMITS, Denies, NotNamed, Verdict
 from almond_core.errors import CaveatError, Reason
 from almond_core.masks import Mask, covers, describe, parse_mask, spell
 from almond_core.model import ANY, is_id
+from almond_core.quoting import quote
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,8 +79,10 @@ class IdSet:
     def describe(self) -> str:
         """Describe the ids and the actions on each."""
         noun = self.FIELD.replace("_", " ")
-        each = (f"{'any' if key == ANY else key} ({describe(mask)})" for key, mask in self.masks.items())
-        return f"{noun} {', '.join(each)}" if self.masks else f"no {noun}"
+        if ANY in self.masks:
+            return f"only any {noun} ({describe(self.masks[ANY])})"
+        each = (f"{quote(key)} ({describe(mask)})" for key, mask in self.masks.items())
+        return f"only {noun} {', '.join(each)}" if self.masks else NOTHING
 
 
 class Apps(IdSet):

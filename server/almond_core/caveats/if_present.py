@@ -51,24 +51,28 @@ class IfPresent:
                 return verdict
         if named or covers(self.mask, access.actions):
             return PERMITS
+        wanted, allowed = describe(access.actions), describe(self.mask)
+        if not self.caveats:
+            return Denies(Reason.ACTION, wanted, allowed, f"The token allows {allowed} only, not {wanted}.")
         about = self._about()
         return Denies(
             Reason.ACTION,
-            f"{describe(access.actions)} where no {about} is named",
-            describe(self.mask),
+            f"{wanted} where no {about} is named",
+            allowed,
             f"The request names no {about}, which is what the token is for; without one the token allows "
-            f"{describe(self.mask)}, not {describe(access.actions)}.",
+            f"{allowed}, not {wanted}.",
         )
 
     def describe(self) -> str:
         """Describe what it permits for these objects, and for requests that name none."""
-        inner = "; ".join(caveat.describe() for caveat in self.caveats)
-        about = self._about()
-        article = "an" if about[0] in "aeiou" else "a"
-        return (
-            f"requests that name {article} {about}: only {inner or 'none'}; "
-            f"requests that name none: {describe(self.mask)}"
-        )
+        if not self.caveats:
+            return f"only these actions: {describe(self.mask)}"
+        each = [f"if it names {_article(noun(one.NAME))}: {one.describe()}" for one in self.caveats]
+        return f"a request, {', and '.join(each)}, and if it names none of these: {describe(self.mask)}"
 
     def _about(self) -> str:
-        return either([noun(caveat.NAME) for caveat in self.caveats]) or "thing"
+        return either([noun(caveat.NAME) for caveat in self.caveats])
+
+
+def _article(word: str) -> str:
+    return f"{'an' if word[0] in 'aeiou' else 'a'} {word}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING, ClassVar, Final, Self
 
-from almond_core.caveats.verdict import NOWHERE, PERMITS, Denies, Verdict, either
+from almond_core.caveats.verdict import NOTHING, NOWHERE, PERMITS, Denies, Verdict, either
 from almond_core.errors import CaveatError, Reason
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Ip:
 
     def describe(self) -> str:
         """Describe the networks."""
-        return f"only calls from {self._allowed()}"
+        return f"only calls from {self._allowed()}" if self.cidrs else NOTHING
 
     def _allowed(self) -> str:
         return either(self.cidrs) or "nowhere"

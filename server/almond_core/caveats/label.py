@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
@@ -59,4 +60,8 @@ class Label:
 
     def describe(self) -> str:
         """Describe the name."""
-        return f'named "{self.text}"' if self.text else "distinct from others like it"
+        return (
+            f"named {json.dumps(self.text, ensure_ascii=False)}"
+            if self.text
+            else "distinct from others like it"
+        )

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from almond_core.caveats.verdict import IN_BOTH, PERMITS, Denies, NotNamed, Verdict
+from almond_core.caveats.verdict import IN_BOTH, NOTHING, PERMITS, Denies, NotNamed, Verdict, either
 from almond_core.errors import CaveatError, Reason
 from almond_core.model import is_id
+from almond_core.quoting import quote
 
 if TYPE_CHECKING:
     from almond_core.canonical import Json
@@ -55,4 +56,4 @@ class Mutations:
 
     def describe(self) -> str:
         """Describe the mutations."""
-        return f"mutation {', '.join(self.names)}" if self.names else "no mutation"
+        return f"only mutation {either([quote(each) for each in self.names])}" if self.names else NOTHING

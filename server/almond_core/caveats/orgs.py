@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from almond_core.caveats.verdict import NOWHERE, PERMITS, Denies, Verdict
+from almond_core.caveats.verdict import NOTHING, NOWHERE, PERMITS, Denies, Verdict
 from almond_core.errors import CaveatError, Reason
 from almond_core.masks import Mask, covers, describe, parse_mask, spell
 from almond_core.model import ANY, is_id
+from almond_core.quoting import quote
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,8 +50,7 @@ class Org:
 
     def describe(self) -> str:
         """Describe the org and the actions in it."""
-        name = "any org" if self.org == ANY else f"org {self.org}"
-        return f"{name}: {describe(self.mask)}"
+        return _describe(self.masks())
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +86,18 @@ class Orgs:
 
     def describe(self) -> str:
         """Describe the orgs and the actions in each."""
-        each = (f"{org} ({describe(mask)})" for org, mask in self.orgs.items())
-        return f"orgs {', '.join(each)}" if self.orgs else "no org at all"
+        return _describe(self.orgs)
 
 
 def _is_org(value: object) -> bool:
     return value == ANY or is_id(value)
+
+
+def _describe(orgs: Mapping[str, Mask]) -> str:
+    each = [
+        f"{'any org' if org == ANY else f'org {quote(org)}'}: {describe(mask)}" for org, mask in orgs.items()
+    ]
+    return ", or ".join(each) or NOTHING
 
 
 def _check(orgs: Mapping[str, Mask], access: Access) -> Verdict:

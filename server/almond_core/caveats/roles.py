@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final, Self
 
-from almond_core.caveats.verdict import NOWHERE, PERMITS, Denies, Verdict, either
+from almond_core.caveats.verdict import NOTHING, NOWHERE, PERMITS, Denies, Verdict, either
 from almond_core.errors import CaveatError, Reason
 from almond_core.masks import ALL, Mask, covers, describe, parse_mask
 
@@ -73,7 +73,7 @@ class Roles:
 
     def describe(self) -> str:
         """Describe the roles."""
-        return f"only what the role {self._names()} includes" if self.roles else "nothing: it has no role"
+        return f"only what the role {self._names()} includes" if self.roles else NOTHING
 
     def _names(self) -> str:
         return either([role.replace("_", " ") for role in self.roles]) or "none"

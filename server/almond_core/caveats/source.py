@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from almond_core import model
 from almond_core.caveats.verdict import NOWHERE, PERMITS, Denies, Verdict
 from almond_core.errors import CaveatError, FieldError, Reason
+from almond_core.quoting import quote
 
 if TYPE_CHECKING:
     from almond_core.canonical import Json
@@ -62,4 +63,4 @@ class Source:
 
 
 def _words(given: dict[str, str]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in given.items())
+    return ", ".join(f"{key} {quote(value)}" for key, value in given.items())

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from almond_core.caveats.verdict import IN_BOTH, PERMITS, Denies, NotNamed, Verdict
+from almond_core.caveats.verdict import IN_BOTH, NOTHING, PERMITS, Denies, NotNamed, Verdict
 from almond_core.errors import CaveatError, FieldError, Reason
 from almond_core.masks import Mask, covers, describe, parse_mask, spell
 from almond_core.model import ANY, check_path
+from almond_core.quoting import quote
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,7 +63,7 @@ class StorageObjects:
                 allowed,
                 f"The token is restricted to the storage objects {allowed}; the request must name one.",
             )
-        matching = [mask for prefix, mask in self.prefixes.items() if _covers(prefix, path)]
+        matching = self._matching(path)
         if not matching:
             return Denies(
                 Reason.WRONG_OBJECT,
@@ -70,7 +71,7 @@ class StorageObjects:
                 allowed,
                 f"The token does not reach the storage object {path}, only: {allowed}.",
             )
-        mask = reduce(lambda left, right: Mask(left & right), matching)
+        mask = _intersection(matching)
         if not covers(mask, access.actions):
             return Denies(
                 Reason.ACTION,
@@ -82,8 +83,20 @@ class StorageObjects:
 
     def describe(self) -> str:
         """Describe the prefixes and the actions under each."""
-        each = (f"{prefix} ({describe(mask)})" for prefix, mask in self.prefixes.items())
-        return f"storage objects {', '.join(each)}" if self.prefixes else "no storage object"
+        if ANY in self.prefixes:
+            return f"only any storage object ({describe(self.prefixes[ANY])})"
+        # The masks that count in the end: a longer prefix cannot give back what a shorter one withholds.
+        masks = {prefix: _intersection(self._matching(prefix)) for prefix in self.prefixes}
+        each = (f"{quote(prefix)} and all below ({describe(mask)})" for prefix, mask in masks.items())
+        more = ", where the longest that covers an object counts" if len(masks) > 1 else ""
+        return f"only storage object {', '.join(each)}{more}" if masks else NOTHING
+
+    def _matching(self, path: str) -> list[Mask]:
+        return [mask for prefix, mask in self.prefixes.items() if _covers(prefix, path)]
+
+
+def _intersection(masks: list[Mask]) -> Mask:
+    return reduce(lambda left, right: Mask(left & right), masks)
 
 
 def _covers(prefix: str, path: str) -> bool:

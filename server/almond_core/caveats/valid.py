@@ -60,7 +60,11 @@ class Valid:
 
     def describe(self) -> str:
         """Describe the time span."""
-        start = f"from {print_time(self.not_before)} " if self.not_before is not None else ""
+        start = (
+            f"from {print_time(self.not_before)} (less the service's leeway) "
+            if self.not_before is not None
+            else ""
+        )
         end = f"until {print_time(self.not_after)}" if self.not_after is not None else ""
         return f"{start}{end}".strip() or "at any time"
 

@@ -76,6 +76,10 @@ IN_BOTH: Final = frozenset({"if_present", "any_of"})
 """For caveats that restrict a kind of object that a request may name."""
 
 
+NOTHING: Final = "nothing at all"
+"""The description of a caveat that denies every request to which it applies."""
+
+
 def noun(name: str) -> str:
     """Return what a caveat of this name restricts: for `storage_objects`, `storage object`."""
     return name.removesuffix("s").replace("_", " ")
@@ -104,11 +108,23 @@ class Caveat(Protocol):
         ...
 
     def describe(self) -> str:
-        """Describe in a few words what it permits, for a person who has never seen a caveat."""
+        """Describe in a few words what it permits, for a person who has never seen a caveat.
+
+        Caveats with the same description permit the same. Outside quotes there is no semicolon.
+        """
         ...
 
 
 def either(words: Sequence[str]) -> str:
     """Format alternatives for people: `app, machine or volume`; empty for none."""
+    return _joined(words, "or")
+
+
+def both(words: Sequence[str]) -> str:
+    """Format a list for people: `step 1, step 2 and step 3`; empty for none."""
+    return _joined(words, "and")
+
+
+def _joined(words: Sequence[str], conjunction: str) -> str:
     *first, last = list(dict.fromkeys(words)) or [""]
-    return f"{', '.join(first)} or {last}" if first else last
+    return f"{', '.join(first)} {conjunction} {last}" if first else last

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from almond_core.model import MAX_LEEWAY
 from almond_server.config import redis_url
 from almond_server.config.addresses import DEFAULT_ADDRESS, host_and_port
 from almond_server.data_dir import paths
@@ -106,8 +107,8 @@ class Settings:
                 f"--poll-interval must be above 0 and below --max-staleness, which is {self.max_staleness:g} "
                 "seconds."
             )
-        if not 0 <= self.leeway <= 60:  # noqa: PLR2004
-            raise StartError("--leeway must be 0 to 60 seconds.")
+        if not 0 <= self.leeway <= MAX_LEEWAY:
+            raise StartError(f"--leeway must be 0 to {MAX_LEEWAY} seconds.")
         if not 0 <= self.grace < math.inf or self.presented_per_minute < 1:
             raise StartError(
                 "--grace must be finite and not negative, --presented-per-minute must be at least 1."

@@ -201,7 +201,8 @@ def _summary(caveats: Iterable[WireCaveat]) -> str:
     # A third-party caveat is made of any bytes, which may look like a permission.
     given = list(caveats)
     said = minting.summarize(each.raw for each in given if each.body is not None)
-    return said if all(each.body is not None for each in given) else f"{said}; a third-party restriction"
+    third_party = any(each.body is None for each in given)
+    return f"{said}; a third-party restriction, which denies everything" if third_party else said
 
 
 def branch(branch_id: bytes) -> str:

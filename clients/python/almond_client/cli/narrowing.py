@@ -13,9 +13,9 @@ from almond_client.cli import possession
 from almond_client.cli.output import console, record_view
 from almond_client.cli.output.secret import LOST, Delivery
 from almond_client.messages import caveat_message
-from almond_client.review import review
+from almond_client.review import meaning, review
 from almond_core import base64url, minting, wire
-from almond_core.caveats import Label, Valid
+from almond_core.caveats import Label
 from almond_core.caveats.label import ID_BYTES
 
 if TYPE_CHECKING:
@@ -43,10 +43,9 @@ class Narrowing:
         # Offline first in any case: a token that cannot be narrowed is not sent to the service.
         label = Label.new(secrets.token_bytes(ID_BYTES), self.label)
         narrowed = minting.attenuate(self.text, self.added, label)
-        warnings = self._idle_ends()
         with Delivery() as delivery:
             if connection is None:
-                _write(delivery, narrowed.text, None, None, warnings, as_json)
+                _write(delivery, narrowed.text, None, None, _warnings(self.text, narrowed.text), as_json)
                 return
             response = self._register(connection, label)
             _write(
@@ -54,7 +53,7 @@ class Narrowing:
                 response.token,
                 response.record,
                 lambda: possession.revoke_shown(connection, response.token, LOST),
-                warnings,
+                _warnings(self.text, response.token),
                 as_json,
             )
 
@@ -65,13 +64,21 @@ class Narrowing:
         )
         return connection.call(lambda client: client.attenuate(request))
 
-    def _idle_ends(self) -> list[str]:
-        """Return a warning if an end was added that is not before the end that the token has already."""
-        end = _end_of(wire.decode(self.text))
-        ends = [each.not_after for each in self.added if isinstance(each, Valid)]
-        if end is None or not any(each is not None and each >= end for each in ends):
-            return []
-        return [f"the end that you gave adds nothing: the token ends at {console.day_and_time(end)} already"]
+
+def _warnings(given: str, narrowed: str) -> list[str]:
+    caveats = wire.decode(narrowed).unverified_caveats
+    reviewed = review(caveats, int(time.time()))
+
+    def name(number: int) -> str:
+        return f'"{meaning(caveats[number - 1])}"'
+
+    # What the token had before may have become redundant, as it should.
+    before = len(wire.decode(given).unverified_caveats)
+    useless = [name(number) for number in reviewed.redundant if number > before]
+    return [
+        *(f"the narrowed token permits nothing: {each.sentence(name)}" for each in reviewed.contradictions),
+        *(f"{each} adds nothing: the token is as strict without it" for each in useless),
+    ]
 
 
 def _end_of(token: Token) -> int | None:
@@ -83,21 +90,20 @@ def _write(
     text: str,
     record: token_pb2.TokenRecord | None,
     undo: Callable[[], object] | None,
-    idle_ends: list[str],
+    warnings: Sequence[str],
     as_json: bool,
 ) -> None:
     token = wire.decode(text)
     end = _end_of(token)
     branch_id = base64url.encode(minting.own_branch_id(token))
     token_id = token.unverified_identity.token_id
-    warnings = [*review(token.unverified_caveats, int(time.time())).contradictions, *idle_ends]
     shown: dict[str, Any] = {
         "token": text,
         "id": token_id,
         "branch_id": branch_id,
         "expires_at": None if end is None else console.rfc3339(end),
         "caveats": [each.raw.decode("utf-8", "backslashreplace") for each in token.unverified_caveats],
-        "warnings": warnings,
+        "warnings": list(warnings),
         "record": None if record is None else record_view.as_json(record, time.time()),
     }
     own_id = f"{token_id}/{branch_id}"

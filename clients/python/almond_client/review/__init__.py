@@ -1,6 +1,7 @@
 """Reviews a token's caveats for people: what they permit, under which conditions, and what is unusual.
 
-Needs no key and no service. It describes what a token says, not whether the token is genuine.
+Needs no key and no service. It describes what a token says, not whether the token is genuine. All that it
+states is true of every access: a review is made of statements first, which are put into words afterwards.
 """
 
 from __future__ import annotations
@@ -9,76 +10,104 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from almond_client.review.probes import MAX_PROBES, AccessTarget, Probe, probes, targets, values_in
-from almond_client.review.redundancy import CONDITIONS, CaveatGroup, condition_groups, number_list
+from almond_client.review.permissions import Permission, may_everything, org_text, permissions_of
+from almond_client.review.probes import probes
+from almond_client.review.redundancy import CONDITIONS, CaveatGroup, Contradiction, condition_groups
 from almond_core import caveats
 from almond_core.caveats import Caveat
+from almond_core.caveats.verdict import both
 from almond_core.errors import CaveatError
-from almond_core.masks import ALL, LETTERS, Mask, describe
 from almond_core.model import Circumstances
 from almond_core.wire import WireCaveat
 
+__all__ = ["Contradiction", "Permission", "Review", "adds_nothing", "meaning", "org_text", "review", "step"]
+
 _YEAR: Final = 366 * 86_400
-
-
-@dataclass(frozen=True, slots=True)
-class Permission:
-    """The actions permitted on one target of one org."""
-
-    org: str
-    target: str
-    mask: Mask
-
-    def __str__(self) -> str:
-        return f"{self.target}: {describe(self.mask)}"
+_THIRD_PARTY: Final = "is a third-party caveat, which nothing can discharge yet"
 
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """The result of a review. Caveats are numbered from 1. All texts are for people."""
+    """The result of a review. Caveats are numbered from 1."""
 
     permissions: tuple[Permission, ...] | None
-    """What is permitted where all conditions are met; None if it is too much to list."""
+    """What is permitted where all conditions are met, and nothing else is; None if it is too much to list."""
 
     conditions: tuple[str, ...]
-    contradictions: tuple[str, ...]
+    contradictions: tuple[Contradiction, ...]
+    """Why the token permits nothing, whatever the request; empty if it permits something."""
+
+    redundant: tuple[int, ...]
+    """The caveats without all of which the token would permit the same."""
+
     warnings: tuple[str, ...]
 
 
 def review(given: Sequence[WireCaveat], now: int) -> Review:
     """Review a token's caveats as of `now` (unix seconds)."""
-    known: dict[int, Caveat] = {}
-    unknown: list[str] = []
-    for number, each in enumerate(given, start=1):
-        try:
-            if each.body is None:
-                unknown.append(f"{number} is a third-party caveat, and nothing can discharge one yet")
-            else:
-                known[number] = caveats.parse(each.body)
-        except CaveatError as error:
-            unknown.append(f"{number} has no meaning here, and so denies everything: {error}")
+    known, contradictions = _parsed(given)
     about_objects = {number: each for number, each in known.items() if not isinstance(each, CONDITIONS)}
-    mentioned = values_in(about_objects.values())
-    any_org = mentioned.fresh_id("org")
-    probed = _probes([*mentioned.of("org"), any_org], targets(mentioned))
+    probed = probes(list(about_objects.values()))
     groups = condition_groups(known, now)
-    permissions = None
+    objects = CaveatGroup(about_objects, [(probe.access, Circumstances(now)) for probe in probed])
     if probed:
-        objects = CaveatGroup(about_objects, [(probe.access, Circumstances(now)) for probe in probed])
-        permissions = _permissions(probed, objects.permitted, any_org)
         groups.insert(0, objects)
-    contradictions = [*unknown, *(line for group in groups for line in group.contradictions())]
-    redundant = sorted(number for group in groups for number in group.redundant())
+    contradictions += [each for group in groups for each in group.contradictions()]
+    conditions = tuple(_conditions(list(known.values())))
+    if contradictions:
+        return Review((), conditions, tuple(contradictions), (), ())
+    permissions = tuple(permissions_of(probed, objects.permitted)) if probed else None
     return Review(
         permissions,
-        tuple(_conditions(list(known.values()))),
-        tuple(contradictions),
-        (*_about_time(known, now), *_about_scope(permissions), *_about_redundant(redundant)),
+        conditions,
+        (),
+        tuple(sorted(number for group in groups for number in group.redundant())),
+        (
+            *_about_time(list(known.values()), now),
+            *_about_scope(permissions or (), may_everything(probed, objects.permitted), conditions),
+        ),
     )
 
 
-def _probes(orgs: Sequence[str], about: Sequence[AccessTarget]) -> list[Probe]:
-    return probes(orgs, about) if len(orgs) * len(about) * len(LETTERS) <= MAX_PROBES else []
+def meaning(caveat: WireCaveat) -> str:
+    """Return what one caveat of a token permits, in a few words."""
+    if caveat.body is None:
+        return "a third-party caveat: denies everything, because nothing can discharge it yet"
+    try:
+        return caveats.parse(caveat.body).describe()
+    except CaveatError as error:
+        return f"denies everything: {error}"
+
+
+def step(number: int) -> str:
+    """Return what a page that numbers the caveats calls one of them."""
+    return f"step {number}"
+
+
+def adds_nothing(redundant: Sequence[int]) -> str:
+    """Return the sentence on redundant caveats, called by their numbers; empty if there are none."""
+    if not redundant:
+        return ""
+    verb = "adds" if len(redundant) == 1 else "add"
+    return f"{both([step(each) for each in redundant])} {verb} nothing: the others are as strict already"
+
+
+def _parsed(given: Sequence[WireCaveat]) -> tuple[dict[int, Caveat], list[Contradiction]]:
+    known: dict[int, Caveat] = {}
+    found: list[Contradiction] = []
+    for number, each in enumerate(given, start=1):
+        try:
+            if each.body is None:
+                found.append(
+                    Contradiction((number,), "is a third-party caveat, which nothing can discharge yet")
+                )
+            else:
+                known[number] = caveats.parse(each.body)
+        except CaveatError as error:
+            found.append(Contradiction((number,), f"has no meaning here, and so denies everything: {error}"))
+    if not isinstance(known.get(1), caveats.Org | caveats.Orgs):
+        found.append(Contradiction((), "does not begin with an org, as every minted token does"))
+    return known, found
 
 
 def _conditions(known: Sequence[Caveat]) -> list[str]:
@@ -90,54 +119,22 @@ def _conditions(known: Sequence[Caveat]) -> list[str]:
     return [each.describe() for each in ([time] if starts or ends else []) + others]
 
 
-def _permissions(probed: Sequence[Probe], permitted: int, any_org: str) -> tuple[Permission, ...]:
-    masks: dict[tuple[str, str], Mask] = {}
-    targets_by_text: dict[str, AccessTarget] = {}
-    for bit, probe in enumerate(probed):
-        key = (probe.org, probe.target.text)
-        targets_by_text[probe.target.text] = probe.target
-        granted = 1 << LETTERS.index(probe.letter) if permitted >> bit & 1 else 0
-        masks[key] = Mask(masks.get(key, 0) | granted)
-    found = []
-    for (org, text), mask in masks.items():
-        within = targets_by_text[text].within
-        # A target with the same actions as the one that contains it is not listed.
-        differs = within is None or masks[org, within.text] != mask
-        if differs and (mask or (within is not None and masks[org, within.text])):
-            found.append(Permission("any org" if org == any_org else org, text, mask))
-    return tuple(found)
-
-
-def _about_time(known: dict[int, Caveat], now: int) -> list[str]:
-    ends = [each.not_after for each in known.values() if isinstance(each, caveats.Valid) and each.not_after]
+def _about_time(known: Sequence[Caveat], now: int) -> list[str]:
+    spans = [each for each in known if isinstance(each, caveats.Valid)]
+    ends = [each.not_after for each in spans if each.not_after is not None]
     if not ends:
         return ["it never expires"]
-    return [f"it is valid for another {(min(ends) - now) // _YEAR} years"] if min(ends) - now > _YEAR else []
+    years = (min(ends) - now) // _YEAR
+    return (
+        [f"it does not expire for another {years} {'year' if years == 1 else 'years'}"] if years > 0 else []
+    )
 
 
-def _about_scope(permissions: tuple[Permission, ...] | None) -> list[str]:
-    everything = {"the org itself", "any app", "any feature", "any storage object"}
-    unrestricted = {
-        org: {each.target for each in permissions or () if each.org == org and each.mask == ALL}
-        for org in dict.fromkeys(each.org for each in permissions or ())
-    }
-    warnings = [
-        f"it may do everything in {org_text(org)}"
-        for org, found in unrestricted.items()
-        if everything <= found
-    ]
-    if "any org" in unrestricted and "it may do everything in any org" not in warnings:
+def _about_scope(
+    permissions: Sequence[Permission], everything: Sequence[str | None], conditions: Sequence[str]
+) -> list[str]:
+    where = ", where its conditions are met" if conditions else ""
+    warnings = [f"it may do everything in {org_text(org)}{where}" for org in everything]
+    if None not in everything and any(each.org is None for each in permissions):
         warnings.append("it is valid for any org")
     return warnings
-
-
-def _about_redundant(redundant: Sequence[int]) -> list[str]:
-    if not redundant:
-        return []
-    verb = "adds" if len(redundant) == 1 else "add"
-    return [f"{number_list(redundant)} {verb} nothing: the others are as strict already"]
-
-
-def org_text(org: str) -> str:
-    """Return the org of a permission as text: `any org`, or `org ORG`."""
-    return org if org == "any org" else f"org {org}"

@@ -13,14 +13,12 @@ from almond_client.cli.connection import Connection, connect
 from almond_client.cli.output import console, inspection_view, record_view
 from almond_client.cli.output.failures import Failure, explained
 from almond_client.errors import AlmondRpcError
-from almond_client.review import review
-from almond_core import base64url, caveats, minting, wire
-from almond_core.caveats.verdict import IN_BOTH
-from almond_core.errors import CaveatError
+from almond_client.review import Permission, Review, adds_nothing, meaning, org_text, review, step
+from almond_core import base64url, minting, wire
 from almond_core.masks import spell
 
 if TYPE_CHECKING:
-    from almond_core.wire import Token, WireCaveat
+    from almond_core.wire import Token
 
 
 def inspect(
@@ -36,13 +34,14 @@ def inspect(
         decoded = wire.decode(text)
         connection = None if offline else connect(address, api_token_file)
     answer, note = (None, "") if connection is None else _ask_service(connection, text)
-    claims = _claims(decoded, len(text))
+    reviewed = review(decoded.unverified_caveats, int(time.time()))
+    claims = _claims(decoded, reviewed, len(text))
     if as_json:
         console.print_json(
             {**claims, "service": None if answer is None else _answer_json(answer), "note": note}
         )
     else:
-        inspection_view.show(claims, answer, note)
+        inspection_view.show(claims, reviewed.permissions, answer, note)
 
 
 def _ask_service(connection: Connection, text: str) -> tuple[pb.InspectTokenResponse | None, str]:
@@ -55,11 +54,9 @@ def _ask_service(connection: Connection, text: str) -> tuple[pb.InspectTokenResp
         return None, Failure.of(error).sentence
 
 
-def _claims(token: Token, characters: int) -> dict[str, Any]:
+def _claims(token: Token, reviewed: Review, characters: int) -> dict[str, Any]:
     identity, given, now = token.unverified_identity, token.unverified_caveats, int(time.time())
     end = minting.expires_at(caveat.raw for caveat in given if caveat.body is not None)
-    reviewed = review(given, now)
-    permissions = reviewed.permissions
     return {
         "id": identity.token_id,
         "key": identity.key_id,
@@ -71,28 +68,23 @@ def _claims(token: Token, characters: int) -> dict[str, Any]:
         "expired": end is not None and end <= now,
         "characters": characters,
         "branch_id": base64url.encode(minting.own_branch_id(token)),
-        "may": None
-        if permissions is None
-        else [{"org": each.org, "thing": each.target, "actions": spell(each.mask)} for each in permissions],
+        "may": None if reviewed.permissions is None else list(map(_permission_json, reviewed.permissions)),
         "conditions": list(reviewed.conditions),
-        "contradictions": list(reviewed.contradictions),
-        "warnings": list(reviewed.warnings),
-        "caveats": [_caveat_json(caveat) for caveat in given],
+        "contradictions": [each.sentence(step) for each in reviewed.contradictions],
+        "warnings": [*reviewed.warnings, *filter(None, [adds_nothing(reviewed.redundant)])],
+        "caveats": [
+            {"caveat": each.raw.decode("utf-8", "backslashreplace"), "meaning": meaning(each)}
+            for each in given
+        ],
     }
 
 
-def _caveat_json(caveat: WireCaveat) -> dict[str, str]:
-    return {"caveat": caveat.raw.decode("utf-8", "backslashreplace"), "meaning": _meaning(caveat)}
-
-
-def _meaning(caveat: WireCaveat) -> str:
-    if caveat.body is None:
-        return "a third-party caveat: denies, because nothing can discharge it yet"
-    try:
-        meaning = caveats.parse(caveat.body)
-        return f"only {meaning.describe()}" if meaning.INSIDE == IN_BOTH else meaning.describe()
-    except CaveatError as error:
-        return f"denies everything: {error}"
+def _permission_json(permission: Permission) -> dict[str, Any]:
+    first, *others = [spell(mask) for mask in permission.masks] or [""]
+    org = org_text(None) if permission.org is None else permission.org
+    shown: dict[str, Any] = {"org": org, "thing": permission.target, "actions": first}
+    # One request may ask for `actions`, or for those of one alternative, and cannot mix them.
+    return shown | ({"or_actions": others} if others else {})
 
 
 def _answer_json(answer: pb.InspectTokenResponse) -> dict[str, Any]:

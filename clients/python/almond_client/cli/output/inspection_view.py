@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from almond.v1 import token_service_pb2 as pb
 from almond_client.cli.output import console, record_view
-from almond_client.review import org_text
-from almond_core.masks import describe, parse_mask
+from almond_client.review import Permission, org_text
 from almond_core.model import RESERVED_ORG
 
 GENUINE: Final = {pb.GENUINENESS_GENUINE: True, pb.GENUINENESS_NOT_GENUINE: False}
 _MAX_LINES: Final = 24
-_ORG_TEXTS: Final = {"": "several", RESERVED_ORG: "any"}
+_ORG_TEXTS: Final = {"": "several orgs", RESERVED_ORG: f"any org, or the service's own ({RESERVED_ORG})"}
 
 
-def show(claims: dict[str, Any], answer: pb.InspectTokenResponse | None, note: str) -> None:
+def show(
+    claims: dict[str, Any],
+    permissions: Sequence[Permission] | None,
+    answer: pb.InspectTokenResponse | None,
+    note: str,
+) -> None:
     """Print a token's `claims` (as in the JSON), and the service's answer or a `note` why there is none."""
     _show_end(claims, answer)
-    _show_permissions(claims)
+    _show_permissions(permissions, claims["conditions"])
     _section("How it was narrowed: a request must pass every step, and no step can be removed")
     for number, caveat in enumerate(claims["caveats"], start=1):
         _line(str(number), caveat["meaning"])
@@ -30,7 +35,7 @@ def show(claims: dict[str, Any], answer: pb.InspectTokenResponse | None, note: s
     _section("The token itself")
     _line("kind", claims["kind"])
     _line("org", _ORG_TEXTS.get(claims["org"], claims["org"]))
-    _line("subject", claims["subject"] or "none: anybody who holds it may use it")
+    _line("subject", claims["subject"] or "none: it names no user or service")
     _line("issued", claims["issued_at"])
     _line("expires", f"{claims['expires_at'] or 'never'}{' (expired)' if claims['expired'] else ''}")
     _line("size", f"{claims['characters']} characters")
@@ -58,27 +63,26 @@ def _alarm(sentence: str) -> None:
     console.out().print(console.clean(sentence), style="bold red")
 
 
-def _show_permissions(claims: dict[str, Any]) -> None:
-    permissions = claims["may"]
+def _show_permissions(permissions: Sequence[Permission] | None, conditions: Sequence[str]) -> None:
     if permissions is None:
         _section("What it may do: too much to list; see the steps")
         return
     if not permissions:
         _section("What it may do: nothing at all")
         return
-    orgs = list(dict.fromkeys(each["org"] for each in permissions))
-    for org in orgs:
+    for org in dict.fromkeys(each.org for each in permissions):
         _section(f"What it may do in {org_text(org)}")
-        in_org = [each for each in permissions if each["org"] == org]
-        for each in in_org[:_MAX_LINES]:
-            console.out().print(f"  {console.clean(each['thing'])}: {describe(parse_mask(each['actions']))}")
+        in_org = [str(each) for each in permissions if each.org == org]
+        for line in in_org[:_MAX_LINES]:
+            console.out().print(f"  {console.clean(line)}")
         if len(in_org) > _MAX_LINES:
-            console.out().print(f"  and {len(in_org) - _MAX_LINES} more: --json shows all")
+            more = len(in_org) - _MAX_LINES
+            console.out().print(f"  and {more} more, which may be exceptions to these: --json shows all")
     console.out().print("  and nothing else")
-    if claims["conditions"]:
+    if conditions:
         _section("But only")
-        for each in claims["conditions"]:
-            console.out().print(f"  {console.clean(each.removeprefix('only '))}")
+        for condition in conditions:
+            console.out().print(f"  {console.clean(condition.removeprefix('only '))}")
 
 
 def _show_answer(answer: pb.InspectTokenResponse) -> None:
