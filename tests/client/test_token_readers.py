@@ -182,7 +182,7 @@ def test_a_commands_own_output_is_a_token_that_it_reads() -> None:
 @pytest.mark.parametrize(
     ("redirection", "sentence"),
     [
-        ("<&-", "standard input is closed"),
+        ("<&-", "standard input is empty"),
         ("< /dev/null", "standard input is empty"),
         ("< /dev/zero", "standard input has more than 65,536 bytes"),
     ],

@@ -70,7 +70,7 @@ def test_the_other_byte_order_is_read_too() -> None:
         "alm1_",
         "hello",
     ],
-    ids=ascii,
+    ids=lambda text: ascii(text.replace(TOKEN, "TOKEN"))[:24],
 )
 def test_any_other_text_is_left_to_the_strict_decoder(text: str) -> None:
     with pytest.raises(TokenError):

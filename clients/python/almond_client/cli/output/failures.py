@@ -91,7 +91,7 @@ class Failure(Exception):  # noqa: N818 - it ends a command; errors end calls
 def _is_refusal(error: AlmondRpcError) -> bool:
     # Anything else may have been done before it failed, or may succeed when it is tried again.
     return isinstance(error, _REFUSALS) or (
-        isinstance(error, ResourceExhaustedError) and error.retry_after is None
+        isinstance(error, ResourceExhaustedError) and bool(error.reason) and error.retry_after is None
     )
 
 
