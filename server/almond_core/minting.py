@@ -102,7 +102,7 @@ def inherit(caller: VerifiedToken, own: Sequence[Caveat], session: Valid | None 
         others.pop(written[0], None)
         return (written[0], encode(session), *others)
     unique = list(dict.fromkeys([*inherited, *written]))
-    if len(unique) > 1 and unique[0] == _EVERYTHING and isinstance(_known(unique[1]), Org | Orgs):
+    if len(unique) > 1 and unique[0] == _EVERYTHING and isinstance(known(unique[1]), Org | Orgs):
         del unique[0]
     return tuple(unique)
 
@@ -119,7 +119,7 @@ def orgs_left(caveats: Iterable[bytes]) -> list[str]:
     """
     left: set[str] | None = None
     for raw in caveats:
-        caveat = _known(raw)
+        caveat = known(raw)
         if isinstance(caveat, Org | Orgs) and ANY not in caveat.masks():
             left = set(caveat.masks()) if left is None else left & set(caveat.masks())
     if left is not None and not left:
@@ -142,7 +142,7 @@ def expires_at(caveats: Iterable[bytes]) -> int | None:
     """Return when a token with these caveats expires, in unix seconds, or None if never."""
     ends = [
         caveat.not_after
-        for caveat in map(_known, caveats)
+        for caveat in map(known, caveats)
         if isinstance(caveat, Valid) and caveat.not_after is not None
     ]
     return min(ends, default=None)
@@ -152,12 +152,13 @@ def summarize(caveats: Iterable[bytes]) -> str:
     """Describe in one line what a token with these caveats permits."""
     lines = []
     for raw in caveats:
-        caveat = _known(raw)
+        caveat = known(raw)
         lines.append("a restriction unknown here" if caveat is None else caveat.describe())
     return "; ".join(lines)
 
 
-def _known(raw: bytes) -> Caveat | None:
+def known(raw: bytes) -> Caveat | None:
+    """Return a first-party caveat; None if it is unknown or broken."""
     try:
         body = wire.first_party(raw).body
         return parse(list(body)) if body is not None else None

@@ -19,6 +19,7 @@ from almond_server.config import redis_url
 from almond_server.config.addresses import is_loopback
 from almond_server.data_dir import master_key, rescue_file
 from almond_server.errors import StartError
+from almond_server.revocation.due_revocations import DueRevocations
 from almond_server.revocation.follower import Follower, Signals
 from almond_server.revocation.index.view import RevocationView
 from almond_server.revocation.relay import Relay
@@ -42,6 +43,7 @@ from almond_server.tokens.lookup import TokenLookup
 from almond_server.tokens.mint import Minter
 from almond_server.tokens.rate_limit import Limiter
 from almond_server.tokens.revoke import Revoker
+from almond_server.tokens.rotate import Rotator
 from almond_server.tokens.verify import Verifier
 from almond_server.watch.change_log import ChangeLog
 from almond_server.watch.hub import WatchHub
@@ -72,6 +74,7 @@ class App:
     server: grpc.aio.Server
     follower: Follower
     relay: Relay
+    due: DueRevocations
     last_used: LastUseRecorder
     watches: WatchHub
     health: Health
@@ -87,6 +90,7 @@ class App:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.follower.run())
             tasks.create_task(self.relay.run())
+            tasks.create_task(self.due.run())
             tasks.create_task(self.last_used.run())
             tasks.create_task(self.observer.run())
             tasks.create_task(self.watches.run())
@@ -134,6 +138,7 @@ async def compose(settings: Settings) -> App:
     )
     elected = election(settings.database, settings.data_dir, settings.poll_interval)
     relay = Relay(elected, store.revocations, feed, follower, clock, settings.poll_interval)
+    due = DueRevocations(store.rotations, lambda: relay.has_won, follower.require_sound, clock)
     last_used = LastUseRecorder(store.tokens)
     callers = Callers(keys, view, last_used, clock, settings.leeway)
     watches = WatchHub(
@@ -147,6 +152,7 @@ async def compose(settings: Settings) -> App:
         Attenuator(callers, keys, store.tokens, view, clock),
         Revoker(callers, keys, store.tokens, store.revocations, view, follower, limiter, clock),
         BulkRevoker(callers, store.tokens, store.revocations, view, follower, clock),
+        Rotator(callers, keys, store.tokens, store.rotations, policy, view, follower, clock),
         TokenLookup(callers, keys, store.tokens, view, clock),
         follower.waits,
         clock,
@@ -160,7 +166,7 @@ async def compose(settings: Settings) -> App:
         spans,
         shares_port=settings.workers > 1,
     )
-    observer = Observer(Observed(view, follower, relay, callers, watches, lambda: feed.state))
+    observer = Observer(Observed(view, follower, relay, due, callers, watches, lambda: feed.state))
 
     def report() -> Report:
         now = clock.monotonic()
@@ -169,7 +175,7 @@ async def compose(settings: Settings) -> App:
             knowledge = Knowledge.ALARMED
         return Report(knowledge, view.was_read_since(now - settings.max_staleness / 2), now)
 
-    return App(server, follower, relay, last_used, watches, health, store, feed, observer, spans, report)
+    return App(server, follower, relay, due, last_used, watches, health, store, feed, observer, spans, report)
 
 
 def warn_of_plaintext(settings: Settings) -> None:

@@ -71,6 +71,42 @@ class RequestReusedError(RefusedError):
     reason = "REQUEST_ID_REUSED"
 
 
+class TokenEndedError(RefusedError):
+    """The token that the call is about is revoked or has expired."""
+
+    reason = "TOKEN_ENDED"
+
+
+class AlreadyRotatedError(RefusedError):
+    """The token has a successor already, and is revoked when their overlap has passed."""
+
+    reason = "ALREADY_ROTATED"
+
+
+class NotRotatedError(RefusedError):
+    """The token is not being rotated, so no rotation can be taken back."""
+
+    reason = "NOT_ROTATED"
+
+
+class CannotRotateError(RefusedError):
+    """A token of this kind, or with these caveats, has no successor."""
+
+    reason = "CANNOT_ROTATE"
+
+
+class SuccessorDiffersError(RefusedError):
+    """The successor that the caller can mint would permit less, or for another length of time."""
+
+    reason = "SUCCESSOR_DIFFERS"
+
+
+class MintedTokenEndedError(RefusedError):
+    """The token that the same request minted before has been revoked, or has expired, since."""
+
+    reason = "MINTED_TOKEN_ENDED"
+
+
 class RateLimitedError(RetryAfter, RefusedError):
     """Too many calls without a caller's token, about one token or from one peer."""
 

@@ -21,6 +21,7 @@ METHODS = (
     "Verify",
     "BatchVerify",
     "Revoke",
+    "RotateToken",
     "InspectToken",
     "GetToken",
     "ListTokens",

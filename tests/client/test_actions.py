@@ -3,7 +3,8 @@
 import pytest
 
 from almond_client.cli.arguments.actions import mask_of
-from almond_client.cli.output.failures import USAGE, Failure
+from almond_client.cli.exit_codes import USAGE
+from almond_client.cli.output.failures import Failure
 from almond_core.masks import spell
 
 

@@ -25,6 +25,7 @@ async def test_every_rpc_has_its_method(service: FakeService) -> None:
         await client.batch_verify(pb.BatchVerifyRequest())
         await client.revoke(pb.RevokeRequest())
         await client.inspect_token(pb.InspectTokenRequest())
+        await client.rotate_token(pb.RotateTokenRequest())
         await client.get_token(pb.GetTokenRequest())
         await client.list_tokens(pb.ListTokensRequest())
     rpcs = pb.DESCRIPTOR.services_by_name["TokenService"].methods
@@ -88,12 +89,12 @@ async def test_is_allowed_raises_when_the_service_cannot_answer(service: FakeSer
     assert raised.value.code in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
 
 
-@pytest.mark.parametrize("method", ["mint", "revoke"])
+@pytest.mark.parametrize("method", ["mint", "revoke", "rotate_token"])
 async def test_a_request_id_is_filled_in_once_and_the_callers_message_left_alone(
     service: FakeService, method: str
 ) -> None:
-    request: Any = {"mint": pb.MintRequest(), "revoke": pb.RevokeRequest()}[method]
-    rpc = method.capitalize()
+    rpc = "".join(map(str.capitalize, method.split("_")))
+    request: Any = getattr(pb, f"{rpc}Request")()
     service.answers[rpc] = gives(fails(grpc.StatusCode.UNAVAILABLE), getattr(pb, f"{rpc}Response")())
     async with AsyncClient(service.address) as client:
         await getattr(client, method)(request)

@@ -50,7 +50,7 @@ def test_the_token_alone_is_on_standard_output(service: FakeService) -> None:
 def test_json_has_the_token_its_record_and_its_branch(service: FakeService) -> None:
     ran = create(service, "deploy", "-a", "web", "-o", "acme", "--json")
     shown = json.loads(ran.stdout)
-    assert ran.stderr == ""
+    assert ran.stderr.startswith("staging [red]: id iiiiiiiiiiiiiiiiiiiiii, valid until")
     assert shown["token"] == "alm1_new"
     assert (shown["id"], shown["branch_id"]) == ("i" * 22, "b" * 22)
     assert (shown["kind"], shown["org"], shown["app"], shown["subject"]) == ("deploy", "acme", "web", "")
@@ -148,7 +148,7 @@ def test_custom_sends_the_caveats_and_no_org(service: FakeService, monkeypatch: 
 def test_a_failed_mint_prints_nothing_on_standard_output(service: FakeService) -> None:
     service.answers["Mint"] = fails(grpc.StatusCode.PERMISSION_DENIED, "no", details=details("CALLER_DENIED"))
     ran = create(service, "org", "-o", "acme")
-    assert (ran.exit_code, ran.stdout) == (1, "")
+    assert (ran.exit_code, ran.stdout) == (2, "")
     assert ran.stderr.splitlines()[0] == "error: no"
     assert ran.stderr.splitlines()[1].startswith("hint: ")
 

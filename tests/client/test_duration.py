@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from almond_client.cli.arguments import duration
-from almond_client.cli.output.failures import USAGE, Failure
+from almond_client.cli.exit_codes import USAGE
+from almond_client.cli.output.failures import Failure
 from almond_core import durations
 
 

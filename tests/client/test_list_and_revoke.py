@@ -56,7 +56,7 @@ def test_the_last_use_is_shown_to_the_minute(service: FakeService) -> None:
     used.last_use_time.CopyFrom(Timestamp(seconds=1_700_000_040))
     service.answers["ListTokens"] = gives(pb.ListTokensResponse(records=[used]))
     shown = listed(service, "-o", "acme").stdout
-    assert "2023-11-14 22:14 UTC" in shown
+    assert "2023-11-14T22:14:00Z" in shown
 
 
 def test_names_are_text_and_nothing_else(service: FakeService) -> None:
@@ -157,7 +157,7 @@ def test_each_id_gets_a_line_with_the_revision(service: FakeService) -> None:
 def test_one_failure_does_not_keep_the_others_from_being_revoked(service: FakeService) -> None:
     service.answers["Revoke"] = gives(REVOKED, NOT_THERE, REVOKED)
     ran = revoke(service, ONE, TWO, THREE)
-    assert ran.exit_code == 1
+    assert ran.exit_code == 2
     assert len(ran.stdout.splitlines()) == 2
     assert ran.stderr == f"error: {TWO}: No such token.\n"
 
@@ -166,7 +166,7 @@ def test_json_shows_which_target_failed(service: FakeService) -> None:
     service.answers["Revoke"] = gives(REVOKED, NOT_THERE)
     ran = revoke(service, ONE, TWO, "--json")
     done, failed = json.loads(ran.stdout)
-    assert ran.exit_code == 1
+    assert ran.exit_code == 2
     assert done == {
         "target": ONE,
         "dry_run": False,
@@ -198,7 +198,7 @@ def test_a_token_shown_needs_no_token_of_your_own_not_even_a_good_one(
     service.answers["Revoke"] = gives(refused)
     service.calls.clear()
     ran = revoke(service, ONE)
-    assert (ran.exit_code, len(service.calls)) == (1, 1)
+    assert (ran.exit_code, len(service.calls)) == (2, 1)
     assert ran.stderr.startswith(
         f"error: {ONE}: No.\nhint: your own token came from the variable ALMOND_API_TOKEN"
     )

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from almond_client.cli.arguments import moment
 from almond_client.cli.arguments.moment import Direction
+from almond_client.cli.exit_codes import USAGE
 from almond_client.cli.output import console
-from almond_client.cli.output.failures import USAGE, Failure
+from almond_client.cli.output.failures import Failure
 
 NOW = calendar.timegm((2026, 11, 24, 12, 0, 0))
 DAY = 86_400

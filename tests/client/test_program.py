@@ -14,10 +14,9 @@ from client.run_cli import almond
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as exited:
-        program.run(list(words))
+    code = program.run(list(words))
     captured = capsys.readouterr()
-    return int(exited.value.code or 0), captured.out, captured.err
+    return code, captured.out, captured.err
 
 
 def test_the_version_is_the_distributions(capsys: pytest.CaptureFixture[str]) -> None:
@@ -43,6 +42,33 @@ def test_wrong_usage_is_one_line_and_a_hint(
     assert error.startswith("error: ")
     assert hint.startswith("hint: almond")
     assert hint.endswith("--help")
+
+
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [
+        (("tokens", "attenuate", "-t", "-", "--app"), "almond tokens attenuate"),
+        (("tokens", "attenuate", "--nonsense"), "almond tokens attenuate"),
+        (("tokens", "create", "deploy", "-o"), "almond tokens create deploy"),
+        (("tokens", "create", "nonsense"), "almond tokens create"),
+        (("tokens", "create", "--nonsense"), "almond tokens create"),
+        (("tokens", "list", "--scope", "moon"), "almond tokens list"),
+        (("tokens", "list", "too", "much"), "almond tokens list"),
+        (("policy", "--nonsense"), "almond policy"),
+        (("policy", "set", "-o"), "almond policy set"),
+        (("health", "--of", "moon"), "almond health"),
+        (("store", "backup"), "almond store backup"),
+        (("serve", "--workers", "many"), "almond serve"),
+        (("--nonsense",), "almond"),
+        (("nonsense",), "almond"),
+    ],
+    ids=str,
+)
+def test_wrong_usage_hints_at_the_help_of_the_command_typed(
+    capsys: pytest.CaptureFixture[str], words: tuple[str, ...], command: str
+) -> None:
+    code, _, err = run(capsys, *words)
+    assert (code, err.splitlines()[-1]) == (2, f"hint: {command} --help")
 
 
 def test_a_token_in_the_wrong_place_is_not_repeated(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from almond_server.adapters.sql.store import open_store
 from fakes.revocations import MemoryRevocations
+from fakes.rotations import MemoryRotations
 from fakes.store import MemoryAudit, MemoryKeys, MemoryPolicies, MemoryStore, MemoryTokens
 from support.samples import Ports
 
@@ -23,11 +24,14 @@ async def ports(request: pytest.FixtureRequest) -> AsyncIterator[Ports]:
         yield Ports(
             MemoryTokens(memory),
             MemoryRevocations(memory),
+            MemoryRotations(memory),
             MemoryKeys(memory),
             MemoryPolicies(memory),
             MemoryAudit(memory),
         )
         return
     opened = open_store(request.getfixturevalue(_FIXTURES[request.param]))
-    yield Ports(opened.tokens, opened.revocations, opened.keys, opened.policies, opened.audit)
+    yield Ports(
+        opened.tokens, opened.revocations, opened.rotations, opened.keys, opened.policies, opened.audit
+    )
     await opened.close()

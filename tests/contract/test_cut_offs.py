@@ -67,6 +67,16 @@ async def are_revoked(ports: Ports, *records: Record) -> list[bool]:
     return [each is not None and each.revoked_at is not None for each in found]
 
 
+@pytest.mark.parametrize("standing", [ACME, ANN, KEY], ids=lambda each: each.scope.name)
+async def test_the_same_request_gives_a_record_under_a_cut_off_as_revoked(
+    ports: Ports, standing: CutOff
+) -> None:
+    made = record(subject="ann", key_id="k1", created_at_ms=MS)
+    await ports.tokens.add(made, OPERATOR, REQUEST, NOW)
+    await cut_off(ports, standing)
+    assert (await ports.tokens.add(record(), OPERATOR, REQUEST, NOW)).revoked_at == NOW
+
+
 async def test_cut_offs_are_part_of_one_change_and_audited(ports: Ports) -> None:
     done = await ports.revocations.revoke([whole("a")], OPERATOR, "leaked", None, NOW, [ACME, ANN, KEY])
     assert (done.entries, done.number) == (4, 1)

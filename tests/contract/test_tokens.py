@@ -87,6 +87,13 @@ async def test_the_same_request_gives_the_record_of_the_first_time(ports: Ports)
     assert len(await ports.audit.newest(9)) == 1
 
 
+async def test_the_same_request_gives_a_revoked_record_as_revoked(ports: Ports) -> None:
+    first = await ports.tokens.add(record(), OPERATOR, REQUEST, NOW)
+    await ports.revocations.revoke([whole(first.token_id)], OPERATOR, "leaked", None, NOW)
+    again = await ports.tokens.add(record(), OPERATOR, REQUEST, NOW)
+    assert (again.token_id, again.revoked_at, again.revoke_reason) == (first.token_id, NOW, "leaked")
+
+
 async def test_a_request_id_used_for_another_content_is_refused(ports: Ports) -> None:
     await ports.tokens.add(record(), OPERATOR, REQUEST, NOW)
     other = record()

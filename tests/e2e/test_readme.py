@@ -53,6 +53,25 @@ def test_a_token_of_twelve_caveats_is_shown_as_in_the_readme(tmp_path: Path) -> 
     assert _without_particulars(ran[-1].stdout) == _without_particulars(expected)
 
 
+def test_a_token_is_replaced_and_taken_back_as_in_the_readme(tmp_path: Path) -> None:
+    with DevService(tmp_path / ".almond") as service:
+        forks.put_into(tmp_path)
+        environment = clean_environment() | {
+            "ALMOND_ADDRESS": service.address,
+            "PATH": f"{tmp_path}:/usr/bin:/bin",
+        }
+        (create, _), (listing, _), (rotate, _), (take_back, said) = _console(2)
+        assert _run(create, tmp_path, environment).returncode == 0
+        token_id = _run(listing, tmp_path, environment).stdout.splitlines()[1].split()[0]
+        rotated = _run(rotate.replace("ID", token_id), tmp_path, environment)
+        assert rotated.returncode == 0, rotated.stderr
+        assert (tmp_path / "new.token").read_text().startswith("alm1_")
+        assert "live, rotated" in _run(listing, tmp_path, environment).stdout
+        undone = _run(take_back.replace("ID", token_id), tmp_path, environment)
+    successor = rotated.stderr.split("id ")[1].split(",")[0]
+    assert undone.stdout.strip() == said.replace("SUCCESSOR", successor).replace("ID", token_id)
+
+
 def _without_particulars(text: str) -> str:
     text = re.sub(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?: UTC|Z)", "TIME", text.strip())
     return re.sub(r"(?m)^(  (?:id|branch|key) +)[\w-]+", r"\1ID", text)

@@ -290,10 +290,10 @@ BAD: tuple[tuple[str, int, str], ...] = (
     ("echo '[[\"moon\",1]]' | almond tokens create custom --caveats -", 2, "moon"),
     ('echo \'[["org","acme","r","x"]]\' | almond tokens create custom --caveats -', 2, "org"),
     ("echo '[{\"org\":1}]' | almond tokens create custom --caveats -", 2, "caveat 1"),
-    ("almond tokens revoke AaILrggqfJS-kKNpMgojjA", 1, "minted here"),
+    ("almond tokens revoke AaILrggqfJS-kKNpMgojjA", 2, "minted here"),
     ("almond tokens revoke nonsense", 2, "token id"),
     ("almond policy set -o acme", 2, "--max"),
-    ("almond policy delete -o nobody", 1, "No policy"),
+    ("almond policy delete -o nobody", 2, "No policy"),
 )
 
 

@@ -143,6 +143,15 @@ class MemoryRevocations:
             self._store.audit.append(AuditRow(now, actor.name, action, cut_off.name, detail, number))
         return len(added) + len(raised)
 
+    def revoke_each(self, revoked: Sequence[tuple[Revocation, Actor, str]], now: int) -> None:
+        """Revoke tokens within a transaction, each by an actor and for a reason, under one revision."""
+        self._store.reading(now)
+        added = [each for each in revoked if self._add(each[0])]
+        if added:
+            self._store.append(sorted((entry for entry, _, _ in added), key=_entry_key), [])
+        for entry, actor, reason in added:
+            self._mark_revoked(entry, actor, reason, now)
+
     def _receipt(self, answer: tuple[int, int]) -> RevokeReceipt:
         entries, number = answer
         return RevokeReceipt(entries, self._store.epoch, number)

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from almond_core.model import RESERVED_ORG
-from almond_server.domain import cut_off_rules
+from almond_server.domain import audit_targets, cut_off_rules
 from almond_server.domain.records import MAX_DERIVED, record_id
 from almond_server.domain.revocations import Change, CutOff, Reading, RecordedCutOff, Revocation
 from almond_server.domain.selections import MintedBy, OfApp, OfOrg, OfSubject
-from almond_server.domain.stores import AuditRow, ExpiryRule
+from almond_server.domain.stores import AuditEntry, AuditRow, ExpiryRule
 from almond_server.errors import (
     MinterRevokedError,
     RecordNotFoundError,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from almond_server.domain.records import Record, Use
     from almond_server.domain.selections import Listing, Selection
-    from almond_server.domain.stores import Actor, Idempotency, SealedKey
+    from almond_server.domain.stores import Actor, Idempotency, Position, SealedKey
 
 _REQUESTS_KEPT_SECONDS: Final = 24 * 3600
 
@@ -51,6 +51,7 @@ class MemoryStore:
     keys: list[SealedKey] = field(default_factory=list)
     policies: dict[tuple[str, str], ExpiryRule] = field(default_factory=dict)
     audit: list[AuditRow] = field(default_factory=list)
+    rotated_by: dict[str, str] = field(default_factory=dict)
 
     async def begin(self) -> None:
         """Let other tasks run, then begin a transaction; raise `StoreUnavailableError` unless `available`."""
@@ -108,15 +109,19 @@ class MemoryTokens:
     async def add(self, record: Record, actor: Actor, request: Idempotency | None, now: int) -> Record:
         """Record a minted token, as the port says."""
         await self._store.begin()
-        self._refuse_revoked(actor)
+        self.refuse_revoked(actor)
         earlier = self._store.answered(request, now)
         if earlier is not None:
             return self._store.as_read(self._store.records[earlier])
+        self.record_minted(record, actor, now)
+        self._store.remember(request, record.token_id, now)
+        return record
+
+    def record_minted(self, record: Record, actor: Actor, now: int) -> None:
+        """Record a minted token within a transaction."""
         cut_off_rules.check_issue_time(record, actor, (each.cut_off for each in self._store.cut_offs))
         self._store.records[record.token_id] = record
-        self._store.remember(request, record.token_id, now)
         self._store.audit.append(AuditRow(now, actor.name, "token.minted", record.token_id, record.kind, 0))
-        return record
 
     async def answered(self, request: Idempotency, now: int) -> Record | None:
         """Return the record that `add` returned for a request, or None."""
@@ -127,7 +132,7 @@ class MemoryTokens:
     async def add_derived(self, record: Record, actor: Actor, now: int) -> Record:
         """Record a derived token, as the port says."""
         await self._store.begin()
-        self._refuse_revoked(actor)
+        self.refuse_revoked(actor)
         self._refuse_lineage(record.token_id, record.lineage)
         minted = self._store.records.get(record.token_id)
         if minted is not None and self._store.as_read(minted).revoked_at is not None:
@@ -171,13 +176,22 @@ class MemoryTokens:
                 if record is not None and (record.last_used_at or 0) < use.at:
                     self._store.records[record.id] = replace(record, last_used_at=use.at)
 
-    async def page(self, listing: Listing, after: tuple[int, str] | None, limit: int) -> Sequence[Record]:
-        """Return up to `limit` records after (`created_at_ms`, id), newest first."""
+    async def page(
+        self, listing: Listing, after: Position | None, limit: int, to: Position | None = None
+    ) -> Sequence[Record]:
+        """Return up to `limit` records after `after`, newest first."""
         await self._store.begin()
         records = map(self._store.as_read, self._store.records.values())
         found = [each for each in records if _is_listed(each, listing)]
         found.sort(key=_listing_key, reverse=True)
-        return [each for each in found if after is None or _listing_key(each) < after][:limit]
+        return [each for each in _after(found, after) if to is None or each.position >= to][:limit]
+
+    async def nth(self, listing: Listing, after: Position | None, n: int) -> Position | None:
+        """Return the position of the n-th record after `after`."""
+        await self._store.begin()
+        found = [each for each in self._store.records.values() if _is_in_org_and_app(each, listing)]
+        found.sort(key=_listing_key, reverse=True)
+        return next((each.position for each in _after(found, after)[n - 1 :]), None)
 
     async def home_orgs(self, token_ids: Sequence[str]) -> Mapping[str, str]:
         """Return the home orgs of tokens."""
@@ -185,7 +199,8 @@ class MemoryTokens:
         records = self._store.records
         return {each: records[each].org for each in token_ids if each in records}
 
-    def _refuse_revoked(self, actor: Actor) -> None:
+    def refuse_revoked(self, actor: Actor) -> None:
+        """Raise `MinterRevokedError` if an actor is revoked."""
         self._refuse_lineage(actor.token_id, actor.branch_ids)
         if cut_off_rules.is_stopped(actor, (each.cut_off for each in self._store.cut_offs)):
             raise MinterRevokedError("The token that this was to be made from has been revoked.")
@@ -256,22 +271,32 @@ class MemoryAudit:
         await self._store.begin()
         return self._store.audit[::-1][:limit]
 
-    async def page(self, after: int, limit: int) -> Sequence[tuple[int, AuditRow]]:
-        """Return a page of rows, oldest first."""
+    async def page(self, after: int, limit: int) -> Sequence[AuditEntry]:
+        """Return a page of entries, oldest first."""
         await self._store.begin()
-        return list(enumerate(self._store.audit, start=1))[after : after + limit]
+        named = {each.id: (each.org, each.app, each.name) for each in self._store.records.values()}
+        numbered = list(enumerate(self._store.audit, start=1))[after : after + limit]
+        return [audit_targets.entry(seq, row, named) for seq, row in numbered]
+
+
+def _is_in_org_and_app(record: Record, listing: Listing) -> bool:
+    # Tokens of several orgs have no home org; they are listed with those of the reserved org.
+    orgs = {listing.org, ""} if listing.org == RESERVED_ORG else {listing.org}
+    return record.org in orgs and listing.app in {None, record.app}
 
 
 def _is_listed(record: Record, listing: Listing) -> bool:
-    # Tokens of several orgs have no home org; they are listed with those of the reserved org.
-    orgs = {listing.org, ""} if listing.org == RESERVED_ORG else {listing.org}
-    if record.org not in orgs or (listing.app is not None and record.app != listing.app):
+    if not _is_in_org_and_app(record, listing) or not listing.filter.matches(record):
         return False
     return listing.show_all or _is_live(record, listing.now)
 
 
+def _after(records: list[Record], after: Position | None) -> list[Record]:
+    return [each for each in records if after is None or each.position < after]
+
+
 def _listing_key(record: Record) -> tuple[int, str]:
-    return record.created_at_ms, record.id
+    return record.position
 
 
 def selected(store: MemoryStore, selection: Selection, now: int) -> list[Record]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from almond_server.domain.stores import Actor
 from almond_server.errors import StartError
 from almond_server.ops import bootstrap, recovery
 from almond_server.ops.valkey_child import ValkeyChild
+from support.samples import record
 
 OPERATOR = Actor("operator")
 TOKEN = "AZqhxDUAcACAAAAAAAAAAA"
@@ -94,3 +96,16 @@ async def test_an_export_that_was_changed_is_refused(data_dir: Path, store: Stor
 async def _pages(*pages: RevocationPage) -> AsyncIterator[RevocationPage]:
     for each in pages:
         yield each
+
+
+async def test_an_exported_row_has_the_old_keys_a_readable_time_and_the_token(
+    data_dir: Path, store: Store
+) -> None:
+    await store.tokens.add(record(name="ci"), OPERATOR, None, 1_800_000_000)
+    *_, line = [line async for line in recovery.export_audit(paths.database(data_dir), 0)]
+    row = json.loads(line)
+    assert list(row) == [
+        *("seq", "time", "at", "actor", "action", "target", "detail", "revision", "org", "app", "name")
+    ]
+    assert (row["at"], row["time"]) == (1_800_000_000, "2027-01-15T08:00:00Z")
+    assert (row["action"], row["org"], row["app"], row["name"]) == ("token.minted", "acme", "web", "ci")

@@ -104,6 +104,19 @@ ROWS = (
         PERMISSION_DENIED,
     ),
     Row("Revoke", lambda its: pb.RevokeRequest(token=its.token), OK, OK),
+    Row(
+        "RotateToken",
+        lambda its: pb.RotateTokenRequest(token_id=its.record.id, take_back=True),
+        UNAUTHENTICATED,
+        PERMISSION_DENIED,
+        for_the_admin=grpc.StatusCode.FAILED_PRECONDITION,
+    ),
+    Row(
+        "RotateToken",
+        lambda its: pb.RotateTokenRequest(token_id=its.record.id),
+        UNAUTHENTICATED,
+        PERMISSION_DENIED,
+    ),
     Row("InspectToken", lambda its: pb.InspectTokenRequest(token=its.token), OK, OK),
     Row(
         "GetToken", lambda its: pb.GetTokenRequest(token_id=its.record.id), UNAUTHENTICATED, PERMISSION_DENIED
@@ -162,7 +175,8 @@ class Cast:
     texts: dict[str, str]
 
     async def call(self, row: Row, metadata: tuple[tuple[str, str], ...]) -> grpc.StatusCode:
-        target = await self.service.mint(org_wide())
+        # Its successor must end before the admin does.
+        target = await self.service.mint(org_wide(ttl=Duration(seconds=3600)))
         return await outcome(self.method(row)(row.ask(target), metadata=metadata))
 
     def method(self, row: Row) -> Callable[..., Awaitable[Any]]:

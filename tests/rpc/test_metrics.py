@@ -18,7 +18,7 @@ from almond.v1 import token_service_pb2 as pb
 from almond_core.caveats import Org, Valid
 from almond_core.masks import ALL
 from almond_server.adapters.redis.client import client
-from almond_server.domain import stores
+from almond_server.domain import rotations, stores
 from almond_server.rpc.call_metrics import _name
 from almond_server.tokens.verify import Verifier
 from support.exposition import Exposition, scrape
@@ -254,7 +254,10 @@ async def test_store_operations_are_named_by_port_and_method(service: Almond) ->
     operations = {labels["operation"] for labels in after.named(name) if after.since(before, name, **labels)}
     named = {
         f"{port.__name__.lower()}.{method}"
-        for port in (stores.Tokens, stores.Revocations, stores.Keys, stores.Policies, stores.Audit)
+        for port in (
+            *(stores.Tokens, stores.Revocations, stores.Keys, stores.Policies, stores.Audit),
+            rotations.Rotations,
+        )
         for method in vars(port)
     }
     assert {"tokens.add", "tokens.get", "revocations.reading", "policies.rules"} <= operations
@@ -295,6 +298,9 @@ async def all_calls(service: Almond) -> list[str]:
     ):
         await getattr(admin, method)(request, metadata=caller)
     await service.revoke(token_id=minted.record.id, reason="reasonsecret")
+    rotated = await service.mint(org_wide("orgsecret", name="namesecret", ttl=Duration(seconds=60)))
+    rotation = pb.RotateTokenRequest(token_id=rotated.record.id, request_id="rotatesecret")
+    successor = await stub.RotateToken(rotation, metadata=caller)
     health: Any = health_pb2_grpc.HealthStub(service.channel)
     with contextlib.suppress(grpc.aio.AioRpcError):
         await health.Check(health_pb2.HealthCheckRequest(service="healthsecret"))
@@ -306,7 +312,16 @@ async def all_calls(service: Almond) -> list[str]:
         pass
     await refusal(service.mint(org_wide("orgsecret"), "alm1_" + "tokensecret" * 4))
     return [
-        *(service.admin, minted.token, derived.token, caller_subject, "alm1_", "secret", "wordinmetadata"),
+        *(
+            service.admin,
+            minted.token,
+            successor.token,
+            derived.token,
+            caller_subject,
+            "alm1_",
+            "secret",
+            "wordinmetadata",
+        ),
         *(minted.record.id, minted.branch_id, derived.branch_id, "127.0.0.1", str(service.data_dir)),
         service.address.rpartition(":")[2],
     ]

@@ -298,6 +298,32 @@ async def test_the_same_request_id_of_another_caller_is_another_request(shared: 
     assert refused.code is grpc.StatusCode.PERMISSION_DENIED
 
 
+@pytest.mark.parametrize("target", ["token_id", "token", "branch", "first_branch", "org"])
+async def test_a_token_that_was_revoked_since_is_not_minted_by_a_retry(shared: Almond, target: str) -> None:
+    order = org_wide(f"life-{target}".replace("_", "-"), request_id=f"life-ended-{target}")
+    made = await shared.mint(order)
+    request = pb.InspectTokenRequest(token=made.token)
+    facts = (await shared.stub.InspectToken(request, metadata=bearer(shared.admin))).facts
+    targets: dict[str, Any] = {
+        "token_id": made.record.id,
+        "token": made.token,
+        "branch": pb.BranchTarget(token_id=made.record.id, branch_id=made.branch_id),
+        "first_branch": pb.BranchTarget(token_id=made.record.id, branch_id=facts.branch_ids[0]),
+        "org": pb.OrgTarget(org=order.org),
+    }
+    await shared.revoke(**{target.replace("first_", ""): targets[target]})
+    refused = await refusal(shared.mint(order))
+    assert (refused.code, refused.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "MINTED_TOKEN_ENDED")
+    assert "alm1_" not in refused.message
+
+
+async def test_a_narrowed_token_that_was_revoked_does_not_end_the_one_it_came_from(shared: Almond) -> None:
+    order = org_wide(request_id="life-narrowed")
+    made = await shared.mint(order)
+    await shared.revoke(token=(await narrowed(shared, made.token)).token)
+    assert (await shared.mint(order)).token == made.token
+
+
 async def test_the_same_revocation_twice_gets_the_answer_of_the_first(shared: Almond) -> None:
     made, other = await shared.mint(org_wide()), await shared.mint(org_wide())
     order = {"token_id": made.record.id, "request_id": "life-4"}

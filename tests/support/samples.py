@@ -12,6 +12,7 @@ from almond_server.domain.selections import Listing
 from almond_server.domain.stores import Actor
 
 if TYPE_CHECKING:
+    from almond_server.domain.rotations import Rotations
     from almond_server.domain.stores import Audit, Keys, Policies, Revocations, Tokens
 
 NOW = 1_800_000_000
@@ -26,6 +27,7 @@ _numbers = itertools.count(1)
 class Ports:
     tokens: Tokens
     revocations: Revocations
+    rotations: Rotations
     keys: Keys
     policies: Policies
     audit: Audit

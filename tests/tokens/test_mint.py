@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import pytest
 
-from almond_core import minting
+from almond_core import minting, wire
 from almond_core.caveats import Org, encode
 from almond_core.decision import LIVE
 from almond_core.kinds import OrgWide
 from almond_core.masks import ALL
 from almond_core.model import Identity, token_id_at
 from almond_server.domain.records import Record
-from almond_server.domain.revocations import CutOff, Scope
+from almond_server.domain.revocations import CutOff, Revocation, Scope
 from almond_server.domain.selections import OfOrg, Selection
 from almond_server.domain.stores import Actor, Idempotency
-from almond_server.errors import IssuedTooEarlyError, UnauthenticatedError
+from almond_server.errors import (
+    IssuedTooEarlyError,
+    MintedTokenEndedError,
+    MinterRevokedError,
+    UnauthenticatedError,
+)
 from almond_server.tokens.callers import Call
 from almond_server.tokens.expiry_policy import Policy
 from almond_server.tokens.mint import Minted, Minter, MintOrder
@@ -24,6 +29,8 @@ from support.clock import SetClock
 from support.plane import PRK, Plane
 from support.samples import OPERATOR
 
+REQUEST = ("again", b"the same content")
+
 
 async def following(store: MemoryStore, clock: SetClock, tokens: MemoryTokens | None = None) -> Plane:
     """Return a server whose view has everything that the store has."""
@@ -32,10 +39,12 @@ async def following(store: MemoryStore, clock: SetClock, tokens: MemoryTokens | 
     return plane
 
 
-async def mint(server: Plane, caller: str, org: str = "acme") -> Minted:
+async def mint(
+    server: Plane, caller: str, org: str = "acme", request: tuple[str, bytes] | None = None
+) -> Minted:
     policy = Policy(server.callers, MemoryPolicies(server.store), server.clock)
     minter = Minter(server.callers, server.keys, server.tokens, policy, server.view, server.clock)
-    return await minter.mint(Call(caller), MintOrder(OrgWide(), org, "", None), None)
+    return await minter.mint(Call(caller), MintOrder(OrgWide(), org, "", 60), request)
 
 
 def signed(at_ms: int, org: str = "*", home: str = "almond") -> str:
@@ -97,3 +106,29 @@ async def test_a_mint_that_is_always_cut_off_again_is_given_up(store: MemoryStor
     with pytest.raises(IssuedTooEarlyError):
         await mint(server, signed(clock.now_ms()))
     assert (tokens.tries, list(store.records)) == (3, [])
+
+
+async def test_a_token_that_has_expired_since_is_not_minted_by_a_retry(
+    store: MemoryStore, clock: SetClock
+) -> None:
+    server, admin = await following(store, clock), signed(clock.now_ms())
+    made = await mint(server, admin, request=REQUEST)
+    clock.advance(59)
+    await server.follower.catch_up()
+    assert (await mint(server, admin, request=REQUEST)).text == made.text
+    clock.advance(1)
+    await server.follower.catch_up()
+    with pytest.raises(MintedTokenEndedError, match="expired"):
+        await mint(server, admin, request=REQUEST)
+
+
+async def test_a_retry_by_a_minter_that_was_revoked_since_gets_nothing(
+    store: MemoryStore, clock: SetClock
+) -> None:
+    server, admin = await following(store, clock), signed(clock.now_ms())
+    minter = (await mint(server, admin)).text
+    await mint(server, minter, request=REQUEST)
+    token_id = wire.decode(minter).unverified_identity.token_id
+    await MemoryRevocations(store).revoke([Revocation(token_id, None, None)], OPERATOR, "", None, 0)
+    with pytest.raises(MinterRevokedError):
+        await mint(server, minter, request=REQUEST)

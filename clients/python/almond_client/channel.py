@@ -11,7 +11,7 @@ SERVICE: Final = "almond.v1.TokenService"
 
 # Retrying one of these changes nothing more: the first five only read, Attenuate stores nothing (with
 # `register` the client sends the label's random id, so that a retry makes the same token, recorded once), and
-# Mint and Revoke carry a request id. A method that is not listed here is never retried.
+# the last three carry a request id. A method that is not listed here is never retried.
 REPEATABLE: Final = (
     "Verify",
     "BatchVerify",
@@ -21,6 +21,7 @@ REPEATABLE: Final = (
     "Attenuate",
     "Mint",
     "Revoke",
+    "RotateToken",
 )
 
 # CANCELLED too: a server that shuts down gives this status to calls that arrive meanwhile (grpc #41785).

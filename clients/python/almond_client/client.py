@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 CallerToken: TypeAlias = str | Callable[[], str | None] | None
 
-_Repeated = TypeVar("_Repeated", pb.MintRequest, pb.RevokeRequest)
+_Repeated = TypeVar("_Repeated", pb.MintRequest, pb.RevokeRequest, pb.RotateTokenRequest)
 _Q = TypeVar("_Q")
 _R = TypeVar("_R")
 
@@ -158,6 +158,15 @@ class AsyncClient:
     ) -> pb.RevokeResponse:
         """Revoke a token, a branch or a selection of tokens, durably. An empty `request_id` is filled in."""
         return await self._call(self._stubs().tokens.Revoke, _with_request_id(request), timeout_seconds)
+
+    async def rotate_token(
+        self, request: pb.RotateTokenRequest, *, timeout_seconds: float | None = None
+    ) -> pb.RotateTokenResponse:
+        """Mint a successor of a token, which is revoked when the overlap has passed; or take that back.
+
+        An empty `request_id` is filled in, so that retries mint one successor, not two.
+        """
+        return await self._call(self._stubs().tokens.RotateToken, _with_request_id(request), timeout_seconds)
 
     async def inspect_token(
         self, request: pb.InspectTokenRequest, *, timeout_seconds: float | None = None

@@ -12,6 +12,9 @@ from almond_core import base64url
 from almond_core.crypto import BRANCH_ID_BYTES
 from almond_core.errors import FieldError
 
+USE_SECONDS: Final = 60
+"""Uses are recorded to the minute, rounded down: a token was last used within these many seconds after."""
+
 MAX_DERIVED: Final = 1000
 """The maximum number of derived tokens of one minted token that can have records."""
 
@@ -42,10 +45,26 @@ class Record:
     parent: str = ""
     """For a derived token the id of its nearest ancestor that had a record when it was registered."""
 
+    successor: str = ""
+    """The id of the token that was minted to succeed this one; empty if none was."""
+
+    revoke_due: int | None = None
+    """When it is revoked because it was rotated, by the store's time; None if it was not rotated."""
+
     @property
     def branch_id(self) -> bytes | None:
         """The branch id of a derived token; None for a minted one."""
         return self.lineage[-1] if self.lineage else None
+
+    @property
+    def position(self) -> tuple[int, str]:
+        """Where it stands in a list: lists are ordered by this, the highest first."""
+        return self.created_at_ms, self.id
+
+    def is_unused_since(self, time: int) -> bool:
+        """Return whether it was created before `time` and surely not used since, as far as is recorded."""
+        is_older = self.created_at_ms < time * 1000
+        return is_older and (self.last_used_at is None or self.last_used_at + USE_SECONDS <= time)
 
     @property
     def id(self) -> str:

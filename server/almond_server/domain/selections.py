@@ -6,8 +6,12 @@ Immutable values. Times are unix seconds unless the name says milliseconds.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 from almond_server.domain.revocations import CutOffTarget, Scope, org_target
+
+if TYPE_CHECKING:
+    from almond_server.domain.records import Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,39 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordFilter:
+    """What else records must be to be listed; an empty string or None is no condition."""
+
+    kind: str = ""
+    name: str = ""
+    subject: str = ""
+    minted_by: str = ""
+    """The id of the token that minted them itself. Derived tokens were not minted."""
+
+    expires_before: int | None = None
+    unused_since: int | None = None
+    """As `Record.is_unused_since`."""
+
+    def matches(self, record: Record) -> bool:
+        """Return whether a record satisfies all conditions."""
+        expires_before, unused_since = self.expires_before, self.unused_since
+        return (
+            self.kind in {"", record.kind}
+            and self.name in {"", record.name}
+            and self.subject in {"", record.subject}
+            and (not self.minted_by or (self.minted_by == record.minter_token_id and not record.lineage))
+            and (
+                expires_before is None
+                or (record.expires_at is not None and record.expires_at < expires_before)
+            )
+            and (unused_since is None or record.is_unused_since(unused_since))
+        )
+
+
+NO_FILTER: Final = RecordFilter()
+
+
+@dataclass(frozen=True, slots=True)
 class Listing:
     """The records to list: of one home org, perhaps of one app; only live ones unless `show_all`."""
 
@@ -78,3 +115,4 @@ class Listing:
     app: str | None
     show_all: bool
     now: int
+    filter: RecordFilter = NO_FILTER

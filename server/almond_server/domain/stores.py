@@ -16,7 +16,7 @@ Obligations of all ports, checked over all adapters by one contract suite (tests
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from almond_server.domain.records import Record, Use
     from almond_server.domain.revocations import Change, CutOff, Reading, Revocation, RevokeReceipt
     from almond_server.domain.selections import Listing, Selection
+
+Position: TypeAlias = tuple[int, str]
+"""The place of a record in a list: `Record.position`. A record comes after those with a higher one."""
 
 
 class RevisionForgottenError(Exception):
@@ -86,6 +89,21 @@ class AuditRow:
     revision: int
 
 
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """A row of the audit log, its sequence number, and what its target is, as the records say now.
+
+    `org`, `app` and `name` are those of the token that the row is about, or of the derived one if that has a
+    record. For a cut-off or a policy of an org, `org` is that org. What is not known is None.
+    """
+
+    seq: int
+    row: AuditRow
+    org: str | None = None
+    app: str | None = None
+    name: str | None = None
+
+
 class Tokens(Protocol):
     """The records of minted and derived tokens. Those that fall under a cut-off are returned as revoked."""
 
@@ -144,8 +162,20 @@ class Tokens(Protocol):
         """
         ...
 
-    async def page(self, listing: Listing, after: tuple[int, str] | None, limit: int) -> Sequence[Record]:
-        """Return up to `limit` records, newest first, that come after (`created_at_ms`, id)."""
+    async def page(
+        self, listing: Listing, after: Position | None, limit: int, to: Position | None = None
+    ) -> Sequence[Record]:
+        """Return up to `limit` records, newest first, that come after `after`, and none that come after `to`.
+
+        With `to` the store reads no other records, however few of them are listed.
+        """
+        ...
+
+    async def nth(self, listing: Listing, after: Position | None, n: int) -> Position | None:
+        """Return the position of the n-th record after `after` of the listing's org and app, listed or not.
+
+        None if there are fewer.
+        """
         ...
 
     async def home_orgs(self, token_ids: Sequence[str]) -> Mapping[str, str]:
@@ -293,6 +323,6 @@ class Audit(Protocol):
         """Return the newest `limit` rows, newest first."""
         ...
 
-    async def page(self, after: int, limit: int) -> Sequence[tuple[int, AuditRow]]:
-        """Return up to `limit` rows with their sequence numbers, oldest first, numbered above `after`."""
+    async def page(self, after: int, limit: int) -> Sequence[AuditEntry]:
+        """Return up to `limit` entries, oldest first, numbered above `after`."""
         ...

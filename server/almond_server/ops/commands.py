@@ -33,10 +33,12 @@ from almond_server.ops.console import (
     DATABASE_URL,
     DEV_DIR,
     EXIT_USAGE,
+    AsJson,
     DataDir,
     location_of,
     out,
     reported_errors,
+    say,
 )
 from almond_server.process.listen import check_free
 
@@ -91,6 +93,7 @@ def init(
             help="Days until the admin token ends, and with it all that it mints.",
         ),
     ] = 90,
+    as_json: AsJson = False,
 ) -> None:
     """Make the master key, the store with its key ring, and an admin token. Safe to run again."""
     from almond_server.ops import bootstrap
@@ -105,21 +108,31 @@ def init(
             )
         )
     if token_file is None:
-        out.print(f"{data_dir} is initialised already; nothing was changed.")
-        out.print("If the admin token is lost or expired, run: almond init --new-admin-token", markup=False)
+        sentence = (
+            f"{data_dir} is initialised already; nothing was changed.\n"
+            "If the admin token is lost or expired, run: almond init --new-admin-token"
+        )
     else:
-        out.print(f"The admin token is in {token_file} (mode 0600, valid for {admin_days} days).")
-        out.print("What it mints ends with it: ops/ADMIN_TOKEN.md says how to renew it in time.")
+        sentence = (
+            f"The admin token is in {token_file} (mode 0600, valid for {admin_days} days).\n"
+            "What it mints ends with it: ops/ADMIN_TOKEN.md says how to renew it in time."
+        )
+    written = None if token_file is None else str(token_file)
+    say(sentence, as_json=as_json, data_dir=str(data_dir), written_admin_token=written)
 
 
-def migrate(data_dir: DataDir = DEV_DIR) -> None:
+def migrate(data_dir: DataDir = DEV_DIR, *, as_json: AsJson = False) -> None:
     """Migrate the store's schema to this version's. Safe to run again."""
     from almond_server.adapters.sql import schema
 
     with reported_errors():
         before, after = schema.migrate(location_of(data_dir))
-    out.print(
-        f"Schema {after}: nothing to do." if before == after else f"Schema {before or 'none'} -> {after}."
+    changed = f"Schema {before or 'none'} -> {after}."
+    say(
+        f"Schema {after}: nothing to do." if before == after else changed,
+        as_json=as_json,
+        schema_before=before,
+        schema=after,
     )
 
 

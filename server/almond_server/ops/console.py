@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,8 @@ DataDir = Annotated[
     ),
 ]
 
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
 out = Console(highlight=False, soft_wrap=True)
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -35,6 +38,14 @@ _err = Console(stderr=True, highlight=False, soft_wrap=True)
 def location_of(data_dir: Path) -> Path | str:
     """Return the store's location: ALMOND_DATABASE_URL if set, else an SQLite file in the data directory."""
     return store_location(data_dir, os.environ.get(DATABASE_URL, ""))
+
+
+def say(sentence: str, *, as_json: bool, **fields: object) -> None:
+    """Print the result of a command: `fields` as JSON, or a `sentence` that says the same."""
+    if as_json:
+        typer.echo(json.dumps(fields, indent=2))
+    else:
+        out.print(sentence, markup=False)
 
 
 @contextmanager

@@ -8,8 +8,9 @@ from __future__ import annotations
 import contextlib
 import json
 from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from almond_core.errors import FieldError
 from almond_server.adapters.redis.feed import RedisFeed, epochs
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from almond_server.adapters.sql.database import Location
     from almond_server.adapters.sql.store import Store
     from almond_server.domain.revocations import Revocation
+    from almond_server.domain.stores import AuditEntry
 
 _OPERATOR: Final = Actor("operator")
 _BATCH: Final = 1000
@@ -101,8 +103,15 @@ async def export_audit(location: Location, after: int) -> AsyncIterator[str]:
     async with _opened(location) as store:
         newest = after
         while rows := await store.audit.page(newest, _BATCH):
-            for newest, row in rows:
-                yield json.dumps({"seq": newest, **asdict(row)})
+            newest = rows[-1].seq
+            for each in rows:
+                yield json.dumps(_exported(each))
+
+
+def _exported(entry: AuditEntry) -> dict[str, Any]:
+    time = datetime.fromtimestamp(entry.row.at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    what = {"org": entry.org, "app": entry.app, "name": entry.name}
+    return {"seq": entry.seq, "time": time, **asdict(entry.row), **what}
 
 
 @contextlib.asynccontextmanager
@@ -145,8 +154,8 @@ async def _from_redis(store: Store, redis_url: str, feed_key: bytes) -> int:
 async def _from_audit(store: Store) -> int:
     entries, newest, oldest = 0, 0, SystemClock().now_ms() // 1000 - KEPT_SECONDS
     while rows := await store.audit.page(newest, _BATCH):
-        newest = rows[-1][0]
-        logged = _revocations_in([(row.action, row.target, row.detail) for _, row in rows])
+        newest = rows[-1].seq
+        logged = _revocations_in([(each.row.action, each.row.target, each.row.detail) for each in rows])
         with_expiry = [await _with_expiry(store, each) for each in logged.revocations]
         unexpired = [each for each in with_expiry if each.ends_at is None or each.ends_at > oldest]
         page = RevocationPage(unexpired, logged.cut_offs)

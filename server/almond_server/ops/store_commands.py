@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from almond_server.errors import StartError
-from almond_server.ops.console import DEV_DIR, DataDir, location_of, out, reported_errors
+from almond_server.ops.console import DEV_DIR, AsJson, DataDir, location_of, reported_errors, say
 
 if TYPE_CHECKING:
     from almond_server.ops.recovery import Recovered
@@ -27,13 +26,19 @@ audit = typer.Typer(no_args_is_help=True, help="The audit log.")
 def backup(
     file: Annotated[Path, typer.Argument(help="File to write; it must not exist yet.")],
     data_dir: DataDir = DEV_DIR,
+    *,
+    as_json: AsJson = False,
 ) -> None:
     """Copy the SQLite store to a file, while servers run. Keep master.key in another place."""
     from almond_server.ops import recovery
 
     with reported_errors():
         recovery.backup(location_of(data_dir), file)
-    out.print(f"Written to {file}. After a restore run `almond store restored`: see ops/RESTORE.md.")
+    say(
+        f"Written to {file}. After a restore run `almond store restored`: see ops/RESTORE.md.",
+        as_json=as_json,
+        file=str(file),
+    )
 
 
 @store.command("heal", epilog="Example: almond store heal unhealed-*.jsonl")
@@ -45,13 +50,15 @@ def heal(
         ),
     ] = None,
     data_dir: DataDir = DEV_DIR,
+    *,
+    as_json: AsJson = False,
 ) -> None:
     """Put back revocations that the store lost, from the rescue files that servers wrote."""
     from almond_server.ops import recovery
 
     with reported_errors():
         result = asyncio.run(recovery.heal(data_dir, location_of(data_dir), files or []))
-    _print_result(result)
+    _print_result(result, as_json=as_json)
 
 
 @store.command("restored", epilog="Example: almond store restored --audit audit.jsonl")
@@ -68,6 +75,7 @@ def restored(
             help="Do not read Redis, as it is lost too (else it is read at ALMOND_REDIS_URL).",
         ),
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Run this after a restore of the database, before any server starts on it: it begins a new epoch.
 
@@ -83,7 +91,7 @@ def restored(
             )
         source = None if without_redis else redis_url
         result = asyncio.run(recovery.restored(data_dir, location_of(data_dir), source, audit_file))
-    _print_result(result)
+    _print_result(result, as_json=as_json)
 
 
 @audit.command("export", epilog="Example: almond audit export --after 1200 > audit.jsonl")
@@ -91,7 +99,11 @@ def export(
     data_dir: DataDir = DEV_DIR,
     after: Annotated[int, typer.Option(min=0, help="Write only rows with a higher `seq`.")] = 0,
 ) -> None:
-    """Write the audit log as JSON lines, oldest first. Keep them on another machine than the database."""
+    """Write the audit log as JSON lines, oldest first. Keep them on another machine than the database.
+
+    `at` is the time in unix seconds, `time` the same in RFC 3339. `org`, `app` and `name` are those of the
+    token that a row is about, as its record says now.
+    """
     from almond_server.ops import recovery
 
     async def write() -> None:
@@ -102,12 +114,10 @@ def export(
         asyncio.run(write())
 
 
-def _print_result(result: Recovered) -> None:
-    table = Table("source", "put back", box=None)
-    for source, entries in result.entries.items():
-        table.add_row(source, str(entries))
-    out.print(table)
-    out.print(
+def _print_result(result: Recovered, *, as_json: bool) -> None:
+    lines = [f"{source}  {entries} put back" for source, entries in result.entries.items()]
+    lines.append(
         f"The store is now in epoch {result.epoch}. Restart the servers. "
         "Revisions that clients kept from before are no longer valid."
     )
+    say("\n".join(lines), as_json=as_json, put_back=result.entries, epoch=result.epoch)

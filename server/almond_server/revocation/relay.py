@@ -1,7 +1,8 @@
 """The relay: the one elected server that maintains the feed for all of them.
 
 It answers challenges with heartbeats, appends changes that a crashed server left unpublished, writes the
-snapshot, and prunes the store. Every server stands for election.
+snapshot, and prunes the store. Every server stands for election. What is due to be revoked, the relay revokes
+beside these rounds (`due_revocations`).
 
 Rules:
 * It takes the pending challenges before it reads the store: only then was what the heartbeat says read after
@@ -78,7 +79,10 @@ class Relay:
         self._follower = follower
         self._clock = clock
         self._heartbeat_seconds = heartbeat_seconds
-        self._was_won = False
+        self.has_won = False
+        """Whether it won the election in its last iteration, even if it resigned since: what needs no feed,
+        it can do all the same.
+        """
         self._problem = ""
         """Why it resigned; logged once, not at every iteration while that lasts."""
         self.is_elected = False
@@ -103,9 +107,9 @@ class Relay:
     async def run_once(self) -> None:
         """Do the work once, if elected; resign if the store or the feed cannot be reached."""
         won = await self._election.is_won()
-        if won and not self._was_won and not self._problem:
+        if won and not self.has_won and not self._problem:
             log.info("relay.elected")
-        self._was_won = self.is_elected = won
+        self.has_won = self.is_elected = won
         if not won:
             self.lag = 0
             return

@@ -13,15 +13,17 @@ from almond_core.masks import parse_actions
 from almond_core.model import Access, Source, checked_id, token_id_bytes
 from almond_server.domain.records import branch_id_of
 from almond_server.domain.revision import Revision
-from almond_server.domain.selections import MintedBy, OfApp, OfOrg, OfSubject, Selection
+from almond_server.domain.selections import MintedBy, OfApp, OfOrg, OfSubject, RecordFilter, Selection
 from almond_server.domain.stores import ExpiryRule
 from almond_server.rpc.caveats import caveats_of, pattern_of
 from almond_server.tokens.bulk_revoke import BulkRevokeOrder
-from almond_server.tokens.mint import MintOrder
+from almond_server.tokens.mint import MAX_NAME, MintOrder
 from almond_server.tokens.revoke import Branch, Possession, RevokeOrder, Target, WholeToken
+from almond_server.tokens.rotate import RotateOrder
 
 if TYPE_CHECKING:
     from google.protobuf.duration_pb2 import Duration
+    from google.protobuf.timestamp_pb2 import Timestamp
 
     from almond.v1 import access_pb2, admin_service_pb2, kind_pb2, token_service_pb2
 
@@ -129,13 +131,13 @@ def _target_of(message: token_service_pb2.RevokeRequest) -> Target | Selection:
             return WholeToken(message.token_id)
         case "branch":
             its = message.branch
-            _check_token_id("branch", its.token_id)
+            _check_token_id("branch.token_id", its.token_id)
             return Branch(its.token_id, branch_id_of("branch.branch_id", its.branch_id))
         case "token":
             return Possession(message.token)
         case "minted_by":
             by = message.minted_by
-            _check_token_id("minted_by", by.token_id)
+            _check_token_id("minted_by.token_id", by.token_id)
             branch_id = branch_id_of("minted_by.branch_id", by.branch_id) if by.branch_id else None
             return Selection(MintedBy(by.token_id, branch_id), _before("minted_by", by))
         case "subject":
@@ -151,11 +153,11 @@ def _target_of(message: token_service_pb2.RevokeRequest) -> Target | Selection:
             raise FieldError("target", f"one of {', '.join(arm.name for arm in arms)}")
 
 
-def _check_token_id(arm: str, token_id: str) -> None:
+def _check_token_id(field: str, token_id: str) -> None:
     try:
         token_id_bytes(token_id)
     except FieldError as error:
-        raise FieldError(f"{arm}.token_id", error.sentence) from None
+        raise FieldError(field, error.sentence) from None
 
 
 def _before(
@@ -167,9 +169,42 @@ def _before(
 ) -> int | None:
     if not message.HasField("issued_before"):
         return None
-    if message.issued_before.nanos or not 0 <= message.issued_before.seconds < END_OF_TIME:
-        raise FieldError(f"{arm}.issued_before", "whole seconds since 1970, before the year 10000")
-    return message.issued_before.seconds * 1000
+    return _seconds(f"{arm}.issued_before", message.issued_before) * 1000
+
+
+def filter_of(message: token_service_pb2.ListTokensRequest) -> RecordFilter:
+    """Read what else the records to list must be."""
+    if message.kind not in kinds.NAMES | {""}:
+        raise FieldError("kind", f"one of {', '.join(sorted(kinds.NAMES))}")
+    if len(message.name) > MAX_NAME or not message.name.isprintable():
+        raise FieldError("name", f"at most {MAX_NAME} printable characters")
+    if message.subject:
+        checked_id("subject", message.subject)
+    if message.minted_by:
+        _check_token_id("minted_by", message.minted_by)
+    expires_before = unused_since = None
+    if message.HasField("expires_before"):
+        expires_before = _seconds("expires_before", message.expires_before)
+    if message.HasField("unused_since"):
+        unused_since = _seconds("unused_since", message.unused_since)
+    return RecordFilter(
+        message.kind, message.name, message.subject, message.minted_by, expires_before, unused_since
+    )
+
+
+def _seconds(field: str, time: Timestamp) -> int:
+    if time.nanos or not 0 <= time.seconds < END_OF_TIME:
+        raise FieldError(field, "whole seconds since 1970, before the year 10000")
+    return time.seconds
+
+
+def rotate_order_of(message: token_service_pb2.RotateTokenRequest) -> RotateOrder | None:
+    """Read how to rotate a token; None if its rotation is to be taken back."""
+    if message.take_back:
+        if message.HasField("overlap"):
+            raise FieldError("overlap", "leave it out with take_back")
+        return None
+    return RotateOrder(message.token_id, _duration("overlap", message.overlap))
 
 
 def rule_of(message: admin_service_pb2.OrgPolicy) -> ExpiryRule:

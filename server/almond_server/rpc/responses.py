@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from almond_server.domain.stores import ExpiryRule
     from almond_server.tokens.lookup import Inspection
     from almond_server.tokens.revoke import RevokeResult
+    from almond_server.tokens.rotate import Rotated
     from almond_server.tokens.verify import Answer
 
 _MAX_SHOWN: Final = 100
@@ -124,6 +125,7 @@ def record(record: Record) -> token_pb2.TokenRecord:
         summary=minting.summarize(record.caveats),
         branch_id="" if record.branch_id is None else branch(record.branch_id),
         parent_id=record.parent,
+        successor_id=record.successor,
     )
     if record.expires_at is not None:
         message.expire_time.CopyFrom(_time(record.expires_at))
@@ -131,7 +133,19 @@ def record(record: Record) -> token_pb2.TokenRecord:
         message.revoke_time.CopyFrom(_time(record.revoked_at))
     if record.last_used_at is not None:
         message.last_use_time.CopyFrom(_time(record.last_used_at))
+    if record.revoke_due is not None:
+        message.revoke_due_time.CopyFrom(_time(record.revoke_due))
     return message
+
+
+def rotated(rotated: Rotated) -> token_service_pb2.RotateTokenResponse:
+    """Write the result of RotateToken."""
+    return token_service_pb2.RotateTokenResponse(
+        token=rotated.text,
+        record=record(rotated.rotation.successor),
+        branch_id=branch(rotated.branch_id),
+        rotated=record(rotated.rotation.rotated),
+    )
 
 
 def revoked(revoked: RevokeResult) -> token_service_pb2.RevokeResponse:

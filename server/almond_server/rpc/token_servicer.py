@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from almond_server.tokens.lookup import TokenLookup
     from almond_server.tokens.mint import Minter
     from almond_server.tokens.revoke import Revoker
+    from almond_server.tokens.rotate import Rotator
     from almond_server.tokens.verify import Verifier
 
     Context = grpc.aio.ServicerContext[Any, Any]
@@ -60,6 +61,7 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
         attenuator: Attenuator,
         revoker: Revoker,
         bulk_revoker: BulkRevoker,
+        rotator: Rotator,
         lookup: TokenLookup,
         waits: CatchUp,
         clock: Clock,
@@ -69,6 +71,7 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
         self._attenuator = attenuator
         self._revoker = revoker
         self._bulk_revoker = bulk_revoker
+        self._rotator = rotator
         self._lookup = lookup
         self._waits = waits
         self._clock = clock
@@ -164,6 +167,19 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
             metrics.REVOCATIONS.inc(revoked.entries)
         return responses.revoked(revoked)
 
+    async def RotateToken(  # noqa: N802
+        self, request: pb.RotateTokenRequest, context: Context
+    ) -> pb.RotateTokenResponse:
+        """Rotate a token, or take its rotation back."""
+        order = requests.rotate_order_of(request)
+        request_id = requests.request_of(request.request_id, _fingerprint(request))
+        call = call_of(context)
+        if order is None:
+            return responses.rotated(await self._rotator.take_back(call, request.token_id, request_id))
+        rotated = await self._rotator.rotate(call, order, request_id)
+        metrics.TOKENS_MINTED.inc()
+        return responses.rotated(rotated)
+
     async def InspectToken(  # noqa: N802
         self, request: pb.InspectTokenRequest, context: Context
     ) -> pb.InspectTokenResponse:
@@ -182,23 +198,26 @@ class TokenServicer(token_service_pb2_grpc.TokenServiceServicer):
         """List records, a page at a time."""
         limit = request.page_size or DEFAULT_PAGE
         app = request.app if request.HasField("app") else None
-        after = page_start(request.page_token)
-        records = await self._lookup.list(call_of(context), request.org, app, request.show_all, limit, after)
-        response, size = pb.ListTokensResponse(), 0
-        for index, each in enumerate(records):
+        after, wanted = page_start(request), requests.filter_of(request)
+        page = await self._lookup.list(
+            call_of(context), request.org, app, request.show_all, limit, after, wanted
+        )
+        response, size, following = pb.ListTokensResponse(), 0, page.next
+        for index, each in enumerate(page.records):
             if index % _SLICE == _SLICE - 1:
                 await asyncio.sleep(0)
             written = responses.record(each)
             size += written.ByteSize()
             response.records.append(written)
-            is_last = index == len(records) - 1 and len(records) < limit
-            if not is_last and (index == limit - 1 or size > MAX_PAGE_BYTES):
-                response.next_page_token = page_token(each)
+            if size > MAX_PAGE_BYTES and index < len(page.records) - 1:
+                following = each.position
                 break
+        if following is not None:
+            response.next_page_token = page_token(following, request)
         return response
 
 
-def _fingerprint(request: pb.MintRequest | pb.RevokeRequest) -> bytes:
+def _fingerprint(request: pb.MintRequest | pb.RevokeRequest | pb.RotateTokenRequest) -> bytes:
     return hashlib.sha256(request.SerializeToString(deterministic=True)).digest()
 
 

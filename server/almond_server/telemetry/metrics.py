@@ -48,7 +48,9 @@ DECISIONS: Final = Counter(
 BATCH_ERRORS: Final = Counter(
     "almond_batch_errors_total", "Questions of a BatchVerify that got an error", ("grpc_code",)
 )
-TOKENS_MINTED: Final = Counter("almond_tokens_minted_total", "Mint calls answered with a token")
+TOKENS_MINTED: Final = Counter(
+    "almond_tokens_minted_total", "Mint and RotateToken calls answered with a token"
+)
 REVOCATIONS: Final = Counter("almond_revocations_total", "Entries that acknowledged Revoke calls added")
 CALLER_HITS: Final = Counter(
     "almond_caller_cache_hits_total", "Callers' tokens that were verified in an earlier call"
@@ -125,6 +127,12 @@ RELAY_ELECTED: Final = Gauge(
 RELAY_LAG: Final = Gauge(
     "almond_relay_lag_revisions",
     "Revisions of the store that the elected relay has not published to the feed",
+    multiprocess_mode="livemax",
+)
+
+ROTATION_LATE: Final = Gauge(
+    "almond_rotation_late_seconds",
+    "How long ago a rotated token was due to be revoked that is not revoked yet; 0 if none is late",
     multiprocess_mode="livemax",
 )
 

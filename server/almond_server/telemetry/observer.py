@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from prometheus_client import Counter
 
     from almond_server.domain.feed import FeedState
+    from almond_server.revocation.due_revocations import DueRevocations
     from almond_server.revocation.follower import Follower
     from almond_server.revocation.index.view import RevocationView
     from almond_server.revocation.relay import Relay
@@ -32,6 +33,7 @@ class Observed:
     view: RevocationView
     follower: Follower
     relay: Relay
+    due: DueRevocations
     callers: Callers
     watches: WatchHub
     feed: Callable[[], FeedState]
@@ -72,6 +74,7 @@ class Observer:
         metrics.RELAY_ELECTED.set(relay.is_elected)
         metrics.RELAY_LAG.set(relay.lag)
         metrics.EXPIRING_CALLERS.set(self._observed.callers.expiring)
+        metrics.ROTATION_LATE.set(self._observed.due.seconds_late)
         metrics.WATCHERS.set(len(self._observed.watches))
         feed = self._observed.feed()
         metrics.FEED_UNREADABLE.set(not feed.is_read)

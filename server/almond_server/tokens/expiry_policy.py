@@ -36,11 +36,9 @@ class Policy:
         `ttl_seconds` is what the caller asks for; None is the shortest default that applies. Raises
         `FieldError` that names the maximum if the caller asks for more.
         """
-        ruled_by = sorted({RESERVED_ORG if org == ANY else org for org in orgs})
-        kinds_of_rules = {kind.NAME, EVERY_KIND}
-        rules = [rule for rule in await self._policies.rules(ruled_by) if rule.kind in kinds_of_rules]
+        rules = await self._rules(kind.NAME, orgs)
         defaults = [rule.default_ttl for rule in rules if rule.default_ttl is not None]
-        maxima = [(rule.max_ttl, f"org {rule.org}") for rule in rules if rule.max_ttl is not None]
+        maxima = _maxima(rules)
         if isinstance(kind, kinds.Personal):
             defaults.append(kinds.SESSION_TTL_SECONDS)
             maxima.append((kinds.MAX_SESSION_SECONDS, "its kind"))
@@ -54,6 +52,17 @@ class Policy:
                     "ttl", f"at most {durations.spell(maximum)} for {kind.NAME}: the maximum of {whose}"
                 )
         return ttl_seconds
+
+    async def maximum_of(self, kind: str, orgs: Sequence[str]) -> tuple[int, str] | None:
+        """Return how many seconds tokens of a kind for `orgs` live at most by the rules, and by whose.
+
+        None if no rule says so.
+        """
+        return min(_maxima(await self._rules(kind, orgs)), default=None)
+
+    async def _rules(self, kind: str, orgs: Sequence[str]) -> Sequence[ExpiryRule]:
+        ruled_by = sorted({RESERVED_ORG if org == ANY else org for org in orgs})
+        return [rule for rule in await self._policies.rules(ruled_by) if rule.kind in {kind, EVERY_KIND}]
 
     async def put(self, call: Call, rule: ExpiryRule) -> None:
         """Set a rule. Raises `FieldError` and the caller's errors."""
@@ -81,6 +90,10 @@ class Policy:
         """Return the rules of an org, or all if `org` is empty. Raises `FieldError`, the caller's errors."""
         self._callers.permit(call, permissions.to_read_policy())
         return await self._policies.rules([checked_id("org", org)] if org else [])
+
+
+def _maxima(rules: Sequence[ExpiryRule]) -> list[tuple[int, str]]:
+    return [(rule.max_ttl, f"org {rule.org}") for rule in rules if rule.max_ttl is not None]
 
 
 def _check_org_and_kind(within: str, org: str, kind: str) -> None:

@@ -10,7 +10,7 @@ from almond_core.decision import LIVE
 from almond_core.errors import FieldError, TokenError
 from almond_core.model import checked_id, token_id_bytes
 from almond_server.domain.records import branch_id_of, record_id
-from almond_server.domain.selections import Listing
+from almond_server.domain.selections import NO_FILTER, Listing, RecordFilter
 from almond_server.errors import PermissionDeniedError, RecordNotFoundError
 from almond_server.tokens import permissions
 
@@ -21,13 +21,23 @@ if TYPE_CHECKING:
     from almond_core.wire import Token
     from almond_server.domain.clock import Clock
     from almond_server.domain.records import Record
-    from almond_server.domain.stores import Tokens
+    from almond_server.domain.stores import Position, Tokens
     from almond_server.revocation.index.view import RevocationView
     from almond_server.tokens.callers import Call, Callers
     from almond_server.tokens.key_ring import KeyRing
 
 MAX_PAGE = 1000
 DEFAULT_PAGE = 100
+MAX_READ = 5000
+"""The maximum number of records that a page reads to find those that it lists."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some records of a list, and the position that the next page follows; None for the last page."""
+
+    records: Sequence[Record]
+    next: Position | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +79,16 @@ class TokenLookup:
         self._callers.permit(call, permissions.to_read(record))
         return record
 
-    async def list(
+    async def list(  # noqa: PLR0913, PLR0917 - the fields of the request
         self,
         call: Call,
         org: str,
         app: str | None,
         show_all: bool,  # noqa: FBT001 - the request's field
         limit: int,
-        after: tuple[int, str] | None,
-    ) -> Sequence[Record]:
+        after: Position | None,
+        filter: RecordFilter = NO_FILTER,  # noqa: A002 - what it is
+    ) -> Page:
         """Return up to `limit` records after `after`, newest first.
 
         Raises `FieldError` and the caller's errors.
@@ -88,8 +99,14 @@ class TokenLookup:
         if not 0 <= limit <= MAX_PAGE:
             raise FieldError("page_size", f"0 to {MAX_PAGE}")
         self._callers.permit(call, permissions.to_list(org, app))
-        listing = Listing(org, app, show_all, self._clock.now_ms() // 1000)
-        return await self._tokens.page(listing, after, limit or DEFAULT_PAGE)
+        listing = Listing(org, app, show_all, self._clock.now_ms() // 1000, filter)
+        return await self._page(listing, after, limit or DEFAULT_PAGE)
+
+    async def _page(self, listing: Listing, after: Position | None, limit: int) -> Page:
+        # However few records are listed, a page reads a bounded number of them.
+        to = await self._tokens.nth(listing, after, max(MAX_READ, limit))
+        records = await self._tokens.page(listing, after, limit, to)
+        return Page(records, records[-1].position if len(records) == limit else to)
 
     async def inspect(self, call: Call, text: str) -> Inspection:
         """Return what a token is. Raises `TokenError` for a text that is none, and `CannotKnowError`.

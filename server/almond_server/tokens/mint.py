@@ -5,25 +5,28 @@ Rules:
 * A new token inherits the caveats of the caller's token, so it can never do more than that.
 * The record is in the store before the secret text leaves this process. The transaction that writes it
   refuses a minter that has been revoked, whatever this server's view says.
-* A retry with the same request id returns the token of the first try.
+* A retry with the same request id returns the token of the first try, unless that has ended since.
 """
 
 from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from almond_core import kinds, lifetimes, minting
+from almond_core import chain, kinds, lifetimes, minting, wire
 from almond_core.caveats import Valid
+from almond_core.decision import LIVE
 from almond_core.errors import FieldError
 from almond_core.model import ANY, Identity, checked_id, token_id_at
 from almond_server.domain.records import Record
 from almond_server.domain.stores import Idempotency
-from almond_server.errors import CannotKnowError, IssuedTooEarlyError
+from almond_server.errors import CannotKnowError, IssuedTooEarlyError, MintedTokenEndedError
 from almond_server.tokens import permissions
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from almond_core.caveats import Caveat
     from almond_core.chain import VerifiedToken
     from almond_core.kinds import Kind
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
     from almond_server.tokens.expiry_policy import Policy
     from almond_server.tokens.key_ring import KeyRing
     from almond_server.tokens.permissions import RequiredPermission
+
+_Added = TypeVar("_Added")
 
 MAX_NAME = 128
 _MAX_TRIES = 3
@@ -100,7 +105,8 @@ class Minter:
         """Mint a token as ordered; `request` is the request id and the content's fingerprint.
 
         Raises `FieldError` or `TokenError` for an order that makes no usable token, the caller's errors,
-        `RequestReusedError`, `MinterRevokedError`, `IssuedTooEarlyError`, `CannotKnowError`.
+        `RequestReusedError`, `MintedTokenEndedError`, `MinterRevokedError`, `IssuedTooEarlyError`,
+        `CannotKnowError`.
         """
         self._view.require_fresh()
         own = order.kind.caveats(order.org)
@@ -108,22 +114,19 @@ class Minter:
         idempotency = None if request is None else idempotency_of("mint", caller, *request)
         ttl = await self._ttl(caller, order, own, idempotency)
         record = await self._record(caller, order, own, ttl, idempotency)
-        token = self._derive(record)
+        token = derive(self._keys, record)
+        if idempotency is not None:
+            require_live(self._keys, self._view, record, token.text, self._now())
         return Minted(token.text, token.branch_id, record)
 
     async def _record(
         self, caller: Caller, order: MintOrder, own: list[Caveat], ttl: int, request: Idempotency | None
     ) -> Record:
-        issued_ms, tries = self._clock.now_ms(), 1
-        while True:
-            record = self._draw_up(caller, order, own, ttl, issued_ms)
-            try:
-                return await self._tokens.add(record, caller.actor, request, self._now())
-            # Another server's clock is ahead of this one's, or the org or subject was cut off just now.
-            except IssuedTooEarlyError as error:
-                if tries == _MAX_TRIES:
-                    raise
-                issued_ms, tries = max(self._clock.now_ms(), error.until_ms + 1), tries + 1
+        return await issue(
+            self._clock,
+            lambda issued_ms: self._draw_up(caller, order, own, ttl, issued_ms),
+            lambda record: self._tokens.add(record, caller.actor, request, self._now()),
+        )
 
     async def _ttl(
         self, caller: Caller, order: MintOrder, own: list[Caveat], request: Idempotency | None
@@ -163,14 +166,51 @@ class Minter:
             caveats=caveats,
         )
         # Refuses a token that would be too large before anything is written.
-        self._derive(record)
+        derive(self._keys, record)
         return record
 
-    def _derive(self, record: Record) -> minting.NewToken:
-        prk = self._keys.prk(record.key_id)
-        if prk is None:
-            raise CannotKnowError("The key that this token was minted with is not loaded here; try again.")
-        return minting.mint(prk, identity_of(record), record.caveats)
+
+async def issue(
+    clock: Clock, draw_up: Callable[[int], Record], add: Callable[[Record], Awaitable[_Added]]
+) -> _Added:
+    """Draw up a record for an issue time, in unix milliseconds, and add it to the store.
+
+    Drawn up again with a later time while a cut-off would cover it: another server's clock is ahead of this
+    one's, or the org or subject was cut off just now. Raises `IssuedTooEarlyError` in the end.
+    """
+    issued_ms, tries = clock.now_ms(), 1
+    while True:
+        try:
+            return await add(draw_up(issued_ms))
+        except IssuedTooEarlyError as error:
+            if tries == _MAX_TRIES:
+                raise
+            issued_ms, tries = max(clock.now_ms(), error.until_ms + 1), tries + 1
+
+
+def derive(keys: KeyRing, record: Record) -> minting.NewToken:
+    """Return the token of a record; raises `CannotKnowError` if its key is not in the ring."""
+    prk = keys.prk(record.key_id)
+    if prk is None:
+        raise CannotKnowError("The key that this token was minted with is not loaded here; try again.")
+    return minting.mint(prk, identity_of(record), record.caveats)
+
+
+def require_live(keys: KeyRing, view: RevocationView, record: Record, text: str, now: int) -> None:
+    """Raise `MintedTokenEndedError` if a token, which an earlier try may have minted, has ended.
+
+    The store knows of its revocation as a whole, and the view of one of its branches.
+    """
+    token = chain.verify(wire.decode(text), keys)
+    is_live = view.standing(token, record.org or None) is LIVE
+    if record.revoked_at is not None or not is_live:
+        raise MintedTokenEndedError(
+            "The token that this request minted has been revoked since; use a new request_id."
+        )
+    if record.expires_at is not None and record.expires_at <= now:
+        raise MintedTokenEndedError(
+            "The token that this request minted has expired since; use a new request_id."
+        )
 
 
 def identity_of(record: Record) -> Identity:

@@ -13,9 +13,10 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine
+from sqlalchemy import column, create_engine, select, table
 
 from almond_server.adapters.sql import schema
+from almond_server.adapters.sql.record_rows import values_of
 from almond_server.adapters.sql.schema import check, migrate
 from almond_server.adapters.sql.sqlite import create_file, for_migration, location
 from almond_server.adapters.sql.store import open_store
@@ -203,6 +204,29 @@ async def test_what_was_revoked_before_is_not_registered(
     of, branches = lineage
     with pytest.raises(MinterRevokedError):
         await upgraded.tokens.add_derived(record(token_id=of, lineage=branches), OPERATOR, NOW)
+
+
+# What servers of version 0004 write and read, which may still run when the store is upgraded.
+COLUMNS_OF_0004 = (
+    *("id", "key_id", "name", "kind", "org", "app", "subject", "minter_id", "minter_branches"),
+    *("created_at_ms", "expires_at", "caveats", "revoked_at", "revoked_by", "revoke_reason"),
+    *("token_id", "lineage", "parent", "last_used_at"),
+)
+
+
+async def test_a_server_of_the_version_before_records_and_reads_tokens_beside_this_one(
+    first: Path, upgraded: Store
+) -> None:
+    theirs, values = table("tokens", *map(column, COLUMNS_OF_0004)), values_of(record(token_id="theirs"))
+    engine = create_engine(location(first))
+    with engine.begin() as connection:
+        connection.execute(theirs.insert().values({each: values[each] for each in COLUMNS_OF_0004}))
+    assert await upgraded.tokens.get("theirs") == record(token_id="theirs")
+    done = await upgraded.rotations.add(record(token_id="new"), "theirs", 0, OPERATOR, None, NOW)
+    with engine.begin() as connection:
+        found = connection.execute(select(theirs).where(theirs.c.id == "theirs")).one()
+    engine.dispose()
+    assert (found.revoked_at, found.revoke_reason) == (NOW, done.rotated.revoke_reason)
 
 
 async def test_a_token_of_before_is_selected_used_and_revoked_like_any_other(upgraded: Store) -> None:

@@ -70,7 +70,7 @@ class MintRequest(_message.Message):
     request_id: _builtins.str
     """An idempotency key, which makes retries safe: the same caller that sends the same request again within 24
     h gets the same token. Up to 64 characters, best a random UUID. Reuse with another content is
-    INVALID_ARGUMENT.
+    INVALID_ARGUMENT, and after the token was revoked or has expired FAILED_PRECONDITION.
     """
     @_builtins.property
     def kind(self) -> _kind_pb2.Kind:

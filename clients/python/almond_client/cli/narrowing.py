@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from almond.v1 import token_service_pb2 as pb
+from almond_client.cli import possession
 from almond_client.cli.output import console, record_view
+from almond_client.cli.output.secret import LOST, Delivery
 from almond_client.messages import caveat_message
 from almond_client.review import review
 from almond_core import base64url, minting, wire
@@ -16,8 +19,9 @@ from almond_core.caveats import Label, Valid
 from almond_core.caveats.label import ID_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from almond.v1 import token_pb2
     from almond_client.cli.connection import Connection
     from almond_core.caveats import Caveat
     from almond_core.wire import Token
@@ -39,15 +43,61 @@ class Narrowing:
         # Offline first in any case: a token that cannot be narrowed is not sent to the service.
         label = Label.new(secrets.token_bytes(ID_BYTES), self.label)
         narrowed = minting.attenuate(self.text, self.added, label)
-        text, response = narrowed.text, None
-        if connection is not None:
-            added = [*self.added, *([] if any(isinstance(each, Label) for each in self.added) else [label])]
-            request = pb.AttenuateRequest(
-                token=self.text, caveats=[caveat_message(each) for each in added], register=True
+        with Delivery() as delivery:
+            if connection is None:
+                self._write(delivery, narrowed.text, None, None, as_json)
+                return
+            response = self._register(connection, label)
+            self._write(
+                delivery,
+                response.token,
+                response.record,
+                lambda: possession.revoke_shown(connection, response.token, LOST),
+                as_json,
             )
-            response = connection.call(lambda client: client.attenuate(request))
-            text = response.token
-        _print(text, response, self._idle_ends(), as_json)
+
+    def _register(self, connection: Connection, label: Label) -> pb.AttenuateResponse:
+        has_label = any(isinstance(each, Label) for each in self.added)
+        added = self.added if has_label else [*self.added, label]
+        request = pb.AttenuateRequest(
+            token=self.text, caveats=[caveat_message(each) for each in added], register=True
+        )
+        return connection.call(lambda client: client.attenuate(request))
+
+    def _write(
+        self,
+        delivery: Delivery,
+        text: str,
+        record: token_pb2.TokenRecord | None,
+        undo: Callable[[], object] | None,
+        as_json: bool,
+    ) -> None:
+        token = wire.decode(text)
+        end = _end_of(token)
+        branch_id = base64url.encode(minting.own_branch_id(token))
+        token_id = token.unverified_identity.token_id
+        warnings = [*review(token.unverified_caveats, int(time.time())).contradictions, *self._idle_ends()]
+        shown: dict[str, Any] = {
+            "token": text,
+            "id": token_id,
+            "branch_id": branch_id,
+            "expires_at": None if end is None else console.rfc3339(end),
+            "caveats": [each.raw.decode("utf-8", "backslashreplace") for each in token.unverified_caveats],
+            "warnings": warnings,
+            "record": None if record is None else record_view.as_json(record, time.time()),
+        }
+        own_id = f"{token_id}/{branch_id}"
+        revoke = f"almond tokens revoke {own_id}"
+        valid = "for ever" if end is None else f"until {console.day_and_time(end)}"
+        registered = "" if record is None else f", and registered as {record.name}"
+        delivery.write(
+            json.dumps(shown, indent=2) if as_json else text,
+            token_id=own_id,
+            notice=f"Narrowed{registered}, valid {valid}. To revoke only this one: {revoke}",
+            undo=undo,
+        )
+        for each in () if as_json else warnings:
+            console.warn(each)
 
     def _idle_ends(self) -> list[str]:
         """Return a warning if an end was added that is not before the end that the token has already."""
@@ -60,33 +110,3 @@ class Narrowing:
 
 def _end_of(token: Token) -> int | None:
     return minting.expires_at(each.raw for each in token.unverified_caveats if each.body is not None)
-
-
-def _print(text: str, response: pb.AttenuateResponse | None, idle_ends: list[str], as_json: bool) -> None:
-    token = wire.decode(text)
-    end = _end_of(token)
-    branch_id = base64url.encode(minting.own_branch_id(token))
-    token_id = token.unverified_identity.token_id
-    warnings = [*review(token.unverified_caveats, int(time.time())).contradictions, *idle_ends]
-    if as_json:
-        shown: dict[str, Any] = {
-            "token": text,
-            "id": token_id,
-            "branch_id": branch_id,
-            "expires_at": None if end is None else console.rfc3339(end),
-            "caveats": [each.raw.decode("utf-8", "backslashreplace") for each in token.unverified_caveats],
-            "warnings": warnings,
-            "record": None if response is None else record_view.as_json(response.record, time.time()),
-        }
-        console.print_json(shown)
-        return
-    console.print_secret(text)
-    valid = "for ever" if end is None else f"until {console.day_and_time(end)}"
-    revoke = f"almond tokens revoke {token_id}/{branch_id}"
-    registered = "" if response is None else f", and registered as {console.clean(response.record.name)}"
-    console.err().print(
-        f"Narrowed{registered}, valid {valid}. To revoke only this one: {revoke}",
-        style="dim",
-    )
-    for each in warnings:
-        console.warn(each)

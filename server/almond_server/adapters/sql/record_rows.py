@@ -34,6 +34,8 @@ def values_of(record: Record) -> dict[str, Any]:
         "lineage": b"".join(record.lineage) or None,
         "parent": record.parent,
         "last_used_at": record.last_used_at,
+        "successor": record.successor,
+        "revoke_due": record.revoke_due,
     }
 
 
@@ -58,6 +60,8 @@ def record_of(row: Row[Any]) -> Record:
         last_used_at=row.last_used_at,
         lineage=branches_of(row.lineage),
         parent=row.parent,
+        successor=row.successor,
+        revoke_due=row.revoke_due,
     )
 
 

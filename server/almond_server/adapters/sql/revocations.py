@@ -63,7 +63,7 @@ class SqlRevocations:
         cut_offs: Sequence[CutOff] = (),
     ) -> RevokeReceipt:
         """Revoke under one new revision, as the port says."""
-        self._highest_now(now)
+        self.highest_now(now)
         return await self._batches.submit(
             RevokeCall(RequestedRevocations(revocations, cut_offs), actor, reason, request, now)
         )
@@ -72,7 +72,7 @@ class SqlRevocations:
         """Return the answer that a request got, or None."""
 
         def work(connection: Connection) -> RevokeReceipt | None:
-            return answered(connection, request, now, _read(connection, 0).epoch)
+            return answered(connection, request, now, read(connection, 0).epoch)
 
         return await self._database.write("revocations.answered", work)
 
@@ -86,7 +86,7 @@ class SqlRevocations:
         now: int,
     ) -> RevokeReceipt:
         """Revoke every selected token, as the port says."""
-        self._highest_now(now)
+        self.highest_now(now)
         requested = partial(
             selected, selection=selection, within=within, now=now, max_entries=self.max_entries
         )
@@ -97,11 +97,11 @@ class SqlRevocations:
         return receipt
 
     async def _commit(self, calls: Sequence[RevokeCall]) -> Sequence[RevokeReceipt | Exception]:
-        highest_now = self._highest_now(0)
+        highest_now = self.highest_now(0)
 
         def work(connection: Connection) -> list[RevokeReceipt | Exception]:
             locks.exclude(connection, locks.REVOCATIONS)
-            revision = RevisionWriter(connection, _read(connection, highest_now))
+            revision = RevisionWriter(connection, read(connection, highest_now))
             outcomes = revision.outcomes(calls)
             revision.finish()
             return outcomes
@@ -110,10 +110,10 @@ class SqlRevocations:
 
     async def reading(self, now: int) -> Reading:
         """Read epoch, newest revision and time of the store."""
-        highest_now = self._highest_now(now)
+        highest_now = self.highest_now(now)
 
         def work(connection: Connection) -> tuple[Reading, int]:
-            return _read(connection, highest_now), connection.scalar(select(STORE.c.clock)) or 0
+            return read(connection, highest_now), connection.scalar(select(STORE.c.clock)) or 0
 
         reading, written = await self._database.read_now("revocations.reading", work)
         if reading.store_time - written >= _CLOCK_STEP_SECONDS:
@@ -122,7 +122,7 @@ class SqlRevocations:
                 await self._database.write(
                     "revocations.reading", lambda connection: _write_clock(connection, reading.store_time)
                 )
-        self._highest_now(reading.store_time)
+        self.highest_now(reading.store_time)
         return reading
 
     async def changes_after(self, number: int, limit: int) -> Sequence[Change]:
@@ -154,7 +154,7 @@ class SqlRevocations:
 
         def work(connection: Connection) -> Reading:
             locks.exclude(connection, locks.REVOCATIONS)
-            before, epoch = _read(connection, 0), secrets.token_hex(_EPOCH_BYTES)
+            before, epoch = read(connection, 0), secrets.token_hex(_EPOCH_BYTES)
             clock = store_clock.seconds(connection, now)
             connection.execute(update(STORE).values(epoch=epoch, clock=clock))
             row = AuditRow(
@@ -169,21 +169,22 @@ class SqlRevocations:
 
     async def prune(self, limit: int) -> int:
         """Delete what is no longer needed, as the port says."""
-        highest_now = self._highest_now(0)
+        highest_now = self.highest_now(0)
 
         def work(connection: Connection) -> int:
             locks.exclude(connection, locks.REVOCATIONS)
-            return changes.prune(connection, _read(connection, highest_now).store_time, limit)
+            return changes.prune(connection, read(connection, highest_now).store_time, limit)
 
         return await self._database.write("revocations.prune", work)
 
-    def _highest_now(self, now: int) -> int:
+    def highest_now(self, now: int) -> int:
         """Return the highest `now` so far, in unix seconds."""
         self._highest_time = max(self._highest_time, now)
         return self._highest_time
 
 
-def _read(connection: Connection, highest_now: int) -> Reading:
+def read(connection: Connection, highest_now: int) -> Reading:
+    """Read epoch, newest revision and time of the store; `highest_now` is the highest `now` of all calls."""
     row = connection.execute(
         select(STORE, REVISIONS.c.mark).join(REVISIONS, REVISIONS.c.number == STORE.c.revision)
     ).one_or_none()

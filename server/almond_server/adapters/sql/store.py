@@ -11,6 +11,7 @@ from almond_server.adapters.sql.database import Database, Location
 from almond_server.adapters.sql.keys import SqlKeys
 from almond_server.adapters.sql.policies import SqlPolicies
 from almond_server.adapters.sql.revocations import SqlRevocations
+from almond_server.adapters.sql.rotations import SqlRotations
 from almond_server.adapters.sql.sqlite import Sqlite
 from almond_server.adapters.sql.tokens import SqlTokens
 
@@ -25,6 +26,7 @@ class Store:
     database: Database
     tokens: SqlTokens
     revocations: SqlRevocations
+    rotations: SqlRotations
     keys: SqlKeys
     policies: SqlPolicies
     audit: SqlAudit
@@ -41,10 +43,12 @@ def open_store(location: Location, observe: Observe | None = None) -> Store:
     """
     schema.check(location)
     database = _database(location, observe)
+    revocations = SqlRevocations(database)
     return Store(
         database,
         SqlTokens(database),
-        SqlRevocations(database),
+        revocations,
+        SqlRotations(database, revocations),
         SqlKeys(database),
         SqlPolicies(database),
         SqlAudit(database),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, Text, text
 
 METADATA: Final = MetaData()
 
@@ -29,6 +29,8 @@ KEYS: Final = Table(
     Column("position", Integer, nullable=False, unique=True),
 )
 
+_IS_PENDING: Final = text("revoke_due IS NOT NULL AND revoked_at IS NULL")
+
 TOKENS: Final = Table(
     "tokens",
     METADATA,
@@ -52,11 +54,16 @@ TOKENS: Final = Table(
     Column("lineage", LargeBinary),
     Column("parent", TEXT, nullable=False, server_default=""),
     Column("last_used_at", BigInteger),
+    Column("successor", TEXT, nullable=False, server_default=""),
+    Column("rotated_by", TEXT, nullable=False, server_default=""),
+    Column("revoke_due", BigInteger),
     Index("tokens_by_org", "org", "created_at_ms", "id"),
     Index("tokens_by_app", "org", "app", "created_at_ms", "id"),
     Index("tokens_by_minter", "minter_id"),
     Index("tokens_by_token", "token_id"),
     Index("tokens_by_subject", "subject"),
+    # Of the rotations that are pending only: those of before would be read with every look for the next one.
+    Index("tokens_by_due", "revoke_due", postgresql_where=_IS_PENDING, sqlite_where=_IS_PENDING),
 )
 
 REVOCATIONS: Final = Table(

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Select, and_, insert, or_, select, update
+from sqlalchemy import Connection, Select, insert, or_, select, update
 
-from almond_core.model import RESERVED_ORG
-from almond_server.adapters.sql import audit, cut_off_filter, cut_offs, idempotency, locks, selections
+from almond_server.adapters.sql import (
+    audit,
+    cut_off_filter,
+    cut_offs,
+    idempotency,
+    locks,
+    record_pages,
+    selections,
+)
 from almond_server.adapters.sql.array_params import in_list
 from almond_server.adapters.sql.record_rows import record_of, values_of
 from almond_server.adapters.sql.tables import REVOCATIONS, TOKENS
@@ -28,11 +35,7 @@ if TYPE_CHECKING:
     from almond_server.adapters.sql.database import Database
     from almond_server.domain.records import Use
     from almond_server.domain.selections import Listing, Selection
-    from almond_server.domain.stores import Actor, Idempotency
-
-
-_MAX_CLOCK_DIFFERENCE_MS: Final = 60_000
-"""By another server's clock, a derived token may be recorded "before" the token that it derives from."""
+    from almond_server.domain.stores import Actor, Idempotency, Position
 
 
 class SqlTokens:
@@ -47,16 +50,12 @@ class SqlTokens:
 
         def work(connection: Connection) -> Record:
             locks.share(connection, locks.REVOCATIONS)
-            _refuse_revoked(connection, actor)
+            refuse_revoked(connection, actor)
             earlier = idempotency.answered(connection, request, now)
             if earlier is not None:
-                return _existing(connection, earlier)
-            _refuse_too_early(connection, record, actor)
-            connection.execute(insert(TOKENS).values(values_of(record)))
+                return existing(connection, earlier)
+            record_minted(connection, record, actor, now)
             idempotency.remember(connection, [(request, record.token_id)], now)
-            audit.write(
-                connection, AuditRow(now, actor.name, "token.minted", record.token_id, record.kind, 0)
-            )
             return record
 
         return await self._database.write("tokens.add", work)
@@ -66,7 +65,7 @@ class SqlTokens:
 
         def work(connection: Connection) -> Record | None:
             earlier = idempotency.answered(connection, request, now)
-            return None if earlier is None else _get(connection, earlier)
+            return None if earlier is None else find(connection, earlier)
 
         return await self._database.write("tokens.answered", work)
 
@@ -75,12 +74,12 @@ class SqlTokens:
 
         def work(connection: Connection) -> Record:
             locks.share(connection, locks.REVOCATIONS)
-            _refuse_revoked(connection, actor)
+            refuse_revoked(connection, actor)
             _refuse_lineage(connection, record.token_id, record.lineage)
-            minted = _get(connection, record.token_id)
+            minted = find(connection, record.token_id)
             if minted is not None and minted.revoked_at is not None:
                 raise _revoked()
-            standing = _get(connection, record.id)
+            standing = find(connection, record.id)
             if standing is not None:
                 return standing
             added = replace(record, parent=_parent(connection, record))
@@ -92,7 +91,7 @@ class SqlTokens:
 
     async def get(self, record_id: str) -> Record | None:
         """Return the record with that id, or None."""
-        return await self._database.read("tokens.get", lambda connection: _get(connection, record_id))
+        return await self._database.read("tokens.get", lambda connection: find(connection, record_id))
 
     async def select(self, selection: Selection, now: int, limit: int | None = None) -> Sequence[Record]:
         """Return the live records of a selection, newest first."""
@@ -131,15 +130,19 @@ class SqlTokens:
                 # The label that dashboards have always shown for this operation.
                 await self._database.write("other", partial(_record_last_used, ids=chunk, at=at))
 
-    async def page(self, listing: Listing, after: tuple[int, str] | None, limit: int) -> Sequence[Record]:
+    async def page(
+        self, listing: Listing, after: Position | None, limit: int, to: Position | None = None
+    ) -> Sequence[Record]:
         """Return a page of records."""
+        return await self._database.read(
+            "tokens.page", lambda connection: record_pages.page(connection, listing, after, limit, to)
+        )
 
-        def work(connection: Connection) -> list[Record]:
-            statement = _page(connection, listing, after).limit(limit)
-            records = [record_of(row) for row in connection.execute(statement)]
-            return cut_off_filter.as_read(connection, records)
-
-        return await self._database.read("tokens.page", work)
+    async def nth(self, listing: Listing, after: Position | None, n: int) -> Position | None:
+        """Return the position of the n-th record after `after`."""
+        return await self._database.read(
+            "tokens.page", lambda connection: record_pages.nth(connection, listing, after, n)
+        )
 
     async def home_orgs(self, token_ids: Sequence[str]) -> Mapping[str, str]:
         """Return the home orgs of tokens."""
@@ -164,7 +167,8 @@ def _record_last_used(connection: Connection, ids: Sequence[str], at: int) -> No
     connection.execute(update(TOKENS).where(TOKENS.c.id.in_(locked)).values(last_used_at=at))
 
 
-def _refuse_revoked(connection: Connection, actor: Actor) -> None:
+def refuse_revoked(connection: Connection, actor: Actor) -> None:
+    """Raise `MinterRevokedError` if an actor is revoked, as `stores.Tokens.add` says."""
     if not actor.token_id:
         return
     _refuse_lineage(connection, actor.token_id, actor.branch_ids)
@@ -173,9 +177,12 @@ def _refuse_revoked(connection: Connection, actor: Actor) -> None:
         raise _revoked()
 
 
-def _refuse_too_early(connection: Connection, record: Record, actor: Actor) -> None:
+def record_minted(connection: Connection, record: Record, actor: Actor, now: int) -> None:
+    """Record a minted token and audit it; raises `IssuedTooEarlyError`, as `stores.Tokens.add` says."""
     targets = cut_off_rules.targets_of_new_record(record, actor)
     cut_off_rules.check_issue_time(record, actor, cut_offs.highest_of(connection, targets))
+    connection.execute(insert(TOKENS).values(values_of(record)))
+    audit.write(connection, AuditRow(now, actor.name, "token.minted", record.token_id, record.kind, 0))
 
 
 def _refuse_lineage(connection: Connection, token_id: str, branch_ids: tuple[bytes, ...]) -> None:
@@ -195,13 +202,15 @@ def _revoked() -> MinterRevokedError:
     )
 
 
-def _get(connection: Connection, record_id: str) -> Record | None:
+def find(connection: Connection, record_id: str) -> Record | None:
+    """Return the record with that id as it is read, or None."""
     row = connection.execute(select(TOKENS).where(TOKENS.c.id == record_id)).one_or_none()
     return None if row is None else cut_off_filter.as_read(connection, [record_of(row)])[0]
 
 
-def _existing(connection: Connection, record_id: str) -> Record:
-    record = _get(connection, record_id)
+def existing(connection: Connection, record_id: str) -> Record:
+    """Return the record with that id, which was there before: no record is ever deleted."""
+    record = find(connection, record_id)
     if record is None:
         message = "the record that was returned for a request no longer exists"
         raise LookupError(message)
@@ -227,23 +236,3 @@ def _parent(connection: Connection, record: Record) -> str:
         )
     lineage = [record_id(record.token_id, each) for each in record.lineage[:-1]]
     return next((each for each in reversed(lineage) if each in recorded), record.token_id)
-
-
-def _page(connection: Connection, listing: Listing, after: tuple[int, str] | None) -> Select[Any]:
-    columns = TOKENS.c
-    # Tokens of several orgs have no home org; they are listed with those of the reserved org.
-    orgs = (listing.org, "") if listing.org == RESERVED_ORG else (listing.org,)
-    statement = select(TOKENS).where(columns.org.in_(orgs))
-    if listing.app is not None:
-        statement = statement.where(columns.app == listing.app)
-    if not listing.show_all:
-        is_not_expired = or_(columns.expires_at.is_(None), columns.expires_at > listing.now)
-        is_late = cut_off_filter.issued_after_cut_off(connection, listing.org, _MAX_CLOCK_DIFFERENCE_MS)
-        statement = statement.where(
-            is_late, columns.revoked_at.is_(None), is_not_expired, ~cut_off_filter.is_cut_off()
-        )
-    if after is not None:
-        created, token_id = after
-        same = and_(columns.created_at_ms == created, columns.id < token_id)
-        statement = statement.where(or_(columns.created_at_ms < created, same))
-    return statement.order_by(columns.created_at_ms.desc(), columns.id.desc())

@@ -59,6 +59,15 @@ Until = Annotated[
         " the next 00:00 UTC), or up to a time, as 2026-12-24T18:00:00+02:00.",
     ),
 ]
+RequestId = Annotated[
+    str,
+    typer.Option(
+        "--request-id",
+        metavar="ID",
+        help="A name of this request, best a random UUID. Within 24 hours the same command with the same ID"
+        " gets the same token, should its answer or its text have been lost.",
+    ),
+]
 Register = Annotated[
     bool,
     typer.Option(

@@ -9,11 +9,10 @@ from datetime import UTC, datetime
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from almond.v1 import token_service_pb2 as pb
-from almond_client.cli.arguments import token_text
+from almond_client.cli.arguments import record_id, token_text
 from almond_client.cli.output.failures import Failure
 from almond_core import wire
-from almond_core.errors import FieldError
-from almond_core.model import checked_id, token_id_bytes
+from almond_core.model import checked_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +79,7 @@ def _by_id(text: str) -> Target:
         )
     if "/" in text:
         return _by_branch(text)
-    _check_id(text)
+    record_id.check_token_id(text)
     return Target(text, pb.RevokeRequest(token_id=text))
 
 
@@ -91,14 +90,14 @@ def _by_token(given: str) -> Target:
 
 
 def _by_branch(text: str) -> Target:
-    token_id, branch_id = _id_and_branch("--branch", text)
+    token_id, branch_id = record_id.split("--branch", text)
     if not branch_id:
         raise Failure.usage("--branch: write it as ID/BRANCH, both of 22 characters")
     return Target(text, pb.RevokeRequest(branch=pb.BranchTarget(token_id=token_id, branch_id=branch_id)))
 
 
 def _by_minter(text: str, before: Timestamp | None) -> Target:
-    token_id, branch_id = _id_and_branch("--minted-by", text)
+    token_id, branch_id = record_id.split("--minted-by", text)
     request = pb.RevokeRequest(
         minted_by=pb.MintedByTarget(token_id=token_id, branch_id=branch_id, issued_before=before)
     )
@@ -124,21 +123,6 @@ def _by_app(app: str, org: str | None, before: Timestamp | None) -> Target:
 def _by_org(org: str, before: Timestamp | None) -> Target:
     by_org = pb.OrgTarget(org=checked_id("--org", org), issued_before=before)
     return Target(f"org {org}", pb.RevokeRequest(org=by_org), is_bulk=True)
-
-
-def _id_and_branch(flag: str, text: str) -> tuple[str, str]:
-    token_id, slash, branch_id = text.partition("/")
-    if token_text.looks_secret(text) or (slash and len(branch_id) != len(token_id)):
-        raise Failure.usage(f"{flag}: write it as ID/BRANCH, both of 22 characters")
-    _check_id(token_id)
-    return token_id, branch_id
-
-
-def _check_id(text: str) -> None:
-    try:
-        token_id_bytes(text)
-    except FieldError as error:
-        raise Failure.usage(f"{text[:64]!a} is {error.sentence}") from None
 
 
 def _time(text: str) -> Timestamp:

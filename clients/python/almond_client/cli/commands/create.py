@@ -26,6 +26,7 @@ def deploy(
     name: options.Name = "",
     expiry: options.Expiry = None,
     until: options.Until = None,
+    request_id: options.RequestId = "",
     address: options.Address = options.DEFAULT_ADDRESS,
     api_token_file: options.ApiTokenFile = None,
     as_json: options.AsJson = False,
@@ -37,7 +38,7 @@ def deploy(
     with explained():
         connection = connect(address, api_token_file)
         kind = kind_pb2.Kind(deploy=kind_pb2.DeployKind(app=app_id))
-        mint(connection, request(kind, connection.org_or_home(org), name, expiry, until), as_json)
+        mint(connection, request(kind, connection.org_or_home(org), name, expiry, until, request_id), as_json)
 
 
 def ssh(
@@ -46,6 +47,7 @@ def ssh(
     name: options.Name = "",
     expiry: options.Expiry = None,
     until: options.Until = None,
+    request_id: options.RequestId = "",
     address: options.Address = options.DEFAULT_ADDRESS,
     api_token_file: options.ApiTokenFile = None,
     as_json: options.AsJson = False,
@@ -57,7 +59,7 @@ def ssh(
     with explained():
         connection = connect(address, api_token_file)
         kind = kind_pb2.Kind(ssh=kind_pb2.SshKind(app=app_id))
-        mint(connection, request(kind, connection.org_or_home(org), name, expiry, until), as_json)
+        mint(connection, request(kind, connection.org_or_home(org), name, expiry, until, request_id), as_json)
 
 
 def machine_exec(
@@ -78,6 +80,7 @@ def machine_exec(
     name: options.Name = "",
     expiry: options.Expiry = None,
     until: options.Until = None,
+    request_id: options.RequestId = "",
     address: options.Address = options.DEFAULT_ADDRESS,
     api_token_file: options.ApiTokenFile = None,
     as_json: options.AsJson = False,
@@ -88,7 +91,7 @@ def machine_exec(
         connection = connect(address, api_token_file)
         given = kind_pb2.MachineExecKind(app=app_id, commands=map(pattern_message, patterns))
         kind = kind_pb2.Kind(machine_exec=given)
-        mint(connection, request(kind, connection.org_or_home(org), name, expiry, until), as_json)
+        mint(connection, request(kind, connection.org_or_home(org), name, expiry, until, request_id), as_json)
 
 
 def _patterns(words: list[str], commands: list[str], prefixes: list[str]) -> list[Pattern]:
@@ -108,6 +111,7 @@ def org_wide(
     name: options.Name = "",
     expiry: options.Expiry = None,
     until: options.Until = None,
+    request_id: options.RequestId = "",
     address: options.Address = options.DEFAULT_ADDRESS,
     api_token_file: options.ApiTokenFile = None,
     as_json: options.AsJson = False,
@@ -116,7 +120,7 @@ def org_wide(
     with explained():
         connection = connect(address, api_token_file)
         kind = kind_pb2.Kind(org=kind_pb2.OrgKind())
-        mint(connection, request(kind, connection.org_or_home(org), name, expiry, until), as_json)
+        mint(connection, request(kind, connection.org_or_home(org), name, expiry, until, request_id), as_json)
 
 
 def litefs_cloud(
@@ -125,6 +129,7 @@ def litefs_cloud(
     name: options.Name = "",
     expiry: options.Expiry = None,
     until: options.Until = None,
+    request_id: options.RequestId = "",
     address: options.Address = options.DEFAULT_ADDRESS,
     api_token_file: options.ApiTokenFile = None,
     as_json: options.AsJson = False,
@@ -133,7 +138,7 @@ def litefs_cloud(
     with explained():
         connection = connect(address, api_token_file)
         kind = kind_pb2.Kind(litefs_cloud=kind_pb2.LitefsCloudKind(cluster=cluster))
-        mint(connection, request(kind, connection.org_or_home(org), name, expiry, until), as_json)
+        mint(connection, request(kind, connection.org_or_home(org), name, expiry, until, request_id), as_json)
 
 
 def wireguard(
@@ -141,6 +146,7 @@ def wireguard(
     name: options.Name = "",
     expiry: options.Expiry = None,
     until: options.Until = None,
+    request_id: options.RequestId = "",
     address: options.Address = options.DEFAULT_ADDRESS,
     api_token_file: options.ApiTokenFile = None,
     as_json: options.AsJson = False,
@@ -149,7 +155,7 @@ def wireguard(
     with explained():
         connection = connect(address, api_token_file)
         kind = kind_pb2.Kind(wireguard=kind_pb2.WireguardKind())
-        mint(connection, request(kind, connection.org_or_home(org), name, expiry, until), as_json)
+        mint(connection, request(kind, connection.org_or_home(org), name, expiry, until, request_id), as_json)
 
 
 def custom(
@@ -164,6 +170,7 @@ def custom(
     name: options.Name = "",
     expiry: options.Expiry = None,
     until: options.Until = None,
+    request_id: options.RequestId = "",
     address: options.Address = options.DEFAULT_ADDRESS,
     api_token_file: options.ApiTokenFile = None,
     as_json: options.AsJson = False,
@@ -175,7 +182,7 @@ def custom(
     with explained():
         given = [caveat_message(each) for each in caveat_file.read(caveats)]
         kind = kind_pb2.Kind(custom=kind_pb2.CustomKind(caveats=given))
-        mint(connect(address, api_token_file), request(kind, "", name, expiry, until), as_json)
+        mint(connect(address, api_token_file), request(kind, "", name, expiry, until, request_id), as_json)
 
 
 app = typer.Typer(

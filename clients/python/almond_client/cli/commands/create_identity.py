@@ -38,6 +38,7 @@ def personal(
         ),
     ] = None,
     until: options.Until = None,
+    request_id: options.RequestId = "",
     address: options.Address = options.DEFAULT_ADDRESS,
     api_token_file: options.ApiTokenFile = None,
     as_json: options.AsJson = False,
@@ -46,7 +47,7 @@ def personal(
     with explained():
         orgs, role = _orgs_and_role(org)
         kind = kind_pb2.Kind(personal=kind_pb2.PersonalKind(user=user, orgs=orgs, role=role))
-        mint(connect(address, api_token_file), request(kind, "", name, expiry, until), as_json)
+        mint(connect(address, api_token_file), request(kind, "", name, expiry, until, request_id), as_json)
 
 
 def _orgs_and_role(given: list[str]) -> tuple[list[str], str]:
@@ -86,6 +87,7 @@ def service(
     app_id: Annotated[str | None, typer.Option("--app", "-a", help="With --mint: this app only.")] = None,
     expiry: options.Expiry = None,
     until: options.Until = None,
+    request_id: options.RequestId = "",
     address: options.Address = options.DEFAULT_ADDRESS,
     api_token_file: options.ApiTokenFile = None,
     as_json: options.AsJson = False,
@@ -107,5 +109,5 @@ def service(
             kind.mint.CopyFrom(kind_pb2.MintRole(app=app_id))
         else:
             kind.revoke.SetInParent()
-        made = request(kind_pb2.Kind(service=kind), org or "*", "", expiry, until)
+        made = request(kind_pb2.Kind(service=kind), org or "*", "", expiry, until, request_id)
         mint(connect(address, api_token_file), made, as_json)

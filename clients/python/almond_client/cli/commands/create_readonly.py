@@ -26,6 +26,7 @@ def readonly(
     name: options.Name = "",
     expiry: options.Expiry = None,
     until: options.Until = None,
+    request_id: options.RequestId = "",
     from_existing: Annotated[
         bool,
         typer.Option("--from-existing", help="Narrow the token given with -t to reading, offline."),
@@ -48,8 +49,14 @@ def readonly(
                 raise Failure.usage("--token and --register go with --from-existing")
             connection = connect(address, api_token_file)
             kind = kind_pb2.Kind(readonly=kind_pb2.ReadonlyKind())
-            mint(connection, request(kind, connection.org_or_home(org), name, expiry, until), as_json)
+            mint(
+                connection,
+                request(kind, connection.org_or_home(org), name, expiry, until, request_id),
+                as_json,
+            )
             return
+        if request_id:
+            raise Failure.usage("--request-id goes with minting, not with --from-existing")
         if token is None:
             raise Failure.usage("--from-existing needs the token: -t -", "pipe it in: -t - < org.token")
         # ALMOND_ORG is meant for minting. Only --org on the command line narrows the token to an org.

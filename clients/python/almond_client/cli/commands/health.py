@@ -12,8 +12,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from almond_client.channel import open_channel
 from almond_client.cli.arguments import options
 from almond_client.cli.connection import check_address
+from almond_client.cli.exit_codes import CANNOT_KNOW
 from almond_client.cli.output import console
-from almond_client.cli.output.failures import CANNOT_KNOW, Failure, explained
+from almond_client.cli.output.failures import Failure, explained
 from almond_client.errors import error_of
 
 _SECONDS: Final = 2.0

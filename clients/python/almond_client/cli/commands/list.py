@@ -11,9 +11,9 @@ from rich.text import Text
 from rich.tree import Tree
 
 from almond.v1 import token_service_pb2 as pb
-from almond_client.cli.arguments import options
+from almond_client.cli.arguments import options, record_filter
 from almond_client.cli.connection import connect
-from almond_client.cli.output import console, record_view
+from almond_client.cli.output import console, record_table, record_view
 from almond_client.cli.output.failures import Failure, explained
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from almond.v1 import token_pb2
     from almond_client.client import AsyncClient
 
-_PAGE: Final = 500
+PAGE: Final = 500
+"""How many records a command asks for at once."""
 
 
 class Scope(Enum):
@@ -43,6 +44,15 @@ def list_tokens(
             help="`app`: tokens of the app. `org`: all of the org. (default: app, if one is given)",
         ),
     ] = None,
+    kind: record_filter.Kind = None,
+    name: record_filter.Name = None,
+    subject: record_filter.Subject = None,
+    minted_by: record_filter.MintedBy = None,
+    expires_before: record_filter.ExpiresBefore = None,
+    unused_since: record_filter.UnusedSince = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="List at most so many, the newest. (default: all)")
+    ] = None,
     show_all: Annotated[bool, typer.Option("--all", help="List revoked and expired tokens too.")] = False,
     tree: Annotated[
         bool,
@@ -52,7 +62,10 @@ def list_tokens(
     ] = False,
     wide: Annotated[
         bool,
-        typer.Option("--wide", help="Also show who minted and who revoked a token, why, and what it may do."),
+        typer.Option(
+            "--wide",
+            help="Also show the minter, why it was revoked and by which token, what it may do, exact times.",
+        ),
     ] = False,
     address: options.Address = options.DEFAULT_ADDRESS,
     api_token_file: options.ApiTokenFile = None,
@@ -61,6 +74,9 @@ def list_tokens(
     """List tokens, newest first. The secret text of a token is not stored, so it is not shown.
 
     Tokens for several orgs, or for any org, belong to no single one: --org almond lists them.
+
+    A terminal shows times relative to now, and no columns that are empty. A pipe gets every column, with
+    times in RFC 3339; scripts had better use --json.
     """
     with explained():
         connection = connect(address, api_token_file)
@@ -70,38 +86,44 @@ def list_tokens(
             org=connection.org_or_home(org),
             app=None if scope is Scope.ORG else app,
             show_all=show_all,
-            page_size=_PAGE,
+            page_size=PAGE if limit is None else min(limit, PAGE),
         )
-
-        async def all_pages(client: AsyncClient) -> list[token_pb2.TokenRecord]:
-            return [each async for each in client.records(request)]
-
-        records = connection.call(all_pages)
+        wanted = record_filter.RecordFilter(kind, name, subject, minted_by, expires_before, unused_since)
+        wanted.put_into(request)
+        records = connection.call(lambda client: all_records(client, request, limit))
     now = time.time()
     if as_json:
         console.print_json([record_view.as_json(each, now) for each in records])
     elif not records:
-        console.err().print(
-            "No tokens." if show_all else "No live tokens; --all shows revoked and expired ones."
-        )
+        console.err().print(_nothing(is_filtered=wanted.is_given, show_all=show_all))
     elif tree:
-        console.out().print(_tree(records, now), soft_wrap=False)
+        console.out().print(_tree(records, now, wide=wide), soft_wrap=False)
     else:
-        record_view.print_table(records, now, wide=wide)
+        record_table.show(records, now, wide=wide, org=request.org)
 
 
-def _tree(records: Sequence[token_pb2.TokenRecord], now: float) -> Tree:
+async def all_records(
+    client: AsyncClient, request: pb.ListTokensRequest, limit: int | None = None
+) -> list[token_pb2.TokenRecord]:
+    """Return the records of all pages, or the first `limit`."""
+    found: list[token_pb2.TokenRecord] = []
+    async for each in client.records(request):
+        found.append(each)
+        if len(found) == limit:
+            break
+    return found
+
+
+def _nothing(*, is_filtered: bool, show_all: bool) -> str:
+    what = "token matches" if is_filtered else "tokens"
+    return f"No {what}." if show_all else f"No live {what}; --all shows revoked and expired ones."
+
+
+def _tree(records: Sequence[token_pb2.TokenRecord], now: float, *, wide: bool) -> Tree:
     # A token whose parent or minter is not listed (or has no record) is placed below the root.
     root = Tree("tokens", guide_style="dim")
-    nodes = {each.id: Tree(_leaf(each, now)) for each in records}
+    nodes = {each.id: Tree(Text(record_table.leaf(each, now, wide=wide))) for each in records}
     for each in reversed(records):
         parent_id = each.parent_id or each.minter_token_id
         nodes.get(parent_id, root).children.append(nodes[each.id])
     return root
-
-
-def _leaf(each: token_pb2.TokenRecord, now: float) -> Text:
-    kind = "derived" if each.branch_id else each.kind
-    app = f"app {each.app}" if each.app else ""
-    parts = (each.id, each.name, kind, app, each.subject, record_view.state(each, now))
-    return Text(console.clean("  ".join(part for part in parts if part)))

@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from google.protobuf.duration_pb2 import Duration
-from rich.table import Table
 
 from almond.v1 import admin_service_pb2
 from almond_client.cli.arguments import duration, options
 from almond_client.cli.connection import connect
-from almond_client.cli.output import console
+from almond_client.cli.output import console, table
 from almond_client.cli.output.failures import Failure, explained
 from almond_core import durations, lifetimes
 
@@ -47,6 +46,7 @@ def set_policy(
     ] = None,
     address: options.Address = options.DEFAULT_ADDRESS,
     api_token_file: options.ApiTokenFile = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Set the default and the maximum for one org and kind, in place of their earlier policy."""
     with explained():
@@ -60,7 +60,10 @@ def set_policy(
         if maximum is not None:
             rule.max_ttl.CopyFrom(_ttl("--max", maximum))
         connect(address, api_token_file).call(lambda client: client.set_org_policy(rule))
-    console.out().print("set; it applies to tokens created from now on")
+    if as_json:
+        console.print_json(_json(rule))
+    else:
+        console.out().print("set; it applies to tokens created from now on")
 
 
 def _ttl(flag: str, text: str) -> Duration:
@@ -73,11 +76,15 @@ def delete_policy(
     kind: Kind = EVERY_KIND,
     address: options.Address = options.DEFAULT_ADDRESS,
     api_token_file: options.ApiTokenFile = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Delete the policy of one org and kind."""
     with explained():
         connect(address, api_token_file).call(lambda client: client.delete_org_policy(org, kind))
-    console.out().print("deleted")
+    if as_json:
+        console.print_json({"org": org, "kind": kind, "deleted": True})
+    else:
+        console.out().print("deleted")
 
 
 @app.command("list", epilog="Example: almond policy list --json")
@@ -97,17 +104,18 @@ def list_policies(
     if as_json:
         console.print_json(list(map(_json, rules)))
     elif rules:
-        table = Table("ORG", "KIND", "DEFAULT", "MAXIMUM", box=None, pad_edge=False)
-        for rule in rules:
-            shown = _json(rule)
-            spans = [durations.spell(shown[key]) if shown[key] else "-" for key in ("default_ttl", "max_ttl")]
-            table.add_row(console.clean(rule.org), console.clean(rule.kind), *spans)
-        console.out().print(table, soft_wrap=False)
+        table.show(("ORG", "KIND", "DEFAULT", "MAXIMUM"), list(map(_row, rules)))
     else:
         console.err().print(
             "No policy is set: a token lives for 20 years, or as long as --expiry or --until says, and never"
             " longer than the token that mints it."
         )
+
+
+def _row(rule: admin_service_pb2.OrgPolicy) -> list[str]:
+    shown = _json(rule)
+    spans = [durations.spell(shown[key]) if shown[key] else "-" for key in ("default_ttl", "max_ttl")]
+    return [console.clean(rule.org), console.clean(rule.kind), *spans]
 
 
 def _json(rule: admin_service_pb2.OrgPolicy) -> dict[str, Any]:

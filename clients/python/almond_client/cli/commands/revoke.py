@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from almond.v1 import token_service_pb2 as pb
+from almond_client.cli import possession
 from almond_client.cli.arguments import options
 from almond_client.cli.arguments.revoke_targets import RevokeArguments, Target, targets_of
 from almond_client.cli.connection import Connection, connect
 from almond_client.cli.output import console, revoke_view
-from almond_client.cli.output.failures import CANNOT_KNOW, FAILED, Failure, explained, report
-from almond_client.errors import AlmondRpcError, CannotKnowError, UnauthenticatedError
+from almond_client.cli.output.failures import Failure, explained, report
+from almond_client.errors import AlmondRpcError
 
 if TYPE_CHECKING:
     from almond_client.client import AsyncClient
@@ -113,7 +114,7 @@ def revoke(
     else:
         for target, result in outcomes:
             _print(connection, target, result, is_done=not dry_run)
-    _exit([result for _, result in outcomes if isinstance(result, AlmondRpcError)], len(outcomes))
+    _exit(connection, [result for _, result in outcomes if isinstance(result, AlmondRpcError)])
 
 
 async def _revoke_all(
@@ -130,22 +131,9 @@ async def _revoke(
     request.validate_only = validate_only
     seconds = _BULK_SECONDS if target.is_bulk else None
     try:
-        return await _call(connection, client, request, seconds)
+        return await possession.revoke(connection, client, request, seconds)
     except AlmondRpcError as error:
         return error
-
-
-async def _call(
-    connection: Connection, client: AsyncClient, request: pb.RevokeRequest, seconds: float | None
-) -> pb.RevokeResponse:
-    try:
-        return await client.revoke(request, timeout_seconds=seconds)
-    except UnauthenticatedError:
-        if request.WhichOneof("target") != "token":
-            raise
-    # The holder of a token may revoke it. Their own token, which would only say who they are, is not needed.
-    async with connection.anonymous() as anonymous:
-        return await anonymous.revoke(request)
 
 
 def _confirm(connection: Connection, targets: list[Target], as_json: bool) -> None:
@@ -162,8 +150,15 @@ def _confirm(connection: Connection, targets: list[Target], as_json: bool) -> No
         if isinstance(preview, AlmondRpcError):
             raise connection.failure_of(preview)
         revoke_view.show_preview(target, preview)
-    if not typer.confirm("Revoke for good?"):
+    if not _is_sure():
         raise Failure("nothing was revoked")
+
+
+def _is_sure() -> bool:
+    try:
+        return typer.confirm("Revoke for good?")
+    except typer.Abort:
+        return False
 
 
 def _print(
@@ -179,8 +174,6 @@ def _print(
         revoke_view.show_preview(target, result)
 
 
-def _exit(errors: list[AlmondRpcError], targets: int) -> None:
-    if not errors:
-        return
-    unanswered = [error for error in errors if isinstance(error, CannotKnowError)]
-    raise typer.Exit(CANNOT_KNOW if len(unanswered) == targets else FAILED)
+def _exit(connection: Connection, errors: list[AlmondRpcError]) -> None:
+    if errors:
+        raise typer.Exit(max(connection.failure_of(each).exit_code for each in errors))

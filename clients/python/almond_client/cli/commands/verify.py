@@ -11,8 +11,9 @@ from almond.v1 import decision_pb2
 from almond.v1 import token_service_pb2 as pb
 from almond_client.cli.arguments import actions, argv, key_value, options, token_text
 from almond_client.cli.connection import connect
+from almond_client.cli.exit_codes import DENIED
 from almond_client.cli.output import console
-from almond_client.cli.output.failures import CANNOT_KNOW, FAILED, USAGE, explained
+from almond_client.cli.output.failures import explained
 from almond_client.messages import access_message
 from almond_core import canonical, caveats
 from almond_core.errors import AlmondError
@@ -65,10 +66,9 @@ def verify(
     (--api-token-file).
 
     Exits with 0 if allowed, 1 if denied, 2 if the question could not be asked (also because of your own
-    token), 3 if the service cannot answer.
+    token), 3 if the service cannot answer, or its answer cannot be printed.
     """
-    # A question that could not be asked must not look like an answer: exit code 1 means "denied".
-    with explained(failed=CANNOT_KNOW, refused=USAGE):
+    with explained():
         access = Access(
             org=org,
             actions=actions.mask_of(action),
@@ -99,7 +99,7 @@ def verify(
     else:
         _print(response, allowed)
     if not allowed:
-        raise typer.Exit(FAILED)
+        raise typer.Exit(DENIED)
 
 
 def _app(context: typer.Context, app: str | None, *others: str | None) -> str | None:

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Final, Self
 
 import typer
 
+from almond_client.cli.exit_codes import CANNOT_KNOW, USAGE
 from almond_client.cli.output import console
 from almond_client.errors import (
     AlmondRpcError,
-    CannotKnowError,
     FailedPreconditionError,
     InvalidArgumentError,
+    NotFoundError,
     PermissionDeniedError,
+    ResourceExhaustedError,
     UnauthenticatedError,
 )
 from almond_core.errors import AlmondError
@@ -25,15 +27,20 @@ from almond_core.errors import AlmondError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-FAILED: Final = 1
-USAGE: Final = 2
-CANNOT_KNOW: Final = 3
-
-_REFUSALS: Final = (UnauthenticatedError, PermissionDeniedError, FailedPreconditionError)
+_REFUSALS: Final = (
+    UnauthenticatedError,
+    PermissionDeniedError,
+    FailedPreconditionError,
+    InvalidArgumentError,
+    NotFoundError,
+)
 _OPTIONS: Final = {
     "ttl": "--expiry (or --until)",
     "policy.default_ttl": "--default",
     "policy.max_ttl": "--max",
+    "overlap": "--overlap",
+    "token_id": "ID",
+    "request_id": "--request-id",
     "after_revision": "--after",
     "access.attributes.ip": "--ip",
 }
@@ -43,24 +50,18 @@ _IDENTIFY: Final = "say who you are with --api-token-file FILE, or put your toke
 
 
 class Failure(Exception):  # noqa: N818 - it ends a command; errors end calls
-    """The failure of a command: a `sentence`, a `hint` (may be empty) and an `exit_code`. Contains no secret.
+    """The failure of a command: a `sentence`, a `hint` (may be empty), an `exit_code`, and no secret."""
 
-    `is_refusal` means that the service refused the call itself, and that trying again will not help.
-    """
-
-    def __init__(
-        self, sentence: str, hint: str = "", exit_code: int = FAILED, *, is_refusal: bool = False
-    ) -> None:
+    def __init__(self, sentence: str, hint: str = "", exit_code: int = USAGE) -> None:
         super().__init__(sentence)
         self.sentence = sentence
         self.hint = hint
         self.exit_code = exit_code
-        self.is_refusal = is_refusal
 
     @classmethod
     def usage(cls, sentence: str, hint: str = "") -> Self:
         """Return the failure of a command that was called wrongly."""
-        return cls(sentence, hint, USAGE)
+        return cls(sentence, hint)
 
     @classmethod
     def unreachable(cls, address: str, error: AlmondRpcError) -> Self:
@@ -75,21 +76,23 @@ class Failure(Exception):  # noqa: N818 - it ends a command; errors end calls
     def unauthenticated(cls, error: AlmondRpcError, token_source: str) -> Self:
         """Return the failure of the caller's own token, found in `token_source` (empty: there is none)."""
         if not token_source:
-            return cls(_sentence(error), _IDENTIFY, is_refusal=True)
-        return cls(_sentence(error), f"your own token came from {token_source}; {_IDENTIFY}", is_refusal=True)
+            return cls(_sentence(error), _IDENTIFY)
+        return cls(_sentence(error), f"your own token came from {token_source}; {_IDENTIFY}")
 
     @classmethod
     def of(cls, error: AlmondRpcError | AlmondError) -> Self:
         """Return the failure for an error of the service or of the core."""
         if isinstance(error, AlmondError):
-            return cls(str(error), "", USAGE)
-        code = FAILED
-        if isinstance(error, InvalidArgumentError):
-            code = USAGE
-        elif isinstance(error, CannotKnowError):
-            code = CANNOT_KNOW
+            return cls(str(error))
         sentence = _in_options(_sentence(error), error.field)
-        return cls(sentence, _hint(error), code, is_refusal=isinstance(error, _REFUSALS))
+        return cls(sentence, _hint(error), USAGE if _is_refusal(error) else CANNOT_KNOW)
+
+
+def _is_refusal(error: AlmondRpcError) -> bool:
+    # Anything else may have been done before it failed, or may succeed when it is tried again.
+    return isinstance(error, _REFUSALS) or (
+        isinstance(error, ResourceExhaustedError) and error.retry_after is None
+    )
 
 
 def _sentence(error: AlmondRpcError) -> str:
@@ -115,28 +118,23 @@ def _hint(error: AlmondRpcError) -> str:
 
 
 @contextmanager
-def explained(*, failed: int = FAILED, refused: int = FAILED) -> Iterator[None]:
-    """Report expected errors on standard error, and raise `typer.Exit` with their exit codes.
-
-    `failed`, and `refused` for refusals, replace exit code 1 in commands where 1 means something else.
-    """
+def explained() -> Iterator[None]:
+    """Report expected errors on standard error, and raise `typer.Exit` with their exit codes."""
     try:
         yield
     except Failure as failure:
-        raise _exit(failure, failed, refused) from None
+        raise _exit(failure) from None
     except (AlmondRpcError, AlmondError) as error:
-        raise _exit(Failure.of(error), failed, refused) from None
+        raise _exit(Failure.of(error)) from None
 
 
-def _exit(failure: Failure, failed: int, refused: int) -> typer.Exit:
+def _exit(failure: Failure) -> typer.Exit:
     report(failure)
-    if failure.exit_code != FAILED:
-        return typer.Exit(failure.exit_code)
-    return typer.Exit(refused if failure.is_refusal else failed)
+    return typer.Exit(failure.exit_code)
 
 
 def report(failure: Failure) -> None:
-    """Print the one or two lines of a failure on standard error."""
+    """Print a failure on standard error: a line for its sentence, and one for each line of its hint."""
     console.err().print(f"error: {console.clean(failure.sentence)}", style="red")
-    if failure.hint:
-        console.err().print(f"hint: {console.clean(failure.hint)}")
+    for hint in failure.hint.splitlines():
+        console.err().print(f"hint: {console.clean(hint)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from almond.v1 import token_service_pb2 as pb
-from almond_client.cli.output import console
+from almond_client.cli.output import console, record_view
 from almond_client.review import org_text
 from almond_core.masks import describe, parse_mask
 from almond_core.model import RESERVED_ORG
@@ -94,8 +94,8 @@ def _show_answer(answer: pb.InspectTokenResponse) -> None:
         record = answer.record
         _line("name", record.name)
         _line("minted by", record.minter_token_id or "the operator")
-        used = record.HasField("last_use_time")
-        _line("last used", console.day_and_minute(record.last_use_time.seconds) if used else "never")
+        used = record_view.last_use(record)
+        _line("last used", "never" if used is None else console.day_and_minute(used))
         if record.revoke_reason:
             _line("reason", record.revoke_reason)
         steps = len(record.caveats)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from almond_client.cli.output import console, record_view
+from almond_client.cli.output import console, record_table, record_view
 from almond_client.errors import AlmondRpcError
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def as_json(target: Target, result: pb.RevokeResponse | AlmondRpcError, *, is_do
             "revoked": False,
             "tokens": result.entries,
             "first_ids": ids,
+            "first_records": [record_view.as_json(each, time.time()) for each in result.records],
             "includes_own_token": result.includes_caller,
         }
     return shown | {
@@ -45,7 +46,7 @@ def show_preview(target: Target, preview: pb.RevokeResponse) -> None:
     count = _number(preview.entries, "token", "tokens") + (" or more" if preview.entries >= _COUNTED else "")
     console.out().print(console.clean(f"{target.name}: {count} to revoke"), style="bold")
     if preview.records:
-        record_view.print_table(preview.records, time.time())
+        record_table.show(preview.records, time.time())
     if len(preview.records) < preview.entries and preview.records:
         console.out().print(f"  ... and {preview.entries - len(preview.records)} more")
     if target.request.WhichOneof("target") == "org":
