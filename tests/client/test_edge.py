@@ -136,7 +136,7 @@ def test_closed_standard_files_are_no_answer_and_no_traceback(service: FakeServi
     here = {"ALMOND_ADDRESS": service.address}
     for words, files, code, begin in (
         (VERIFY, "<token >&-", 3, "error: standard output could not be written: it is closed\n"),
-        (VERIFY, "<&-", 2, "error: standard input is empty\n"),
+        (VERIFY, "<&-", 2, "error: standard input is empty"),
         (VERIFY, "<token 2>&-", 0, ""),
         (CREATE, ">&-", 2, ": id iiiiiiiiiiiiiiiiiiiiii, valid for ever"),
     ):

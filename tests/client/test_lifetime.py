@@ -7,6 +7,7 @@ import json
 import time
 from typing import TYPE_CHECKING
 
+import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -14,7 +15,7 @@ from almond.v1 import token_pb2
 from almond.v1 import token_service_pb2 as pb
 from almond_core import wire
 from almond_core.caveats import Valid
-from client.fake_service import FakeService, gives
+from client.fake_service import FakeService, fails, gives
 from client.run_cli import almond
 from client.samples import mint
 
@@ -159,6 +160,19 @@ def test_a_wrong_end_is_refused_before_anything_is_minted(
     assert (ran.exit_code, ran.stdout, service.calls) == (2, "", [])
     assert complaint in ran.stderr
     assert ran.stderr.splitlines()[1].startswith("hint: ")
+
+
+def test_a_command_with_a_last_day_is_repeated_with_its_duration(service: FakeService) -> None:
+    service.answers["Mint"] = fails(grpc.StatusCode.UNAVAILABLE)
+    ran = almond("tokens", "create", *DEPLOY, "--until", "2096-12-24", address=service.address)
+    sent = service.calls[-1].request
+    assert ran.exit_code == 3
+    assert f"--request-id {sent.request_id} gets it (with -x {sent.ttl.seconds}s in place" in ran.stderr
+    service.calls.clear()
+    words = (*DEPLOY, "--until", "2096-12-24", "--request-id", "mine")
+    ran = almond("tokens", "create", *words, address=service.address)
+    assert (ran.exit_code, service.calls) == (2, [])
+    assert ran.stderr.startswith("error: --until does not go with --request-id\nhint: give --expiry")
 
 
 # Narrowing.

@@ -123,8 +123,8 @@ def test_a_token_lives_a_hundred_years_at_most(place: Place) -> None:
     place.succeeds("almond init --new-admin-token --admin-days 36500")
     place.succeeds("almond policy set -o almond --kind service --max 30d")
     made = json.loads(place.succeeds("almond tokens create deploy -o acme -a web -x 40000d --json"))
-    # The admin token, which is a moment older, ends first.
-    assert made["lifetime_cut"]["by"] == "own_token"
+    # The admin token is as long-lived, and perhaps a second older.
+    assert made["lifetime_cut"]["by"] in {"own_token", "maximum"}
     made = json.loads(place.succeeds("almond tokens create deploy -o acme -a web --json"))
     assert made["lifetime_cut"] is None
     made = json.loads(place.succeeds("almond tokens create service --name gate --verify --json"))

@@ -35,6 +35,9 @@ def request(
     kind: kind_pb2.Kind, org: str, name: str, expiry: str | None, until: str | None, request_id: str
 ) -> pb.MintRequest:
     """Return the request for a token; raises `Failure` (usage) for a malformed or past end."""
+    if until is not None and request_id:
+        # The request has a duration, which would be another one when the command is repeated.
+        raise Failure.usage("--until does not go with --request-id", "give --expiry in place of --until")
     made = pb.MintRequest(kind=kind, org=org, name=name, request_id=request_id)
     seconds = lifetime.seconds_of("--expiry", expiry, until, now=int(time.time()))
     if seconds is not None:
@@ -76,6 +79,8 @@ def mint(connection: Connection, request: pb.MintRequest, as_json: bool) -> None
 
 def _minted(connection: Connection, request: pb.MintRequest) -> pb.MintResponse:
     again = f"it may have been minted: the same command with --request-id {request.request_id} gets it"
+    if request.HasField("ttl"):
+        again += f" (with -x {request.ttl.seconds}s in place of an --until)"
     return call(connection, lambda client: client.mint(request), again)
 
 

@@ -62,7 +62,7 @@ def rotate(
         record_id.split("ID", token_id)
         request = pb.RotateTokenRequest(token_id=token_id, request_id=request_id, take_back=take_back)
         if overlap is not None:
-            seconds = 0 if overlap in _AT_ONCE else duration.seconds(overlap)
+            seconds = 0 if overlap in _AT_ONCE else duration.seconds(overlap, "--overlap")
             request.overlap.CopyFrom(Duration(seconds=seconds))
         connection = connect(address, api_token_file)
         if take_back:
