@@ -255,12 +255,14 @@ def _page(connection: Connection, listing: Listing, after: tuple[int, str] | Non
     # Tokens of several orgs have no home org; they are listed with those of the reserved org.
     orgs = (listing.org, "") if listing.org == RESERVED_ORG else (listing.org,)
     statement = select(TOKENS)
-    if listing.org:
-        statement = statement.where(columns.org.in_(orgs))
     if listing.mine is not None:
-        statement = statement.where(minters.is_minted_below(listing.mine))
-    if listing.app is not None:
-        statement = statement.where(columns.app == listing.app)
+        # A condition on the org would make SQLite read all of the org.
+        own = minters.below(connection, listing.mine, orgs if listing.org else (), listing.app)
+        statement = statement.where(in_list(connection, columns.token_id, own))
+    else:
+        statement = statement.where(columns.org.in_(orgs))
+        if listing.app is not None:
+            statement = statement.where(columns.app == listing.app)
     if not listing.show_all:
         is_not_expired = or_(columns.expires_at.is_(None), columns.expires_at > listing.now)
         is_late = cut_off_filter.issued_after_cut_off(connection, listing.org, _MAX_CLOCK_DIFFERENCE_MS)
