@@ -9,6 +9,7 @@ import itertools
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import create_engine
 
 from almond_server.adapters.sql import minters as sql_minters
 from almond_server.domain import stores
@@ -126,8 +127,8 @@ async def test_the_dead_are_hidden_and_what_they_minted_is_not(ports: Ports) -> 
 
 
 def test_a_minter_without_a_lineage_is_refused_by_the_query() -> None:
-    with pytest.raises(ValueError, match="lineage"):
-        sql_minters.is_minted_below(Minter("me", ()))
+    with create_engine("sqlite://").connect() as connection, pytest.raises(ValueError, match="lineage"):
+        sql_minters.below(connection, Minter("me", ()))
 
 
 _FOREST = st.lists(

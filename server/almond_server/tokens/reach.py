@@ -108,7 +108,7 @@ def there(record: Record | None) -> Record:
     """Return the record, or raise `RecordNotFoundError`, for a caller that may know it."""
     if record is None:
         raise RecordNotFoundError(
-            "No token with this id was minted or registered here; `almond tokens list` shows the ids."
+            "No token with this id was minted here or registered; `almond tokens list` shows the ids."
         )
     return record
 
@@ -121,9 +121,9 @@ def permit_or_hide(
         return callers.permit_each(call, required_of)
     except PermissionDeniedError:
         raise NotThereOrNotYoursError(
-            "There is no such token, or it is not yours to read or revoke: that needs the right on tokens of "
-            "its org or app, or the token that minted it. `almond tokens list` shows the tokens of an org, "
-            "with --mine those that your own token minted."
+            "There is no such token, or it is not all yours to read or revoke: that needs the right on "
+            "tokens of each org or app concerned, or the token that minted it. `almond tokens list` shows the "
+            "tokens of an org, with --mine those that your own token minted."
         ) from None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import ColumnElement, Connection, func, literal, select
+from sqlalchemy import Connection, func, literal, select, true
 
 from almond_server.adapters.sql.record_rows import branches_of
 from almond_server.adapters.sql.selections import is_live
@@ -13,6 +13,8 @@ from almond_server.domain.minters import MAX_MINTERS, Minter
 from almond_server.domain.stores import MAX_EXAMINED
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from almond_server.domain.selections import MintedBy
 
 
@@ -29,10 +31,12 @@ def above(connection: Connection, token_id: str) -> list[Minter]:
     return [Minter(row.minter_id, branches_of(row.minter_branches)) for row in rows]
 
 
-def is_minted_below(minter: Minter) -> ColumnElement[bool]:
-    """Return the condition that a record is of a token that `minter` minted, or that such a token minted.
+def below(
+    connection: Connection, minter: Minter, orgs: Sequence[str] = (), app: str | None = None
+) -> list[str]:
+    """Return the ids of the tokens that `minter` minted, of those that such a token minted, and so on.
 
-    Records of tokens that derive from these satisfy it too.
+    Only those of these orgs (empty: any) and of the app (None: any); the others are followed all the same.
     """
     own = b"".join(minter.branch_ids)
     if not own:
@@ -40,10 +44,21 @@ def is_minted_below(minter: Minter) -> ColumnElement[bool]:
         raise ValueError("a minter has a lineage")
     is_minted = TOKENS.c.lineage.is_(None)
     begins = func.substr(TOKENS.c.minter_branches, 1, len(own)) == own
-    first = select(TOKENS.c.id).where(is_minted, TOKENS.c.minter_id == minter.token_id, begins)
-    below = first.cte("below", recursive=True)
-    below = below.union(select(TOKENS.c.id).where(is_minted, TOKENS.c.minter_id == below.c.id))
-    return TOKENS.c.token_id.in_(select(below.c.id))
+    columns = (TOKENS.c.id, TOKENS.c.org, TOKENS.c.app)
+    first = select(*columns).where(is_minted, TOKENS.c.minter_id == minter.token_id, begins)
+    walked = first.cte("walked", recursive=True)
+    step = select(*columns).where(is_minted, TOKENS.c.minter_id == walked.c.id)
+    if connection.dialect.name == "postgresql":
+        # Without statistics it would join by reading the whole table: OFFSET 0 keeps it to the index.
+        minted = step.offset(0).lateral("minted")
+        step = select(minted).select_from(walked.join(minted, true()))
+    found = walked.union(step)
+    ids = select(found.c.id)
+    if orgs:
+        ids = ids.where(found.c.org.in_(orgs))
+    if app is not None:
+        ids = ids.where(found.c.app == app)
+    return list(connection.scalars(ids))
 
 
 def count(connection: Connection, minted_by: MintedBy, now: int) -> dict[tuple[str, str], int] | None:

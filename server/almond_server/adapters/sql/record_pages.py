@@ -14,13 +14,13 @@ from sqlalchemy import (
     literal,
     or_,
     select,
-    true,
     tuple_,
     union_all,
 )
 
 from almond_core.model import RESERVED_ORG
 from almond_server.adapters.sql import cut_off_filter, minters
+from almond_server.adapters.sql.array_params import in_list
 from almond_server.adapters.sql.record_rows import record_of
 from almond_server.adapters.sql.tables import TEXT, TOKENS
 from almond_server.domain.records import USE_SECONDS
@@ -44,12 +44,15 @@ def page(
 ) -> list[Record]:
     """Return up to `limit` records of a listing after `after`, none after `to`, newest first."""
     conditions = [*_between(after, to), *_filtered(listing.filter)]
-    if listing.mine is not None:
-        conditions.append(minters.is_minted_below(listing.mine))
     if not listing.show_all:
         conditions += _live(connection, listing)
+    scopes = _scopes(listing)
+    if listing.mine is not None:
+        # A condition on the org would make SQLite read all of the org.
+        own = minters.below(connection, listing.mine, _orgs(listing), listing.app)
+        scopes = [in_list(connection, _COLUMNS.token_id, own)]
     rows = chain.from_iterable(
-        connection.execute(_ordered(select(TOKENS), scope, conditions, limit)) for scope in _scopes(listing)
+        connection.execute(_ordered(select(TOKENS), scope, conditions, limit)) for scope in scopes
     )
     records = sorted(map(record_of, rows), key=lambda each: each.position, reverse=True)
     return cut_off_filter.as_read(connection, records[:limit])
@@ -76,10 +79,16 @@ def _ordered(
 
 def _scopes(listing: Listing) -> list[ColumnElement[bool]]:
     """Return the conditions of the listing's orgs, one each: within one org, an index gives the order."""
-    # Tokens of several orgs have no home org; they are listed with those of the reserved org.
-    orgs = (listing.org, "") if listing.org == RESERVED_ORG else (listing.org,)
-    of_orgs: list[ColumnElement[bool]] = [_COLUMNS.org == org for org in orgs] if listing.org else [true()]
+    of_orgs = [_COLUMNS.org == org for org in _orgs(listing)]
     return of_orgs if listing.app is None else [each & (_COLUMNS.app == listing.app) for each in of_orgs]
+
+
+def _orgs(listing: Listing) -> tuple[str, ...]:
+    """Return the home orgs of the listing's records; none for any."""
+    if not listing.org:
+        return ()
+    # Tokens of several orgs have no home org; they are listed with those of the reserved org.
+    return (listing.org, "") if listing.org == RESERVED_ORG else (listing.org,)
 
 
 def _between(after: Position | None, to: Position | None) -> Iterator[ColumnElement[bool]]:
