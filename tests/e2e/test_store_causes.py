@@ -23,7 +23,7 @@ from almond_server.adapters.sql import schema
 from almond_server.data_dir import file_causes, paths
 from almond_server.errors import StartError
 from almond_server.ops import bootstrap
-from e2e.service import ALMOND, clean_environment, run
+from e2e.service import ALMOND, ServeProcess, clean_environment, run
 from support import leftovers
 from support.pgbouncer import bounced
 from support.postgres import PASSWORD, PostgresServer
@@ -246,6 +246,32 @@ def test_a_full_disk_is_named(tmp_path: Path) -> None:
     for kibibytes in (4, 16, 64):
         code, said = on_a_file_system(f"size={kibibytes}k", data_dir, "true", "init")
         assert (code, "full" in said, "Traceback" in said) == (2, True, False), said
+
+
+def test_a_running_server_names_the_cause_in_its_log_and_in_its_health(
+    server: PostgresServer, tmp_path: Path
+) -> None:
+    url, data_dir = server.new_database(), tmp_path / "data"
+    assert run("init", "--data-dir", str(data_dir), environment={"ALMOND_DATABASE_URL": url}).code == 0
+    name = url.rpartition("/")[2]
+    with psycopg.connect(url, autocommit=True) as session:
+        session.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO weak")
+        session.execute("GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO weak")
+    flags = ("--max-staleness", "2", "--poll-interval", "0.2")
+    theirs = {"ALMOND_DATABASE_URL": server.url(name, "weak")}
+    with ServeProcess(data_dir, "redis://127.0.0.1:1", *flags, **theirs) as running:
+        with psycopg.connect(url, autocommit=True) as session:
+            session.execute("REVOKE SELECT ON store FROM weak")
+        cause = "the role lacks rights on the tables: run, as their owner, GRANT SELECT"
+        running.eventually(lambda: cause in running.workers()[0]["why"])
+        assert [cause in line["why"] for line in running.logged("store.unread")] == [True]
+        assert "(permission denied for table store)" in running.logged("store.unread")[0]["why"]
+        health = running.almond("health", token="none")
+        assert (health.code, cause in health.err) == (3, True), health
+        assert PASSWORD not in running.log.read_text() + health.err
+        with psycopg.connect(url, autocommit=True) as session:
+            session.execute("GRANT SELECT ON store TO weak")
+        running.eventually(lambda: running.workers()[0]["why"] == "")
 
 
 # Modes do not bind root: only root can become another user, and the other users are bound themselves.

@@ -146,6 +146,7 @@ async def _refuses_and_names_the_clock(server: NodeWithAClock) -> None:
     refused = await refusal(server.mint())
     assert (refused.code, refused.reason) == (Code.UNAVAILABLE, "CLOCK_DIFFERS")
     assert "clock of this server's machine jumped" in refused.message
+    await server.until_health(healthy=False, seconds=TURN_SECONDS)
 
 
 def _stop_and_step(server: NodeWithAClock, off: int) -> None:

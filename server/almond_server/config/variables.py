@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 
 _PREFIX: Final = "ALMOND_"
 _COMMAND_LINE: Final = frozenset({"ALMOND_API_TOKEN", "ALMOND_APP", "ALMOND_ORG"})
-OF_THE_SERVER: Final = frozenset(f"{_PREFIX}{each.name.upper()}" for each in fields(Settings))
-"""The names of the variables of `almond serve`."""
-
-KNOWN: Final = OF_THE_SERVER | _COMMAND_LINE
+_OF_THE_SERVER: Final = frozenset(f"{_PREFIX}{each.name.upper()}" for each in fields(Settings))
+_OF_DEV: Final = frozenset(
+    f"{_PREFIX}{each}" for each in ("ADDRESS", "DATA_DIR", "LOG_LEVEL", "METRICS_ADDRESS", "REDIS_URL")
+)
+KNOWN: Final = _OF_THE_SERVER | _COMMAND_LINE
 """The names of all variables that the server or the command line reads."""
 
 _WORDS: Final = sorted(name.removeprefix(_PREFIX) for name in KNOWN)
@@ -44,6 +45,13 @@ def check_names(environment: Mapping[str, str]) -> None:
             near = get_close_matches(name.removeprefix(_PREFIX), _WORDS, 1)
             meant = f"did you mean {_PREFIX}{near[0]}?" if near else "unset it, or see docs/SETTINGS.md."
             raise StartError(f"{name} is no setting of Almond: {meant}")
+
+
+def check_dev(environment: Mapping[str, str]) -> None:
+    """Raise `StartError` for a variable of `almond serve` that `almond dev` would ignore."""
+    ignored = sorted(name for name in _OF_THE_SERVER - _OF_DEV if environment.get(name))
+    if ignored:
+        raise StartError(f"`almond dev` does not read {', '.join(ignored)}: unset it, or use `almond serve`.")
 
 
 def _is_of_a_service(name: str, value: str) -> bool:

@@ -26,7 +26,7 @@ from almond_server.config.settings import (
     SQLITE_STALENESS,
     Settings,
 )
-from almond_server.config.variables import OF_THE_SERVER
+from almond_server.config.variables import check_dev
 from almond_server.data_dir import file_causes, paths
 from almond_server.errors import RefusedError, StartError, for_operators
 from almond_server.ops import store_commands
@@ -49,9 +49,6 @@ if TYPE_CHECKING:
 # Read by `serve` itself: typer takes an empty variable for unset, but an empty one switches the port off.
 _METRICS_ADDRESS: Final = "ALMOND_METRICS_ADDRESS"
 
-_DEV_VARIABLES: Final = frozenset(
-    {"ALMOND_DATA_DIR", "ALMOND_ADDRESS", "ALMOND_REDIS_URL", "ALMOND_LOG_LEVEL", _METRICS_ADDRESS}
-)
 _FOR_MAKE: Final = ", or say `ALMOND_ADDRESS={} make run`"
 
 Address = Annotated[str, typer.Option(envvar="ALMOND_ADDRESS", help="host:port to listen on.")]
@@ -237,7 +234,7 @@ def dev(data_dir: DataDir = DEV_DIR, address: Address = DEFAULT_ADDRESS) -> None
             raise StartError(
                 f"`almond dev` uses an SQLite store of its own: unset {DATABASE_URL}, or use `almond serve`."
             )
-        _require_no_other_setting()
+        check_dev(os.environ)
         location_of(data_dir)
         check_free(address, advice=_FOR_MAKE.format(_next_address(address)))
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -247,13 +244,6 @@ def dev(data_dir: DataDir = DEV_DIR, address: Address = DEFAULT_ADDRESS) -> None
             asyncio.run(bootstrap.init(data_dir))
             asyncio.run(bootstrap.renew_admin(data_dir))
             _dev(data_dir, address)
-
-
-def _require_no_other_setting() -> None:
-    """Raise `StartError` for a variable that sets `almond serve` alone: it would have no effect."""
-    ignored = sorted(name for name in OF_THE_SERVER - _DEV_VARIABLES if os.environ.get(name))
-    if ignored:
-        raise StartError(f"`almond dev` does not read {', '.join(ignored)}: unset it, or use `almond serve`.")
 
 
 def _next_address(address: str) -> str:
