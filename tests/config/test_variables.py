@@ -50,7 +50,7 @@ def test_every_variable_that_the_code_reads_is_known() -> None:
         name
         for source in sources
         if source.name != "variables.py"
-        for name in re.findall(r"ALMOND_[A-Z_]*[A-Z]", source.read_text())
+        for name in re.findall(r"(?<!_)ALMOND_[A-Z_]*[A-Z]", source.read_text())
     }
     assert "ALMOND_ORG" in read
     assert read <= KNOWN

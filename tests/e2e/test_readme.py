@@ -68,7 +68,7 @@ def test_a_token_is_replaced_and_taken_back_as_in_the_readme(tmp_path: Path) -> 
             "ALMOND_ADDRESS": service.address,
             "PATH": f"{tmp_path}:/usr/bin:/bin",
         }
-        (create, _), (listing, _), (rotate, _), (take_back, said) = _console(2)
+        (create, _), (listing, _), (rotate, _), (take_back, said) = _console(3)
         assert _run(create, tmp_path, environment).returncode == 0
         token_id = _run(listing, tmp_path, environment).stdout.splitlines()[1].split()[0]
         rotated = _run(rotate.replace("ID", token_id), tmp_path, environment)

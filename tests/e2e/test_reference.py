@@ -282,7 +282,7 @@ BAD: tuple[tuple[str, int, str], ...] = (
     ('almond tokens create machine-exec --command ls --command "ls"', 2, "twice"),
     ('almond tokens create machine-exec --command "echo \'open"', 2, "quotation"),
     ("almond tokens create deploy -x soon", 2, "duration"),
-    ("almond tokens create deploy -x 0s", 2, "duration"),
+    ("almond tokens create deploy -x 0s", 2, "--expiry"),
     ("almond tokens create deploy -x -1h", 2, "duration"),
     ("almond tokens create personal --user ann --org acme -x 25h", 2, "at most 24h"),
     ("almond tokens create personal --user ann --org acme:member --org other:admin", 2, "two roles"),

@@ -77,7 +77,7 @@ def server() -> Iterator[PostgresServer]:
         ("frozen", "postgres", "", "default_transaction_read_only"),
         ("frozen", "postgres", "?target_session_attrs=read-write", "default_transaction_read_only"),
         ("postgres", "postgres", "?sslmode=require", "does not speak TLS"),
-        ("postgres", "postgres", f"?sslmode={PASSWORD}", "its value is not valid"),
+        ("postgres", "postgres", f"?sslmode={PASSWORD}", "is none of PostgreSQL"),
         ("postgres", "postgres", f"?{PASSWORD}=1", "is none of libpq's"),
         ("postgres", "postgres", "?host=/nowhere", "there is no socket of PostgreSQL"),
         ("postgres", "postgres", "?target_session_attrs=any", "must be read-write or primary"),

@@ -19,6 +19,7 @@ from almond_client import cli
 from almond_server.adapters.redis.codec import Codec
 from almond_server.adapters.sql import tokens
 from almond_server.domain.revocations import Change
+from almond_server.errors import CannotKnowError
 from almond_server.process import listen
 from almond_server.revocation.catch_up import CatchUp
 from almond_server.revocation.index.view import RevocationView
@@ -54,7 +55,10 @@ def _take_out_gap_check() -> None:
 
 
 def _take_out_age_check() -> None:
-    _replace(RevocationView, "_problem", lambda self: self._alarm)
+    def problem(self: RevocationView) -> CannotKnowError | None:
+        return None if self._alarm is None else CannotKnowError(self._alarm)
+
+    _replace(RevocationView, "problem", property(problem))
 
 
 def _take_out_min_revision_check() -> None:
@@ -66,7 +70,7 @@ def _take_out_min_revision_check() -> None:
 
 
 def _take_out_minter_check() -> None:
-    _replace(tokens, "_refuse_revoked", lambda *_: None)
+    _replace(tokens, "refuse_revoked", lambda *_: None)
 
 
 def _take_out_hmac() -> None:

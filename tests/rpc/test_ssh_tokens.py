@@ -290,9 +290,12 @@ async def test_a_minter_of_one_app_mints_nothing_for_another(shared: Almond, ord
     assert (await refusal(shared.mint(order, ci))).code is PERMISSION_DENIED
 
 
-async def test_a_minter_of_one_app_reads_and_revokes_not_even_what_it_minted(shared: Almond) -> None:
+async def test_a_minter_of_one_app_reads_and_revokes_what_it_minted_and_nothing_else(shared: Almond) -> None:
     ci = (await shared.mint(minter("shop"))).token
-    child = await shared.mint(deploy("shop"), ci)
-    assert (await refusal(record(shared, child.record.id, ci))).code is PERMISSION_DENIED
-    assert (await refusal(shared.revoke(ci, token_id=child.record.id))).code is PERMISSION_DENIED
-    assert await why(shared, child.token, on("acme", app="shop")) == []
+    child, other = await shared.mint(deploy("shop"), ci), await shared.mint(deploy("shop"))
+    assert (await refusal(record(shared, other.record.id, ci))).code is PERMISSION_DENIED
+    assert (await refusal(shared.revoke(ci, token_id=other.record.id))).code is PERMISSION_DENIED
+    assert await why(shared, other.token, on("acme", app="shop")) == []
+    assert (await record(shared, child.record.id, ci)).id == child.record.id
+    await shared.revoke(ci, token_id=child.record.id)
+    assert await why(shared, child.token, on("acme", app="shop")) == ["REVOKED"]
