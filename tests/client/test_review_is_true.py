@@ -63,7 +63,7 @@ def lines_about(found: Review, org: str) -> list[reader.Line]:
     return [reader.read(str(each)) for each in found.permissions or () if org_text(each.org) in headings]
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(words.token_bodies, st.lists(words.accesses(), min_size=1, max_size=8), words.circumstances)
 @example([["org", "acme", "*"], ["storage_objects", {"b": "*", "b/p": ""}]], [READ_BELOW], LATER)
 @example([["org", "acme", "*"], ["commands", [["exact", "another-command"]]]], [RUN], LATER)
@@ -101,7 +101,7 @@ def test_what_can_never_be_met_is_never_met(bodies: Bodies, asked: list[Access],
             assert not some or any(one.check(access, when) is not PERMITS for one in some), each
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(words.token_bodies, st.lists(words.accesses(), min_size=1, max_size=8), words.circumstances)
 @example([["org", "acme", "*"], ["action", "rw"], CHOICE], [READ_AND_WRITE], LATER)
 @example(

@@ -67,8 +67,9 @@ class IfPresent:
         """Describe what it permits for these objects, and for requests that name none."""
         if not self.caveats:
             return f"only these actions: {describe(self.mask)}"
-        each = [f"if it names {_article(noun(one.NAME))}: {one.describe()}" for one in self.caveats]
-        return f"a request, {', and '.join(each)}, and if it names none of these: {describe(self.mask)}"
+        each = [f"{_article(noun(one.NAME))}: {one.describe()}" for one in self.caveats]
+        inner = ", and if it names ".join(each)
+        return f"if a request names {inner}, and if it names none of these: {describe(self.mask)}"
 
     def _about(self) -> str:
         return either([noun(caveat.NAME) for caveat in self.caveats])

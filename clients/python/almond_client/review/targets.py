@@ -66,24 +66,21 @@ def _of_field(
 
 def _commands(argvs: Sequence[tuple[str, ...]], machine: AccessTarget) -> list[AccessTarget]:
     other = fresh(word for argv in argvs for word in argv)
-    longer: dict[tuple[str, ...], AccessTarget] = {}
 
-    def target(text: str, argv: tuple[str, ...], within: AccessTarget, *, is_rest: bool) -> AccessTarget:
+    def target(text: str, argv: tuple[str, ...], *, is_rest: bool = False) -> AccessTarget:
         fields = {**machine.fields, "command": argv}
-        return AccessTarget(f"running {text} on {machine.text}", "command", fields, within, is_rest)
+        return AccessTarget(f"running {text} on {machine.text}", "command", fields, machine, is_rest)
 
     found = []
-    # No access can name a command of more words.
-    for argv in sorted((each for each in argvs if len(each) <= MAX_ARGV), key=len):
-        starts = (argv[:length] for length in range(len(argv) - 1, 0, -1))
-        within = next((longer[start] for start in starts if start in longer), machine)
+    for argv in argvs:
         text = f"`{quote_words(argv)}`"
-        found.append(target(text, argv, within, is_rest=False))
+        # No request can name a command of more words.
+        if len(argv) <= MAX_ARGV:
+            found.append(target(text, argv))
         if len(argv) < MAX_ARGV:
-            longer[argv] = target(f"{text} with more words", (*argv, other), within, is_rest=False)
-            found.append(longer[argv])
+            found.append(target(f"{text} with more words", (*argv, other)))
     rest = "any other command" if found else "any command"
-    return [*found, target(rest, (other,), machine, is_rest=True)]
+    return [*found, target(rest, (other,), is_rest=True)]
 
 
 def _storage_objects(prefixes: Sequence[str]) -> list[AccessTarget]:
