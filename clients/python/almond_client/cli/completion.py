@@ -17,7 +17,7 @@ import typer
 
 from almond.v1 import token_service_pb2 as pb
 from almond_client.cli.connection import Connection, connect
-from almond_client.client import AsyncClient
+from almond_client.client import AsyncClient, Deadlines
 from almond_core.model import is_id
 
 if TYPE_CHECKING:
@@ -77,13 +77,14 @@ def _found(connection: Connection | None, read: Read) -> Iterable[str]:
     # gRPC writes to the terminal by itself.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
-        return asyncio.run(_within(connection, read))
+        return asyncio.run(_read(connection, read))
     except Exception:  # noqa: BLE001 - as above
         return ()
 
 
-async def _within(connection: Connection, read: Read) -> Iterable[str]:
-    async with asyncio.timeout(_SECONDS), AsyncClient(connection.address, connection.token) as client:
+async def _read(connection: Connection, read: Read) -> Iterable[str]:
+    deadlines = Deadlines(verify=_SECONDS, others=_SECONDS)
+    async with AsyncClient(connection.address, connection.token, deadlines=deadlines) as client:
         return await read(client)
 
 
