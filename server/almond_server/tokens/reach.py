@@ -122,8 +122,8 @@ def permit_or_hide(
     except PermissionDeniedError:
         raise NotThereOrNotYoursError(
             "There is no such token, or it is not all yours to read or revoke: that needs the right on "
-            "tokens of each org or app concerned, or the token that minted it. `almond tokens list` shows the "
-            "tokens of an org, with --mine those that your own token minted."
+            "tokens of each org or app concerned, or the token that minted it. `almond tokens list` shows "
+            "the tokens of an org, with --mine those that your own token minted."
         ) from None
 
 
