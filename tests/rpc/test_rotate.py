@@ -309,6 +309,18 @@ async def test_a_token_with_a_subject_is_rotated_by_those_only_that_may_name_it(
     assert (await rotate(shared, old)).record.subject == old.record.subject
 
 
+async def test_a_minter_takes_back_its_own_rotation_and_no_other(shared: Almond) -> None:
+    ci = (await shared.mint(minter("shop", ttl=seconds(DAY)))).token
+    old = await shared.mint(deploy("shop", ttl=seconds(HOUR)), ci)
+    assert (await rotate(shared, old, caller=ci)).token
+    await take_back(shared, old, caller=ci)
+    assert (await rotate(shared, old, caller=(await shared.mint(org_wide(ttl=seconds(DAY)))).token)).token
+    await refused(take_back(shared, old, caller=ci), DENIED, "NOT_THERE_OR_NOT_YOURS")
+    sibling = (await narrowed(shared, ci, actions("rwcd"))).token
+    await refused(take_back(shared, old, caller=sibling), DENIED, "NOT_THERE_OR_NOT_YOURS")
+    await take_back(shared, old)
+
+
 # What is refused.
 
 

@@ -5,7 +5,9 @@ Rules:
 * The successor has the caveats of the token, for the same length of time, and is minted as any token: it
   inherits the caveats of the caller's token, so it never permits more than that.
 * Where it would permit less than the token, or live for another length of time, the call is refused.
-* What it takes is the right to mint the successor and to revoke the token, and to name its subject.
+* What it takes is the right to mint the successor and to revoke the token, and to name its subject. A token
+  that may not revoke there rotates what it minted itself, and takes back its own rotations of that alone:
+  a rotation by somebody else is a revocation to come, which it could not undo either.
 * One transaction records both the successor and when the token is revoked. The relay revokes it then
   (`revocation/due_revocations`); without an overlap that transaction does.
 * What the token minted keeps its minter and stays valid; what was derived from it ends with it.
@@ -24,6 +26,7 @@ from almond_core.errors import CaveatError, FieldError
 from almond_core.model import token_id_at
 from almond_core.succession import kept_of, succeed
 from almond_server.domain import rotations
+from almond_server.domain.minters import Minter
 from almond_server.domain.records import Record
 from almond_server.domain.rotations import MAX_OVERLAP_SECONDS
 from almond_server.errors import CannotRotateError, SuccessorDiffersError
@@ -94,6 +97,7 @@ class Rotator:
     ) -> None:
         self._callers = callers
         self._keys = keys
+        self._tokens = tokens
         self._reach = Reach(callers, tokens)
         self._rotations = rotated
         self._policy = policy
@@ -131,24 +135,31 @@ class Rotator:
         On return this server denies the successor. Raises as `rotate`, and `NotRotatedError`.
         """
         check_minted("token_id", token_id)
-        _, caller = await self._permitted(call, token_id)
+        _, caller = await self._permitted(call, token_id, takes_back=True)
         done = await self._rotations.take_back(
             token_id, caller.actor, _idempotency(caller, request), self._now()
         )
         await self._follower.waits.until_commit(self._clock.monotonic())
         return Rotated(done)
 
-    async def _permitted(self, call: Call, token_id: str) -> tuple[Record, Caller]:
-        """Return the record of a token, and the caller that may rotate it.
+    async def _permitted(
+        self, call: Call, token_id: str, *, takes_back: bool = False
+    ) -> tuple[Record, Caller]:
+        """Return the record of a token, and the caller that may rotate it or take its rotation back.
 
         A caller that may not mint and revoke there learns nothing of the token.
         """
         named = await self._reach.find(call, token_id)
         old = named.record
         to_mint = [] if old is None else [permissions.to_mint(org, old.app or None) for org in _orgs(old)]
+        successor = await self._tokens.get(old.successor) if takes_back and old and old.successor else None
 
         def on_its_org(token: VerifiedToken) -> list[RequiredPermission]:
-            return [*to_mint, named.required(token, permissions.to_revoke_record(old))]
+            to_revoke = permissions.to_revoke_record(old)
+            # The minter of the token that may not revoke there undoes its own rotation, and no other.
+            if not takes_back or (successor is not None and _minted(token, successor)):
+                to_revoke = named.required(token, to_revoke)
+            return [*to_mint, to_revoke]
 
         caller = permit_or_hide(self._callers, call, on_its_org)
         old = there(old)
@@ -222,6 +233,12 @@ def check_minted(name: str, token_id: str) -> None:
 
 def _idempotency(caller: Caller, request: tuple[str, bytes] | None) -> Idempotency | None:
     return None if request is None else idempotency_of("rotate", caller, *request)
+
+
+def _minted(token: VerifiedToken, record: Record) -> bool:
+    """Tell whether a token minted a record itself."""
+    minter = Minter(record.minter_token_id, record.minter_branch_ids)
+    return Minter(token.identity.token_id, token.branch_ids).minted([minter])
 
 
 def _orgs(old: Record) -> Sequence[str]:
