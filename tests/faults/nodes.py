@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from almond_server.ops.valkey_child import ValkeyChild
 
-SECONDS = 10.0
+SECONDS = 30.0
 """How long a call may take; a server that fails has to say so well before."""
 
 

@@ -35,11 +35,11 @@ PATIENT = ("--max-staleness", "30")
 
 HOUR = 3600
 DAY = 24 * HOUR
-TURN_SECONDS = 2.0
+TURN_SECONDS = 10.0
 """How soon health has to change, and a server with a right clock to answer again."""
 
 
-CORRECTED_SECONDS = 40.0
+CORRECTED_SECONDS = 90.0
 """How soon a server alone has to go on with a new time: it waits for ten seconds."""
 
 
